@@ -1,0 +1,78 @@
+/* The file operations that core may perform, and the only way it performs them.
+ *
+ * One small table of functions: the POSIX one serves the daemon, a simulated disk that crashes and
+ * fails on request serves the tests. Every path is relative to the directory the io was opened
+ * on and has no "..". Unless said otherwise a function returns 0 or -errno.
+ *
+ * Threads: functions on different files, and read, write, sync and allocate on one file, may run
+ * on several threads at once. Every function but read_now may block. */
+#ifndef MREGION_CORE_IO_H
+#define MREGION_CORE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct io_file;
+
+enum io_open_flags {
+    IO_READ_ONLY = 1 << 0,
+    IO_CREATE = 1 << 1,    /* create the file if it is not there */
+    IO_EXCLUSIVE = 1 << 2, /* with IO_CREATE: fail with -EEXIST if it is */
+    IO_ALIGNED = 1 << 3,   /* the caller promises that every buffer address, offset and length is a
+                              multiple of DISK_BLOCK, so the page cache may be bypassed */
+};
+
+struct io {
+    const struct io_ops *ops;
+};
+
+struct io_ops {
+    int (*open)(struct io *io, const char *path, unsigned flags, struct io_file **ret_file);
+    void (*close)(struct io *io, struct io_file *file);
+
+    /* Reads size bytes at offset. Returns the bytes read, short only at the end of the file, or
+     * -errno. */
+    ssize_t (*read)(struct io *io, struct io_file *file, void *buffer, size_t size,
+                    uint64_t offset);
+    /* The same without waiting for the disk: what is cached, possibly short; -EAGAIN when
+     * nothing can be had at once. */
+    ssize_t (*read_now)(struct io *io, struct io_file *file, void *buffer, size_t size,
+                        uint64_t offset);
+    /* Writes all of the vectors at offset, or fails; after a failure any part may be written.
+     * The vectors are the function's to change. */
+    int (*write)(struct io *io, struct io_file *file, struct iovec *vectors, size_t count,
+                 uint64_t offset);
+    /* Makes what was written to the file, and its length, durable. A failure is never retried:
+     * what was pending is then lost for good. */
+    int (*sync)(struct io *io, struct io_file *file);
+    /* Reserves disk space for [offset, offset + size) and extends the file to hold it. What is
+     * new reads as zeros. */
+    int (*allocate)(struct io *io, struct io_file *file, uint64_t offset, uint64_t size);
+    int (*size)(struct io *io, struct io_file *file, uint64_t *ret_size);
+    /* Cuts or extends the file. */
+    int (*truncate)(struct io *io, struct io_file *file, uint64_t size);
+
+    int (*make_directory)(struct io *io, const char *path);
+    int (*remove_directory)(struct io *io, const char *path);
+    int (*remove)(struct io *io, const char *path);
+    /* Atomic, replaces the target file if there is one; works for directories too. */
+    int (*rename)(struct io *io, const char *from, const char *to);
+    /* Makes the names in a directory durable. */
+    int (*sync_directory)(struct io *io, const char *path);
+    /* Calls visit for every name in a directory, in any order, without "." and ".."; stops at
+     * the first non-zero answer and returns it. */
+    int (*list)(struct io *io, const char *path,
+                int (*visit)(void *context, const char *name, bool is_directory), void *context);
+    /* Takes an exclusive lock on the file, held until it is closed or the process dies;
+     * -EWOULDBLOCK when another process has it. */
+    int (*lock)(struct io *io, struct io_file *file);
+};
+
+/* An io on the directory path, which must exist. Free with io_posix_free. */
+int io_posix_new(const char *path, struct io **ret_io);
+void io_posix_free(struct io *io);
+
+#endif

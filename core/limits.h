@@ -1,0 +1,41 @@
+/* Every fixed bound of the system, with its reason. What a user may change is a setting instead
+ * (conf/settings.def). */
+#ifndef MREGION_CORE_LIMITS_H
+#define MREGION_CORE_LIMITS_H
+
+#include <stdint.h>
+
+#define KIB ((uint64_t)1 << 10)
+#define MIB ((uint64_t)1 << 20)
+#define GIB ((uint64_t)1 << 30)
+#define TIB ((uint64_t)1 << 40)
+
+/* The unit in which a region's capacity grows and is reported: a page of the Motoko world. */
+#define REGION_PAGE (64 * KIB)
+
+/* Addresses stay clear of the sign bit of off_t, so that address + size never wraps. */
+#define REGION_SIZE_MAX ((uint64_t)1 << 62)
+
+/* A region's name: [A-Za-z0-9][A-Za-z0-9._-]{0,63}, which is a safe file name everywhere. */
+#define REGION_NAME_MAX 64
+
+/* The unit of the disk: what a journal record is padded to, so that a block that was once
+ * acknowledged is never written again, and what "whole page" means for a large blob. */
+#define DISK_BLOCK 4096
+
+/* From this size on, the whole blocks of a new blob go straight to the data file, at the price of
+ * one more sync; below it, writing the bytes twice is cheaper than that sync. */
+#define LARGE_BLOB (64 * KIB)
+
+/* One journal segment file. Large enough that a busy commit seldom spans two (each costs a
+ * sync of its own), small enough that an idle region stays small. */
+#define JOURNAL_SEGMENT (4 * MIB)
+
+/* A commit gathers at most this much journal, and requests wait beyond it: bounds memory. One
+ * larger request still passes alone. */
+#define BATCH_BYTES (16 * MIB)
+
+/* Entries a checkpoint encodes on the loop at a stretch: some 20 microseconds. */
+#define CHECKPOINT_SLICE 8192
+
+#endif
