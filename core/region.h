@@ -1,0 +1,225 @@
+/* One region: a flat, byte-addressed, durable address space with its free blocks, journal and
+ * checkpoints.
+ *
+ * The way of a change. A change is *staged* in memory on the loop thread: it is checked, its
+ * effects show in the free space at once, and its journal record is encoded into the gathering
+ * batch. Its *ticket* is the number of that batch. When the commit lane is idle the gathering
+ * batch is sealed and becomes a job, which a worker runs: whole blocks of large blobs to the data
+ * file and sync; journal record and sync; journaled bytes in place. Meanwhile the next batch
+ * gathers: that is the whole of group commit. A change is done, and may be answered, when
+ * region_done_ticket() has reached its ticket.
+ *
+ * Threads. Everything here belongs to the loop thread and never blocks, except the functions
+ * marked "worker": those touch only the job they are given, or the region's data file, and may
+ * run on another thread. There are no locks. At most one job per lane is under way.
+ *
+ *     loop:    region_add(...), region_deallocate(...) ...      stage
+ *              job = region_next_job(region, LANE_COMMIT, now)  seal
+ *     worker:  region_job_run(job)
+ *     loop:    region_job_done(region, job)                     apply, roll back, free
+ *              answer requests with ticket <= region_done_ticket(region)
+ *              start reads that waited for tickets <= region_applied_ticket(region)
+ *
+ * Failure. A failed write or sync is never retried: every staged change is rolled back in
+ * memory, the region turns read-only, region_failure() says why, and a restart recovers.
+ * A full disk is found out ahead of staging (the journal and the data file reserve their space
+ * first), so that it refuses the one request and leaves all as it was. */
+#ifndef MREGION_CORE_REGION_H
+#define MREGION_CORE_REGION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/err.h"
+#include "core/extent.h"
+#include "core/io.h"
+#include "core/limits.h"
+#include "core/options.h"
+
+struct region;
+struct region_job;
+
+/* A staging function's answer besides 0 and an error code: nothing was changed; call again, in
+ * order, once any job of this region is done (space is being reserved, or the batch is full). */
+#define REGION_WAIT (-1)
+
+/* ---- What a region is ---- */
+
+struct region_info {
+    uint64_t id;
+    const char *name; /* borrowed until the region is closed */
+    uint8_t uuid[16];
+    uint32_t format; /* on-disk version */
+    struct region_options options;
+    uint64_t pages;       /* of REGION_PAGE bytes */
+    uint64_t size;        /* bytes ever handed out, in use or freed since */
+    uint64_t capacity;    /* pages * REGION_PAGE */
+    uint64_t allocated;   /* bytes in use */
+    uint64_t deallocated; /* bytes free below size */
+    uint64_t free_blocks;
+    uint64_t largest_free;
+    uint64_t index_memory;      /* heap bytes of the free-space index */
+    uint64_t journal_bytes;     /* journal that a restart would replay */
+    uint64_t checkpoints;       /* taken since the region was opened */
+    uint64_t commits;           /* batches made durable since the region was opened */
+    uint64_t recovered_records; /* journal records replayed when it was opened */
+    uint64_t cut_bytes;         /* torn tail cut when it was opened */
+    bool read_only;
+};
+
+void region_get_info(const struct region *region, struct region_info *ret_info);
+uint64_t region_id(const struct region *region);
+const char *region_name(const struct region *region);
+uint64_t region_size(const struct region *region);
+
+/* NULL while the region is well; else why it is read-only. */
+const struct err *region_failure(const struct region *region);
+
+/* Takes over options that may change while the region is open (durability, flush interval, fit,
+ * max_size, journal_size) from now on. */
+void region_set_options(struct region *region, const struct region_options *options);
+
+/* ---- Questions (answered from memory) ---- */
+
+/* All check that the block lies within the region's size: ERR_OUT_OF_BOUNDS. */
+int region_is_allocated(const struct region *region, struct extent block, bool *ret,
+                        struct err *err);
+/* ERR_PARTLY_FREE when some bytes are free and some in use. */
+int region_is_freed(const struct region *region, struct extent block, bool *ret, struct err *err);
+/* Copies up to limit blocks clipped to [start, end); *ret_count says how many. ERR_OUT_OF_BOUNDS
+ * when start > end or end > size. */
+int region_allocated_blocks(const struct region *region, uint64_t start, uint64_t end,
+                            struct extent *blocks, size_t limit, size_t *ret_count,
+                            struct err *err);
+int region_free_blocks(const struct region *region, uint64_t start, uint64_t end,
+                       struct extent *blocks, size_t limit, size_t *ret_count, struct err *err);
+
+/* ---- Changes (staged) ----
+ * Each returns 0, an error code with *err filled (nothing changed), or REGION_WAIT (nothing
+ * changed). After 0, region_ticket() is the ticket to wait for. Every change answers
+ * ERR_READ_ONLY once the region has failed.
+ * A size of 0 stores nothing: its address is the region's size. */
+
+/* The ticket of the change that was staged last. */
+uint64_t region_ticket(const struct region *region);
+
+int region_allocate(struct region *region, uint64_t size, uint64_t *ret_address, struct err *err);
+/* ERR_OUT_OF_BOUNDS past the size; ERR_NOT_ALLOCATED when any byte of it is free. */
+int region_deallocate(struct region *region, struct extent block, struct err *err);
+/* In place where the bytes behind are free (or it shrinks), else it moves; the first
+ * min(size, new_size) bytes are kept. The bytes behind them are undefined. */
+int region_resize(struct region *region, struct extent block, uint64_t new_size,
+                  uint64_t *ret_address, struct err *err);
+/* Bytes from LARGE_BLOB on are borrowed until the ticket is done or the region has failed;
+ * smaller ones are copied before the function returns. */
+int region_add(struct region *region, const void *bytes, uint64_t size, uint64_t *ret_address,
+               struct err *err);
+/* Overwrites bytes in use; all or nothing across a crash. Bytes are borrowed as in region_add. */
+int region_store(struct region *region, uint64_t address, const void *bytes, uint64_t size,
+                 struct err *err);
+/* The old block becomes the new blob, in place or elsewhere; after a crash one or the other. */
+int region_replace(struct region *region, struct extent block, const void *bytes, uint64_t size,
+                   uint64_t *ret_address, struct err *err);
+/* Frees whatever is in use in [start, end). ERR_OUT_OF_BOUNDS when start > end or end > size. */
+int region_deallocate_range(struct region *region, uint64_t start, uint64_t end,
+                            uint64_t *ret_freed, struct err *err);
+/* Frees everything from header_size on; bytes below keep their state. 0 clears all.
+ * ERR_OUT_OF_BOUNDS when header_size > size. */
+int region_clear(struct region *region, uint64_t header_size, struct err *err);
+/* Adds pages to the capacity; answers the pages before. */
+int region_grow(struct region *region, uint64_t pages, uint64_t *ret_before, struct err *err);
+/* Asks for a checkpoint; it is durable once region_checkpoint_ticket() >= *ret_ticket. */
+int region_request_checkpoint(struct region *region, uint64_t *ret_ticket, struct err *err);
+
+/* ---- Loads ----
+ * 1. region_load_begin checks the block and says after which ticket it may be read: 0 = now.
+ *    Otherwise the caller waits until region_applied_ticket() has reached it and reads then,
+ *    before it asks for the next commit job.
+ * 2. region_read_now reads what is cached, without waiting; what is left goes to a worker, and
+ *    until that is back the block is pinned, so that no commit overwrites what is being read. */
+
+int region_load_begin(struct region *region, struct extent block, uint64_t *ret_after,
+                      struct err *err);
+
+/* Reads into buffer without waiting for the disk; returns the bytes read, which may be fewer
+ * than size or 0. No checks. */
+size_t region_read_now(struct region *region, uint64_t address, void *buffer, size_t size);
+
+/* Worker. Reads size bytes. 0, ERR_IO_ERROR or ERR_CORRUPT. */
+int region_read(struct region *region, uint64_t address, void *buffer, size_t size,
+                struct err *err);
+
+struct region_pin {
+    struct extent block;
+    struct region_pin *previous, *next;
+};
+/* The pin's memory is the caller's until it is released. */
+void region_pin(struct region *region, struct region_pin *pin, struct extent block);
+void region_unpin(struct region *region, struct region_pin *pin);
+
+/* ---- Jobs ---- */
+
+enum region_lane {
+    LANE_COMMIT,     /* batches and flushes, in order */
+    LANE_BACKGROUND, /* reserving space, checkpoints */
+    LANES,
+};
+
+/* The next job of a lane, or NULL when there is nothing to do now (or one is under way).
+ * now_ms is a monotonic clock. The commit lane answers NULL while a pin is in its way. */
+struct region_job *region_next_job(struct region *region, enum region_lane lane, uint64_t now_ms);
+/* Worker. */
+void region_job_run(struct region_job *job);
+/* Back on the loop, exactly once per job. Takes the job. */
+void region_job_done(struct region *region, struct region_job *job);
+
+/* When to ask for a commit job although nothing is staged anew (durability interval), as a
+ * now_ms; UINT64_MAX when never. */
+uint64_t region_deadline_ms(const struct region *region);
+/* Whether no job is under way, nothing is staged and nothing awaits a flush or a checkpoint. */
+bool region_idle(const struct region *region);
+/* Flush now what durability interval would still hold back: for shutdown and reload. */
+void region_hurry(struct region *region);
+
+/* Changes up to this ticket are as durable as the options promise: answer them. */
+uint64_t region_done_ticket(const struct region *region);
+/* Changes up to this ticket are in the data file's cache: loads that waited for them may read. */
+uint64_t region_applied_ticket(const struct region *region);
+uint64_t region_checkpoint_ticket(const struct region *region);
+
+/* ---- On disk (worker: these block) ---- */
+
+/* Creates the folder path with the files of an empty region in it, durably, except for the
+ * folder's own name in its parent. */
+int region_create(struct io *io, const char *path, const char *name, uint64_t id,
+                  const struct region_options *options, struct err *err);
+
+/* What opening a region found, for the log and for --check. */
+struct region_report {
+    uint32_t format;
+    uint64_t free_blocks;
+    uint64_t checkpoint_sequence;
+    uint64_t records;   /* journal records replayed */
+    uint64_t cut_bytes; /* torn tail cut; where it began is in cut_at */
+    uint64_t cut_at;
+};
+
+/* Opens a region: loads the newest valid checkpoint, replays the journal, cuts a torn tail. Damage
+ * is refused by name (ERR_CORRUPT), a newer format with ERR_INVALID_ARGUMENT, files untouched. With
+ * read_only nothing on disk is changed and the region answers questions and loads only. options
+ * NULL: those that the region keeps. */
+int region_open(struct io *io, const char *path, const struct region_options *options,
+                bool read_only, struct region **ret_region, struct region_report *ret_report,
+                struct err *err);
+
+/* Closes the files and frees the memory. The region must be idle or failed, without pins. What
+ * is acknowledged is durable already; nothing is written here. */
+void region_close(struct region *region);
+
+/* Proves every invariant of the region in memory (the tree, the counters); NULL or what is
+ * wrong. */
+const char *region_check(const struct region *region);
+
+#endif

@@ -1,0 +1,52 @@
+/* The data directory: its lock, its regions, their creation and removal.
+ *
+ *     store            magic, format version, uuid, the next region id
+ *     lock             held while a daemon has the directory open
+ *     regions/NAME/    one folder a region
+ *
+ * A region is made under a name that no region can have (a leading dot) and renamed when it is
+ * whole; it is dropped by renaming it the other way. What a crash leaves behind under such names is
+ * removed at the next open.
+ *
+ * Threads: store_open, store_create, store_drop and store_close block; the daemon runs create and
+ * drop on a worker, one at a time. The caller keeps the table of open regions: these functions
+ * touch only the store and the disk. */
+#ifndef MREGION_CORE_STORE_H
+#define MREGION_CORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/err.h"
+#include "core/io.h"
+#include "core/region.h"
+
+struct store;
+
+/* Whether the length bytes at name are a region's name. */
+bool store_name_is_valid(const char *name, size_t length);
+
+/* Opens (and on first use makes) the store in the io's directory and locks it. ERR_BUSY when
+ * another process holds it, with read_only too. With read_only nothing is written or made. */
+int store_open(struct io *io, bool read_only, struct store **ret_store, struct err *err);
+/* Releases the lock. Every region must be closed before. */
+void store_close(struct store *store);
+
+/* Calls visit with the name of every region, in no particular order; stops at the first non-zero
+ * answer and returns it. */
+int store_list(struct store *store, int (*visit)(void *context, const char *name), void *context,
+               struct err *err);
+
+/* Opens one region by its name; as region_open. ERR_NO_SUCH_REGION. */
+int store_open_region(struct store *store, const char *name, const struct region_options *options,
+                      struct region **ret_region, struct region_report *ret_report,
+                      struct err *err);
+
+/* Makes an empty region, durably, and opens it. ERR_EXISTS, ERR_INVALID_ARGUMENT for the name. */
+int store_create_region(struct store *store, const char *name, const struct region_options *options,
+                        struct region **ret_region, struct err *err);
+
+/* Removes a closed region for good. ERR_NO_SUCH_REGION. */
+int store_drop_region(struct store *store, const char *name, struct err *err);
+
+#endif
