@@ -1,0 +1,36 @@
+/* The method table (methods.def) as an array. */
+#ifndef MREGION_PROTO_METHODS_H
+#define MREGION_PROTO_METHODS_H
+
+#include <stddef.h>
+
+enum method_id {
+#define METHOD(symbol, name, parameters, names, options, result, access) METHOD_##symbol,
+#include "proto/methods.def"
+#undef METHOD
+    METHODS
+};
+
+enum method_access {
+    METHOD_READ,
+    METHOD_WRITE,
+    METHOD_ADMIN,
+    METHOD_SERVER,
+};
+
+struct method {
+    const char *name;
+    const char *parameters; /* one letter each: R U N B */
+    const char *names;      /* "region, address, size" */
+    const char *options;    /* "from,limit" */
+    const char *result;
+    enum method_access access;
+};
+
+/* Indexed by enum method_id. */
+extern const struct method methods[METHODS];
+
+/* The method of this name, or METHODS. A perfect enough hash: constant time. */
+enum method_id method_find(const char *name, size_t length);
+
+#endif
