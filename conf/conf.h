@@ -1,0 +1,102 @@
+/* The configuration of mregiond: the built-in defaults, what a file says, what the command line
+ * adds.
+ *
+ * A struct conf that one of these functions has filled is always whole and valid: every value is
+ * in its range, every name and address is well formed and unique. What a file or an option says
+ * wrong is refused with its position and a sentence that names the thing, what came, what was
+ * expected and, where it can be guessed, what was meant; the struct is then as it was before.
+ *
+ * Functions return 0, or -errno with *error filled: -EINVAL for a wrong configuration, -ENOMEM,
+ * and whatever opening or reading the file gave. Every function may block on the file it reads or
+ * writes, none keeps a pointer to what it was given; no thread is special. */
+#ifndef MREGION_CONF_CONF_H
+#define MREGION_CONF_CONF_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "core/options.h"
+
+/* A file of 1 MiB holds more regions than CONF_REGIONS_MAX; what is larger is no configuration. */
+#define CONF_FILE_MAX (1 * MIB)
+/* Every listener costs descriptors and every region files and memory at the start; these are far
+ * above use and keep the checks for duplicates cheap. */
+#define CONF_LISTENS_MAX 64
+#define CONF_REGIONS_MAX 4096
+
+/* Fits the longest path, the position and a sentence. */
+#define CONF_ERROR_SIZE (PATH_MAX + 512)
+
+struct conf_error {
+    size_t line; /* from 1; 0 where there is no position (a file that cannot be read, an option) */
+    size_t column;              /* from 1, in characters; 0 likewise */
+    char text[CONF_ERROR_SIZE]; /* "FILE:LINE:COLUMN: what, and what was meant" */
+};
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVELS };
+
+struct conf_listen {
+    char *address; /* as written: "tcp:HOST:PORT" or "unix:PATH" */
+    bool is_unix;
+    char *host;    /* TCP: a loopback address or "localhost", without brackets; else NULL */
+    uint16_t port; /* TCP: 0 lets the system pick one */
+    char *path;    /* Unix: fits struct sockaddr_un; else NULL */
+    unsigned mode; /* Unix: permissions of the socket file */
+};
+
+struct conf_region {
+    char name[REGION_NAME_MAX + 1];
+    struct region_options options;
+};
+
+struct conf {
+    char *data_dir;
+    struct conf_listen *listens; /* none: only the sockets that the service manager passes */
+    size_t listens_count;
+    uint64_t max_message; /* bytes */
+    uint64_t max_connections;
+    uint64_t max_pipeline; /* requests in flight per connection */
+    uint64_t max_buffered; /* bytes of requests and answers in memory; >= max_message */
+    enum log_level log_level;
+    struct conf_region *regions; /* to create where missing; may be none */
+    size_t regions_count;
+
+    /* For conf_add_*: whether the first option has replaced what the file said, and what it said
+     * about regions, whose options still hold when an option names one. */
+    bool listens_replaced;
+    bool regions_replaced;
+    struct conf_region *file_regions;
+    size_t file_regions_count;
+};
+
+/* Fills *conf, which need not be initialized, with the built-in defaults. Fails with -ENOMEM only
+ * (*conf is then empty and may be released). Release with conf_release. */
+int conf_init_defaults(struct conf *conf, struct conf_error *error);
+/* Frees what *conf owns; harmless on one that is zeroed or released already. */
+void conf_release(struct conf *conf);
+
+/* Replaces *conf, which is initialized, by the defaults overridden by the file at path. An empty
+ * file means the defaults. On failure *conf is untouched. */
+int conf_load(struct conf *conf, const char *path, struct conf_error *error);
+/* The same from size bytes at text; name stands for the file in errors. */
+int conf_parse(struct conf *conf, const char *text, size_t size, const char *name,
+               struct conf_error *error);
+
+/* For options of the command line, after the file. The first listener or region given so replaces
+ * all that the file (or the defaults) named; the next ones add to it. A region that the file named
+ * too keeps the file's options, another one has the defaults. */
+int conf_set_data_dir(struct conf *conf, const char *path, struct conf_error *error);
+int conf_add_listen(struct conf *conf, const char *address, struct conf_error *error);
+int conf_add_region(struct conf *conf, const char *name, struct conf_error *error);
+
+/* Writes the whole configuration, every key with a comment that explains it, as YAML that
+ * conf_parse reads back to an equal one. -EIO where the stream has an error afterwards. */
+int conf_print(const struct conf *conf, FILE *to);
+
+/* "error", "warning", "info", "debug"; NULL for a number that is none of the enum. */
+const char *log_level_name(enum log_level level);
+
+#endif
