@@ -52,12 +52,15 @@ struct rpc_call {
  * expected and what came. */
 int rpc_call_parse(const struct rpc_request *request, struct rpc_call *ret, struct err *err);
 
-/* ---- Answers, packed with msgpack-c into the caller's packer ---- */
+/* ---- Answers, packed with msgpack-c into the caller's packer ----
+ * Both return 0, or -1 when the packer's write callback refused (its buffer could not grow); part
+ * of the answer may then be in the buffer. */
 
 /* [1, msgid, nil, — the caller packs the result right behind. */
-void rpc_pack_result(msgpack_packer *packer, uint32_t msgid);
-/* [1, msgid, "code: text", nil] */
-void rpc_pack_error(msgpack_packer *packer, uint32_t msgid, const struct err *err);
+int rpc_pack_result(msgpack_packer *packer, uint32_t msgid);
+/* [1, msgid, "code: text", nil]. Whatever is not printable ASCII in the text goes out as "?", so
+ * that the string is valid everywhere. */
+int rpc_pack_error(msgpack_packer *packer, uint32_t msgid, const struct err *err);
 
 /* The header of an answer whose result is a bin of size bytes that the caller sends right behind;
  * returns its length. For large blobs, which are never copied. */

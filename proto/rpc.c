@@ -1,0 +1,358 @@
+#include "proto/rpc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/bigendian.h"
+
+enum message_type {
+    MESSAGE_REQUEST = 0,
+    MESSAGE_RESPONSE = 1,
+    MESSAGE_NOTIFICATION = 2,
+};
+
+/* ---- Words for error sentences ---- */
+
+/* The longest piece of a peer's bytes that an error repeats. */
+#define QUOTED_MAX 64
+struct quoted {
+    char text[QUOTED_MAX * 4 + sizeof "..."];
+};
+
+/* A peer's bytes made printable, and cut. */
+static struct quoted quote(const uint8_t *bytes, uint32_t size)
+{
+    struct quoted quoted;
+    uint32_t shown = size < QUOTED_MAX ? size : QUOTED_MAX;
+    char *to = quoted.text;
+
+    for (uint32_t i = 0; i < shown; i++) {
+        if (bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '"' && bytes[i] != '\\')
+            *to++ = (char)bytes[i];
+        else
+            to += sprintf(to, "\\x%02x", bytes[i]);
+    }
+    memcpy(to, size > shown ? "..." : "", size > shown ? sizeof "..." : 1);
+    return quoted;
+}
+
+/* Where item number index of a comma-separated list begins; *ret_length without the comma. */
+static const char *list_item(const char *list, unsigned index, size_t *ret_length)
+{
+    const char *item = list;
+
+    while (index-- > 0) {
+        item += strcspn(item, ",");
+        item += strspn(item, ", ");
+    }
+    *ret_length = strcspn(item, ",");
+    return item;
+}
+
+/* ---- Requests ---- */
+
+static bool is_text(struct value value)
+{
+    return value.type == VALUE_STR || value.type == VALUE_BIN;
+}
+
+static int parse_msgid(struct value value, struct rpc_request *ret, struct err *err)
+{
+    if (value.type != VALUE_UINT)
+        return err_set(err, ERR_INVALID_ARGUMENT, "msgid must be an unsigned integer, not %s",
+                       value_type_name(value.type));
+    if (value.number > UINT32_MAX)
+        return err_set(err, ERR_INVALID_ARGUMENT, "msgid must be at most 4294967295, not %" PRIu64,
+                       value.number);
+    ret->msgid = (uint32_t)value.number;
+    ret->has_msgid = true;
+    return 0;
+}
+
+static int parse_type(struct value value, struct rpc_request *ret, struct err *err)
+{
+    if (value.type != VALUE_UINT)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "a message begins with its type, 0 (request) or 2 (notification), not %s",
+                       value_type_name(value.type));
+    if (value.number == MESSAGE_RESPONSE)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "a response was sent to the server, which asks nothing");
+    if (value.number != MESSAGE_REQUEST && value.number != MESSAGE_NOTIFICATION)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "message type must be 0 (request) or 2 (notification), not %" PRIu64,
+                       value.number);
+    ret->is_notification = value.number == MESSAGE_NOTIFICATION;
+    return 0;
+}
+
+/* The cursor stands at the method. */
+static int parse_method_and_params(struct cursor *cursor, struct rpc_request *ret, struct err *err)
+{
+    struct value method = cursor_next(cursor);
+    struct value params;
+
+    if (!is_text(method))
+        return err_set(err, ERR_INVALID_ARGUMENT, "the method's name must be a string, not %s",
+                       value_type_name(method.type));
+    params = cursor_next(cursor);
+    if (params.type != VALUE_ARRAY && params.type != VALUE_NIL)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "the parameters must be an array, or nil for none, not %s",
+                       value_type_name(params.type));
+    ret->method = method.raw.bytes;
+    ret->method_size = method.raw.size;
+    ret->params = *cursor;
+    ret->params_count = params.type == VALUE_ARRAY ? params.count : 0;
+    return 0;
+}
+
+int rpc_parse(const uint8_t *frame, size_t size, struct rpc_request *ret, struct err *err)
+{
+    struct cursor cursor = {.at = frame, .end = frame + size};
+    struct value message = cursor_next(&cursor);
+    uint32_t expected;
+    int code;
+
+    *ret = (struct rpc_request){0};
+    if (message.type != VALUE_ARRAY)
+        return err_set(err, ERR_INVALID_ARGUMENT, "a message must be an array, not %s",
+                       value_type_name(message.type));
+    if (message.count == 0)
+        return err_set(err, ERR_INVALID_ARGUMENT, "a message must not be an empty array");
+    code = parse_type(cursor_next(&cursor), ret, err);
+    if (code != 0)
+        return code;
+    /* The msgid before the count: a request of the wrong length can then still be answered. */
+    if (!ret->is_notification && message.count >= 2) {
+        code = parse_msgid(cursor_next(&cursor), ret, err);
+        if (code != 0)
+            return code;
+    }
+    expected = ret->is_notification ? 3 : 4;
+    if (message.count != expected)
+        return err_set(err, ERR_INVALID_ARGUMENT, "a %s has %" PRIu32 " elements, not %" PRIu32,
+                       ret->is_notification ? "notification" : "request", expected, message.count);
+    return parse_method_and_params(&cursor, ret, err);
+}
+
+/* ---- Parameters ---- */
+
+static const char *expected_of(char letter)
+{
+    switch (letter) {
+    case 'R':
+        return "a region's name or id";
+    case 'U':
+        return "an unsigned integer";
+    case 'N':
+        return "a string";
+    default:
+        return "binary data or a string";
+    }
+}
+
+static int parse_param(const struct method *method, unsigned index, struct value value,
+                       struct rpc_param *ret, struct err *err)
+{
+    char letter = method->parameters[index];
+    size_t length;
+    const char *name;
+
+    if (value.type == VALUE_UINT && (letter == 'U' || letter == 'R')) {
+        *ret = (struct rpc_param){.number = value.number};
+        return 0;
+    }
+    if (is_text(value) && letter != 'U') {
+        *ret = (struct rpc_param){.bytes = value.raw.bytes, .size = value.raw.size};
+        return 0;
+    }
+    name = list_item(method->names, index, &length);
+    return err_set(err, ERR_INVALID_ARGUMENT, "%s: %.*s must be %s, not %s", method->name,
+                   (int)length, name, expected_of(letter), value_type_name(value.type));
+}
+
+/* Which of the method's options the key is, from 0; -1 for none. */
+static int find_option(const struct method *method, struct value key)
+{
+    const char *item = method->options;
+    int index = 0;
+
+    while (*item != '\0') {
+        size_t length = strcspn(item, ",");
+
+        if (length == key.raw.size && memcmp(item, key.raw.bytes, length) == 0)
+            return index;
+        item += length;
+        item += strspn(item, ", ");
+        index++;
+    }
+    return -1;
+}
+
+static int refuse_unknown_option(const struct method *method, struct value key, struct err *err)
+{
+    struct quoted quoted = quote(key.raw.bytes, key.raw.size);
+
+    if (method->options[0] == '\0')
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s: unknown option \"%s\"; it has no options",
+                       method->name, quoted.text);
+    return err_set(err, ERR_INVALID_ARGUMENT, "%s: unknown option \"%s\"; known: %s", method->name,
+                   quoted.text, method->options);
+}
+
+static int check_option_keys(const struct method *method, struct cursor pairs, uint32_t count,
+                             struct err *err)
+{
+    uint32_t seen = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct value key = cursor_next(&pairs);
+        int index;
+
+        if (!is_text(key))
+            return err_set(err, ERR_INVALID_ARGUMENT,
+                           "%s: an option's key must be a string, not %s", method->name,
+                           value_type_name(key.type));
+        index = find_option(method, key);
+        if (index < 0)
+            return refuse_unknown_option(method, key, err);
+        if ((seen & 1U << index) != 0)
+            return err_set(err, ERR_INVALID_ARGUMENT, "%s: option \"%.*s\" is given twice",
+                           method->name, (int)key.raw.size, (const char *)key.raw.bytes);
+        seen |= 1U << index;
+        cursor_skip(&pairs);
+    }
+    return 0;
+}
+
+static int parse_options(const struct method *method, struct cursor *params, struct rpc_call *ret,
+                         struct err *err)
+{
+    struct value value = cursor_next(params);
+
+    if (value.type != VALUE_MAP)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "%s: what follows its parameters must be a map of options, not %s",
+                       method->name, value_type_name(value.type));
+    ret->has_options = true;
+    ret->options = *params;
+    ret->options_count = value.count;
+    return check_option_keys(method, *params, value.count, err);
+}
+
+static int refuse_count(const struct method *method, uint32_t count, struct err *err)
+{
+    size_t expected = strlen(method->parameters);
+
+    if (expected == 0)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "%s: takes no parameters, and then options at most, not %" PRIu32,
+                       method->name, count);
+    return err_set(err, ERR_INVALID_ARGUMENT,
+                   "%s: takes %zu parameter%s (%s), and then options at most, not %" PRIu32,
+                   method->name, expected, expected == 1 ? "" : "s", method->names, count);
+}
+
+int rpc_call_parse(const struct rpc_request *request, struct rpc_call *ret, struct err *err)
+{
+    const struct method *method;
+    struct cursor params = request->params;
+    size_t expected;
+
+    ret->method = method_find((const char *)request->method, request->method_size);
+    ret->has_options = false;
+    ret->options = (struct cursor){NULL, NULL};
+    ret->options_count = 0;
+    if (ret->method == METHODS)
+        return err_set(err, ERR_NO_SUCH_METHOD, "there is no method \"%s\"",
+                       quote(request->method, request->method_size).text);
+    method = &methods[ret->method];
+    expected = strlen(method->parameters);
+    if (request->params_count < expected || request->params_count > expected + 1)
+        return refuse_count(method, request->params_count, err);
+    for (unsigned i = 0; i < expected; i++) {
+        int code = parse_param(method, i, cursor_next(&params), &ret->params[i], err);
+
+        if (code != 0)
+            return code;
+    }
+    return request->params_count > expected ? parse_options(method, &params, ret, err) : 0;
+}
+
+/* ---- Answers ---- */
+
+int rpc_pack_result(msgpack_packer *packer, uint32_t msgid)
+{
+    if (msgpack_pack_array(packer, 4) != 0 || msgpack_pack_uint8(packer, MESSAGE_RESPONSE) != 0 ||
+        msgpack_pack_uint32(packer, msgid) != 0 || msgpack_pack_nil(packer) != 0)
+        return -1;
+    return 0;
+}
+
+int rpc_pack_error(msgpack_packer *packer, uint32_t msgid, const struct err *err)
+{
+    char text[ERR_TEXT_SIZE + 32]; /* the longest code and ": " */
+    int length = snprintf(text, sizeof text, "%s: %s", err_name(err->code), err->text);
+    size_t size = (size_t)length < sizeof text ? (size_t)length : sizeof text - 1;
+
+    /* A str must be UTF-8, and a sentence may repeat a file name or be cut anywhere. */
+    for (size_t i = 0; i < size; i++)
+        if (text[i] < 0x20 || text[i] > 0x7e)
+            text[i] = '?';
+    if (msgpack_pack_array(packer, 4) != 0 || msgpack_pack_uint8(packer, MESSAGE_RESPONSE) != 0 ||
+        msgpack_pack_uint32(packer, msgid) != 0 || msgpack_pack_str(packer, size) != 0 ||
+        msgpack_pack_str_body(packer, text, size) != 0 || msgpack_pack_nil(packer) != 0)
+        return -1;
+    return 0;
+}
+
+/* The shortest form, as every packer writes it. */
+static uint8_t *put_msgid(uint8_t *to, uint32_t msgid)
+{
+    if (msgid <= 0x7f) {
+        *to++ = (uint8_t)msgid;
+    } else if (msgid <= UINT8_MAX) {
+        *to++ = 0xcc;
+        *to++ = (uint8_t)msgid;
+    } else if (msgid <= UINT16_MAX) {
+        *to++ = 0xcd;
+        put_be16(to, (uint16_t)msgid);
+        to += 2;
+    } else {
+        *to++ = 0xce;
+        put_be32(to, msgid);
+        to += 4;
+    }
+    return to;
+}
+
+static uint8_t *put_bin_header(uint8_t *to, uint32_t size)
+{
+    if (size <= UINT8_MAX) {
+        *to++ = 0xc4;
+        *to++ = (uint8_t)size;
+    } else if (size <= UINT16_MAX) {
+        *to++ = 0xc5;
+        put_be16(to, (uint16_t)size);
+        to += 2;
+    } else {
+        *to++ = 0xc6;
+        put_be32(to, size);
+        to += 4;
+    }
+    return to;
+}
+
+size_t rpc_bin_header(uint8_t header[RPC_BIN_HEADER_MAX], uint32_t msgid, uint32_t size)
+{
+    uint8_t *to = header;
+
+    *to++ = 0x94;
+    *to++ = MESSAGE_RESPONSE;
+    to = put_msgid(to, msgid);
+    *to++ = 0xc0;
+    to = put_bin_header(to, size);
+    return (size_t)(to - header);
+}
