@@ -1,0 +1,67 @@
+#!/bin/bash
+# usage: test_use.sh STAGE      with PREFIX, LIBDIR, BINDIR, SBINDIR, CC, VERSION in the environment
+# A stranger's program builds and runs against what was installed, found through pkg-config and
+# through the CMake package, with the shared library and with the static one.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+stage=$1
+work=$(mktemp -d "${TMPDIR:-/tmp}/mregion-use.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+export LD_LIBRARY_PATH=$stage$LIBDIR
+
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+
+# usage: expect_version PROGRAM
+expect_version() {
+    local said
+
+    said=$("$1") || fail "$1: exit $?"
+    [[ $said == "$VERSION" ]] || fail "$1 says '$said' instead of $VERSION"
+}
+
+echo "-- the programs run from where they were installed"
+[[ $("$stage$BINDIR/mrcli" --version) == *"$VERSION"* ]] || fail "mrcli --version"
+[[ $("$stage$SBINDIR/mregiond" --version) == *"$VERSION"* ]] || fail "mregiond --version"
+
+echo "-- the shipped configuration is valid"
+"$stage$SBINDIR/mregiond" --config "$stage$SYSCONFDIR/mregiond.yaml" --check-config
+
+echo "-- pkg-config"
+export PKG_CONFIG_SYSROOT_DIR=$stage
+PKG_CONFIG_PATH=$stage$LIBDIR/pkgconfig
+export PKG_CONFIG_PATH
+pc() {
+    pkg-config "$@" mregion
+}
+[[ $(pc --modversion) == "$VERSION" ]] || fail "pkg-config --modversion: $(pc --modversion)"
+# shellcheck disable=SC2046  # one word per flag
+"$CC" -Wall -Wextra -Werror -std=c11 "$here/use.c" -o "$work/shared" $(pc --cflags --libs)
+expect_version "$work/shared"
+readelf -d "$work/shared" | grep -q "libmregion.so.${VERSION%%.*}" || fail "not linked with the soname"
+
+echo "-- the shared library exports its own names only"
+foreign=$(nm -D --defined-only "$stage$LIBDIR/libmregion.so" | awk '$3 !~ /^mregion_/ { print $3 }')
+[[ -z $foreign ]] || fail "exported besides mregion_*: $foreign"
+
+echo "-- static, through pkg-config"
+# shellcheck disable=SC2046
+"$CC" -std=c11 "$here/use.c" -o "$work/static" $(pc --cflags) "$stage$LIBDIR/libmregion.a" \
+    $(env -u PKG_CONFIG_SYSROOT_DIR pkg-config --static --libs-only-l mregion | sed 's/-lmregion//')
+LD_LIBRARY_PATH='' expect_version "$work/static"
+
+echo "-- CMake package"
+cat >"$work/CMakeLists.txt" <<TEXT
+cmake_minimum_required(VERSION 3.25)
+project(use LANGUAGES C)
+find_package(mregion ${VERSION%.*} REQUIRED)
+add_executable(use "$here/use.c")
+target_link_libraries(use PRIVATE mregion::mregion)
+TEXT
+cmake -S "$work" -B "$work/build" -DCMAKE_C_COMPILER="$CC" -DCMAKE_PREFIX_PATH="$stage$PREFIX" \
+    --log-level=WARNING
+cmake --build "$work/build" >"$work/log" || fail "$(cat "$work/log")"
+expect_version "$work/build/use"
