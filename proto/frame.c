@@ -90,14 +90,30 @@ static void close_full_containers(struct frame_scanner *scanner)
         scanner->depth--;
 }
 
-/* Moves over a container's header; its children come next. */
-static enum frame_status open_container(struct frame_scanner *scanner, uint64_t children)
+/* Moves over the header at at and over the string behind it; opens a container. */
+static enum frame_status take_header(struct frame_scanner *scanner, const uint8_t *at,
+                                     struct shape shape, uint64_t *pending)
 {
+    uint64_t number, children;
+
+    scanner->elements++;
+    scanner->remaining[scanner->depth]--;
+    scanner->position += shape.header;
+    --*pending;
+    if (shape.kind == KIND_PLAIN)
+        return FRAME_COMPLETE;
+    number = stated_number(at, shape.header);
+    if (shape.kind == KIND_RAW || shape.kind == KIND_EXT) {
+        scanner->position += number + (shape.kind == KIND_EXT);
+        return FRAME_COMPLETE;
+    }
     if (scanner->depth == FRAME_DEPTH_MAX)
         return FRAME_TOO_DEEP;
-    if (children > FRAME_ELEMENTS_MAX - scanner->elements)
+    children = shape.kind == KIND_MAP ? 2 * number : number;
+    if (scanner->elements + *pending + children > FRAME_ELEMENTS_MAX)
         return FRAME_TOO_MANY;
     scanner->remaining[++scanner->depth] = (uint32_t)children;
+    *pending += children;
     return FRAME_COMPLETE;
 }
 
@@ -112,45 +128,27 @@ enum frame_status frame_scan(struct frame_scanner *scanner, const uint8_t *bytes
     while (pending > 0) {
         const uint8_t *at;
         uint64_t least = scanner->position + pending;
+        enum frame_status status;
         struct shape shape;
-        uint32_t number;
 
         if (least > limit)
             return FRAME_TOO_LARGE;
-        if (scanner->position >= size) {
-            *ret_size = least;
+        *ret_size = least;
+        if (scanner->position >= size)
             return FRAME_INCOMPLETE;
-        }
         at = bytes + scanner->position;
-        shape = shape_of(at[0]);
+        shape = shape_of(*at);
         if (shape.kind == KIND_INVALID)
             return FRAME_INVALID;
         least += shape.header - 1U;
         if (least > limit)
             return FRAME_TOO_LARGE;
-        if (size - scanner->position < shape.header) {
-            *ret_size = least;
+        *ret_size = least;
+        if (size - scanner->position < shape.header)
             return FRAME_INCOMPLETE;
-        }
-        if (scanner->elements == FRAME_ELEMENTS_MAX)
-            return FRAME_TOO_MANY;
-        scanner->elements++;
-        scanner->remaining[scanner->depth]--;
-        scanner->position += shape.header;
-        pending--;
-        if (shape.kind != KIND_PLAIN) {
-            number = stated_number(at, shape.header);
-            if (shape.kind <= KIND_EXT) {
-                scanner->position += (uint64_t)number + (shape.kind == KIND_EXT);
-            } else {
-                uint64_t children = (uint64_t)number << (shape.kind == KIND_MAP);
-                enum frame_status status = open_container(scanner, children);
-
-                if (status != FRAME_COMPLETE)
-                    return status;
-                pending += children;
-            }
-        }
+        status = take_header(scanner, at, shape, &pending);
+        if (status != FRAME_COMPLETE)
+            return status;
         close_full_containers(scanner);
     }
     if (scanner->position > limit)

@@ -18,7 +18,7 @@
 struct frame_scanner {
     uint64_t position; /* bytes walked of the present frame; strings are jumped over, so it may
                           lie beyond what has arrived */
-    uint32_t elements; /* objects seen */
+    uint32_t elements; /* objects whose header was read */
     uint32_t depth;
     uint32_t remaining[FRAME_DEPTH_MAX + 1]; /* objects still to come, per open container */
 };
