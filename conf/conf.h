@@ -27,6 +27,9 @@
 #define CONF_LISTENS_MAX 64
 #define CONF_REGIONS_MAX 4096
 
+/* Leaves room below PATH_MAX for the names of regions and their files. */
+#define CONF_DATA_DIR_MAX (PATH_MAX - 256)
+
 /* Fits the longest path, the position and a sentence. */
 #define CONF_ERROR_SIZE (PATH_MAX + 512)
 
@@ -45,11 +48,13 @@ struct conf_listen {
     uint16_t port; /* TCP: 0 lets the system pick one */
     char *path;    /* Unix: fits struct sockaddr_un; else NULL */
     unsigned mode; /* Unix: permissions of the socket file */
+    size_t line;   /* where the file names it; 0 for a default or an option */
 };
 
 struct conf_region {
     char name[REGION_NAME_MAX + 1];
     struct region_options options;
+    size_t line; /* likewise */
 };
 
 struct conf {

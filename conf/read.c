@@ -1,0 +1,285 @@
+#include "conf/read.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "conf/address.h"
+#include "conf/events.h"
+#include "conf/members.h"
+#include "conf/scalar.h"
+#include "conf/settings.h"
+
+struct reader {
+    struct events events;
+    struct conf *conf;
+};
+
+/* Where each key of one mapping stands, for duplicates and for checks across keys; line 0 where it
+ * does not. */
+struct keys {
+    struct position at[SETTINGS];
+};
+
+static bool has_key(const struct keys *keys, enum setting_id id)
+{
+    return keys->at[id].line != 0;
+}
+
+static const char *scope_name(enum setting_scope scope)
+{
+    static const char *const names[SCOPES] = {"", " in a listener", " in a region"};
+
+    return names[scope];
+}
+
+static int fail_unknown_key(struct events *events, enum setting_scope scope,
+                            const struct event *key)
+{
+    const char *guess = setting_suggest(scope, key->text, key->length);
+    char quoted[TEXT_QUOTED_SIZE];
+    char names[SETTING_TEXT_SIZE];
+
+    text_quote(key->text, key->length, TEXT_SHOWN, quoted, sizeof quoted);
+    if (guess != NULL)
+        return events_fail(events, key->at, "unknown key %s%s; did you mean \"%s\"?", quoted,
+                           scope_name(scope), guess);
+    setting_format_names(scope, names, sizeof names);
+    return events_fail(events, key->at, "unknown key %s%s; there are %s", quoted, scope_name(scope),
+                       names);
+}
+
+/* The next key of a mapping; *ret_setting is NULL at its end. */
+static int read_key(struct events *events, enum setting_scope scope, struct keys *keys,
+                    const struct setting **ret_setting, struct position *ret_at)
+{
+    const struct setting *setting;
+    struct event key;
+    char described[TEXT_QUOTED_SIZE];
+    int code = events_next(events, &key);
+
+    *ret_setting = NULL;
+    if (code != 0 || key.kind == EVENT_MAP_END)
+        return code;
+    event_describe(&key, described);
+    if (key.kind != EVENT_SCALAR)
+        return events_fail(events, key.at, "a key must be a word, not %s", described);
+    setting = setting_find(scope, key.text, key.length);
+    if (setting == NULL)
+        return fail_unknown_key(events, scope, &key);
+    if (has_key(keys, (enum setting_id)(setting - settings)))
+        return events_fail(events, key.at, "duplicate key \"%s\"%s; it stands on line %zu already",
+                           setting->name, scope_name(scope), keys->at[setting - settings].line);
+    keys->at[setting - settings] = key.at;
+    *ret_setting = setting;
+    *ret_at = key.at;
+    return 0;
+}
+
+/* Reads a mapping of words, up to its end, into the struct of its scope. */
+static int read_words(struct events *events, enum setting_scope scope, struct keys *keys,
+                      void *base)
+{
+    const struct setting *setting;
+    struct position at;
+    struct event value;
+    int code = read_key(events, scope, keys, &setting, &at);
+
+    while (code == 0 && setting != NULL) {
+        code = events_next(events, &value);
+        if (code == 0)
+            code = scalar_store(events, setting, &value, base);
+        if (code == 0)
+            code = read_key(events, scope, keys, &setting, &at);
+    }
+    return code;
+}
+
+static int check_listen(struct events *events, const struct keys *keys, struct position at)
+{
+    bool has_unix = has_key(keys, SETTING_LISTEN_unix);
+    bool has_tcp = has_key(keys, SETTING_LISTEN_tcp);
+    struct position unix_at = keys->at[SETTING_LISTEN_unix];
+    struct position tcp_at = keys->at[SETTING_LISTEN_tcp];
+
+    if (has_unix && has_tcp) {
+        bool unix_first = unix_at.line < tcp_at.line ||
+                          (unix_at.line == tcp_at.line && unix_at.column < tcp_at.column);
+
+        return events_fail(events, unix_first ? tcp_at : unix_at,
+                           "a listener is either unix or tcp; make two of them for both");
+    }
+    if (!has_unix && !has_tcp)
+        return events_fail(events, at, "a listener needs a key unix or tcp");
+    if (has_tcp && has_key(keys, SETTING_LISTEN_mode))
+        return events_fail(events, keys->at[SETTING_LISTEN_mode],
+                           "mode is for unix listeners; TCP has no permissions");
+    return 0;
+}
+
+/* One listener, whose mapping has just begun at that position. */
+static int read_listen(struct reader *reader, struct position at)
+{
+    struct events *events = &reader->events;
+    struct conf_listen listen = {.mode = address_default_mode()};
+    const struct conf_listen *same;
+    struct keys keys = {0};
+    int code = read_words(events, SCOPE_LISTEN, &keys, &listen);
+
+    if (code == 0)
+        code = check_listen(events, &keys, at);
+    if (code == 0 && (same = members_find_listen(reader->conf, &listen)) != NULL)
+        code = events_fail(events, at, "a second listener on %s; the first is on line %zu",
+                           listen.address, same->line);
+    listen.line = at.line;
+    if (code == 0 && members_add_listen(reader->conf, &listen) != 0)
+        code = events_fail_memory(events);
+    if (code != 0)
+        address_release(&listen);
+    return code;
+}
+
+/* One region, likewise. */
+static int read_region(struct reader *reader, struct position at)
+{
+    struct events *events = &reader->events;
+    struct conf *conf = reader->conf;
+    struct conf_region region = {.options = region_options_default(), .line = at.line};
+    const struct conf_region *same;
+    struct keys keys = {0};
+    int code = read_words(events, SCOPE_REGION, &keys, &region);
+
+    if (code != 0)
+        return code;
+    if (!has_key(&keys, SETTING_REGION_name))
+        return events_fail(events, at, "a region needs a key name");
+    same = members_find_region(conf->regions, conf->regions_count, region.name);
+    if (same != NULL)
+        return events_fail(events, keys.at[SETTING_REGION_name],
+                           "a second region \"%s\"; the first is on line %zu", region.name,
+                           same->line);
+    return members_add_region(conf, &region) != 0 ? events_fail_memory(events) : 0;
+}
+
+/* A list of mappings, whose value has just come; item reads one of them. */
+static int read_list(struct reader *reader, const struct setting *setting,
+                     const struct event *value, const char *example,
+                     int (*item)(struct reader *reader, struct position at))
+{
+    struct events *events = &reader->events;
+    char described[TEXT_QUOTED_SIZE];
+    struct event event;
+    size_t count = 0;
+    int code;
+
+    event_describe(value, described);
+    if (value->kind != EVENT_LIST)
+        return events_fail(events, value->at, "%s must be a list such as \"- %s\", not %s",
+                           setting->name, example, described);
+    while ((code = events_next(events, &event)) == 0 && event.kind != EVENT_LIST_END) {
+        event_describe(&event, described);
+        if (event.kind != EVENT_MAP)
+            return events_fail(events, event.at,
+                               "each of %s must be a mapping such as \"%s\", not %s", setting->name,
+                               example, described);
+        if (count++ == setting->high)
+            return events_fail(events, event.at, "%s has at most %zu items", setting->name,
+                               (size_t)setting->high);
+        code = item(reader, event.at);
+        if (code != 0)
+            return code;
+    }
+    return code;
+}
+
+static int read_top_value(struct reader *reader, const struct setting *setting)
+{
+    struct event value;
+    int code = events_next(&reader->events, &value);
+
+    if (code != 0)
+        return code;
+    switch (setting->kind) {
+    case KIND_LISTENS:
+        members_clear_listens(reader->conf);
+        return read_list(reader, setting, &value, "unix: /path/of/socket", read_listen);
+    case KIND_REGIONS:
+        reader->conf->regions_count = 0;
+        return read_list(reader, setting, &value, "name: main", read_region);
+    default:
+        return scalar_store(&reader->events, setting, &value, reader->conf);
+    }
+}
+
+/* What no key can know alone. */
+static int check_across(struct reader *reader, const struct keys *keys)
+{
+    const struct conf *conf = reader->conf;
+    enum setting_id culprit = has_key(keys, SETTING_TOP_max_buffered) ? SETTING_TOP_max_buffered
+                                                                      : SETTING_TOP_max_message;
+    char message[SETTING_TEXT_SIZE];
+    char buffered[SETTING_TEXT_SIZE];
+
+    if (conf->max_buffered >= conf->max_message)
+        return 0;
+    setting_format(&settings[SETTING_TOP_max_message], conf->max_message, message, sizeof message);
+    setting_format(&settings[SETTING_TOP_max_buffered], conf->max_buffered, buffered,
+                   sizeof buffered);
+    return events_fail(&reader->events, keys->at[culprit],
+                       "max_buffered (%s) must hold at least one message of max_message (%s); "
+                       "raise the one or lower the other",
+                       buffered, message);
+}
+
+static int read_top(struct reader *reader)
+{
+    const struct setting *setting;
+    struct keys keys = {0};
+    struct position at;
+    int code = read_key(&reader->events, SCOPE_TOP, &keys, &setting, &at);
+
+    while (code == 0 && setting != NULL) {
+        code = read_top_value(reader, setting);
+        if (code == 0)
+            code = read_key(&reader->events, SCOPE_TOP, &keys, &setting, &at);
+    }
+    return code != 0 ? code : check_across(reader, &keys);
+}
+
+static bool is_nothing(const struct event *event)
+{
+    return event->kind == EVENT_SCALAR && event->is_plain && event->length == 0;
+}
+
+static int read_file(struct reader *reader)
+{
+    struct events *events = &reader->events;
+    char described[TEXT_QUOTED_SIZE];
+    struct event event;
+    int code = events_next(events, &event);
+
+    if (code != 0 || event.kind == EVENT_END)
+        return code;
+    event_describe(&event, described);
+    if (event.kind == EVENT_MAP)
+        code = read_top(reader);
+    else if (!is_nothing(&event))
+        return events_fail(events, event.at,
+                           "the file must hold keys and values such as \"data_dir: "
+                           "/var/lib/mregiond\", not %s",
+                           described);
+    /* Reads on to the end, where a second document would be found. */
+    return code != 0 ? code : events_next(events, &event);
+}
+
+int conf_read(struct conf *conf, const char *text, size_t size, const char *name,
+              struct conf_error *error)
+{
+    struct reader reader = {.conf = conf};
+    int code = events_open(&reader.events, text, size, name, error);
+
+    if (code != 0)
+        return code;
+    code = read_file(&reader);
+    events_close(&reader.events);
+    return code;
+}

@@ -1,0 +1,294 @@
+#include "conf/scalar.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/address.h"
+#include "conf/value.h"
+
+/* Everything that the functions below need to complain. */
+struct scalar {
+    struct events *events;
+    const struct setting *setting;
+    const struct event *event;
+    void *field;
+    char quoted[TEXT_QUOTED_SIZE]; /* what came, as messages show it */
+};
+
+static int fail_expected(struct scalar *scalar, const char *expected)
+{
+    return events_fail(scalar->events, scalar->event->at, "%s must be %s, not %s",
+                       scalar->setting->name, expected, scalar->quoted);
+}
+
+static int fail_range(struct scalar *scalar)
+{
+    const struct setting *setting = scalar->setting;
+    char low[SETTING_TEXT_SIZE];
+    char high[SETTING_TEXT_SIZE];
+    bool has_unit = setting->kind == KIND_COUNT;
+
+    setting_format(setting, setting->low, low, sizeof low);
+    setting_format(setting, setting->high, high, sizeof high);
+    return events_fail(
+        scalar->events, scalar->event->at, "%s must be between %s and %s%s%s, not %.*s",
+        setting->name, low, high, has_unit ? " " : "", has_unit ? setting->unit : "",
+        (int)(scalar->event->length < TEXT_SHOWN ? scalar->event->length : TEXT_SHOWN),
+        scalar->event->text);
+}
+
+static const char *expected_number(enum setting_kind kind)
+{
+    switch (kind) {
+    case KIND_SIZE:
+        return "a size such as 64MiB";
+    case KIND_TIME:
+        return "a time such as 100ms";
+    default:
+        return "a whole number";
+    }
+}
+
+/* A number was followed by a word that is no unit here. */
+static int fail_unit(struct scalar *scalar)
+{
+    const struct event *event = scalar->event;
+    enum setting_kind kind = scalar->setting->kind;
+    const char *guess = NULL;
+    size_t digits = strspn(event->text, "0123456789");
+
+    if (kind == KIND_COUNT)
+        return events_fail(scalar->events, event->at, "%s is a plain number of %s, not %s",
+                           scalar->setting->name, scalar->setting->unit, scalar->quoted);
+    guess = kind == KIND_SIZE ? value_guess_size_unit(event->text, event->length)
+                              : value_guess_time_unit(event->text, event->length);
+    if (guess != NULL && digits < TEXT_SHOWN)
+        return events_fail(scalar->events, event->at,
+                           "unknown unit in %s: %s; did you mean \"%.*s%s\"?",
+                           scalar->setting->name, scalar->quoted, (int)digits, event->text, guess);
+    return events_fail(scalar->events, event->at, "unknown unit in %s: %s; %s",
+                       scalar->setting->name, scalar->quoted,
+                       kind == KIND_SIZE ? "sizes take KiB, MiB, GiB or TiB"
+                                         : "times take ms, s, m or h");
+}
+
+static int fail_number(struct scalar *scalar, enum value_error error)
+{
+    const struct event *event = scalar->event;
+    const char *name = scalar->setting->name;
+
+    switch (error) {
+    case VALUE_NEGATIVE:
+    case VALUE_OVERFLOW:
+        return fail_range(scalar);
+    case VALUE_FRACTION:
+        return events_fail(scalar->events, event->at, "%s must be a whole number, not %s%s", name,
+                           scalar->quoted,
+                           scalar->setting->kind == KIND_COUNT ? "" : "; use a smaller unit");
+    case VALUE_LEADING_ZERO:
+        return events_fail(scalar->events, event->at,
+                           "%s must not start with 0, which is octal to some and decimal to "
+                           "others, as in %s",
+                           name, scalar->quoted);
+    case VALUE_UNIT:
+        return fail_unit(scalar);
+    case VALUE_NO_UNIT:
+        return events_fail(scalar->events, event->at, "%s needs a unit: ms, s, m or h, not %s",
+                           name, scalar->quoted);
+    default:
+        return fail_expected(scalar, expected_number(scalar->setting->kind));
+    }
+}
+
+static int store_number(struct scalar *scalar)
+{
+    const struct event *event = scalar->event;
+    const struct setting *setting = scalar->setting;
+    uint64_t number = 0;
+    enum value_error error;
+
+    if (setting->kind == KIND_SIZE)
+        error = value_parse_size(event->text, event->length, &number);
+    else if (setting->kind == KIND_TIME)
+        error = value_parse_time(event->text, event->length, &number);
+    else if (!event->is_plain)
+        return fail_expected(scalar, "a number without quotes");
+    else
+        error = value_parse_count(event->text, event->length, &number);
+    if (error != VALUE_OK)
+        return fail_number(scalar, error);
+    if (number < setting->low || number > setting->high)
+        return fail_range(scalar);
+    *(uint64_t *)scalar->field = number;
+    return 0;
+}
+
+static int store_mode(struct scalar *scalar)
+{
+    unsigned mode;
+    enum value_error error = value_parse_mode(scalar->event->text, scalar->event->length, &mode);
+
+    if (error == VALUE_OVERFLOW)
+        return fail_range(scalar);
+    if (error != VALUE_OK)
+        return fail_expected(scalar, "octal permissions such as 0660 (digits 0 to 7)");
+    *(unsigned *)scalar->field = mode;
+    return 0;
+}
+
+static int store_word(struct scalar *scalar)
+{
+    const struct event *event = scalar->event;
+    const char *guess = setting_suggest_word(scalar->setting, event->text, event->length);
+    char words[SETTING_TEXT_SIZE];
+    const char *word;
+
+    for (unsigned i = 0; (word = setting_word(scalar->setting, i)) != NULL; i++) {
+        if (strlen(word) != event->length || memcmp(word, event->text, event->length) != 0)
+            continue;
+        /* Every enum that a word stands for is an unsigned int to the compiler. */
+        *(unsigned *)scalar->field = i;
+        return 0;
+    }
+    setting_format_words(scalar->setting, words, sizeof words);
+    if (guess == NULL)
+        return fail_expected(scalar, words);
+    return events_fail(scalar->events, event->at, "%s must be %s, not %s; did you mean \"%s\"?",
+                       scalar->setting->name, words, scalar->quoted, guess);
+}
+
+/* Text that YAML takes for something else was perhaps not meant as text. */
+static int check_text(struct scalar *scalar, const char *expected)
+{
+    const struct event *event = scalar->event;
+    enum text_type type;
+
+    if (!event->is_plain)
+        return 0;
+    type = text_type_of(event->text, event->length);
+    if (type == TEXT_WORD)
+        return 0;
+    if (type == TEXT_NULL)
+        return fail_expected(scalar, expected);
+    return events_fail(scalar->events, event->at,
+                       "%s must be %s, not %s; put it into quotes if you mean it",
+                       scalar->setting->name, expected, scalar->quoted);
+}
+
+static int store_path(struct scalar *scalar)
+{
+    const struct event *event = scalar->event;
+    char **field = scalar->field;
+    char *path;
+    int code = check_text(scalar, "a path");
+
+    if (code != 0)
+        return code;
+    if (event->length == 0)
+        return fail_expected(scalar, "a path");
+    if (event->length > CONF_DATA_DIR_MAX)
+        return events_fail(scalar->events, event->at, "%s has at most %d bytes, not %zu",
+                           scalar->setting->name, CONF_DATA_DIR_MAX, event->length);
+    path = strndup(event->text, event->length);
+    if (path == NULL)
+        return events_fail_memory(scalar->events);
+    free(*field);
+    *field = path;
+    return 0;
+}
+
+static int store_name(struct scalar *scalar)
+{
+    const struct event *event = scalar->event;
+    char *name = scalar->field;
+    int code = check_text(scalar, "a name");
+
+    if (code != 0)
+        return code;
+    if (!region_name_is_valid(event->text, event->length))
+        return events_fail(scalar->events, event->at,
+                           "a region's name is 1 to %d letters, digits, dots, underscores and "
+                           "hyphens, a letter or digit first, not %s",
+                           REGION_NAME_MAX, scalar->quoted);
+    memcpy(name, event->text, event->length);
+    name[event->length] = '\0';
+    return 0;
+}
+
+static int store_address(struct scalar *scalar, struct conf_listen *listen)
+{
+    const struct event *event = scalar->event;
+    bool is_unix = scalar->setting->kind == KIND_UNIX;
+    char problem[ADDRESS_PROBLEM_SIZE];
+    struct conf_listen parsed;
+    int code = check_text(scalar, is_unix ? "a path" : "HOST:PORT, such as 127.0.0.1:7420");
+
+    if (code != 0)
+        return code;
+    code = is_unix ? address_parse_unix(event->text, event->length, &parsed, problem)
+                   : address_parse_tcp(event->text, event->length, &parsed, problem);
+    if (code == -ENOMEM)
+        return events_fail_memory(scalar->events);
+    if (code != 0)
+        return events_fail(scalar->events, event->at, "%s", problem);
+    if (is_unix) /* the mode has a key of its own, which may stand before this one */
+        parsed.mode = listen->mode;
+    address_release(listen);
+    *listen = parsed;
+    return 0;
+}
+
+static const char *expected_kind(enum setting_kind kind)
+{
+    switch (kind) {
+    case KIND_PATH:
+    case KIND_UNIX:
+        return "a path";
+    case KIND_TCP:
+        return "HOST:PORT, such as 127.0.0.1:7420 or, in quotes, \"[::1]:7420\"";
+    case KIND_MODE:
+        return "octal permissions such as 0660 (digits 0 to 7)";
+    case KIND_NAME:
+        return "a name";
+    case KIND_SIZE:
+    case KIND_TIME:
+    case KIND_COUNT:
+        return expected_number(kind);
+    default:
+        return "a word";
+    }
+}
+
+int scalar_store(struct events *events, const struct setting *setting, const struct event *event,
+                 void *base)
+{
+    struct scalar scalar = {
+        .events = events,
+        .setting = setting,
+        .event = event,
+        .field = (char *)base + setting->offset,
+    };
+
+    event_describe(event, scalar.quoted);
+    if (event->kind != EVENT_SCALAR)
+        return fail_expected(&scalar, expected_kind(setting->kind));
+    switch (setting->kind) {
+    case KIND_PATH:
+        return store_path(&scalar);
+    case KIND_SIZE:
+    case KIND_TIME:
+    case KIND_COUNT:
+        return store_number(&scalar);
+    case KIND_MODE:
+        return store_mode(&scalar);
+    case KIND_NAME:
+        return store_name(&scalar);
+    case KIND_UNIX:
+    case KIND_TCP:
+        return store_address(&scalar, base);
+    default:
+        return store_word(&scalar);
+    }
+}
