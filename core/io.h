@@ -2,7 +2,8 @@
  *
  * One small table of functions: the POSIX one serves the daemon, a simulated disk that crashes and
  * fails on request serves the tests. Every path is relative to the directory the io was opened
- * on and has no "..". Unless said otherwise a function returns 0 or -errno.
+ * on ("." is that directory itself) and has no "..". Unless said otherwise a function returns 0
+ * or -errno.
  *
  * Threads: functions on different files, and read, write, sync and allocate on one file, may run
  * on several threads at once. Every function but read_now may block. */
@@ -69,6 +70,9 @@ struct io_ops {
     /* Takes an exclusive lock on the file, held until it is closed or the process dies;
      * -EWOULDBLOCK when another process has it. */
     int (*lock)(struct io *io, struct io_file *file);
+
+    /* Fills at most 256 bytes with what nobody can guess (a simulated disk: with its seed's). */
+    int (*random)(struct io *io, void *buffer, size_t size);
 };
 
 /* An io on the directory path, which must exist. Free with io_posix_free. */

@@ -498,6 +498,15 @@ static int sim_list(struct io *io, const char *path,
     return result;
 }
 
+static int sim_random(struct io *io, void *buffer, size_t size)
+{
+    struct simdisk *disk = disk_of(io);
+    uint8_t *bytes = buffer;
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)rng_next(&disk->rng);
+    return 0;
+}
+
 static const struct io_ops sim_ops = {
     .open = sim_open,
     .close = sim_close,
@@ -515,6 +524,7 @@ static const struct io_ops sim_ops = {
     .sync_directory = sim_sync_directory,
     .list = sim_list,
     .lock = sim_lock,
+    .random = sim_random,
 };
 
 /* ---- The disk ---- */

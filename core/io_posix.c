@@ -1,0 +1,333 @@
+/* The io on a real directory: the only file of core that makes system calls.
+ *
+ * Every path is resolved below the directory's descriptor, so that the daemon's working
+ * directory does not matter. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/io.h"
+#include "core/limits.h"
+
+#define DIRECTORY_MODE 0750
+#define FILE_MODE 0640
+
+struct io_posix {
+    struct io io; /* first: an io is its io_posix */
+    int directory;
+};
+
+struct io_file {
+    int fd;
+};
+
+static int directory_of(struct io *io)
+{
+    return ((struct io_posix *)(void *)io)->directory;
+}
+
+/* ---- Files ---- */
+
+static int posix_open(struct io *io, const char *path, unsigned flags, struct io_file **ret_file)
+{
+    int mode = O_CLOEXEC | O_NOFOLLOW;
+    mode |= (flags & IO_READ_ONLY) ? O_RDONLY : O_RDWR;
+    mode |= (flags & IO_CREATE) ? O_CREAT : 0;
+    mode |= (flags & IO_EXCLUSIVE) ? O_EXCL : 0;
+    struct io_file *file = malloc(sizeof *file);
+    if (file == NULL)
+        return -ENOMEM;
+    bool is_aligned = (flags & IO_ALIGNED) != 0;
+    file->fd = openat(directory_of(io), path, mode | (is_aligned ? O_DIRECT : 0), FILE_MODE);
+    /* Not every file system bypasses its cache; a file that O_CREAT made before it found out is
+     * there now, and ours. */
+    if (file->fd < 0 && is_aligned && errno == EINVAL)
+        file->fd = openat(directory_of(io), path, mode & ~O_EXCL, FILE_MODE);
+    if (file->fd < 0) {
+        int error = -errno;
+        free(file);
+        return error;
+    }
+    *ret_file = file;
+    return 0;
+}
+
+static void posix_close(struct io *io, struct io_file *file)
+{
+    (void)io;
+    /* Whatever mattered was synced before; an error of close says nothing about it. */
+    (void)close(file->fd);
+    free(file);
+}
+
+static ssize_t posix_read(struct io *io, struct io_file *file, void *buffer, size_t size,
+                          uint64_t offset)
+{
+    (void)io;
+    size_t had = 0;
+    while (had < size) {
+        ssize_t got = pread(file->fd, (char *)buffer + had, size - had, (off_t)(offset + had));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        had += (size_t)got;
+    }
+    return (ssize_t)had;
+}
+
+static ssize_t posix_read_now(struct io *io, struct io_file *file, void *buffer, size_t size,
+                              uint64_t offset)
+{
+    (void)io;
+    struct iovec vector = {buffer, size};
+    ssize_t got = preadv2(file->fd, &vector, 1, (off_t)offset, RWF_NOWAIT);
+    if (got >= 0)
+        return got;
+    /* A file system that cannot say what is cached leaves everything to the worker. */
+    return errno == EOPNOTSUPP || errno == EINTR ? -EAGAIN : -errno;
+}
+
+/* Takes written bytes off the front of the vectors. */
+static void advance(struct iovec **vectors, size_t *count, size_t written)
+{
+    while (*count > 0 && written >= (*vectors)->iov_len) {
+        written -= (*vectors)->iov_len;
+        (*vectors)++;
+        (*count)--;
+    }
+    if (*count > 0) {
+        (*vectors)->iov_base = (char *)(*vectors)->iov_base + written;
+        (*vectors)->iov_len -= written;
+    }
+}
+
+static int posix_write(struct io *io, struct io_file *file, struct iovec *vectors, size_t count,
+                       uint64_t offset)
+{
+    (void)io;
+    advance(&vectors, &count, 0); /* empty vectors in front */
+    while (count > 0) {
+        int batch = (int)min_u64(count, IOV_MAX);
+        ssize_t written = pwritev(file->fd, vectors, batch, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -errno;
+        if (written == 0)
+            return -EIO;
+        offset += (uint64_t)written;
+        advance(&vectors, &count, (size_t)written);
+    }
+    return 0;
+}
+
+static int posix_sync(struct io *io, struct io_file *file)
+{
+    (void)io;
+    /* The length is made durable too where it changed: reading needs it. */
+    return fdatasync(file->fd) == 0 ? 0 : -errno;
+}
+
+static int write_zeros(struct io *io, struct io_file *file, uint64_t offset, uint64_t end)
+{
+    static const char zeros[64 * KIB];
+    while (offset < end) {
+        size_t part = (size_t)min_u64(sizeof zeros, end - offset);
+        struct iovec vector = {(void *)(uintptr_t)zeros, part};
+        int result = posix_write(io, file, &vector, 1, offset);
+        if (result != 0)
+            return result;
+        offset += part;
+    }
+    return 0;
+}
+
+static int reserve(struct io *io, struct io_file *file, uint64_t length, uint64_t offset,
+                   uint64_t size)
+{
+    int result;
+    do
+        result = fallocate(file->fd, 0, (off_t)offset, (off_t)size);
+    while (result != 0 && errno == EINTR);
+    if (result == 0)
+        return 0;
+    if (errno != EOPNOTSUPP)
+        return -errno;
+    /* Without fallocate only what lies past the end can be reserved without harm, by writing. */
+    return write_zeros(io, file, max_u64(offset, length), offset + size);
+}
+
+static int posix_allocate(struct io *io, struct io_file *file, uint64_t offset, uint64_t size)
+{
+    struct stat status;
+    struct statvfs system;
+    if (fstat(file->fd, &status) != 0 || fstatvfs(file->fd, &system) != 0)
+        return -errno;
+    uint64_t length = (uint64_t)status.st_size;
+    /* A fallocate that runs out of space keeps what it got: do not let a hopeless one fill the
+     * disk for everybody else, however briefly. */
+    uint64_t fresh = offset + size > length ? offset + size - max_u64(offset, length) : 0;
+    if (fresh / system.f_frsize > system.f_bavail)
+        return -ENOSPC;
+    int result = reserve(io, file, length, offset, size);
+    if (result != 0 && fresh > 0)
+        (void)!ftruncate(file->fd, (off_t)length);
+    return result;
+}
+
+static int posix_size(struct io *io, struct io_file *file, uint64_t *ret_size)
+{
+    (void)io;
+    struct stat status;
+    if (fstat(file->fd, &status) != 0)
+        return -errno;
+    *ret_size = (uint64_t)status.st_size;
+    return 0;
+}
+
+static int posix_truncate(struct io *io, struct io_file *file, uint64_t size)
+{
+    (void)io;
+    return ftruncate(file->fd, (off_t)size) == 0 ? 0 : -errno;
+}
+
+static int posix_lock(struct io *io, struct io_file *file)
+{
+    (void)io;
+    return flock(file->fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
+}
+
+/* ---- Names ---- */
+
+static int posix_make_directory(struct io *io, const char *path)
+{
+    return mkdirat(directory_of(io), path, DIRECTORY_MODE) == 0 ? 0 : -errno;
+}
+
+static int posix_remove_directory(struct io *io, const char *path)
+{
+    return unlinkat(directory_of(io), path, AT_REMOVEDIR) == 0 ? 0 : -errno;
+}
+
+static int posix_remove(struct io *io, const char *path)
+{
+    return unlinkat(directory_of(io), path, 0) == 0 ? 0 : -errno;
+}
+
+static int posix_rename(struct io *io, const char *from, const char *to)
+{
+    return renameat(directory_of(io), from, directory_of(io), to) == 0 ? 0 : -errno;
+}
+
+static int posix_sync_directory(struct io *io, const char *path)
+{
+    int fd = openat(directory_of(io), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int result = fsync(fd) == 0 ? 0 : -errno;
+    (void)close(fd);
+    return result;
+}
+
+static bool entry_is_directory(DIR *directory, const struct dirent *entry)
+{
+    struct stat status;
+    if (entry->d_type != DT_UNKNOWN)
+        return entry->d_type == DT_DIR;
+    return fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISDIR(status.st_mode);
+}
+
+static int posix_list(struct io *io, const char *path,
+                      int (*visit)(void *context, const char *name, bool is_directory),
+                      void *context)
+{
+    int fd = openat(directory_of(io), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    DIR *directory = fdopendir(fd);
+    if (directory == NULL) {
+        int error = -errno;
+        (void)close(fd);
+        return error;
+    }
+    int result = 0;
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(directory);
+        if (entry == NULL) {
+            result = -errno;
+            break;
+        }
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        result = visit(context, entry->d_name, entry_is_directory(directory, entry));
+        if (result != 0)
+            break;
+    }
+    (void)closedir(directory);
+    return result;
+}
+
+static int posix_random(struct io *io, void *buffer, size_t size)
+{
+    (void)io;
+    return getentropy(buffer, size) == 0 ? 0 : -errno;
+}
+
+static const struct io_ops posix_ops = {
+    .open = posix_open,
+    .close = posix_close,
+    .read = posix_read,
+    .read_now = posix_read_now,
+    .write = posix_write,
+    .sync = posix_sync,
+    .allocate = posix_allocate,
+    .size = posix_size,
+    .truncate = posix_truncate,
+    .make_directory = posix_make_directory,
+    .remove_directory = posix_remove_directory,
+    .remove = posix_remove,
+    .rename = posix_rename,
+    .sync_directory = posix_sync_directory,
+    .list = posix_list,
+    .lock = posix_lock,
+    .random = posix_random,
+};
+
+int io_posix_new(const char *path, struct io **ret_io)
+{
+    struct io_posix *posix = malloc(sizeof *posix);
+    if (posix == NULL)
+        return -ENOMEM;
+    posix->io.ops = &posix_ops;
+    posix->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (posix->directory < 0) {
+        int error = -errno;
+        free(posix);
+        return error;
+    }
+    *ret_io = &posix->io;
+    return 0;
+}
+
+void io_posix_free(struct io *io)
+{
+    if (io == NULL)
+        return;
+    (void)close(directory_of(io));
+    free(io);
+}

@@ -1,0 +1,234 @@
+#include "core/io.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/limits.h"
+
+static char folder[256];
+static struct io *io;
+
+static void set_up(void)
+{
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/mregion-io-XXXXXX", base != NULL ? base : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(io_posix_new(folder, &io), 0);
+}
+
+static int remove_entry(void *context, const char *name, bool is_directory)
+{
+    (void)context;
+    return is_directory ? io->ops->remove_directory(io, name) : io->ops->remove(io, name);
+}
+
+static void tear_down(void)
+{
+    ck_assert_int_eq(io->ops->list(io, ".", remove_entry, NULL), 0);
+    io_posix_free(io);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+
+static struct io_file *open_file(const char *path, unsigned flags)
+{
+    struct io_file *file = NULL;
+    ck_assert_int_eq(io->ops->open(io, path, flags, &file), 0);
+    return file;
+}
+
+static int write_text(struct io_file *file, const char *text, uint64_t offset)
+{
+    struct iovec vector = {(void *)(uintptr_t)text, strlen(text)};
+    return io->ops->write(io, file, &vector, 1, offset);
+}
+
+START_TEST(bytes_come_back)
+{
+    struct io_file *file = open_file("file", IO_CREATE);
+    char buffer[16] = {0};
+    uint64_t size;
+    ck_assert_int_eq(write_text(file, "hello", 3), 0);
+    ck_assert_int_eq(io->ops->sync(io, file), 0);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, 8);
+    ck_assert_int_eq(io->ops->read(io, file, buffer, sizeof buffer, 0), 8);
+    ck_assert_mem_eq(buffer, "\0\0\0hello", 8);
+    ck_assert_int_eq(io->ops->read(io, file, buffer, sizeof buffer, 100), 0);
+    ssize_t now = io->ops->read_now(io, file, buffer, 5, 3);
+    ck_assert(now == 5 || now == -EAGAIN);
+    io->ops->close(io, file);
+}
+END_TEST
+
+/* More vectors than one system call takes, empty ones among them. */
+START_TEST(many_vectors)
+{
+    enum { COUNT = 3000 };
+    static struct iovec vectors[COUNT];
+    static char bytes[COUNT], back[COUNT];
+    size_t used = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        bytes[i] = (char)('a' + i % 26);
+        vectors[i] = (struct iovec){&bytes[i], i % 7 != 0};
+        used += i % 7 != 0;
+    }
+    struct io_file *file = open_file("file", IO_CREATE);
+    ck_assert_int_eq(io->ops->write(io, file, vectors, COUNT, 0), 0);
+    ck_assert_int_eq(io->ops->read(io, file, back, COUNT, 0), (int)used);
+    for (size_t i = 0, at = 0; i < COUNT; i++)
+        if (i % 7 != 0)
+            ck_assert_int_eq(back[at++], bytes[i]);
+    io->ops->close(io, file);
+}
+END_TEST
+
+START_TEST(open_says_why_not)
+{
+    struct io_file *file = NULL;
+    ck_assert_int_eq(io->ops->open(io, "none", 0, &file), -ENOENT);
+    ck_assert_int_eq(io->ops->open(io, "none/none", IO_CREATE, &file), -ENOENT);
+    io->ops->close(io, open_file("file", IO_CREATE | IO_EXCLUSIVE));
+    ck_assert_int_eq(io->ops->open(io, "file", IO_CREATE | IO_EXCLUSIVE, &file), -EEXIST);
+    ck_assert_ptr_null(file);
+    file = open_file("file", IO_READ_ONLY);
+    ck_assert_int_eq(write_text(file, "x", 0), -EBADF);
+    io->ops->close(io, file);
+}
+END_TEST
+
+START_TEST(aligned_files_take_whole_blocks)
+{
+    struct io_file *file = open_file("file", IO_CREATE | IO_EXCLUSIVE | IO_ALIGNED);
+    char *block = aligned_alloc(DISK_BLOCK, DISK_BLOCK);
+    memset(block, 'b', DISK_BLOCK);
+    struct iovec vector = {block, DISK_BLOCK};
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, DISK_BLOCK), 0);
+    ck_assert_int_eq(io->ops->sync(io, file), 0);
+    memset(block, 0, DISK_BLOCK);
+    ck_assert_int_eq(io->ops->read(io, file, block, DISK_BLOCK, DISK_BLOCK), DISK_BLOCK);
+    ck_assert_int_eq(block[0], 'b');
+    ck_assert_int_eq(block[DISK_BLOCK - 1], 'b');
+    free(block);
+    io->ops->close(io, file);
+}
+END_TEST
+
+START_TEST(allocate_extends_and_keeps)
+{
+    struct io_file *file = open_file("file", IO_CREATE);
+    char buffer[8];
+    uint64_t size;
+    ck_assert_int_eq(write_text(file, "keep", 0), 0);
+    ck_assert_int_eq(io->ops->allocate(io, file, 0, 100000), 0);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, 100000);
+    ck_assert_int_eq(io->ops->read(io, file, buffer, 8, 0), 8);
+    ck_assert_mem_eq(buffer, "keep\0\0\0\0", 8);
+    ck_assert_int_eq(io->ops->truncate(io, file, 2), 0);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, 2);
+    io->ops->close(io, file);
+}
+END_TEST
+
+/* More than any disk has: refused, and the length is what it was. */
+START_TEST(allocate_beyond_the_disk)
+{
+    struct io_file *file = open_file("file", IO_CREATE);
+    uint64_t size;
+    ck_assert_int_eq(write_text(file, "keep", 0), 0);
+    ck_assert_int_eq(io->ops->allocate(io, file, 0, (uint64_t)1 << 61), -ENOSPC);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, 4);
+    io->ops->close(io, file);
+}
+END_TEST
+
+START_TEST(lock_excludes)
+{
+    struct io_file *one = open_file("lock", IO_CREATE);
+    struct io_file *two = open_file("lock", 0);
+    ck_assert_int_eq(io->ops->lock(io, one), 0);
+    ck_assert_int_eq(io->ops->lock(io, two), -EWOULDBLOCK);
+    io->ops->close(io, one);
+    ck_assert_int_eq(io->ops->lock(io, two), 0);
+    io->ops->close(io, two);
+}
+END_TEST
+
+static int count_entries(void *context, const char *name, bool is_directory)
+{
+    unsigned *counts = context;
+    counts[is_directory ? 1 : 0]++;
+    return strcmp(name, "stop") == 0 ? 42 : 0;
+}
+
+START_TEST(names)
+{
+    unsigned counts[2] = {0, 0};
+    ck_assert_int_eq(io->ops->make_directory(io, "folder"), 0);
+    ck_assert_int_eq(io->ops->make_directory(io, "folder"), -EEXIST);
+    io->ops->close(io, open_file("folder/a", IO_CREATE));
+    io->ops->close(io, open_file("folder/b", IO_CREATE));
+    ck_assert_int_eq(io->ops->rename(io, "folder/a", "folder/b"), 0);
+    ck_assert_int_eq(io->ops->rename(io, "folder", "moved"), 0);
+    ck_assert_int_eq(io->ops->sync_directory(io, "."), 0);
+    ck_assert_int_eq(io->ops->sync_directory(io, "none"), -ENOENT);
+    ck_assert_int_eq(io->ops->list(io, ".", count_entries, counts), 0);
+    ck_assert_uint_eq(counts[0], 0);
+    ck_assert_uint_eq(counts[1], 1);
+    ck_assert_int_eq(io->ops->list(io, "moved", count_entries, counts), 0);
+    ck_assert_uint_eq(counts[0], 1);
+    ck_assert_int_eq(io->ops->list(io, "none", count_entries, counts), -ENOENT);
+    ck_assert_int_eq(io->ops->remove_directory(io, "moved"), -ENOTEMPTY);
+    ck_assert_int_eq(io->ops->remove(io, "moved/b"), 0);
+    ck_assert_int_eq(io->ops->remove(io, "moved/b"), -ENOENT);
+    io->ops->close(io, open_file("stop", IO_CREATE));
+    ck_assert_int_eq(io->ops->list(io, ".", count_entries, counts), 42);
+}
+END_TEST
+
+START_TEST(random_differs)
+{
+    uint8_t one[32] = {0}, two[32] = {0};
+    ck_assert_int_eq(io->ops->random(io, one, sizeof one), 0);
+    ck_assert_int_eq(io->ops->random(io, two, sizeof two), 0);
+    ck_assert_mem_ne(one, two, sizeof one);
+}
+END_TEST
+
+START_TEST(a_folder_that_is_not_there)
+{
+    struct io *none = NULL;
+    ck_assert_int_eq(io_posix_new("/nonexistent/mregion", &none), -ENOENT);
+    ck_assert_ptr_null(none);
+    io_posix_free(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("io_posix");
+    TCase *tests = tcase_create("io_posix");
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, bytes_come_back);
+    tcase_add_test(tests, many_vectors);
+    tcase_add_test(tests, open_says_why_not);
+    tcase_add_test(tests, aligned_files_take_whole_blocks);
+    tcase_add_test(tests, allocate_extends_and_keeps);
+    tcase_add_test(tests, allocate_beyond_the_disk);
+    tcase_add_test(tests, lock_excludes);
+    tcase_add_test(tests, names);
+    tcase_add_test(tests, random_differs);
+    tcase_add_test(tests, a_folder_that_is_not_there);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
