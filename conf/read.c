@@ -179,8 +179,8 @@ static int read_list(struct reader *reader, const struct setting *setting,
         event_describe(&event, described);
         if (event.kind != EVENT_MAP)
             return events_fail(events, event.at,
-                               "each of %s must be a mapping such as \"%s\", not %s", setting->name,
-                               example, described);
+                               "each item of %s must be a mapping such as \"%s\", not %s",
+                               setting->name, example, described);
         if (count++ == setting->high)
             return events_fail(events, event.at, "%s has at most %zu items", setting->name,
                                (size_t)setting->high);
@@ -210,21 +210,24 @@ static int read_top_value(struct reader *reader, const struct setting *setting)
     }
 }
 
-/* What no key can know alone. */
+/* What no key can know alone. A default gives way, so that who needs larger messages need not know
+ * about max_buffered. */
 static int check_across(struct reader *reader, const struct keys *keys)
 {
-    const struct conf *conf = reader->conf;
-    enum setting_id culprit = has_key(keys, SETTING_TOP_max_buffered) ? SETTING_TOP_max_buffered
-                                                                      : SETTING_TOP_max_message;
+    struct conf *conf = reader->conf;
     char message[SETTING_TEXT_SIZE];
     char buffered[SETTING_TEXT_SIZE];
 
     if (conf->max_buffered >= conf->max_message)
         return 0;
+    if (!has_key(keys, SETTING_TOP_max_buffered)) {
+        conf->max_buffered = conf->max_message;
+        return 0;
+    }
     setting_format(&settings[SETTING_TOP_max_message], conf->max_message, message, sizeof message);
     setting_format(&settings[SETTING_TOP_max_buffered], conf->max_buffered, buffered,
                    sizeof buffered);
-    return events_fail(&reader->events, keys->at[culprit],
+    return events_fail(&reader->events, keys->at[SETTING_TOP_max_buffered],
                        "max_buffered (%s) must hold at least one message of max_message (%s); "
                        "raise the one or lower the other",
                        buffered, message);

@@ -203,7 +203,7 @@ static int store_name(struct scalar *scalar)
 {
     const struct event *event = scalar->event;
     char *name = scalar->field;
-    int code = check_text(scalar, "a name");
+    int code = check_text(scalar, "a region's name");
 
     if (code != 0)
         return code;
@@ -251,7 +251,7 @@ static const char *expected_kind(enum setting_kind kind)
     case KIND_MODE:
         return "octal permissions such as 0660 (digits 0 to 7)";
     case KIND_NAME:
-        return "a name";
+        return "a region's name";
     case KIND_SIZE:
     case KIND_TIME:
     case KIND_COUNT:
