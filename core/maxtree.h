@@ -1,5 +1,5 @@
 /* A Max B+tree: extents ordered by address, every node knowing the largest size below each of its
- * children. It holds the free blocks of a region: disjoint, and never adjacent (neighbours are
+ * children. It holds the free blocks of a region: disjoint, and never adjacent (neighbors are
  * merged). Finding a block by address, by fit, merging and splitting are all O(log n) in one
  * descent.
  *
@@ -17,7 +17,10 @@
 
 #include "core/extent.h"
 
+/* Tests build the tree with less, to have many levels over few blocks. */
+#ifndef MAXTREE_FANOUT
 #define MAXTREE_FANOUT 64
+#endif
 
 struct maxtree_node;
 
@@ -26,7 +29,8 @@ struct maxtree {
     unsigned height;           /* levels, 0 when empty, 1 when the root is a leaf */
     uint64_t blocks;           /* extents held */
     uint64_t bytes;            /* sum of their sizes */
-    uint64_t nodes;            /* nodes on the heap, for memory accounting */
+    uint64_t leaves;           /* nodes on the heap */
+    uint64_t inner_nodes;      /* likewise */
 };
 
 /* An empty tree. */
@@ -35,19 +39,22 @@ void maxtree_init(struct maxtree *tree);
 void maxtree_release(struct maxtree *tree);
 
 /* Fills an empty tree from count extents in ascending order, disjoint and not adjacent, in O(n).
- * -EINVAL when they are not so, -ENOMEM; the tree is empty then. */
+ * -EINVAL when they are not so or the tree is not empty, -ENOMEM; the tree is as before then. */
 int maxtree_build(struct maxtree *tree, const struct extent *extents, size_t count);
 
-/* Adds an extent and merges it with the neighbours it touches. -EEXIST when any byte of it is in
+/* Adds an extent and merges it with the neighbors it touches; where it touches one, it needs no
+ * memory. -EINVAL when it is empty or ends past REGION_SIZE_MAX; -EEXIST when any byte of it is in
  * the tree already; -ENOMEM. */
 int maxtree_add(struct maxtree *tree, struct extent extent);
 
-/* Takes exactly this extent out of the block that holds it, which shrinks, splits or
- * vanishes. -ENOENT when not every byte of it is in the tree; -ENOMEM. */
+/* Takes exactly this extent out of the block that holds it, which shrinks, splits or vanishes.
+ * -EINVAL when it is empty or ends past REGION_SIZE_MAX; -ENOENT when not every byte of it is in
+ * the tree; -ENOMEM, which only a split can meet: the extent then begins and ends inside the
+ * block. */
 int maxtree_remove(struct maxtree *tree, struct extent extent);
 
 /* Takes size bytes from the block that the policy chooses; returns false when no block is large
- * enough. Neither ever needs memory.
+ * enough, or size is 0. None of them ever needs memory.
  *   tight    at each level the child whose largest block is the smallest that still fits, in the
  *            leaf the smallest block that fits, lowest address on a tie; hands out its low end
  *   lowest   the first block by address that fits (first fit); hands out its low end

@@ -1,0 +1,152 @@
+/* The nodes of the Max B+tree and the scans over one node. Private to core/maxtree*.c and their
+ * tests.
+ *
+ * A leaf and an inner node have one layout, so that one set of scans and shifts serves both:
+ *
+ *              leaf, entry i                  inner node, entry i
+ *   keys       address of the block           fence: upper bound of child i
+ *   sizes      size of the block              maximum: size of the largest block below child i
+ *   children   (not allocated)                child i
+ *
+ * Fences. Every block below child i lies wholly between fence i - 1 and fence i: it starts at or
+ * above the one and ends at or below the other. The last child has no fence of its own (KEY_NONE);
+ * the fence of an ancestor bounds it. A fence may be loose: blocks shrink away from it and it
+ * stays. A block that grows beyond its upper fence raises it, so that handing out the block's low
+ * end, which moves its key up, can never carry the key past the fence.
+ *
+ * Padding. Entries at count and beyond have key KEY_NONE and size 0, so that the scans run over the
+ * whole node without a branch and the compiler turns them into vector code: no address searched
+ * for is above KEY_NONE, no size searched for fits in 0. */
+#ifndef MREGION_CORE_MAXTREE_NODE_H
+#define MREGION_CORE_MAXTREE_NODE_H
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "core/maxtree.h"
+
+/* Above every address; and positive as int64_t, because the scans compare signed (AVX2 has no
+ * unsigned comparison of 64 bits). REGION_SIZE_MAX keeps every address and size below it. */
+#define KEY_NONE ((uint64_t)INT64_MAX)
+
+/* A node below NODE_MIN merges with a sibling if both fit in NODE_MERGED, or else shares evenly.
+ * The distance between the two, and to the full node, keeps splits and merges from alternating. */
+#define NODE_MIN ((unsigned)MAXTREE_FANOUT / 4)
+#define NODE_MERGED ((unsigned)MAXTREE_FANOUT * 3 / 4)
+
+/* All nodes but those at the right edge have NODE_MIN entries or more, so that 16 levels hold 16^16
+ * blocks, more than a region has bytes. */
+#define MAXTREE_HEIGHT_MAX 16
+
+struct maxtree_node {
+    unsigned count;
+    alignas(64) uint64_t keys[MAXTREE_FANOUT];
+    uint64_t sizes[MAXTREE_FANOUT];
+    struct maxtree_node *children[]; /* MAXTREE_FANOUT of them in an inner node */
+};
+
+static inline size_t node_bytes(bool inner)
+{
+    return sizeof(struct maxtree_node) +
+           (inner ? MAXTREE_FANOUT * sizeof(struct maxtree_node *) : 0);
+}
+
+/* Functions that scan nodes are compiled once per instruction set and chosen when the program is
+ * loaded; what they call must be SCAN, to be compiled along. The plain form stands alone: it is
+ * what other compilers and machines get, and what runs under AddressSanitizer, whose set-up comes
+ * too late for the resolvers. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
+    !defined(__SANITIZE_ADDRESS__)
+#define SCANS __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define SCANS
+#endif
+#define SCAN static inline __attribute__((always_inline))
+
+/* How many keys are below address. */
+SCAN unsigned node_rank(const struct maxtree_node *node, uint64_t address)
+{
+    int64_t below = 0;
+    for (unsigned i = 0; i < MAXTREE_FANOUT; i++)
+        below += (int64_t)node->keys[i] < (int64_t)address;
+    return (unsigned)below;
+}
+
+/* The largest of the sizes. */
+SCAN uint64_t node_max(const struct maxtree_node *node)
+{
+    int64_t max = 0;
+    for (unsigned i = 0; i < MAXTREE_FANOUT; i++)
+        max = (int64_t)node->sizes[i] > max ? (int64_t)node->sizes[i] : max;
+    return (uint64_t)max;
+}
+
+/* The first entry whose size is at least size; MAXTREE_FANOUT when there is none. */
+SCAN unsigned node_first_fit(const struct maxtree_node *node, uint64_t size)
+{
+    int64_t first = MAXTREE_FANOUT;
+    for (int64_t i = MAXTREE_FANOUT - 1; i >= 0; i--)
+        first = (int64_t)node->sizes[i] >= (int64_t)size ? i : first;
+    return (unsigned)first;
+}
+
+/* The first entry with exactly this size, which is there. */
+SCAN unsigned node_first_of(const struct maxtree_node *node, uint64_t size)
+{
+    int64_t first = MAXTREE_FANOUT;
+    for (int64_t i = MAXTREE_FANOUT - 1; i >= 0; i--)
+        first = node->sizes[i] == size ? i : first;
+    return (unsigned)first;
+}
+
+/* The first entry with the smallest size that is at least size; MAXTREE_FANOUT when there is
+ * none. */
+SCAN unsigned node_tightest(const struct maxtree_node *node, uint64_t size)
+{
+    int64_t best = INT64_MAX;
+    for (unsigned i = 0; i < MAXTREE_FANOUT; i++) {
+        int64_t candidate =
+            (int64_t)node->sizes[i] >= (int64_t)size ? (int64_t)node->sizes[i] : INT64_MAX;
+        best = candidate < best ? candidate : best;
+    }
+    return node_first_of(node, (uint64_t)best);
+}
+
+/* Makes entry at vacant by moving it and those behind it up; the node is not full. */
+static inline void node_open(struct maxtree_node *node, bool inner, unsigned at)
+{
+    size_t behind = node->count - at;
+    memmove(node->keys + at + 1, node->keys + at, behind * sizeof node->keys[0]);
+    memmove(node->sizes + at + 1, node->sizes + at, behind * sizeof node->sizes[0]);
+    if (inner)
+        memmove(node->children + at + 1, node->children + at, behind * sizeof node->children[0]);
+    node->count++;
+}
+
+/* Drops entry at by moving those behind it down. */
+static inline void node_close(struct maxtree_node *node, bool inner, unsigned at)
+{
+    size_t behind = --node->count - at;
+    memmove(node->keys + at, node->keys + at + 1, behind * sizeof node->keys[0]);
+    memmove(node->sizes + at, node->sizes + at + 1, behind * sizeof node->sizes[0]);
+    if (inner)
+        memmove(node->children + at, node->children + at + 1, behind * sizeof node->children[0]);
+    node->keys[node->count] = KEY_NONE;
+    node->sizes[node->count] = 0;
+}
+
+/* Where every node comes from, NULL when there is no memory; nodes go back with free(). A variable
+ * so that tests can make the nth allocation fail. */
+extern void *(*maxtree_node_memory)(size_t alignment, size_t size);
+
+/* A node without entries, counted in the tree; NULL when there is no memory. */
+struct maxtree_node *node_new(struct maxtree *tree, bool inner);
+/* Gives one node back; what its children point to is left alone. */
+void node_free(struct maxtree *tree, struct maxtree_node *node, bool inner);
+/* Gives back a node of that level and everything below it. */
+void node_free_below(struct maxtree *tree, struct maxtree_node *node, unsigned level);
+
+#endif
