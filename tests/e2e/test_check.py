@@ -1,0 +1,129 @@
+"""The data directory: who may have it, and --check."""
+import os
+import re
+import shutil
+import unittest
+
+from case import Case, run
+from server import mrcli
+
+
+class DataDirectory(Case):
+    def test_second_daemon_is_refused(self):
+        first = self.server().start()
+        second = self.server(data_dir=first.data_dir)
+        status, log = second.run()
+        self.assert_refused(status, log, re.escape(first.data_dir))
+        self.assert_serves(first)
+        first.stop()
+        second.start()
+        self.assert_serves(second)
+        second.stop()
+
+    def test_check_waits_for_nobody(self):
+        server = self.server().start()
+        done = run("--data-dir", server.data_dir, "--check")
+        self.assert_refused(done.returncode, done.stdout + done.stderr,
+                            re.escape(server.data_dir))
+        self.assert_serves(server)
+        server.stop()
+
+    def test_not_a_folder(self):
+        server = self.server()
+        with open(server.data_dir, "w", encoding="ascii") as file:
+            file.write("precious")
+        status, log = server.run()
+        self.assert_refused(status, log, re.escape(server.data_dir), "Not a directory")
+
+    def test_not_writable(self):
+        wrapper = []
+        if os.getuid() == 0:  # root may write anywhere
+            if not shutil.which("setpriv"):
+                self.skipTest("runs as root, and setpriv is not here")
+            wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        server = self.server(wrapper=wrapper, listen=["tcp:127.0.0.1:0"])
+        os.chmod(server.folder, 0o755)
+        for mode in (0o000, 0o555):
+            os.makedirs(server.data_dir, exist_ok=True)
+            os.chmod(server.data_dir, mode)
+            status, log = server.run()
+            self.assert_refused(status, log, re.escape(server.data_dir), "Permission denied")
+
+
+class Check(Case):
+    def filled(self):
+        """A server with some blobs in it, stopped."""
+        server = self.server()
+        server.start()
+        for size in (1, 100, 5000, 70000, 300000):
+            mrcli(server, "-r", "main", "add", "-", stdin=os.urandom(size))
+        mrcli(server, "-r", "main", "deallocate", "1+100")
+        mrcli(server, "-r", "main", "checkpoint")
+        mrcli(server, "-r", "main", "add", "-", stdin=os.urandom(3000))
+        server.stop()
+        return server
+
+    def check(self, server):
+        done = run("--data-dir", server.data_dir, "--check")
+        return done.returncode, done.stdout + done.stderr
+
+    def files(self, server):
+        """Every file of the region main but the lock, with its bytes."""
+        found = {}
+        for folder, _, names in os.walk(server.data_dir):
+            for name in names:
+                path = os.path.join(folder, name)
+                with open(path, "rb") as file:
+                    found[path] = file.read()
+        return found
+
+    def test_healthy(self):
+        server = self.filled()
+        before = self.files(server)
+        status, report = self.check(server)
+        self.assertEqual(status, 0, report)
+        self.assertIn("main", report)
+        self.assertEqual(self.files(server), before, "--check has changed a file")
+
+    def test_after_a_kill(self):
+        server = self.filled()
+        server.start()
+        self.assert_serves(server)
+        server.kill()
+        before = self.files(server)
+        status, report = self.check(server)
+        self.assertEqual(status, 0, report)
+        self.assertEqual(self.files(server), before, "--check has changed a file")
+
+    def test_damage_is_named(self):
+        server = self.filled()
+        region = os.path.join(server.data_dir, "regions", "main")
+        names = sorted(os.listdir(region))
+        checkpoints = [name for name in names if name.startswith("checkpoint")]
+        for name in ["meta", checkpoints[-1]]:
+            path = os.path.join(region, name)
+            with open(path, "r+b") as file:
+                original = file.read()
+                damaged = bytearray(original)
+                damaged[len(damaged) // 2] ^= 0x10
+                file.seek(0)
+                file.write(damaged)
+            before = self.files(server)
+            status, report = self.check(server)
+            self.assertEqual(status, 1, report)
+            self.assertIn(name, report)
+            self.assertEqual(self.files(server), before, "--check has changed a file")
+            with open(path, "r+b") as file:
+                file.write(original)
+        self.assertEqual(self.check(server)[0], 0)
+
+    def test_no_store(self):
+        server = self.server()
+        status, report = self.check(server)
+        self.assertEqual(status, 1, report)
+        self.assertIn(server.data_dir, report)
+        self.assertFalse(os.path.exists(server.data_dir))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,156 @@
+"""mregiond as a service: readiness, watchdog, socket activation, its end."""
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import unittest
+
+from case import Case
+from server import DEADLINE, mrcli
+
+
+class NotifySocket:
+    """The service manager's end of sd_notify: collects the lines that a service sends."""
+
+    def __init__(self, path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(path)
+        self.socket.settimeout(DEADLINE)
+        self.lines = []
+
+    def wait(self, wanted, count=1):
+        """Receives until count lines start with wanted; returns them."""
+        while len(found := [line for line in self.lines if line.startswith(wanted)]) < count:
+            self.lines += self.socket.recv(65536).decode().split("\n")
+        return found
+
+    def close(self):
+        self.socket.close()
+
+
+class Notify(Case):
+    def start_with_notify(self, **env):
+        server = self.server()
+        notify = NotifySocket(server.path("notify"))
+        self.addCleanup(notify.close)
+        server.env.update(NOTIFY_SOCKET=notify.path, **env)
+        server.start(wait=False)
+        notify.wait("READY=1")
+        return server, notify
+
+    def test_ready_means_that_it_accepts(self):
+        server, notify = self.start_with_notify()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(server.path("s"))
+        self.assertTrue(notify.wait("STATUS=")[0])
+        server.wait_log(r"\bready\b")
+        self.assert_serves(server)
+
+    def test_stopping(self):
+        server, notify = self.start_with_notify()
+        server.wait_log(r"\bready\b")
+        server.stop()
+        notify.wait("STOPPING=1")
+        self.assertLess(notify.lines.index("READY=1"), notify.lines.index("STOPPING=1"))
+
+    def test_watchdog(self):
+        server, notify = self.start_with_notify(WATCHDOG_USEC="1000000")
+        notify.wait("WATCHDOG=1", count=3)
+        server.wait_log(r"\bready\b")
+        server.stop()
+
+    def test_no_watchdog_unless_asked(self):
+        server, notify = self.start_with_notify()
+        server.wait_log(r"\bready\b")
+        server.stop()
+        notify.wait("STOPPING=1")
+        self.assertNotIn("WATCHDOG=1", notify.lines)
+
+    def test_reload_is_announced_and_ends(self):
+        server, notify = self.start_with_notify()
+        server.wait_log(r"\bready\b")
+        seen = len(notify.lines)
+        server.signal(signal.SIGHUP)
+        server.wait_log(r"reload")
+        self.assert_serves(server)
+        server.stop()
+        notify.wait("STOPPING=1")
+        # Whoever says RELOADING must say READY again, or the service manager waits for ever.
+        after = notify.lines[seen:]
+        self.assertEqual("RELOADING=1" in after, "READY=1" in after, after)
+
+
+@unittest.skipUnless(shutil.which("systemd-socket-activate"), "systemd-socket-activate is not here")
+class Activation(Case):
+    def test_inherited_sockets(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        # With the real path given to --listen too late: the wrapper needs the server's folder.
+        server = self.server(listen=[], wrapper=["systemd-socket-activate"])
+        server.command[1:1] = ["-l", server.path("s"), "-l", f"127.0.0.1:{port}"]
+        server.start(wait=False)
+        server.wait_log("Listening on .*as 4")
+        for family, address in ((socket.AF_UNIX, server.path("s")),
+                                (socket.AF_INET, ("127.0.0.1", port))):
+            with socket.socket(family) as client:
+                client.settimeout(DEADLINE)
+                client.connect(address)
+                client.sendall(b"\x94\x00\x01\xa4ping\x90")
+                self.assertEqual(client.recv(100), b"\x94\x01\x01\xc0\xa4pong")
+        server.wait_log(r"\bready\b")
+        listeners = {line.split("listening on ")[1] for line in server.log().split("\n")
+                     if "listening on" in line and "mregiond" in line or line.startswith("listening")}
+        self.assertEqual(listeners, {"unix:" + server.path("s"), f"tcp:127.0.0.1:{port}"})
+        server.stop()
+        self.assertTrue(os.path.exists(server.path("s")), "the service manager's socket was removed")
+
+
+class Life(Case):
+    def test_sigint_stops_too(self):
+        server = self.server().start()
+        server.signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 0)
+
+    def test_stops_with_idle_connections(self):
+        server = self.server().start()
+        clients = [socket.create_connection(server.tcp) for _ in range(20)]
+        self.assert_serves(server)
+        server.stop()
+        for client in clients:
+            client.settimeout(DEADLINE)
+            self.assertEqual(client.recv(1), b"")
+            client.close()
+
+    def test_memory_when_idle(self):
+        if os.environ.get("MREGION_ASAN"):
+            self.skipTest("ASan's shadow memory is not ours")
+        server = self.server().start()
+        self.assert_serves(server)
+        with open(f"/proc/{server.process.pid}/status", encoding="ascii") as file:
+            kib = int(re.search(r"VmRSS:\s+(\d+) kB", file.read())[1])
+        print(f"resident when idle: {kib} KiB", file=sys.stderr)
+        self.assertLess(kib, 10 * 1024)
+        server.stop()
+
+    def test_restart_many_times(self):
+        server = self.server()
+        references = []
+        for number in range(10):
+            server.start()
+            for old, reference in enumerate(references):
+                self.assertEqual(mrcli(server, "-r", "main", "load", reference, "-").stdout,
+                                 b"%d" % old * 100)
+            done = mrcli(server, "-r", "main", "add", "-", stdin=b"%d" % number * 100)
+            references.append(done.stdout.decode().strip())
+            if number % 2:
+                server.stop()
+            else:
+                server.kill()
+
+
+if __name__ == "__main__":
+    unittest.main()

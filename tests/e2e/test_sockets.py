@@ -1,0 +1,76 @@
+"""Where mregiond listens, and where it refuses to."""
+import os
+import re
+import socket
+import stat
+import unittest
+
+from case import Case
+
+
+class Sockets(Case):
+    def test_mode_and_removal(self):
+        for mode in (0o600, 0o660, 0o666):
+            server = self.server(config="listen: []\n", regions=["main"])
+            server.write_config(f"listen:\n  - unix: {server.path('s')}\n    mode: {mode:04o}\n")
+            server.start()
+            self.assertEqual(stat.S_IMODE(os.stat(server.path("s")).st_mode), mode)
+            server.stop()
+            self.assertFalse(os.path.exists(server.path("s")), "the socket file is still there")
+
+    def test_stale_is_replaced(self):
+        server = self.server().start()
+        server.kill()
+        self.assertTrue(os.path.exists(server.path("s")))
+        server.start()
+        self.assert_serves(server)
+        server.stop()
+
+    def test_live_is_refused(self):
+        first = self.server().start()
+        second = self.server(listen=["unix:" + first.path("s")])
+        status, log = second.run()
+        self.assert_refused(status, log, re.escape(first.path("s")), "in use|already|live")
+        self.assert_serves(first)
+
+    def test_file_that_is_no_socket_is_left_alone(self):
+        server = self.server()
+        with open(server.path("s"), "w", encoding="ascii") as file:
+            file.write("precious")
+        status, log = server.run()
+        self.assert_refused(status, log, re.escape(server.path("s")))
+        with open(server.path("s"), encoding="ascii") as file:
+            self.assertEqual(file.read(), "precious")
+
+    def test_port_in_use(self):
+        first = self.server(listen=["tcp:127.0.0.1:0"]).start()
+        second = self.server(listen=["tcp:127.0.0.1:%d" % first.tcp[1]])
+        status, log = second.run()
+        self.assert_refused(status, log, "127.0.0.1:%d" % first.tcp[1], "in use")
+        self.assert_serves(first)
+
+    def test_only_loopback(self):
+        for address in ("tcp:0.0.0.0:0", "tcp:[::]:0", "tcp:192.0.2.1:0", "tcp:example.org:0"):
+            status, log = self.server(listen=[address]).run()
+            self.assert_refused(status, log, "loopback")
+
+    def test_unreachable_socket_folder(self):
+        server = self.server()
+        path = server.path("missing/s")
+        server.command[server.command.index("unix:" + server.path("s"))] = "unix:" + path
+        status, log = server.run()
+        self.assert_refused(status, log, re.escape(path), "No such file or directory")
+
+    def test_peer_is_logged(self):
+        server = self.server(config="log_level: debug\nlisten: []\n", regions=["main"])
+        server.write_config(f"log_level: debug\nlisten:\n  - unix: {server.path('s')}\n")
+        server.start()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(server.path("s"))
+            server.wait_log(rf"pid\D{{1,3}}{os.getpid()}\b")
+            server.wait_log(rf"uid\D{{1,3}}{os.getuid()}\b")
+        server.stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
