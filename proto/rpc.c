@@ -17,7 +17,7 @@ enum message_type {
 /* The longest piece of a peer's bytes that an error repeats. */
 #define QUOTED_MAX 64
 struct quoted {
-    char text[QUOTED_MAX * 4 + sizeof "..."];
+    char text[sizeof "..." + (size_t)QUOTED_MAX * 4];
 };
 
 /* A peer's bytes made printable, and cut. */

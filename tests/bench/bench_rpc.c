@@ -91,6 +91,7 @@ int main(int argc, char **argv)
     msgpack_sbuffer_init(&buffer);
     if (ns == NULL || pack_requests(&buffer) != 0) {
         fprintf(stderr, "bench_rpc: out of memory\n");
+        free(ns);
         return EXIT_FAILURE;
     }
     for (long round = 0; round < rounds; round++) {

@@ -256,7 +256,9 @@ START_TEST(as_many_elements_as_allowed)
     struct verdict verdict;
 
     ck_assert_ptr_nonnull(bytes);
-    memcpy(bytes, "\xdc\xff\xff", 3);
+    bytes[0] = 0xdc; /* array 16 of 65535 */
+    bytes[1] = 0xff;
+    bytes[2] = 0xff;
     verdict = scan(bytes, 3 + FRAME_ELEMENTS_MAX, LIMIT);
     ck_assert_int_eq(verdict.status, FRAME_COMPLETE);
     ck_assert_uint_eq(verdict.size, 3 + FRAME_ELEMENTS_MAX - 1);
