@@ -44,5 +44,5 @@ size_t edit_distance(const char *a, size_t a_length, const char *b, size_t b_len
 
 bool edit_is_slip(size_t distance, size_t length)
 {
-    return distance <= (length < 4 ? 1 : length < 6 ? 2 : 3);
+    return distance <= (length < 4 ? 1 : length < 7 ? 2 : 3);
 }

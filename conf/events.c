@@ -224,13 +224,13 @@ void event_describe(const struct event *event, char text[TEXT_QUOTED_SIZE])
     case EVENT_SCALAR:
         break;
     default:
-        (void)snprintf(text, TEXT_QUOTED_SIZE, "nothing");
+        (void)snprintf(text, TEXT_QUOTED_SIZE, "an empty value");
         return;
     }
     if (event->is_plain)
         type = text_type_of(event->text, event->length);
     if (type == TEXT_NULL) {
-        (void)snprintf(text, TEXT_QUOTED_SIZE, "nothing");
+        (void)snprintf(text, TEXT_QUOTED_SIZE, "an empty value");
         return;
     }
     before = type == TEXT_BOOLEAN ? "the boolean " : type == TEXT_NUMBER ? "the number " : "";
