@@ -5,6 +5,9 @@
 
 #include <stdint.h>
 
+/* Those within #ifndef are made small by the crash tests, so that a short run passes each of them
+ * often. */
+
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
 #define GIB ((uint64_t)1 << 30)
@@ -25,17 +28,25 @@
 
 /* From this size on, the whole blocks of a new blob go straight to the data file, at the price of
  * one more sync; below it, writing the bytes twice is cheaper than that sync. */
+#ifndef LARGE_BLOB
 #define LARGE_BLOB (64 * KIB)
+#endif
 
 /* One journal segment file. Large enough that a busy commit seldom spans two (each costs a
  * sync of its own), small enough that an idle region stays small. */
+#ifndef JOURNAL_SEGMENT
 #define JOURNAL_SEGMENT (4 * MIB)
+#endif
 
 /* A commit gathers at most this much journal, and requests wait beyond it: bounds memory. One
  * larger request still passes alone. */
+#ifndef BATCH_BYTES
 #define BATCH_BYTES (16 * MIB)
+#endif
 
 /* Entries a checkpoint encodes on the loop at a stretch: some 20 microseconds. */
+#ifndef CHECKPOINT_SLICE
 #define CHECKPOINT_SLICE 8192
+#endif
 
 #endif

@@ -27,7 +27,7 @@ enum durability {
 
 /* At least a few segments, so that a checkpoint does not follow every burst; at most what can
  * still be replayed within minutes at a start. */
-#define JOURNAL_SIZE_MIN (16 * MIB)
+#define JOURNAL_SIZE_MIN (4 * JOURNAL_SEGMENT)
 #define JOURNAL_SIZE_MAX (64 * GIB)
 
 struct region_options {

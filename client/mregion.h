@@ -1,0 +1,517 @@
+/* libmregion: blobs in a region of mregiond.
+ *
+ * A region is a flat space of bytes behind a socket. A blob that is added gets an address; address
+ * and size together are its reference, which the caller keeps. What is removed becomes a hole that
+ * the next blob may fill. The server durably stores what it has answered (see mregiond.yaml(5),
+ * "durability").
+ *
+ *     struct mregion *connection;
+ *     struct mregion_error error;
+ *     uint64_t address;
+ *
+ *     if (mregion_connect("unix:/run/mregiond/mregiond.sock", NULL, &connection, &error) != 0 ||
+ *         mregion_add(connection, "main", "hello", 5, &address, &error) != 0)
+ *         fprintf(stderr, "%s: %s\n", mregion_code_name(error.code), error.text);
+ *     mregion_close(connection);
+ *
+ * What holds for every function
+ *
+ *   Errors    A function that returns int returns MREGION_OK (0) or one of enum mregion_code, and
+ *             has then filled *error with the same code and a sentence. error may be NULL. Results
+ *             (ret_...) are set on success only. Besides the codes that a function names, each may
+ *             return the local ones (MREGION_ERR_CONNECT and those below it) and, from the server,
+ *             INVALID_ARGUMENT, IO_ERROR, BUSY, SHUTTING_DOWN, INTERNAL, DENIED and
+ *             UNAUTHENTICATED; each that names a region NO_SUCH_REGION; each that changes one
+ *             READ_ONLY.
+ *   Units     Addresses and sizes are bytes, times milliseconds.
+ *   Regions   A region is given by its name, or by its numeric id written "#ID" ("#7").
+ *   Memory    Strings and bytes that are passed in are borrowed for the call, no longer. Results
+ *             named ret_bytes, ret_blocks, ret_names and ret_result are allocated by the library:
+ *             free each with mregion_free. On failure nothing is to be freed.
+ *   Threads   A connection is used by one thread at a time; there is no lock in it. Threads that
+ *             work at the same time have a connection each. Nothing else is shared.
+ *   Signals   No SIGPIPE is raised, and system calls that a signal interrupts go on.
+ *   Blocking  A function returns when the server has answered, or when the connection's timeout
+ *             has passed: MREGION_ERR_TIMEOUT. Then a change may have happened, or may still
+ *             happen, or not.
+ *   Reconnect A connection that is lost is made again by the next call. The call under way fails
+ *             with MREGION_ERR_LOST, and its change may have happened or not; but one that only
+ *             reads is sent once more on the new connection before it gives up. A loss that shows
+ *             before a request is sent (the server was restarted meanwhile) costs nothing. */
+#ifndef MREGION_H
+#define MREGION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define MREGION_API __attribute__((visibility("default")))
+#else
+#define MREGION_API
+#endif
+
+/* The library's version, "MAJOR.MINOR.PATCH". */
+MREGION_API const char *mregion_version(void);
+
+/* ---- Errors ---- */
+
+/* The numbers never change; new ones may come. */
+enum mregion_code {
+    MREGION_OK = 0,
+
+    /* What the server answers. */
+    MREGION_ERR_INVALID_ARGUMENT = 1, /* a parameter that the server does not take */
+    MREGION_ERR_NO_SUCH_METHOD = 2,   /* an older server */
+    MREGION_ERR_NO_SUCH_REGION = 3,
+    MREGION_ERR_EXISTS = 4,        /* a region of this name */
+    MREGION_ERR_OUT_OF_BOUNDS = 5, /* a block that ends past the region's size */
+    MREGION_ERR_NOT_ALLOCATED = 6, /* a block of which some bytes are free */
+    MREGION_ERR_PARTLY_FREE = 7,   /* a block of which some bytes are free and some in use */
+    MREGION_ERR_NO_SPACE = 8,      /* the region may not grow, or the disk is full */
+    MREGION_ERR_CORRUPT = 9,       /* stored bytes are damaged */
+    MREGION_ERR_IO_ERROR = 10,     /* the server's disk failed the request */
+    MREGION_ERR_READ_ONLY = 11,    /* the region takes no changes since its disk has failed */
+    MREGION_ERR_TOO_LARGE = 12,    /* the answer would pass the server's max_message */
+    MREGION_ERR_BUSY = 13,         /* try again later */
+    MREGION_ERR_DENIED = 14,
+    MREGION_ERR_UNAUTHENTICATED = 15,
+    MREGION_ERR_SHUTTING_DOWN = 16, /* nothing was changed */
+    MREGION_ERR_INTERNAL = 17,
+    MREGION_ERR_UNKNOWN = 99, /* a code of a newer server; it stands in the text */
+
+    /* What happens on this side. */
+    MREGION_ERR_CONNECT = 100,  /* the server cannot be reached; nothing was sent */
+    MREGION_ERR_TIMEOUT = 101,  /* no answer in time */
+    MREGION_ERR_LOST = 102,     /* the connection broke before the answer came */
+    MREGION_ERR_PROTOCOL = 103, /* what came is no answer of mregiond's; the connection is closed */
+    MREGION_ERR_MEMORY = 104,   /* out of memory here */
+    MREGION_ERR_ARGUMENT = 105, /* a parameter that makes no sense; nothing was sent */
+    MREGION_ERR_FULL = 106,     /* too many tickets are open: collect some first */
+    MREGION_ERR_LOCAL_IO = 107, /* the file descriptor that was given failed */
+    MREGION_ERR_CANCELED = 108  /* the progress callback said so */
+};
+
+#define MREGION_ERROR_TEXT_SIZE 512
+
+struct mregion_error {
+    enum mregion_code code;
+    char text[MREGION_ERROR_TEXT_SIZE]; /* one sentence, without the code and a full stop */
+};
+
+/* "no_space": the server's word for one of its codes, and "connect_failed", "timed_out",
+ * "connection_lost", "protocol_error", "out_of_memory", "bad_argument", "pipeline_full",
+ * "local_io", "canceled" for the local ones; "unknown" for any other number. Never NULL. */
+MREGION_API const char *mregion_code_name(enum mregion_code code);
+
+/* ---- Connections ---- */
+
+struct mregion; /* a connection */
+
+#define MREGION_NO_TIMEOUT UINT32_MAX
+
+/* Zero means the default, everywhere: start from "struct mregion_options options = {0};". */
+struct mregion_options {
+    uint32_t connect_timeout_ms; /* for one attempt to connect; default 10,000 */
+    uint32_t timeout_ms;         /* see mregion_set_timeout; default 60,000 */
+    uint32_t tickets_max;        /* requests that are submitted and not collected; default 1024 */
+    bool no_reconnect;           /* a lost connection stays lost: every call fails then */
+    uint64_t kept_max;           /* bytes of answers kept for tickets that are not collected yet,
+                                    beyond which no further request is taken; default 64 MiB */
+    uint64_t reserved[8];        /* zero */
+};
+
+/* Connects to "unix:PATH" or "tcp:HOST:PORT" (HOST a name, an IPv4 address, or an IPv6 address in
+ * brackets). The lookup of a host name follows the system's own timeout. options may be NULL.
+ * Give *ret_connection to mregion_close.
+ * Errors: CONNECT, TIMEOUT, ARGUMENT (the address), MEMORY. */
+MREGION_API int mregion_connect(const char *address, const struct mregion_options *options,
+                                struct mregion **ret_connection, struct mregion_error *error);
+
+/* Closes the connection and frees everything that belongs to it. What was submitted and not
+ * collected may have happened or not. NULL is fine. */
+MREGION_API void mregion_close(struct mregion *connection);
+
+/* How long each later call may take in all, MREGION_NO_TIMEOUT for as long as it takes. A blob
+ * that is cut into several messages has the time for each message. Set it before a call to give
+ * that call a timeout of its own. 0 sets the default again. */
+MREGION_API void mregion_set_timeout(struct mregion *connection, uint32_t timeout_ms);
+
+/* Called while a blob moves, from the thread that called, after every piece that went over the
+ * wire: done of total bytes; total is 0 while it is not known (a pipe). done never goes back,
+ * except that a load begins again after the connection was lost. Return 0 to go on; anything else
+ * stops the call, which returns MREGION_ERR_CANCELED and changes nothing (a store of several
+ * messages has stored some of them). The callback must not use the connection. */
+typedef int (*mregion_progress)(uint64_t done, uint64_t total, void *context);
+
+/* From now on every call that moves one blob reports its progress; NULL: no longer. context is
+ * passed on. */
+MREGION_API void mregion_set_progress(struct mregion *connection, mregion_progress progress,
+                                      void *context);
+
+/* Frees what the library has allocated for the caller. NULL is fine. */
+MREGION_API void mregion_free(void *memory);
+
+/* ---- Blobs ----
+ * Of any size. A blob that fits one message (the server's max_message, 64 MiB unless configured)
+ * goes as one: all or nothing, also across a crash of the server. A larger one is cut into pieces
+ * of 4 MiB, several of them under way at a time, and is no longer one step:
+ *
+ *   add      allocates the whole, then stores piece by piece. On a failure in the middle the
+ *            allocation is given back, unless the connection is gone in a way that leaves open
+ *            whether pieces are still to arrive; then the error's text names the block. If this
+ *            process dies in the middle, the block stays allocated and nobody has its reference.
+ *   load     piece by piece: a change by somebody else in between shows in the later pieces.
+ *   store    piece by piece: a failure in the middle leaves some pieces stored.
+ *   replace  adds the new blob, then frees the old one: whole, but both need room for a moment.
+ *   remove   loads, then frees.
+ */
+
+/* Adds a blob of size bytes and returns where it is. A blob of 0 bytes takes no room.
+ * Errors: NO_SPACE. */
+MREGION_API int mregion_add(struct mregion *connection, const char *region, const void *bytes,
+                            uint64_t size, uint64_t *ret_address, struct mregion_error *error);
+
+/* Loads size bytes into the caller's buffer. After a failure the buffer may hold anything.
+ * Errors: OUT_OF_BOUNDS, NOT_ALLOCATED, CORRUPT. */
+MREGION_API int mregion_load(struct mregion *connection, const char *region, uint64_t address,
+                             uint64_t size, void *buffer, struct mregion_error *error);
+
+/* The same into fresh memory of size bytes (of one byte where size is 0). */
+MREGION_API int mregion_load_new(struct mregion *connection, const char *region, uint64_t address,
+                                 uint64_t size, void **ret_bytes, struct mregion_error *error);
+
+/* Overwrites size bytes in use. Errors: OUT_OF_BOUNDS, NOT_ALLOCATED, NO_SPACE. */
+MREGION_API int mregion_store(struct mregion *connection, const char *region, uint64_t address,
+                              const void *bytes, uint64_t size, struct mregion_error *error);
+
+/* Frees the block and gives the bytes that were in it into the caller's buffer of size bytes.
+ * Errors: OUT_OF_BOUNDS, NOT_ALLOCATED, CORRUPT; nothing is freed then. */
+MREGION_API int mregion_remove(struct mregion *connection, const char *region, uint64_t address,
+                               uint64_t size, void *buffer, struct mregion_error *error);
+
+/* The same into fresh memory. */
+MREGION_API int mregion_remove_new(struct mregion *connection, const char *region, uint64_t address,
+                                   uint64_t size, void **ret_bytes, struct mregion_error *error);
+
+/* Puts a blob of new_size bytes in the place of the block and returns where it is now.
+ * Errors: OUT_OF_BOUNDS, NOT_ALLOCATED, NO_SPACE; the old blob is untouched then. */
+MREGION_API int mregion_replace(struct mregion *connection, const char *region, uint64_t address,
+                                uint64_t size, const void *bytes, uint64_t new_size,
+                                uint64_t *ret_address, struct mregion_error *error);
+
+/* ---- Blobs from and to file descriptors ----
+ * The descriptor is used from its present offset on, is not closed, and is blocking. These need at
+ * most 64 MiB of memory, whatever the blob's size, besides what mregion_options.kept_max allows.
+ * Errors besides those of the functions above: LOCAL_IO with the system's reason. */
+
+/* Adds everything up to the end of the file, pipe or socket, *ret_size bytes. What is not known
+ * to fit one message, or passes 64 MiB, is allocated ahead (the size of a regular file; of a pipe
+ * 64 MiB, doubled whenever that is full) and is cut to its true size at the end. */
+MREGION_API int mregion_add_fd(struct mregion *connection, const char *region, int fd,
+                               uint64_t *ret_address, uint64_t *ret_size,
+                               struct mregion_error *error);
+/* Adds the file of this name. */
+MREGION_API int mregion_add_file(struct mregion *connection, const char *region, const char *path,
+                                 uint64_t *ret_address, uint64_t *ret_size,
+                                 struct mregion_error *error);
+/* Writes exactly the bytes of the block to fd; after a failure some of them may be written. */
+MREGION_API int mregion_load_fd(struct mregion *connection, const char *region, uint64_t address,
+                                uint64_t size, int fd, struct mregion_error *error);
+/* Overwrites the bytes from address on with everything up to the end of fd, *ret_size bytes. */
+MREGION_API int mregion_store_fd(struct mregion *connection, const char *region, uint64_t address,
+                                 int fd, uint64_t *ret_size, struct mregion_error *error);
+/* Puts everything up to the end of fd in the place of the block. */
+MREGION_API int mregion_replace_fd(struct mregion *connection, const char *region, uint64_t address,
+                                   uint64_t size, int fd, uint64_t *ret_address, uint64_t *ret_size,
+                                   struct mregion_error *error);
+
+/* ---- Blocks ---- */
+
+struct mregion_block {
+    uint64_t address;
+    uint64_t size;
+};
+
+/* Reserves size bytes, which may hold anything. 0 takes nothing and returns the region's size.
+ * Errors: NO_SPACE. */
+MREGION_API int mregion_allocate(struct mregion *connection, const char *region, uint64_t size,
+                                 uint64_t *ret_address, struct mregion_error *error);
+
+/* Frees a block. Errors: OUT_OF_BOUNDS, NOT_ALLOCATED (some of it is free; nothing changes). */
+MREGION_API int mregion_deallocate(struct mregion *connection, const char *region, uint64_t address,
+                                   uint64_t size, struct mregion_error *error);
+
+/* Gives a block another size and returns where it is now; the first min(size, new_size) bytes are
+ * kept. Errors: NO_SPACE, OUT_OF_BOUNDS, NOT_ALLOCATED. */
+MREGION_API int mregion_resize(struct mregion *connection, const char *region, uint64_t address,
+                               uint64_t size, uint64_t new_size, uint64_t *ret_address,
+                               struct mregion_error *error);
+
+/* Frees whatever is in use in [start, end); *ret_freed bytes were. Errors: OUT_OF_BOUNDS. */
+MREGION_API int mregion_deallocate_range(struct mregion *connection, const char *region,
+                                         uint64_t start, uint64_t end, uint64_t *ret_freed,
+                                         struct mregion_error *error);
+
+/* Frees everything; the region's size stays. */
+MREGION_API int mregion_clear(struct mregion *connection, const char *region,
+                              struct mregion_error *error);
+
+/* Frees everything from header_size on. Errors: OUT_OF_BOUNDS. */
+MREGION_API int mregion_clear_and_retain_header(struct mregion *connection, const char *region,
+                                                uint64_t header_size, struct mregion_error *error);
+
+/* Adds pages of 65,536 bytes to the capacity ahead of need. *ret_before is how many there were.
+ * Errors: NO_SPACE. */
+MREGION_API int mregion_grow(struct mregion *connection, const char *region, uint64_t pages,
+                             uint64_t *ret_before, struct mregion_error *error);
+
+/* Whether the block is free. Errors: OUT_OF_BOUNDS, PARTLY_FREE. */
+MREGION_API int mregion_is_freed(struct mregion *connection, const char *region, uint64_t address,
+                                 uint64_t size, bool *ret_freed, struct mregion_error *error);
+
+/* Whether every byte of the block is in use. Errors: OUT_OF_BOUNDS. */
+MREGION_API int mregion_is_allocated(struct mregion *connection, const char *region,
+                                     uint64_t address, uint64_t size, bool *ret_allocated,
+                                     struct mregion_error *error);
+
+/* One page of the free blocks, ordered by address: up to limit of them into the caller's array,
+ * *ret_count says how many. Blocks that end at or before from are left out, one that begins below
+ * it is cut there. Begin with from 0 and go on from the end of the last block until fewer than
+ * limit come. limit is at most MREGION_BLOCKS_MAX. */
+#define MREGION_BLOCKS_MAX 1000000
+MREGION_API int mregion_free_memory(struct mregion *connection, const char *region, uint64_t from,
+                                    size_t limit, struct mregion_block *blocks, size_t *ret_count,
+                                    struct mregion_error *error);
+
+/* All free blocks, fetched page by page: what changes meanwhile may show or not. *ret_blocks is
+ * never NULL. */
+MREGION_API int mregion_free_memory_all(struct mregion *connection, const char *region,
+                                        struct mregion_block **ret_blocks, size_t *ret_count,
+                                        struct mregion_error *error);
+
+/* What is in use, or free, in [start, end), clipped to it: the first limit blocks (at most
+ * MREGION_BLOCKS_MAX) into the caller's array. Blocks in use that touch come as one. Go on from
+ * the end of the last one. Errors: OUT_OF_BOUNDS. */
+MREGION_API int mregion_allocated_blocks_in_range(struct mregion *connection, const char *region,
+                                                  uint64_t start, uint64_t end, size_t limit,
+                                                  struct mregion_block *blocks, size_t *ret_count,
+                                                  struct mregion_error *error);
+MREGION_API int mregion_deallocated_blocks_in_range(struct mregion *connection, const char *region,
+                                                    uint64_t start, uint64_t end, size_t limit,
+                                                    struct mregion_block *blocks, size_t *ret_count,
+                                                    struct mregion_error *error);
+
+/* ---- Regions ---- */
+
+struct mregion_memory_info {
+    uint64_t pages;       /* of 65,536 bytes */
+    uint64_t size;        /* bytes handed out so far, in use or free */
+    uint64_t capacity;    /* bytes of all pages */
+    uint64_t allocated;   /* bytes in use */
+    uint64_t deallocated; /* bytes free below the size */
+};
+
+/* What a server does not tell is zero or "". mregion_call("regionInfo") has the keys that are not
+ * here. */
+struct mregion_region_info {
+    uint64_t id;
+    char name[65];
+    char uuid[37];
+    char durability[16]; /* "sync", "interval", "none" */
+    char fit[16];        /* "tight", "lowest", "largest" */
+    uint64_t format;     /* version of its files */
+    uint64_t flush_interval_ms;
+    uint64_t max_size; /* 0: no limit but the disk */
+    uint64_t journal_size;
+    struct mregion_memory_info memory;
+    uint64_t free_blocks;
+    uint64_t largest_free; /* bytes */
+    bool read_only;        /* it has failed and takes no changes */
+};
+
+MREGION_API int mregion_memory_info(struct mregion *connection, const char *region,
+                                    struct mregion_memory_info *ret_info,
+                                    struct mregion_error *error);
+MREGION_API int mregion_region_info(struct mregion *connection, const char *region,
+                                    struct mregion_region_info *ret_info,
+                                    struct mregion_error *error);
+
+/* One number each, as in the structs above. */
+MREGION_API int mregion_size(struct mregion *connection, const char *region, uint64_t *ret_size,
+                             struct mregion_error *error);
+MREGION_API int mregion_capacity(struct mregion *connection, const char *region,
+                                 uint64_t *ret_capacity, struct mregion_error *error);
+MREGION_API int mregion_pages(struct mregion *connection, const char *region, uint64_t *ret_pages,
+                              struct mregion_error *error);
+MREGION_API int mregion_allocated(struct mregion *connection, const char *region,
+                                  uint64_t *ret_allocated, struct mregion_error *error);
+MREGION_API int mregion_deallocated(struct mregion *connection, const char *region,
+                                    uint64_t *ret_deallocated, struct mregion_error *error);
+MREGION_API int mregion_id(struct mregion *connection, const char *region, uint64_t *ret_id,
+                           struct mregion_error *error);
+
+/* The names of all regions, sorted: an array of *ret_count strings, one block of memory, never
+ * NULL. */
+MREGION_API int mregion_list_regions(struct mregion *connection, char ***ret_names,
+                                     size_t *ret_count, struct mregion_error *error);
+
+/* NULL or 0: the server's default (mregiond.yaml(5)). */
+struct mregion_region_options {
+    const char *durability; /* "sync", "interval", "none" */
+    const char *fit;        /* "tight", "lowest", "largest" */
+    uint64_t flush_interval_ms;
+    uint64_t max_size;     /* bytes, 0 for no limit but the disk */
+    uint64_t journal_size; /* bytes */
+    uint64_t reserved[4];  /* zero */
+};
+
+/* Creates an empty region, durably. A name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a
+ * letter or digit. options and ret_id may be NULL. Errors: EXISTS, NO_SPACE. */
+MREGION_API int mregion_create_region(struct mregion *connection, const char *name,
+                                      const struct mregion_region_options *options,
+                                      uint64_t *ret_id, struct mregion_error *error);
+
+/* Removes a region and all its bytes, for good. */
+MREGION_API int mregion_drop_region(struct mregion *connection, const char *region,
+                                    struct mregion_error *error);
+
+/* Writes a checkpoint; returns once it is durable. Errors: NO_SPACE. */
+MREGION_API int mregion_checkpoint(struct mregion *connection, const char *region,
+                                   struct mregion_error *error);
+
+/* ---- Server ---- */
+
+struct mregion_server_info {
+    char name[32];
+    char version[32];
+    uint64_t protocol;
+    uint64_t uptime_s;
+    uint64_t connections;
+    uint64_t max_message; /* bytes */
+};
+
+MREGION_API int mregion_ping(struct mregion *connection, struct mregion_error *error);
+MREGION_API int mregion_server_info(struct mregion *connection,
+                                    struct mregion_server_info *ret_info,
+                                    struct mregion_error *error);
+
+/* ---- Any method ---- */
+
+/* Calls a method by its name. params is its parameters as one MessagePack array, or NULL for none;
+ * the result is MessagePack too. A method that this library knows as one that only reads is sent
+ * once more after a lost connection.
+ * Errors: whatever the method answers; ARGUMENT when params is not one array, or not MessagePack.
+ */
+MREGION_API int mregion_call(struct mregion *connection, const char *method, const void *params,
+                             size_t params_size, void **ret_result, size_t *ret_size,
+                             struct mregion_error *error);
+
+/* Sends a notification: it is executed, and nobody hears whether it succeeded. Returns when it has
+ * been handed to the operating system. */
+MREGION_API int mregion_notify(struct mregion *connection, const char *method, const void *params,
+                               size_t params_size, struct mregion_error *error);
+
+/* ---- Pipelining ----
+ * mregion_submit_... hands a request over without waiting for its answer and gives a ticket for it;
+ * mregion_collect_... waits for the answer to a ticket. Tickets are collected in any order, and
+ * calls of the other functions may come in between. The server executes requests in the order in
+ * which they were submitted.
+ *
+ *   - Small requests are gathered and sent together: at the latest by the next call that waits,
+ *     by mregion_flush, or when 64 KiB are there. The bytes of a larger blob are sent before the
+ *     submit returns.
+ *   - At most tickets_max tickets are open, and kept_max bytes of answers are kept: beyond that a
+ *     submit returns FULL and nothing is sent. Answers are received while requests are sent, so
+ *     that both sides never wait for each other.
+ *   - A submit has the connection's timeout. A collect has it too, counted from the collect; when
+ *     it passes, the ticket stays open and may be collected again.
+ *   - When the connection is lost, every open ticket that has no answer yet fails with LOST when it
+ *     is collected; none is sent again. */
+
+typedef uint64_t mregion_ticket; /* never 0 */
+
+MREGION_API int mregion_submit(struct mregion *connection, const char *method, const void *params,
+                               size_t params_size, mregion_ticket *ret_ticket,
+                               struct mregion_error *error);
+/* The blob must fit one message. */
+MREGION_API int mregion_submit_add(struct mregion *connection, const char *region,
+                                   const void *bytes, uint64_t size, mregion_ticket *ret_ticket,
+                                   struct mregion_error *error);
+MREGION_API int mregion_submit_store(struct mregion *connection, const char *region,
+                                     uint64_t address, const void *bytes, uint64_t size,
+                                     mregion_ticket *ret_ticket, struct mregion_error *error);
+/* The buffer of size bytes is the library's until the ticket has been collected or forgotten, or
+ * the connection is closed. The answer must fit one message. */
+MREGION_API int mregion_submit_load(struct mregion *connection, const char *region,
+                                    uint64_t address, uint64_t size, void *buffer,
+                                    mregion_ticket *ret_ticket, struct mregion_error *error);
+MREGION_API int mregion_submit_allocate(struct mregion *connection, const char *region,
+                                        uint64_t size, mregion_ticket *ret_ticket,
+                                        struct mregion_error *error);
+MREGION_API int mregion_submit_deallocate(struct mregion *connection, const char *region,
+                                          uint64_t address, uint64_t size,
+                                          mregion_ticket *ret_ticket, struct mregion_error *error);
+
+/* Sends what is gathered, without waiting for answers. */
+MREGION_API int mregion_flush(struct mregion *connection, struct mregion_error *error);
+
+/* Wait for a ticket's answer and close the ticket, also where the answer is an error: collect for
+ * any method (the result as MessagePack), collect_uint where the result is a number (add, allocate:
+ * the address), collect_done where there is none, or where it went into the buffer (load).
+ * Errors: the method's; TIMEOUT (the ticket stays open); ARGUMENT when there is no such ticket. */
+MREGION_API int mregion_collect(struct mregion *connection, mregion_ticket ticket,
+                                void **ret_result, size_t *ret_size, struct mregion_error *error);
+MREGION_API int mregion_collect_uint(struct mregion *connection, mregion_ticket ticket,
+                                     uint64_t *ret_number, struct mregion_error *error);
+MREGION_API int mregion_collect_done(struct mregion *connection, mregion_ticket ticket,
+                                     struct mregion_error *error);
+
+/* Closes a ticket whose answer nobody wants. The request is executed all the same. */
+MREGION_API void mregion_forget(struct mregion *connection, mregion_ticket ticket);
+
+/* ---- Numbers ----
+ * Add, load, store and remove for numbers of fixed size, stored little-endian:
+ *
+ *     int mregion_add_NAME(connection, region, TYPE value, uint64_t *ret_address, error);
+ *     int mregion_load_NAME(connection, region, uint64_t address, TYPE *ret_value, error);
+ *     int mregion_store_NAME(connection, region, uint64_t address, TYPE value, error);
+ *     int mregion_remove_NAME(connection, region, uint64_t address, TYPE *ret_value, error);
+ *
+ * for the NAME and TYPE of this table. They take sizeof(TYPE) bytes of the region; their errors
+ * are those of the functions for blobs. float is a double, IEEE 754 in 64 bits. */
+#define MREGION_NUMBERS(NUMBER)                                                                    \
+    NUMBER(nat8, uint8_t)                                                                          \
+    NUMBER(nat16, uint16_t)                                                                        \
+    NUMBER(nat32, uint32_t)                                                                        \
+    NUMBER(nat64, uint64_t)                                                                        \
+    NUMBER(int8, int8_t)                                                                           \
+    NUMBER(int16, int16_t)                                                                         \
+    NUMBER(int32, int32_t)                                                                         \
+    NUMBER(int64, int64_t)                                                                         \
+    NUMBER(float, double)
+
+#define MREGION_DECLARE_NUMBER(name, type)                                                         \
+    MREGION_API int mregion_add_##name(struct mregion *connection, const char *region, type value, \
+                                       uint64_t *ret_address, struct mregion_error *error);        \
+    MREGION_API int mregion_load_##name(struct mregion *connection, const char *region,            \
+                                        uint64_t address, type *ret_value,                         \
+                                        struct mregion_error *error);                              \
+    MREGION_API int mregion_store_##name(struct mregion *connection, const char *region,           \
+                                         uint64_t address, type value,                             \
+                                         struct mregion_error *error);                             \
+    MREGION_API int mregion_remove_##name(struct mregion *connection, const char *region,          \
+                                          uint64_t address, type *ret_value,                       \
+                                          struct mregion_error *error);
+MREGION_NUMBERS(MREGION_DECLARE_NUMBER)
+#undef MREGION_DECLARE_NUMBER
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
