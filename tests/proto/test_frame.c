@@ -139,6 +139,8 @@ START_TEST(nested_objects_end_together)
         "94 00 01 ad 'getFreeMemory' 92 00 82 a4 'from' cf 0000000000000000 a5 'limit' 0a",
         "91 91 92 90 81 c0 91 c3",
         "df 00000001 dd 00000001 80 de 0000",
+        "8f 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d",
+        "9f 000102030405060708090a0b0c0d0e",
     };
 
     for (size_t i = 0; i < sizeof frames / sizeof frames[0]; i++) {

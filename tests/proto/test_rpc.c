@@ -224,6 +224,21 @@ START_TEST(unknown_methods)
     assert_refused("a0 90", ERR_NO_SUCH_METHOD, "there is no method \"\"");
     assert_refused("c4 05 2263c3a90a 90", ERR_NO_SUCH_METHOD,
                    "there is no method \"\\x22c\\xc3\\xa9\\x0a\"");
+    assert_refused("a5 'a ~' 7f5c 90", ERR_NO_SUCH_METHOD, "there is no method \"a ~\\x7f\\x5c\"");
+}
+END_TEST
+
+START_TEST(names_are_shown_whole_up_to_64_bytes)
+{
+    char name[65];
+    char message[80];
+    char sentence[120];
+
+    memset(name, 'n', 64);
+    name[64] = '\0';
+    (void)snprintf(message, sizeof message, "d940 '%s' 90", name);
+    (void)snprintf(sentence, sizeof sentence, "there is no method \"%s\"", name);
+    assert_refused(message, ERR_NO_SUCH_METHOD, sentence);
 }
 END_TEST
 
@@ -338,9 +353,9 @@ START_TEST(results_and_errors)
     ck_assert_int_eq(rpc_pack_error(&packer, 0, &err), 0);
     assert_bytes(&buffer, "94 01 00 ae 'no_space: full' c0");
     msgpack_sbuffer_clear(&buffer);
-    err_set(&err, ERR_EXISTS, "a\xff\nb\x7f");
+    err_set(&err, ERR_EXISTS, "~\xff\n \x7f");
     ck_assert_int_eq(rpc_pack_error(&packer, 0, &err), 0);
-    assert_bytes(&buffer, "94 01 00 ad 'exists: a??b?' c0");
+    assert_bytes(&buffer, "94 01 00 ad 'exists: ~?? ?' c0");
     msgpack_sbuffer_destroy(&buffer);
 }
 END_TEST
@@ -428,6 +443,7 @@ int main(void)
     tcase_add_test(tcase, numbers_names_and_blobs);
     tcase_add_test(tcase, options_are_a_map_at_the_end);
     tcase_add_test(tcase, unknown_methods);
+    tcase_add_test(tcase, names_are_shown_whole_up_to_64_bytes);
     tcase_add_test(tcase, long_names_are_cut);
     tcase_add_test(tcase, parameters_of_the_wrong_type);
     tcase_add_test(tcase, parameters_of_the_wrong_number);
