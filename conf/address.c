@@ -175,7 +175,7 @@ int address_parse_tcp(const char *text, size_t length, struct conf_listen *ret_l
                       char problem[ADDRESS_PROBLEM_SIZE])
 {
     struct conf_listen listen = {0};
-    struct endpoint endpoint = {0};
+    struct endpoint endpoint = {.host = "", .port = ""};
     int code = cut_endpoint(text, length, &endpoint, problem);
 
     if (code == 0)

@@ -129,8 +129,7 @@ START_TEST(difficult_paths)
                                         "=",
                                         "<<",
                                         "\xc3\xa9",
-                                        "a\xc2\x85"
-                                        "b",
+                                        "a\xc2\x85g",
                                         "\xe2\x80\xa8",
                                         "\xe2\x80\xa9",
                                         "\xf0\x9f\x98\x80",
