@@ -1,0 +1,203 @@
+"""A disk that fails, fills up or takes its time, under the real daemon: what it answers, that
+nothing acknowledged is lost, and that other regions and connections go on."""
+import errno
+import os
+import signal
+import sys
+import unittest
+
+from case import Case
+from mpack import Client, Closed, RpcError
+
+FAULT = os.environ.get("MREGION_FAULT_LIBRARY")
+
+
+class Faults(Case):
+    def setUp(self):
+        self.daemon = self.server(regions=["main", "other"])
+        self.rules = self.daemon.path("rules")
+        self.daemon.env.update(LD_PRELOAD=FAULT, MREGION_FAULT=self.rules)
+        self.daemon.start()
+        self.client = self.connect()
+        self.blob = os.urandom(1000)
+        self.address = self.client.call("addBlob", "main", self.blob)
+
+    def tearDown(self):
+        self.rule()  # nothing hangs for ever
+        if self.daemon.process is not None:
+            self.daemon.kill()
+
+    def connect(self):
+        client = Client(self.daemon.unix)
+        self.addCleanup(client.close)
+        return client
+
+    def rule(self, *lines):
+        with open(self.rules + ".new", "w", encoding="ascii") as file:
+            file.writelines(line + "\n" for line in lines)
+        os.replace(self.rules + ".new", self.rules)
+
+    def refused(self, codes, method, *params):
+        with self.assertRaises(RpcError) as caught:
+            self.client.call(method, *params)
+        self.assertIn(caught.exception.code, codes, caught.exception)
+        return caught.exception.sentence
+
+    def restart(self):
+        """As after a crash, on a healthy disk."""
+        self.rule()
+        self.daemon.kill()
+        self.daemon.start()
+        self.client = self.connect()
+
+    def assert_intact(self):
+        self.assertEqual(self.client.call("loadBlob", "main", self.address, 1000), self.blob)
+
+    def assert_region_failed(self):
+        """It takes no change, says so and why, still answers questions; the other one works."""
+        for method, params in (("addBlob", [b"x"]), ("allocate", [5]),
+                               ("deallocate", [self.address, 1]),
+                               ("storeBlob", [self.address, b"x"]), ("clear", [])):
+            self.refused(["read_only"], method, "main", *params)
+        self.assertTrue(self.client.call("regionInfo", "main")["read_only"])
+        self.assertFalse(self.client.call("regionInfo", "other")["read_only"])
+        self.assert_intact()
+        address = self.client.call("addBlob", "other", b"fine")
+        self.assertEqual(self.client.call("removeBlob", "other", address, 4), b"fine")
+        self.daemon.wait_log("main.*read-only|read-only.*main")
+
+    def test_failed_sync(self):
+        waiting = [self.connect() for _ in range(5)]
+        self.rule(f"fdatasync {errno.EIO} regions/main/")
+        ids = [[client.send("addBlob", "main", b"lost") for _ in range(10)] for client in waiting]
+        for client, msgids in zip(waiting, ids):
+            for msgid in msgids:
+                with self.assertRaises(RpcError) as caught:
+                    client.wait(msgid)
+                self.assertIn(caught.exception.code, ("io_error", "read_only"))
+        self.rule()  # never retried: a sync that works now would not mean anything
+        self.assert_region_failed()
+        self.assertIn("io_error", Client.codes)
+        self.restart()
+        self.assert_intact()
+        self.assertFalse(self.client.call("regionInfo", "main")["read_only"])
+        self.client.call("addBlob", "main", b"works again")
+
+    def test_failed_write(self):
+        self.rule(f"pwritev {errno.EIO} regions/main/")
+        self.refused(["io_error"], "storeBlob", "main", self.address, bytes(1000))
+        self.rule()
+        self.assert_region_failed()
+        self.restart()
+        self.assert_intact()
+
+    def test_failed_read(self):
+        self.rule(f"pread {errno.EIO} regions/main/data")
+        self.assertIn("Input/output error",
+                      self.refused(["io_error"], "loadBlob", "main", self.address, 1000))
+        self.refused(["io_error"], "removeBlob", "main", self.address, 1000)
+        self.assertTrue(self.client.call("isAllocated", "main", self.address, 1000))
+        self.rule()
+        self.assert_intact()
+        self.assertEqual(self.client.call("removeBlob", "main", self.address, 1000), self.blob)
+
+    def test_data_file_cut_short(self):
+        path = os.path.join(self.daemon.data_dir, "regions", "main", "data")
+        address = self.client.call("addBlob", "main", bytes(100000))
+        os.truncate(path, 10000)
+        self.refused(["corrupt", "io_error"], "loadBlob", "main", address, 100000)
+        self.refused(["corrupt", "io_error"], "removeBlob", "main", address, 100000)
+        self.assert_intact()
+
+    def test_full_disk(self):
+        self.rule(f"fallocate {errno.ENOSPC} regions/main/",
+                  f"pwritev {errno.ENOSPC} regions/main/data")
+        before = self.client.call("memoryInfo", "main")
+        free = self.client.call("getFreeMemory", "main")
+        for method, params in (("addBlob", [bytes(40 << 20)]), ("allocate", [1 << 40]),
+                               ("grow", [1 << 20])):
+            self.refused(["no_space"], method, "main", *params)
+        self.assertEqual(self.client.call("memoryInfo", "main"), before)
+        self.assertEqual(self.client.call("getFreeMemory", "main"), free)
+        self.rule(f"fallocate {errno.ENOSPC} regions/main/")
+        for i in range(1000):  # freeing always works
+            self.client.call("deallocate", "main", self.address + i, 1)
+        self.rule()
+        self.assertEqual(self.client.call("addBlob", "main", bytes(1000)), self.address)
+        self.client.call("addBlob", "main", bytes(40 << 20))
+
+    def test_region_that_cannot_be_made(self):
+        for rule in (f"openat {errno.ENOSPC} data", f"fsync {errno.EIO} regions",
+                     f"openat {errno.EACCES} meta"):
+            self.rule(rule)
+            self.refused(["no_space", "io_error", "denied"], "createRegion", "new")
+            self.assertEqual(self.client.call("listRegions"), ["main", "other"])
+            self.rule()
+        self.client.call("createRegion", "new")
+        self.assertEqual(self.client.call("listRegions"), ["main", "new", "other"])
+        self.client.call("dropRegion", "new")
+
+    def test_slow_sync_holds_its_own_region_only(self):
+        self.rule("fdatasync hold regions/main/")
+        ids = [self.client.send("addBlob", "main", bytes([i]) * 100) for i in range(100)]
+        other = self.connect()
+        for i in range(20):
+            address = other.call("addBlob", "other", b"x" * (i + 1))
+            self.assertEqual(other.call("removeBlob", "other", address, i + 1), b"x" * (i + 1))
+            self.assertEqual(other.call("loadBlob", "main", self.address, 1000), self.blob)
+            # What is staged shows in the questions, and is answered only when it is durable.
+            other.call("memoryInfo", "main")
+        self.assertFalse(self.client.readable(0.2), "answered before it was durable")
+        self.rule()
+        self.assertEqual([self.client.wait(msgid) for msgid in ids],
+                         [1000 + 100 * i for i in range(100)])
+
+    def test_stop_finishes_what_is_in_flight(self):
+        self.rule("fdatasync hold regions/main/")
+        ids = [self.client.send("addBlob", "main", bytes([i]) * 100) for i in range(50)]
+        while self.staged() < 50:
+            pass
+        late = self.connect()
+        self.daemon.signal(signal.SIGTERM)
+        self.daemon.wait_log("stopping|SIGTERM")
+        self.assertTrue(self.refused_while_stopping(late))
+        self.rule()
+        self.assertEqual([self.client.wait(msgid) for msgid in ids],
+                         [1000 + 100 * i for i in range(50)])
+        self.assertEqual(self.client.wait_closed(), [])
+        self.assertEqual(self.daemon.wait(), 0)
+        self.daemon.start()
+        client = self.connect()
+        for i in range(50):
+            self.assertEqual(client.call("loadBlob", "main", 1000 + 100 * i, 100), bytes([i]) * 100)
+
+    def staged(self):
+        """Blobs of 100 bytes behind the first one, durable or not."""
+        with Client(self.daemon.unix) as client:
+            return (client.call("size", "main") - 1000) // 100
+
+    def refused_while_stopping(self, client):
+        """A request that comes after SIGTERM is refused, or its connection closed."""
+        try:
+            client.call("addBlob", "other", b"too late")
+        except RpcError as error:
+            return error.code == "shutting_down"
+        except (Closed, OSError):
+            return True
+        return False
+
+    def test_kill_while_a_sync_hangs(self):
+        self.rule("fdatasync hold regions/main/")
+        self.client.send("storeBlob", "main", self.address, bytes(1000))
+        self.client.send("addBlob", "main", bytes(300000))
+        self.assertFalse(self.client.readable(0.2))
+        self.restart()
+        blob = self.client.call("loadBlob", "main", self.address, 1000)
+        self.assertIn(blob, (self.blob, bytes(1000)), "a mix of old and new")
+
+
+if __name__ == "__main__":
+    if FAULT is None:
+        print("skipped: a preloaded library and AddressSanitizer do not get along")
+        sys.exit(77)
+    unittest.main()

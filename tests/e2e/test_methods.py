@@ -1,0 +1,588 @@
+"""Every method of the table and every result, over both kinds of socket, by a client that shares no
+code with the server; every error code that a healthy server on a healthy disk has."""
+import unittest
+import uuid
+
+from case import Case
+from methods import METHODS
+from mpack import Client, RpcError
+from server import Server
+
+PAGE = 65536
+
+server = None
+
+
+def setUpModule():
+    global server
+    server = Server()
+    server.start()
+
+
+def tearDownModule():
+    try:
+        server.stop()
+    finally:
+        print(server.log())
+        server.remove()
+    missing = {method.name for method in METHODS} - Client.called
+    if missing:
+        raise AssertionError(f"no test has called {missing}")
+    expected = {"invalid_argument", "no_such_method", "no_such_region", "exists", "out_of_bounds",
+                "not_allocated", "partly_free", "no_space"}
+    if expected - Client.codes:
+        raise AssertionError(f"no test has provoked {expected - Client.codes}")
+
+
+class Region(Case):
+    """Each test has a region of its own and a connection, a TCP one and a Unix one by turns."""
+    options = {}
+    turn = 0
+
+    def setUp(self):
+        Region.turn += 1
+        self.client = self.connect(server.unix if Region.turn % 2 else server.tcp)
+        self.region = f"test-{Region.turn}"
+        self.id = self.client.call("createRegion", self.region, self.options)
+        self.addCleanup(self.drop)
+
+    def connect(self, address):
+        client = Client(address)
+        self.addCleanup(client.close)
+        return client
+
+    def drop(self):
+        with Client(server.unix) as client:
+            if self.region in client.call("listRegions"):
+                client.call("dropRegion", self.region)
+
+    def call(self, method, *params):
+        return self.client.call(method, self.region, *params)
+
+    def refused(self, code, method, *params):
+        with self.assertRaises(RpcError) as caught:
+            self.call(method, *params)
+        self.assertEqual(caught.exception.code, code, caught.exception)
+        return caught.exception.sentence
+
+    def free(self):
+        return self.call("getFreeMemory")
+
+    def fill(self, *sizes):
+        """Adds blobs of these sizes one behind the other; returns their addresses."""
+        return [self.call("addBlob", bytes([i + 1]) * size) for i, size in enumerate(sizes)]
+
+
+class Blobs(Region):
+    def test_add_and_load(self):
+        self.assertEqual(self.call("addBlob", b"abc"), 0)
+        self.assertEqual(self.call("addBlob", b"defgh"), 3)
+        self.assertEqual(self.call("loadBlob", 0, 3), b"abc")
+        self.assertEqual(self.call("loadBlob", 3, 5), b"defgh")
+        self.assertEqual(self.call("loadBlob", 2, 2), b"cd")
+        self.assertEqual(self.call("loadBlob", 0, 8), b"abcdefgh")
+
+    def test_every_size_around_the_bounds(self):
+        blobs = {}
+        for size in (1, 31, 32, 255, 256, 4095, 4096, 4097, 65535, 65536, 65537, 131072, 200001,
+                     1 << 20, (1 << 20) + 1, 5 << 20):
+            blob = (size.to_bytes(4, "big") * (size // 4 + 1))[:size]
+            blobs[self.call("addBlob", blob)] = blob
+        for address, blob in blobs.items():
+            self.assertEqual(self.call("loadBlob", address, len(blob)), blob)
+        for address, blob in blobs.items():
+            self.assertEqual(self.call("removeBlob", address, len(blob)), blob)
+        size = self.call("size")
+        self.assertEqual(self.free(), [[0, size]])
+        self.assertEqual(size, sum(map(len, blobs.values())))
+
+    def test_the_largest_that_a_message_holds(self):
+        limit = self.client.call("serverInfo")["max_message"]
+        blob = bytes(range(256)) * ((limit - 256) // 256)
+        address = self.call("addBlob", blob)
+        self.assertTrue(self.call("loadBlob", address, len(blob)) == blob)
+        self.assertTrue(self.call("removeBlob", address, len(blob)) == blob)
+
+    def test_answers_that_pass_a_message(self):
+        limit = self.client.call("serverInfo")["max_message"]
+        address = self.call("allocate", limit + 1)
+        for method in ("loadBlob", "removeBlob"):
+            self.assertIn(str(limit + 1), self.refused("too_large", method, address, limit + 1))
+        self.assertTrue(self.call("isAllocated", address, limit + 1))
+
+    def test_empty_blobs(self):
+        self.assertEqual(self.call("addBlob", b""), 0)
+        self.assertEqual(self.call("size"), 0)
+        self.fill(10)
+        self.assertEqual(self.call("addBlob", b""), 10)
+        self.assertEqual(self.call("allocate", 0), 10)
+        self.assertEqual(self.call("loadBlob", 4, 0), b"")
+        self.assertIsNone(self.call("storeBlob", 4, b""))
+        self.assertEqual(self.call("removeBlob", 4, 0), b"")
+        self.assertIsNone(self.call("deallocate", 4, 0))
+        self.assertEqual((self.call("size"), self.call("allocated"), self.free()), (10, 10, []))
+
+    def test_strings_are_blobs(self):
+        self.assertEqual(self.call("addBlob", "text"), 0)
+        self.assertEqual(self.call("loadBlob", 0, 4), b"text")
+        self.assertIsNone(self.call("storeBlob", 1, "EX"))
+        self.assertEqual(self.call("loadBlob", 0, 4), b"tEXt")
+
+    def test_store(self):
+        self.fill(100)
+        self.assertIsNone(self.call("storeBlob", 10, b"x" * 5))
+        self.assertEqual(self.call("loadBlob", 8, 9), b"\1\1xxxxx\1\1")
+        self.refused("out_of_bounds", "storeBlob", 96, b"12345")
+        self.call("deallocate", 50, 1)
+        self.refused("not_allocated", "storeBlob", 48, b"1234")
+        self.assertEqual(self.call("loadBlob", 48, 2), b"\1\1")
+
+    def test_store_of_many_pages(self):
+        self.call("addBlob", bytes(300000))
+        blob = bytes(range(1, 251)) * 1000
+        self.call("storeBlob", 12345, blob)
+        self.assertEqual(self.call("loadBlob", 0, 300000),
+                         bytes(12345) + blob + bytes(300000 - 12345 - len(blob)))
+
+    def test_remove(self):
+        self.fill(3, 4, 5)
+        self.assertEqual(self.call("removeBlob", 3, 4), b"\2\2\2\2")
+        self.assertEqual(self.free(), [[3, 4]])
+        self.refused("not_allocated", "removeBlob", 3, 4)
+        self.refused("not_allocated", "removeBlob", 6, 2)
+        self.refused("out_of_bounds", "removeBlob", 10, 3)
+        self.assertEqual(self.free(), [[3, 4]])
+        self.assertEqual(self.call("addBlob", b"back"), 3)
+
+    def test_replace(self):
+        self.fill(10, 10)
+        address = self.call("replaceBlob", 0, 10, b"much longer than before")
+        self.assertEqual(self.call("loadBlob", address, 23), b"much longer than before")
+        shorter = self.call("replaceBlob", 10, 10, b"short")
+        self.assertEqual(self.call("loadBlob", shorter, 5), b"short")
+        self.assertEqual(self.call("allocated"), 28)
+        same = self.call("replaceBlob", shorter, 5, b"SHORT")
+        self.assertEqual(self.call("loadBlob", same, 5), b"SHORT")
+        self.assertEqual(self.call("allocated"), 28)
+        self.refused("out_of_bounds", "replaceBlob", self.call("size") - 1, 2, b"x")
+        hole = self.free()[0][0]
+        self.refused("not_allocated", "replaceBlob", hole, 1, b"x")
+
+    def test_lost_blocks(self):
+        self.fill(100)
+        self.call("deallocate", 40, 20)
+        for address, size in ((40, 20), (39, 2), (59, 2), (0, 100), (50, 1)):
+            self.refused("not_allocated", "loadBlob", address, size)
+        for address, size in ((0, 101), (100, 1), (101, 0), (2**64 - 1, 1), (1, 2**64 - 1)):
+            self.refused("out_of_bounds", "loadBlob", address, size)
+
+
+class Blocks(Region):
+    def test_allocate(self):
+        self.assertEqual(self.call("allocate", 1000), 0)
+        self.assertEqual(self.call("allocate", 24), 1000)
+        self.assertEqual(len(self.call("loadBlob", 0, 1024)), 1024)
+        self.assertEqual(self.call("size"), 1024)
+
+    def test_freed_space_is_reused(self):
+        self.fill(100, 50, 30, 50)
+        self.call("deallocate", 0, 100)
+        self.call("deallocate", 150, 30)
+        self.assertEqual(self.call("allocate", 30), 150)  # the tightest
+        self.assertEqual(self.call("allocate", 40), 0)  # the low end
+        self.assertEqual(self.free(), [[40, 60]])
+        self.assertEqual(self.call("size"), 230)
+
+    def test_neighbors_merge(self):
+        self.fill(10, 10, 10, 10, 10)
+        for address in (0, 20, 40):
+            self.call("deallocate", address, 10)
+        self.assertEqual(self.free(), [[0, 10], [20, 10], [40, 10]])
+        self.call("deallocate", 10, 10)
+        self.assertEqual(self.free(), [[0, 30], [40, 10]])
+        self.call("deallocate", 30, 10)
+        self.assertEqual(self.free(), [[0, 50]])
+        self.assertEqual(self.call("size"), 50)
+
+    def test_double_free(self):
+        self.fill(100)
+        self.call("deallocate", 40, 20)
+        for address, size in ((40, 20), (45, 5), (30, 11), (59, 10), (0, 100), (30, 40)):
+            self.refused("not_allocated", "deallocate", address, size)
+        for address, size in ((90, 11), (100, 1), (2**63, 2**63), (2**64 - 1, 2**64 - 1)):
+            self.refused("out_of_bounds", "deallocate", address, size)
+        self.assertEqual(self.free(), [[40, 20]])
+        self.assertEqual(self.call("deallocated"), 20)
+
+    def test_resize(self):
+        self.fill(10)
+        self.assertEqual(self.call("resize", 0, 10, 4), 0)
+        self.assertEqual(self.free(), [[4, 6]])
+        self.assertEqual(self.call("resize", 0, 4, 8), 0)
+        self.assertEqual(self.call("loadBlob", 0, 4), b"\1" * 4)
+        self.assertEqual(self.call("addBlob", b"next"), 10)
+        moved = self.call("resize", 0, 8, 20)
+        self.assertGreaterEqual(moved, 14)
+        self.assertEqual(self.call("loadBlob", moved, 4), b"\1" * 4)
+        self.assertEqual(self.call("allocated"), 24)
+        self.refused("not_allocated", "resize", 0, 8, 20)
+        self.refused("out_of_bounds", "resize", self.call("size"), 1, 2)
+
+    def test_resize_moves_large_blobs_whole(self):
+        blob = bytes(range(255)) * 1000
+        self.call("addBlob", blob)
+        self.fill(1)
+        moved = self.call("resize", 0, len(blob), 2 * len(blob))
+        self.assertEqual(self.call("loadBlob", moved, len(blob)), blob)
+        self.assertTrue(self.call("isFreed", 0, len(blob)))
+
+    def test_deallocate_range(self):
+        self.fill(100)
+        self.call("deallocate", 20, 10)
+        self.assertEqual(self.call("deallocateRange", 10, 40), 20)
+        self.assertEqual(self.free(), [[10, 30]])
+        self.assertEqual(self.call("deallocateRange", 10, 40), 0)
+        self.assertEqual(self.call("deallocateRange", 50, 50), 0)
+        self.refused("out_of_bounds", "deallocateRange", 50, 101)
+        self.refused("out_of_bounds", "deallocateRange", 60, 50)
+        self.assertEqual(self.call("deallocateRange", 0, 100), 70)
+        self.assertEqual(self.free(), [[0, 100]])
+
+    def test_clear(self):
+        self.fill(100, 200)
+        self.call("deallocate", 5, 10)
+        self.assertIsNone(self.call("clear"))
+        self.assertEqual(self.free(), [[0, 300]])
+        self.assertEqual((self.call("size"), self.call("allocated")), (300, 0))
+        self.assertIsNone(self.call("clear"))
+        self.assertEqual(self.call("addBlob", b"anew"), 0)
+
+    def test_clear_and_retain_header(self):
+        self.fill(100, 200)
+        self.call("deallocate", 5, 10)
+        self.assertIsNone(self.call("clearAndRetainHeader", 64))
+        self.assertEqual(self.free(), [[5, 10], [64, 236]])
+        self.assertEqual(self.call("loadBlob", 15, 49), b"\1" * 49)
+        self.refused("out_of_bounds", "clearAndRetainHeader", 301)
+        self.assertIsNone(self.call("clearAndRetainHeader", 300))
+        self.assertIsNone(self.call("clearAndRetainHeader", 0))
+        self.assertEqual(self.free(), [[0, 300]])
+
+    def test_grow(self):
+        pages = self.call("pages")
+        self.assertEqual(self.call("grow", 3), pages)
+        self.assertEqual(self.call("pages"), pages + 3)
+        self.assertEqual(self.call("capacity"), (pages + 3) * PAGE)
+        self.assertEqual(self.call("grow", 0), pages + 3)
+        self.assertEqual(self.call("size"), 0)
+        self.refused("no_space", "grow", 2**64 - 1)
+        self.refused("no_space", "grow", 2**47)
+        self.assertEqual(self.call("pages"), pages + 3)
+
+    def test_no_space_for_the_absurd(self):
+        self.fill(10)
+        for size in (2**62, 2**63, 2**64 - 1):
+            self.refused("no_space", "allocate", size)
+            self.refused("no_space", "resize", 0, 10, size)
+        self.assertEqual((self.call("size"), self.free()), (10, []))
+
+
+class Questions(Region):
+    def test_is_allocated_and_is_freed(self):
+        self.fill(100)
+        self.call("deallocate", 40, 20)
+        cases = ((0, 40, True, False), (40, 20, False, True), (45, 5, False, True),
+                 (60, 40, True, False), (30, 20, False, None), (0, 100, False, None))
+        for address, size, allocated, freed in cases:
+            self.assertIs(self.call("isAllocated", address, size), allocated)
+            if freed is None:
+                self.refused("partly_free", "isFreed", address, size)
+            else:
+                self.assertIs(self.call("isFreed", address, size), freed)
+        for method in ("isAllocated", "isFreed"):
+            for address, size in ((0, 101), (100, 1), (99, 2), (1, 2**64 - 1), (2**64 - 1, 1)):
+                self.refused("out_of_bounds", method, address, size)
+
+    def punch(self, holes):
+        """Holes of 5 bytes, 10 apart."""
+        self.fill(holes * 10)
+        for i in range(holes):
+            self.call("deallocate", i * 10 + 2, 5)
+        return [[i * 10 + 2, 5] for i in range(holes)]
+
+    def test_free_memory_in_pages(self):
+        holes = self.punch(25)
+        self.assertEqual(self.free(), holes)
+        self.assertEqual(self.call("getFreeMemory", {}), holes)
+        self.assertEqual(self.call("getFreeMemory", {"limit": 3}), holes[:3])
+        self.assertEqual(self.call("getFreeMemory", {"from": 12}), holes[1:])
+        self.assertEqual(self.call("getFreeMemory", {"from": 7}), holes[1:])
+        self.assertEqual(self.call("getFreeMemory", {"from": 250}), [])
+        seen, start = [], 0
+        while len(page := self.call("getFreeMemory", {"from": start, "limit": 4})) == 4:
+            seen += page
+            start = page[-1][0] + page[-1][1]
+        self.assertEqual(seen + page, holes)
+
+    def test_blocks_in_range(self):
+        holes = self.punch(10)
+        used = [[0, 2]] + [[i * 10 + 7, 5] for i in range(9)] + [[97, 3]]
+        self.assertEqual(self.call("deallocatedBlocksInRange", 0, 100), holes)
+        self.assertEqual(self.call("allocatedBlocksInRange", 0, 100), used)
+        self.assertEqual(self.call("deallocatedBlocksInRange", 4, 33),
+                         [[4, 3], [12, 5], [22, 5], [32, 1]])
+        self.assertEqual(self.call("allocatedBlocksInRange", 8, 27), [[8, 4], [17, 5]])
+        self.assertEqual(self.call("allocatedBlocksInRange", 8, 100, {"limit": 2}),
+                         [[8, 4], [17, 5]])
+        self.assertEqual(self.call("deallocatedBlocksInRange", 0, 100, {"limit": 1}), [[2, 5]])
+        for method in ("allocatedBlocksInRange", "deallocatedBlocksInRange"):
+            self.assertEqual(self.call(method, 50, 50), [])
+            self.refused("out_of_bounds", method, 0, 101)
+            self.refused("out_of_bounds", method, 51, 50)
+            self.refused("out_of_bounds", method, 0, 2**64 - 1)
+
+    def test_figures(self):
+        info = self.call("memoryInfo")
+        self.assertEqual(set(info), {"pages", "size", "capacity", "allocated", "deallocated"})
+        self.assertEqual((info["size"], info["allocated"], info["deallocated"]), (0, 0, 0))
+        self.fill(1000, PAGE * 3)
+        self.call("deallocate", 100, 50)
+        self.call("deallocate", 1000, 700)
+        info = self.call("memoryInfo")
+        size = 1000 + PAGE * 3
+        self.assertEqual((info["size"], info["allocated"], info["deallocated"]),
+                         (size, size - 750, 750))
+        self.assertEqual(info["capacity"], info["pages"] * PAGE)
+        self.assertGreaterEqual(info["capacity"], info["size"])
+        for key, value in info.items():
+            self.assertEqual(self.call(key), value)
+        everything = self.call("regionInfo")
+        self.assertEqual({key: everything[key] for key in info}, info)
+        self.assertEqual((everything["free_blocks"], everything["largest_free"]), (2, 700))
+
+    def test_region_info(self):
+        info = self.call("regionInfo")
+        self.assertEqual((info["id"], info["name"], info["format"]), (self.id, self.region, 1))
+        self.assertEqual(str(uuid.UUID(info["uuid"])), info["uuid"])
+        self.assertEqual((info["durability"], info["fit"], info["max_size"]), ("sync", "tight", 0))
+        self.assertEqual(self.call("id"), self.id)
+
+
+class Regions(Region):
+    def test_by_id(self):
+        self.assertEqual(self.client.call("addBlob", self.id, b"abc"), 0)
+        self.assertEqual(self.client.call("loadBlob", self.region.encode(), 0, 3), b"abc")
+        self.assertEqual(self.client.call("id", self.id), self.id)
+
+    def test_list_is_sorted(self):
+        names = ["B", "a", "a.b", "0", "a-b", "Z" * 64]
+        for name in names:
+            self.client.call("createRegion", name)
+            self.addCleanup(self.client.call, "dropRegion", name)
+        listed = self.client.call("listRegions")
+        self.assertEqual(listed, sorted(listed))
+        self.assertLessEqual({*names, self.region, "main"}, set(listed))
+
+    def test_options(self):
+        options = {"durability": "interval", "flush_interval": 50, "fit": "lowest",
+                   "max_size": 1 << 20, "journal_size": 32 << 20}
+        self.client.call("createRegion", "with-options", options)
+        self.addCleanup(self.client.call, "dropRegion", "with-options")
+        info = self.client.call("regionInfo", "with-options")
+        for key, value in options.items():
+            if key in info:
+                self.assertEqual(info[key], value, key)
+        self.assertLessEqual({"durability", "fit", "max_size"}, set(info))
+
+    def test_exists(self):
+        self.refused("exists", "createRegion")
+        self.refused("exists", "createRegion", {"fit": "lowest"})
+
+    def test_names_that_are_none(self):
+        for name in ("", "a/b", "..", "x" * 65):
+            with self.assertRaises(RpcError) as caught:
+                self.client.call("createRegion", name)
+            self.assertEqual(caught.exception.code, "invalid_argument")
+
+    def test_two_at_once(self):
+        ids = [self.client.send("createRegion", "twin") for _ in range(2)]
+        outcomes = []
+        for msgid in ids:
+            try:
+                self.client.wait(msgid)
+                outcomes.append("made")
+            except RpcError as error:
+                outcomes.append(error.code)
+        self.assertEqual(outcomes, ["made", "exists"])
+        self.client.call("dropRegion", "twin")
+
+    def test_drop(self):
+        self.fill(1000)
+        self.assertIsNone(self.call("dropRegion"))
+        self.refused("no_such_region", "loadBlob", 0, 1)
+        self.refused("no_such_region", "dropRegion")
+        self.assertNotIn(self.region, self.client.call("listRegions"))
+        with self.assertRaises(RpcError):
+            self.client.call("size", self.id)
+        again = self.client.call("createRegion", self.region)
+        self.assertNotEqual(again, self.id, "an id was used twice")
+        self.assertEqual(self.call("size"), 0)
+
+    def test_regions_are_apart(self):
+        self.fill(10)
+        self.client.call("createRegion", "other")
+        self.addCleanup(self.client.call, "dropRegion", "other")
+        self.assertEqual(self.client.call("addBlob", "other", b"xyz"), 0)
+        self.assertEqual(self.call("loadBlob", 0, 3), b"\1\1\1")
+        self.client.call("clear", "other")
+        self.assertEqual(self.call("allocated"), 10)
+
+    def test_no_such_region(self):
+        samples = {"R": "nobody", "U": 0, "N": "x", "B": b"blob"}
+        for method in METHODS:
+            if method.letters.startswith("R"):
+                for region in ("nobody", 2**64 - 1):
+                    params = [region] + [samples[letter] for letter in method.letters[1:]]
+                    with self.assertRaises(RpcError) as caught:
+                        self.client.call(method.name, *params)
+                    self.assertEqual(caught.exception.code, "no_such_region", method.name)
+
+    def test_checkpoint(self):
+        self.fill(10, 20)
+        self.assertIsNone(self.call("checkpoint"))
+        self.assertIsNone(self.call("checkpoint"))
+        self.assertEqual(self.call("loadBlob", 10, 20), b"\2" * 20)
+
+
+class Limited(Region):
+    options = {"max_size": 4 * PAGE}
+
+    def test_no_space_leaves_all_as_it_was(self):
+        size = 4 * PAGE
+        address = self.call("addBlob", bytes(size - 100))
+        before = self.call("memoryInfo")
+        for method, params in (("addBlob", [bytes(101)]), ("allocate", [101]),
+                               ("resize", [address, 10, size]),
+                               ("replaceBlob", [address, 10, bytes(200)])):
+            self.refused("no_space", method, *params)
+        self.refused("no_space", "grow", 1000)
+        self.assertEqual(self.call("memoryInfo"), before)
+        self.assertEqual(self.call("addBlob", bytes(100)), size - 100)
+        self.refused("no_space", "addBlob", b"x")
+        self.call("deallocate", 7, 1)  # freeing always works
+        self.assertEqual(self.call("addBlob", b"x"), 7)
+
+
+class Lowest(Region):
+    options = {"fit": "lowest"}
+
+    def test_first_fit(self):
+        self.fill(100, 50, 30, 50)
+        self.call("deallocate", 0, 100)
+        self.call("deallocate", 150, 30)
+        self.assertEqual(self.call("allocate", 30), 0)
+
+
+class Largest(Region):
+    options = {"fit": "largest"}
+
+    def test_end_of_the_largest(self):
+        self.fill(100, 50, 30, 50)
+        self.call("deallocate", 0, 100)
+        self.call("deallocate", 150, 30)
+        self.assertEqual(self.call("allocate", 30), 70)
+
+
+class ServerMethods(Region):
+    def test_ping(self):
+        self.assertEqual(self.client.call("ping"), "pong")
+        self.assertEqual(self.client.call("ping", {}), "pong")
+        self.assertEqual(self.client.call_packed("ping", b"\xc0"), "pong")
+
+    def test_server_info(self):
+        info = self.client.call("serverInfo")
+        self.assertEqual(info["name"], "mregiond")
+        for key in ("version", "protocol", "uptime_s", "connections", "max_message"):
+            self.assertIn(key, info)
+        self.assertEqual(info["max_message"], 64 << 20)
+        count = info["connections"]
+        self.connect(server.unix).call("ping")
+        self.assertEqual(self.client.call("serverInfo")["connections"], count + 1)
+
+    def test_unknown_method(self):
+        for name in ("", "addblob", "ping\0", "x" * 100000, b"\xff\xfe", "système"):
+            with self.assertRaises(RpcError) as caught:
+                self.client.call(name)
+            self.assertEqual(caught.exception.code, "no_such_method")
+        self.assertEqual(self.client.call("ping"), "pong")
+
+
+class Stream(Region):
+    def test_pipelined_effects_are_in_order(self):
+        ids = [self.client.send("addBlob", self.region, bytes([i % 251]) * 10) for i in range(3000)]
+        loads = [self.client.send("loadBlob", self.region, i * 10, 10) for i in range(3000)]
+        self.assertEqual([self.client.wait(msgid) for msgid in ids],
+                         list(range(0, 30000, 10)))
+        for i, msgid in enumerate(loads):
+            self.assertEqual(self.client.wait(msgid), bytes([i % 251]) * 10)
+
+    def test_a_load_sees_what_was_stored_before_it(self):
+        self.fill(200000)
+        ids = []
+        for i in range(200):
+            blob = bytes([i]) * (100000 if i % 50 == 0 else 9)
+            self.client.send("storeBlob", self.region, i, blob)
+            ids.append((i, self.client.send("loadBlob", self.region, i, 9)))
+        for i, msgid in ids:
+            self.assertEqual(self.client.wait(msgid), bytes([i]) * 9)
+
+    def test_removed_space_is_handed_out_with_the_right_bytes(self):
+        adds, removes = [], []
+        for i in range(500):
+            adds.append(self.client.send("addBlob", self.region, bytes([i % 256]) * 5000))
+            removes.append(self.client.send("removeBlob", self.region, 0, 5000))
+        for i in range(500):
+            self.assertEqual(self.client.wait(adds[i]), 0)
+            self.assertEqual(self.client.wait(removes[i]), bytes([i % 256]) * 5000)
+
+    def test_notifications(self):
+        self.client.notify("addBlob", self.region, b"quiet")
+        self.client.notify("noSuchMethod", 1, 2, 3)
+        self.client.notify("loadBlob", self.region, 2**64 - 1, 1)
+        self.client.notify("addBlob", "no region of this name", b"x")
+        self.client.notify("addBlob")
+        self.assertEqual(self.call("loadBlob", 0, 5), b"quiet")
+        self.assertEqual(self.call("size"), 5)
+        self.assertEqual(self.client.answers, {})
+
+    def test_msgids(self):
+        ids = (0, 1, 127, 128, 255, 256, 65535, 65536, 2**31, 2**32 - 1)
+        for msgid in ids:
+            self.client.next_msgid = msgid
+            self.assertEqual(self.client.call("ping"), "pong")
+
+    def test_equal_msgids_each_get_an_answer(self):
+        for _ in range(3):
+            self.client.next_msgid = 7
+            self.client.send("ping")
+        self.assertEqual([self.client.receive() for _ in range(3)], [(7, None, "pong")] * 3)
+
+    def test_integers_of_every_width(self):
+        self.fill(100)
+        name = b"\xc4" + bytes([len(self.region)]) + self.region.encode()
+        for address in ("05", "cc05", "cd0005", "ce00000005", "cf0000000000000005", "d005",
+                        "d10005", "d200000005", "d30000000000000005"):
+            result = self.client.call_packed("loadBlob", b"\xdc\x00\x03" + name +
+                                             bytes.fromhex(address) + b"\xcc\x03")
+            self.assertEqual(result, b"\1\1\1")
+
+    def test_two_connections_share_a_region(self):
+        other = self.connect(server.unix)
+        self.assertEqual(self.call("addBlob", b"mine"), 0)
+        self.assertEqual(other.call("loadBlob", self.region, 0, 4), b"mine")
+        self.assertEqual(other.call("removeBlob", self.region, 0, 4), b"mine")
+        self.refused("not_allocated", "loadBlob", 0, 4)
+
+
+if __name__ == "__main__":
+    unittest.main()
