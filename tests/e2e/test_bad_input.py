@@ -567,6 +567,37 @@ class Flood(Bad):
         self.wait_rounds(10)
         self.assert_memory_bounded(before)
 
+    def test_uploads_larger_than_memory_together(self):
+        """Each holds half a message in memory, and none may wait for another for ever."""
+        self.client.call("createRegion", "flood")
+        self.addCleanup(lambda: Client(self.daemon.unix).call("dropRegion", "flood"))
+        self.state = self.read_state()
+        before = self.memory()
+        count, size, slice_size = 24, 8 * MIB, 256 * 1024  # 192 MiB, three times max_buffered
+        clients = [self.connect(i % 2 == 1) for i in range(count)]
+        results = [None] * count
+        barrier = threading.Barrier(count)
+
+        def upload(index):
+            message = request(1, "addBlob", ["flood", bytes([index]) * size])
+            for start in range(0, len(message), slice_size):
+                clients[index].send_raw(message[start:start + slice_size])
+                if start == slice_size:
+                    barrier.wait()  # all have begun
+            results[index] = clients[index].wait(1)
+
+        threads = [threading.Thread(target=upload, args=(i,)) for i in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sorted(results), [i * size for i in range(count)])
+        for index, address in enumerate(results):
+            blob = self.client.call("loadBlob", "flood", address, size)
+            self.assertTrue(blob == bytes([index]) * size)
+        # The largest message may be taken in beyond the bound, so that one always gets through.
+        self.assertLess(self.memory(), before + SLACK + 2 * MAX_MESSAGE)
+
     def test_many_that_never_finish(self):
         before = self.memory()
         clients = [self.connect(i % 2 == 1) for i in range(300)]
