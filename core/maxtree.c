@@ -50,7 +50,7 @@ SCAN void drop(struct maxtree *tree, struct path *path, unsigned at)
         path_rebalance(path, tree);
 }
 
-/* An extent to be added, and how it lies between its neighbours in the leaf of its path. */
+/* An extent to be added, and how it lies between its neighbors in the leaf of its path. */
 struct place {
     struct extent extent;
     unsigned at;       /* the first entry behind it */
@@ -59,6 +59,13 @@ struct place {
 
 static int insert(struct maxtree *tree, struct path *path, const struct place *place)
 {
+    struct maxtree_node *leaf = path->step[0].node;
+    if (leaf->count < MAXTREE_FANOUT) {
+        node_put(leaf, place->at, place->extent.address, place->extent.size, NULL);
+        path_raise(path, tree, 0, place->extent.size);
+        tree->blocks++;
+        return 0;
+    }
     struct spares spares;
     int error = path_reserve(path, tree, &spares);
     if (error)
@@ -68,58 +75,75 @@ static int insert(struct maxtree *tree, struct path *path, const struct place *p
     return 0;
 }
 
-/* The extent reaches the upper fence of its leaf and touches the first block of the next leaf, to
- * which the path goes on: merge there, or bring that block over to this leaf. */
-SCANS static void merge_over_fence(struct maxtree *tree, struct path *path, uint64_t *fence,
-                                   const struct place *place)
+/* The extent lies behind the last block of its leaf, the path's, and touches the first block of the
+ * next leaf, next's: brings that block over to the left leaf, or lets it grow downwards. */
+static void merge_over_fence(struct maxtree *tree, struct path *path, struct path *next,
+                             uint64_t *fence, const struct place *place)
 {
-    struct path next = *path;
-    path_next_leaf(&next, tree);
-    struct maxtree_node *right = next.step[0].node;
-    if (!place->touches_left) {
+    struct maxtree_node *left = path->step[0].node;
+    struct maxtree_node *right = next->step[0].node;
+    if (place->touches_left) {
+        *fence = right->keys[0] + right->sizes[0];
+        left->sizes[place->at - 1] += place->extent.size + right->sizes[0];
+        grown(tree, path, place->at - 1);
+        drop(tree, next, 0);
+    } else {
+        *fence = place->extent.address;
         right->keys[0] = place->extent.address;
         right->sizes[0] += place->extent.size;
-        *fence = place->extent.address;
-        grown(tree, &next, 0);
-        return;
+        grown(tree, next, 0);
     }
-    struct maxtree_node *left = path->step[0].node;
-    *fence = right->keys[0] + right->sizes[0];
-    left->sizes[place->at - 1] += place->extent.size + right->sizes[0];
-    grown(tree, path, place->at - 1);
-    drop(tree, &next, 0);
 }
 
 /* Adds an extent behind the last block of its leaf, where the next leaf has a say too. */
 static int add_at_end(struct maxtree *tree, struct path *path, const struct place *place)
 {
-    struct maxtree_node *leaf = path->step[0].node;
     uint64_t end = extent_end(place->extent);
     uint64_t *fence = path_fence(path, tree);
-    bool reaches_fence = fence && end >= *fence;
-    if (reaches_fence) {
+    if (fence && end >= *fence) {
         struct path next = *path;
         path_next_leaf(&next, tree);
         uint64_t behind = next.step[0].node->keys[0];
         if (behind < end)
             return -EEXIST;
         if (behind == end) {
-            merge_over_fence(tree, path, fence, place);
+            merge_over_fence(tree, path, &next, fence, place);
             return 0;
         }
-    }
-    /* Raised first: a fence that is loose is sound whether or not the insertion succeeds, and the
-     * insertion may move it to another node. */
-    if (reaches_fence)
+        /* Sound even if the insertion fails: no block lies between the old fence and this one. */
         *fence = end;
+    }
     if (!place->touches_left)
         return insert(tree, path, place);
-    leaf->sizes[place->at - 1] += place->extent.size;
+    path->step[0].node->sizes[place->at - 1] += place->extent.size;
     grown(tree, path, place->at - 1);
     return 0;
 }
 
-SCANS int maxtree_add(struct maxtree *tree, struct extent extent)
+/* Adds an extent in front of a block of its leaf. */
+static int add_inside(struct maxtree *tree, struct path *path, const struct place *place)
+{
+    struct maxtree_node *leaf = path->step[0].node;
+    unsigned at = place->at;
+    if (leaf->keys[at] < extent_end(place->extent))
+        return -EEXIST;
+    bool touches_right = leaf->keys[at] == extent_end(place->extent);
+    if (place->touches_left) {
+        leaf->sizes[at - 1] += place->extent.size + (touches_right ? leaf->sizes[at] : 0);
+        grown(tree, path, at - 1);
+        if (touches_right)
+            drop(tree, path, at);
+    } else if (touches_right) {
+        leaf->keys[at] = place->extent.address;
+        leaf->sizes[at] += place->extent.size;
+        grown(tree, path, at);
+    } else {
+        return insert(tree, path, place);
+    }
+    return 0;
+}
+
+int maxtree_add(struct maxtree *tree, struct extent extent)
 {
     if (!extent_is_valid(extent))
         return -EINVAL;
@@ -127,35 +151,14 @@ SCANS int maxtree_add(struct maxtree *tree, struct extent extent)
         return add_first(tree, extent);
 
     struct path path;
-    struct maxtree_node *leaf = path_find(&path, tree, extent.address);
+    const struct maxtree_node *leaf = path_find(&path, tree, extent.address);
     unsigned at = node_rank(leaf, extent.address);
     uint64_t left_end = at > 0 ? leaf->keys[at - 1] + leaf->sizes[at - 1] : 0;
     if (left_end > extent.address)
         return -EEXIST;
     struct place place = {extent, at, at > 0 && left_end == extent.address};
-
-    int error = 0;
-    if (at == leaf->count) {
-        error = add_at_end(tree, &path, &place);
-    } else if (leaf->keys[at] < extent_end(extent)) {
-        return -EEXIST;
-    } else {
-        bool touches_right = leaf->keys[at] == extent_end(extent);
-        if (place.touches_left) {
-            leaf->sizes[at - 1] += extent.size;
-            if (touches_right)
-                leaf->sizes[at - 1] += leaf->sizes[at];
-            grown(tree, &path, at - 1);
-            if (touches_right)
-                drop(tree, &path, at);
-        } else if (touches_right) {
-            leaf->keys[at] = extent.address;
-            leaf->sizes[at] += extent.size;
-            grown(tree, &path, at);
-        } else {
-            error = insert(tree, &path, &place);
-        }
-    }
+    int error =
+        at < leaf->count ? add_inside(tree, &path, &place) : add_at_end(tree, &path, &place);
     if (!error)
         tree->bytes += extent.size;
     return error;
@@ -184,7 +187,7 @@ SCAN void take_high(struct maxtree *tree, struct path *path, unsigned at, uint64
     path_lower(path, tree, had);
 }
 
-SCANS int maxtree_remove(struct maxtree *tree, struct extent extent)
+int maxtree_remove(struct maxtree *tree, struct extent extent)
 {
     if (!extent_is_valid(extent))
         return -EINVAL;
@@ -204,14 +207,14 @@ SCANS int maxtree_remove(struct maxtree *tree, struct extent extent)
     if (leaf->keys[at] == extent.address) {
         take_low(tree, &path, at, extent.size);
     } else {
-        struct place rest = {{extent_end(extent), block_end - extent_end(extent)}, behind, false};
+        struct extent rest = {extent_end(extent), block_end - extent_end(extent)};
         struct spares spares;
-        if (rest.extent.size > 0 && path_reserve(&path, tree, &spares))
+        if (rest.size > 0 && path_reserve(&path, tree, &spares))
             return -ENOMEM;
         take_high(tree, &path, at, block_end - extent.address);
-        if (rest.extent.size > 0) {
+        if (rest.size > 0) {
             path.step[0].at = behind;
-            path_insert(&path, tree, &spares, rest.extent);
+            path_insert(&path, tree, &spares, rest);
         }
     }
     tree->bytes -= extent.size;
@@ -222,6 +225,14 @@ SCANS int maxtree_remove(struct maxtree *tree, struct extent extent)
 static bool can_fit(const struct maxtree *tree, uint64_t size)
 {
     return size > 0 && size <= tree->bytes;
+}
+
+/* Has the keys of a leaf fetched while its sizes are still being searched. */
+SCAN void prefetch_keys(const struct maxtree_node *leaf)
+{
+    __builtin_prefetch(&leaf->count);
+    for (unsigned i = 0; i < MAXTREE_FANOUT; i += 8)
+        __builtin_prefetch(&leaf->keys[i]);
 }
 
 /* One descent for both policies that hand out the low end; `tight` is a constant at each call. */
@@ -241,6 +252,8 @@ SCAN bool take_fitting(struct maxtree *tree, uint64_t size, bool tight, uint64_t
         if (level == 0)
             break;
         node = node->children[at];
+        if (level == 1)
+            prefetch_keys(node);
     }
     *ret_address = node->keys[at];
     take_low(tree, &path, at, size);

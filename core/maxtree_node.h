@@ -14,9 +14,9 @@
  * stays. A block that grows beyond its upper fence raises it, so that handing out the block's low
  * end, which moves its key up, can never carry the key past the fence.
  *
- * Padding. Entries at count and beyond have key KEY_NONE and size 0, so that the scans run over the
- * whole node without a branch and the compiler turns them into vector code: no address searched
- * for is above KEY_NONE, no size searched for fits in 0. */
+ * Padding. Entries at count and beyond have key KEY_NONE and size 0, so that scans run over the
+ * whole node without a branch: no address searched for is above KEY_NONE, no size searched for fits
+ * in 0. */
 #ifndef MREGION_CORE_MAXTREE_NODE_H
 #define MREGION_CORE_MAXTREE_NODE_H
 
@@ -28,9 +28,8 @@
 
 #include "core/maxtree.h"
 
-/* Above every address; and positive as int64_t, because the scans compare signed (AVX2 has no
- * unsigned comparison of 64 bits). REGION_SIZE_MAX keeps every address and size below it. */
-#define KEY_NONE ((uint64_t)INT64_MAX)
+/* Above every address. */
+#define KEY_NONE UINT64_MAX
 
 /* A node below NODE_MIN merges with a sibling if both fit in NODE_MERGED, or else shares evenly.
  * The distance between the two, and to the full node, keeps splits and merges from alternating. */
@@ -54,28 +53,40 @@ static inline size_t node_bytes(bool inner)
            (inner ? MAXTREE_FANOUT * sizeof(struct maxtree_node *) : 0);
 }
 
-/* Functions that scan nodes are compiled once per instruction set and chosen when the program is
- * loaded; what they call must be SCAN, to be compiled along. The plain form stands alone: it is
- * what other compilers and machines get, and what runs under AddressSanitizer, whose set-up comes
- * too late for the resolvers. */
+/* Functions that look at all sizes of a node are compiled once per instruction set, SCANS, and
+ * chosen when the program is loaded; what they call must be SCAN, to be compiled along. The plain
+ * form stands alone: it is what other compilers and machines get, and what runs under
+ * AddressSanitizer, whose set-up comes too late for the resolvers. On the way to an address there
+ * is nothing to gain: counting with compare and add-with-carry is faster than summing up vectors.
+ */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__)
-#define SCANS __attribute__((target_clones("avx512f", "avx2", "default")))
+#define SCANS __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define SCANS
 #endif
 #define SCAN static inline __attribute__((always_inline))
 
-/* How many keys are below address. */
+#define RANK_GROUP 8 /* keys in a cache line */
+
+/* How many keys are below address: first in how many groups all are (the last group is not asked),
+ * then in the one group behind them. */
 SCAN unsigned node_rank(const struct maxtree_node *node, uint64_t address)
 {
-    int64_t below = 0;
-    for (unsigned i = 0; i < MAXTREE_FANOUT; i++)
-        below += (int64_t)node->keys[i] < (int64_t)address;
-    return (unsigned)below;
+    unsigned groups = 0;
+#pragma GCC unroll 8
+    for (unsigned i = RANK_GROUP - 1; i + RANK_GROUP < MAXTREE_FANOUT; i += RANK_GROUP)
+        groups += node->keys[i] < address;
+    unsigned below = groups * RANK_GROUP;
+    const uint64_t *group = node->keys + below;
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < RANK_GROUP; i++)
+        below += group[i] < address;
+    return below;
 }
 
-/* The largest of the sizes. */
+/* The largest of the sizes. Signed, here and below, because AVX2 compares no other way; sizes are
+ * below 2^63. */
 SCAN uint64_t node_max(const struct maxtree_node *node)
 {
     int64_t max = 0;
@@ -87,42 +98,51 @@ SCAN uint64_t node_max(const struct maxtree_node *node)
 /* The first entry whose size is at least size; MAXTREE_FANOUT when there is none. */
 SCAN unsigned node_first_fit(const struct maxtree_node *node, uint64_t size)
 {
-    int64_t first = MAXTREE_FANOUT;
-    for (int64_t i = MAXTREE_FANOUT - 1; i >= 0; i--)
-        first = (int64_t)node->sizes[i] >= (int64_t)size ? i : first;
-    return (unsigned)first;
+    for (unsigned i = 0; i < MAXTREE_FANOUT; i++) {
+        if (node->sizes[i] >= size)
+            return i;
+    }
+    return MAXTREE_FANOUT;
 }
 
-/* The first entry with exactly this size, which is there. */
+/* The first entry with exactly this size, which must be there. */
 SCAN unsigned node_first_of(const struct maxtree_node *node, uint64_t size)
 {
-    int64_t first = MAXTREE_FANOUT;
-    for (int64_t i = MAXTREE_FANOUT - 1; i >= 0; i--)
-        first = node->sizes[i] == size ? i : first;
-    return (unsigned)first;
+    unsigned at = 0;
+    while (node->sizes[at] != size)
+        at++;
+    return at;
 }
 
 /* The first entry with the smallest size that is at least size; MAXTREE_FANOUT when there is
  * none. */
 SCAN unsigned node_tightest(const struct maxtree_node *node, uint64_t size)
 {
+    /* Moved so that sizes that fit become negative, in order, and smaller ones wrap around to
+     * positive. */
+    const uint64_t shift = ((uint64_t)1 << 63) - size;
     int64_t best = INT64_MAX;
     for (unsigned i = 0; i < MAXTREE_FANOUT; i++) {
-        int64_t candidate =
-            (int64_t)node->sizes[i] >= (int64_t)size ? (int64_t)node->sizes[i] : INT64_MAX;
-        best = candidate < best ? candidate : best;
+        int64_t moved = (int64_t)(node->sizes[i] + shift);
+        best = moved < best ? moved : best;
     }
-    return node_first_of(node, (uint64_t)best);
+    return best < 0 ? node_first_of(node, (uint64_t)best - shift) : MAXTREE_FANOUT;
 }
 
-/* Makes entry at vacant by moving it and those behind it up; the node is not full. */
-static inline void node_open(struct maxtree_node *node, bool inner, unsigned at)
+/* Puts an entry at `at`, where those at and behind it move up; the node is not full. child is NULL
+ * in a leaf. */
+static inline void node_put(struct maxtree_node *node, unsigned at, uint64_t key, uint64_t size,
+                            struct maxtree_node *child)
 {
     size_t behind = node->count - at;
     memmove(node->keys + at + 1, node->keys + at, behind * sizeof node->keys[0]);
     memmove(node->sizes + at + 1, node->sizes + at, behind * sizeof node->sizes[0]);
-    if (inner)
-        memmove(node->children + at + 1, node->children + at, behind * sizeof node->children[0]);
+    node->keys[at] = key;
+    node->sizes[at] = size;
+    if (child) {
+        memmove(node->children + at + 1, node->children + at, behind * sizeof(void *));
+        node->children[at] = child;
+    }
     node->count++;
 }
 

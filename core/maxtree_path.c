@@ -99,12 +99,7 @@ struct entry {
 
 static void put_entry(struct maxtree_node *node, unsigned at, struct entry entry)
 {
-    bool inner = entry.child != NULL;
-    node_open(node, inner, at);
-    node->keys[at] = entry.key;
-    node->sizes[at] = entry.size;
-    if (inner)
-        node->children[at] = entry.child;
+    node_put(node, at, entry.key, entry.size, entry.child);
 }
 
 /* Splits the full node left in two, puts the entry into the half where it belongs and returns the
@@ -137,7 +132,7 @@ static void add_root(struct path *path, struct maxtree *tree, struct maxtree_nod
     tree->height++;
 }
 
-SCANS static uint64_t max_below(const struct maxtree_node *node)
+static uint64_t max_below(const struct maxtree_node *node)
 {
     return node_max(node);
 }

@@ -30,8 +30,8 @@ SCAN struct maxtree_node *path_find(struct path *path, const struct maxtree *tre
     return node;
 }
 
-/* Moves to the first entry of the next leaf, or of the same path's leaf when there is none: then
- * returns false and leaves the path alone. */
+/* Moves to the first entry of the next leaf. Returns false, and leaves the path alone, when there
+ * is none. */
 bool path_next_leaf(struct path *path, const struct maxtree *tree);
 
 /* The upper fence of the path's leaf, in the lowest ancestor that has one; NULL when the leaf is
