@@ -20,6 +20,7 @@
 #ifndef MREGION_CORE_MAXTREE_NODE_H
 #define MREGION_CORE_MAXTREE_NODE_H
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,6 +40,8 @@
 /* All nodes but those at the right edge have NODE_MIN entries or more, so that 16 levels hold 16^16
  * blocks, more than a region has bytes. */
 #define MAXTREE_HEIGHT_MAX 16
+
+static_assert(MAXTREE_FANOUT >= 8 && MAXTREE_FANOUT % 8 == 0, "scans go by eight entries");
 
 struct maxtree_node {
     unsigned count;

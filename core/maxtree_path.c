@@ -264,17 +264,29 @@ static void shorten(struct maxtree *tree)
     }
 }
 
+/* Drops the empty last child of the parent. */
+static void drop_child(struct maxtree *tree, struct maxtree_node *parent, bool inner)
+{
+    unsigned last = parent->count - 1;
+    assert(parent->children[last]->count == 0);
+    node_free(tree, parent->children[last], inner);
+    node_close(parent, true, last);
+    if (last > 0)
+        parent->keys[last - 1] = KEY_NONE; /* which is the last child now, without a fence */
+}
+
 void path_rebalance(struct path *path, struct maxtree *tree)
 {
     unsigned top = tree->height - 1;
-    for (unsigned level = 0; level < top && path->step[level].node->count < NODE_MIN; level++) {
+    for (unsigned level = 0; level < top; level++) {
+        struct maxtree_node *node = path->step[level].node;
         struct maxtree_node *parent = path->step[level + 1].node;
-        if (parent->count > 1) {
+        if (node->count >= NODE_MIN)
+            break;
+        if (node->count == 0) /* only at the right edge are nodes as poor as that */
+            drop_child(tree, parent, level > 0);
+        else if (parent->count > 1)
             join_child(tree, parent, path->step[level + 1].at, level > 0);
-        } else if (path->step[level].node->count == 0) { /* an only child, at the right edge */
-            node_free(tree, path->step[level].node, level > 0);
-            node_close(parent, true, 0);
-        }
     }
     shorten(tree);
 }

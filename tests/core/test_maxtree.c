@@ -241,6 +241,46 @@ START_TEST(test_ascending_inside)
 }
 END_TEST
 
+/* Blocks come and go at the end: the right edge, where nodes may be poor, at every height. */
+START_TEST(test_right_edge)
+{
+    const uint64_t count = FANOUT * FANOUT + FANOUT;
+    uint64_t length = 0;
+    for (int turn = 0; turn < 20; turn++) {
+        uint64_t target = turn % 4 == 0   ? count
+                          : turn % 4 == 2 ? random_in(&seed, 0, 3)
+                                          : random_in(&seed, 0, count);
+        for (; length < target; length++)
+            assert_result(maxtree_add(&tree, spaced(length)), 0);
+        while (length > target)
+            assert_result(maxtree_remove(&tree, spaced(--length)), 0);
+        assert_sound();
+    }
+}
+END_TEST
+
+/* Nodes of every level are full, or one off, and one block comes and goes at the end. */
+START_TEST(test_one_more_and_away)
+{
+    for (uint64_t full = FANOUT; full <= 4096; full *= FANOUT) {
+        for (uint64_t length = full - 1; length <= full + 1; length++) {
+            add_spaced(length);
+            for (int times = 0; times < 2; times++) {
+                assert_result(maxtree_add(&tree, spaced(length)), 0);
+                assert_sound();
+                assert_result(maxtree_remove(&tree, spaced(length)), 0);
+                assert_sound();
+            }
+            for (uint64_t i = length; i > 0; i--) {
+                assert_result(maxtree_remove(&tree, spaced(i - 1)), 0);
+                assert_sound();
+            }
+            ck_assert_uint_eq(maxtree_memory(&tree), 0);
+        }
+    }
+}
+END_TEST
+
 static uint64_t *shuffled(uint64_t count)
 {
     uint64_t *items = malloc(count * sizeof *items);
@@ -658,6 +698,8 @@ int main(void)
     tcase_add_test(shape, test_ascending_leaves_full_nodes);
     tcase_add_test(shape, test_descending);
     tcase_add_test(shape, test_ascending_inside);
+    tcase_add_test(shape, test_right_edge);
+    tcase_add_test(shape, test_one_more_and_away);
     tcase_add_test(shape, test_random_order);
     tcase_add_test(shape, test_merge_over_edges);
     tcase_add_test(shape, test_key_moves_past_old_fence);
