@@ -1,0 +1,86 @@
+#include "core/meta.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/bytes.h"
+#include "core/crc32c.h"
+#include "core/iofile.h"
+
+static const char magic[8] = {'M', 'R', 'E', 'G', 'M', 'E', 'T', 'A'};
+
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 8,
+    AT_CRC = 12, /* of all that follows it, begun with all that precedes it */
+    AT_DURABILITY = 16,
+    AT_FIT = 20,
+    AT_FLUSH_INTERVAL = 24,
+    AT_MAX_SIZE = 32,
+    AT_JOURNAL_SIZE = 40,
+    AT_ID = 48,
+    AT_UUID = 56,
+    AT_NAME = 72, /* zeros behind it */
+    META_SIZE = AT_NAME + REGION_NAME_MAX,
+};
+
+static uint32_t checksum(const uint8_t *bytes)
+{
+    uint32_t crc = crc32c(0, bytes, AT_CRC);
+    return crc32c(crc, bytes + AT_DURABILITY, META_SIZE - AT_DURABILITY);
+}
+
+int meta_version(const uint8_t *bytes, size_t size, const char *folder, uint32_t *ret_version,
+                 struct err *err)
+{
+    if (size < AT_CRC || memcmp(bytes + AT_MAGIC, magic, sizeof magic) != 0)
+        return err_set(err, ERR_CORRUPT, "%s/" META_FILE " is not the meta file of a region",
+                       folder);
+    *ret_version = get_u32(bytes + AT_VERSION);
+    return 0;
+}
+
+int meta_decode_v1(const uint8_t *bytes, size_t size, const char *folder, struct meta *ret_meta,
+                   struct err *err)
+{
+    struct meta meta;
+    struct err why;
+    if (size != META_SIZE)
+        return err_set(err, ERR_CORRUPT, "%s/" META_FILE " has %zu bytes instead of %d", folder,
+                       size, META_SIZE);
+    if (get_u32(bytes + AT_CRC) != checksum(bytes))
+        return err_set(err, ERR_CORRUPT, "%s/" META_FILE " does not match its checksum", folder);
+    meta.id = get_u64(bytes + AT_ID);
+    memcpy(meta.uuid, bytes + AT_UUID, sizeof meta.uuid);
+    memcpy(meta.name, bytes + AT_NAME, REGION_NAME_MAX);
+    meta.name[REGION_NAME_MAX] = '\0';
+    meta.options = (struct region_options){
+        .durability = (enum durability)get_u32(bytes + AT_DURABILITY),
+        .flush_interval_ms = get_u64(bytes + AT_FLUSH_INTERVAL),
+        .fit = (enum fit)get_u32(bytes + AT_FIT),
+        .max_size = get_u64(bytes + AT_MAX_SIZE),
+        .journal_size = get_u64(bytes + AT_JOURNAL_SIZE),
+    };
+    if (region_options_check(&meta.options, &why) != 0)
+        return err_set(err, ERR_CORRUPT, "%s/" META_FILE ": %s", folder, why.text);
+    *ret_meta = meta;
+    return 0;
+}
+
+int meta_write(struct io *io, const char *folder, const struct meta *meta, struct err *err)
+{
+    uint8_t bytes[META_SIZE] = {0};
+    assert(strlen(meta->name) <= REGION_NAME_MAX);
+    memcpy(bytes + AT_MAGIC, magic, sizeof magic);
+    put_u32(bytes + AT_VERSION, REGION_FORMAT);
+    put_u32(bytes + AT_DURABILITY, meta->options.durability);
+    put_u32(bytes + AT_FIT, meta->options.fit);
+    put_u64(bytes + AT_FLUSH_INTERVAL, meta->options.flush_interval_ms);
+    put_u64(bytes + AT_MAX_SIZE, meta->options.max_size);
+    put_u64(bytes + AT_JOURNAL_SIZE, meta->options.journal_size);
+    put_u64(bytes + AT_ID, meta->id);
+    memcpy(bytes + AT_UUID, meta->uuid, sizeof meta->uuid);
+    memcpy(bytes + AT_NAME, meta->name, strlen(meta->name));
+    put_u32(bytes + AT_CRC, checksum(bytes));
+    return io_replace_small(io, folder, META_FILE, bytes, sizeof bytes, err);
+}

@@ -1,0 +1,198 @@
+#include "core/record.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/crc32c.h"
+
+#define MAGIC 0x4352474du /* "MGRC" */
+
+enum {
+    AT_MAGIC = 0,
+    AT_CRC = 4,
+    AT_LSN = 8,
+    AT_LENGTH = 16,
+    AT_SYNCED = 24,
+    AT_EFFECTS = 32,
+    AT_ZEROS = 36, /* to RECORD_HEADER */
+};
+
+/* A record's memory is given back when it is larger than this and mostly was not needed. */
+#define KEEP_MAX (1 * MIB)
+
+uint32_t record_seed(const uint8_t uuid[16])
+{
+    return crc32c(0, uuid, 16);
+}
+
+/* ---- Encoding ---- */
+
+void record_init(struct record *record)
+{
+    *record = (struct record){.length = RECORD_HEADER};
+}
+
+void record_release(struct record *record)
+{
+    free(record->bytes);
+    record_init(record);
+}
+
+void record_reset(struct record *record)
+{
+    if (record->capacity > KEEP_MAX && record->length < record->capacity / 4)
+        record_release(record);
+    record->length = RECORD_HEADER;
+    record->effects = 0;
+}
+
+int record_reserve(struct record *record, size_t size)
+{
+    if (size > SIZE_MAX / 4 - record->length)
+        return -ENOMEM;
+    size_t need = (size_t)record_padded(record->length + size);
+    if (need <= record->capacity)
+        return 0;
+    /* Doubling, but a single large blob gets what it needs and no more. */
+    size_t capacity = (size_t)max_u64(need, min_u64(record->capacity * 2, BATCH_BYTES));
+    capacity = (size_t)max_u64(capacity, 4 * DISK_BLOCK);
+    void *bytes;
+    if (posix_memalign(&bytes, DISK_BLOCK, capacity) != 0)
+        return -ENOMEM;
+    if (record->bytes != NULL)
+        memcpy(bytes, record->bytes, record->length);
+    free(record->bytes);
+    record->bytes = bytes;
+    record->capacity = capacity;
+    return 0;
+}
+
+static void add_extent(struct record *record, enum effect_kind kind, struct extent extent)
+{
+    uint8_t *at = record->bytes + record->length;
+    assert(extent.size > 0 && extent_end(extent) <= REGION_SIZE_MAX);
+    assert(record->length + RECORD_EXTENT_EFFECT <= record->capacity);
+    at[0] = (uint8_t)kind;
+    put_u64(at + 1, extent.address);
+    put_u64(at + 9, extent.size);
+    record->length += RECORD_EXTENT_EFFECT;
+    record->effects++;
+}
+
+void record_add_use(struct record *record, struct extent extent)
+{
+    add_extent(record, EFFECT_USE, extent);
+}
+
+void record_add_free(struct record *record, struct extent extent)
+{
+    add_extent(record, EFFECT_FREE, extent);
+}
+
+void record_add_pages(struct record *record, uint64_t pages)
+{
+    uint8_t *at = record->bytes + record->length;
+    assert(record->length + RECORD_PAGES_EFFECT <= record->capacity);
+    at[0] = EFFECT_PAGES;
+    put_u64(at + 1, pages);
+    record->length += RECORD_PAGES_EFFECT;
+    record->effects++;
+}
+
+size_t record_add_put(struct record *record, struct extent extent)
+{
+    add_extent(record, EFFECT_PUT, extent);
+    size_t offset = record->length;
+    record->length += extent.size;
+    assert(record->length <= record->capacity);
+    return offset;
+}
+
+void record_seal(struct record *record, uint32_t seed, uint64_t lsn, uint64_t synced)
+{
+    uint8_t *bytes = record->bytes;
+    size_t padded = (size_t)record_padded(record->length);
+    assert(padded <= record->capacity && lsn % DISK_BLOCK == 0 && synced <= lsn);
+    put_u32(bytes + AT_MAGIC, MAGIC);
+    put_u64(bytes + AT_LSN, lsn);
+    put_u64(bytes + AT_LENGTH, record->length);
+    put_u64(bytes + AT_SYNCED, synced);
+    put_u32(bytes + AT_EFFECTS, record->effects);
+    memset(bytes + AT_ZEROS, 0, RECORD_HEADER - AT_ZEROS);
+    memset(bytes + record->length, 0, padded - record->length);
+    put_u32(bytes + AT_CRC, crc32c(seed, bytes + AT_LSN, record->length - AT_LSN));
+}
+
+/* ---- Decoding ---- */
+
+bool record_peek(const uint8_t *bytes, uint64_t lsn, struct record_header *ret_header)
+{
+    struct record_header header = {
+        .crc = get_u32(bytes + AT_CRC),
+        .effects = get_u32(bytes + AT_EFFECTS),
+        .lsn = get_u64(bytes + AT_LSN),
+        .length = get_u64(bytes + AT_LENGTH),
+        .synced = get_u64(bytes + AT_SYNCED),
+    };
+    if (get_u32(bytes + AT_MAGIC) != MAGIC || header.lsn != lsn || header.length < RECORD_HEADER ||
+        header.length > REGION_SIZE_MAX || header.synced > lsn)
+        return false;
+    *ret_header = header;
+    return true;
+}
+
+bool record_is_valid(const uint8_t *bytes, const struct record_header *header, uint32_t seed)
+{
+    return crc32c(seed, bytes + AT_LSN, header->length - AT_LSN) == header->crc;
+}
+
+void effect_begin(struct effect_cursor *cursor, const uint8_t *bytes,
+                  const struct record_header *header)
+{
+    *cursor = (struct effect_cursor){bytes, header->length, RECORD_HEADER, header->effects};
+}
+
+static int next_extent(struct effect_cursor *cursor, const uint8_t *at, struct effect *effect)
+{
+    struct extent extent = {get_u64(at + 1), get_u64(at + 9)};
+    if (extent.size == 0 || extent.size > REGION_SIZE_MAX ||
+        extent.address > REGION_SIZE_MAX - extent.size)
+        return -EINVAL;
+    effect->extent = extent;
+    cursor->offset += RECORD_EXTENT_EFFECT;
+    if (effect->kind != EFFECT_PUT)
+        return 1;
+    if (extent.size > cursor->length - cursor->offset)
+        return -EINVAL;
+    effect->offset = cursor->offset;
+    cursor->offset += extent.size;
+    return 1;
+}
+
+int effect_next(struct effect_cursor *cursor, struct effect *ret_effect)
+{
+    const uint8_t *at = cursor->bytes + cursor->offset;
+    size_t size = cursor->length - cursor->offset;
+    if (cursor->left == 0)
+        return size == 0 ? 0 : -EINVAL;
+    cursor->left--;
+    *ret_effect = (struct effect){0};
+    if (size < RECORD_PAGES_EFFECT)
+        return -EINVAL;
+    switch (at[0]) {
+    case EFFECT_USE:
+    case EFFECT_FREE:
+    case EFFECT_PUT:
+        ret_effect->kind = (enum effect_kind)at[0];
+        return size < RECORD_EXTENT_EFFECT ? -EINVAL : next_extent(cursor, at, ret_effect);
+    case EFFECT_PAGES:
+        ret_effect->kind = EFFECT_PAGES;
+        ret_effect->pages = get_u64(at + 1);
+        cursor->offset += RECORD_PAGES_EFFECT;
+        return ret_effect->pages <= REGION_SIZE_MAX / REGION_PAGE ? 1 : -EINVAL;
+    default:
+        return -EINVAL;
+    }
+}
