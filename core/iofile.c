@@ -18,8 +18,8 @@ int err_io(struct err *err, int error, const char *verb, const char *path)
 int err_io_at(struct err *err, int error, const char *verb, const char *folder, const char *name)
 {
     char path[IO_PATH_SIZE];
-    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-    return err_io(err, error, verb, path);
+    int code = io_join(path, folder, name, err);
+    return code != 0 ? code : err_io(err, error, verb, path);
 }
 
 int err_no_memory(struct err *err)
@@ -29,7 +29,9 @@ int err_no_memory(struct err *err)
 
 int io_join(char *path, const char *folder, const char *name, struct err *err)
 {
-    int length = snprintf(path, IO_PATH_SIZE, "%s/%s", folder, name);
+    bool is_top = strcmp(folder, ".") == 0;
+    int length = is_top ? snprintf(path, IO_PATH_SIZE, "%s", name)
+                        : snprintf(path, IO_PATH_SIZE, "%s/%s", folder, name);
     if (length < 0 || length >= IO_PATH_SIZE)
         return err_set(err, ERR_INVALID_ARGUMENT, "the path %s/%s has more than %d bytes", folder,
                        name, IO_PATH_SIZE - 1);

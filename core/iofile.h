@@ -22,8 +22,8 @@ int err_io(struct err *err, int error, const char *verb, const char *path);
 int err_io_at(struct err *err, int error, const char *verb, const char *folder, const char *name);
 int err_no_memory(struct err *err);
 
-/* "folder/name" into path, which has IO_PATH_SIZE bytes. 0, or ERR_INVALID_ARGUMENT when it does
- * not fit. */
+/* "folder/name" (only the name in the folder ".") into path, which has IO_PATH_SIZE bytes. 0, or
+ * ERR_INVALID_ARGUMENT when it does not fit. */
 int io_join(char *path, const char *folder, const char *name, struct err *err);
 
 /* Opens folder/name. 0 or the error's code. */

@@ -1,0 +1,228 @@
+#include "core/journal_reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/array.h"
+#include "core/bytes.h"
+#include "core/iofile.h"
+
+static int collect(void *context, const char *name, bool is_directory)
+{
+    struct journal_reader *reader = context;
+    uint64_t seq;
+    if (is_directory || !journal_parse_name(name, &seq))
+        return 0;
+    struct journal_file *files =
+        array_grown(reader->files, &reader->capacity, reader->count + 1, sizeof *files);
+    if (files == NULL)
+        return -ENOMEM;
+    reader->files = files;
+    files[reader->count++] = (struct journal_file){.seq = seq};
+    return 0;
+}
+
+static int by_seq(const void *a, const void *b)
+{
+    uint64_t one = ((const struct journal_file *)a)->seq;
+    uint64_t two = ((const struct journal_file *)b)->seq;
+    return (one > two) - (one < two);
+}
+
+static void close_segment(struct journal_reader *reader)
+{
+    if (reader->open != NULL)
+        reader->io->ops->close(reader->io, reader->open);
+    reader->open = NULL;
+}
+
+static int open_segment(struct journal_reader *reader, uint64_t seq, struct err *err)
+{
+    char name[JOURNAL_NAME_SIZE];
+    if (reader->open != NULL && reader->open_seq == seq)
+        return 0;
+    close_segment(reader);
+    reader->open_seq = seq;
+    return io_open_at(reader->io, reader->folder, journal_name(name, seq), IO_READ_ONLY,
+                      &reader->open, err);
+}
+
+static int read_header(struct journal_reader *reader, struct journal_file *file, struct err *err)
+{
+    struct io *io = reader->io;
+    uint8_t block[DISK_BLOCK];
+    char name[JOURNAL_NAME_SIZE];
+    struct journal_header header;
+    int code = open_segment(reader, file->seq, err);
+    if (code != 0)
+        return code;
+    ssize_t got = io->ops->size(io, reader->open, &file->size);
+    if (got == 0)
+        got = io->ops->read(io, reader->open, block, sizeof block, 0);
+    if (got < 0)
+        return err_io_at(err, (int)got, "read", reader->folder, journal_name(name, file->seq));
+    if (got == sizeof block && journal_decode_header(block, reader->uuid, &header)) {
+        /* A header that names another place was written by a recycling that did not get to the
+         * renaming: what it says about the floor is true all the same. */
+        file->has_header = header.seq == file->seq;
+        reader->floor = max_u64(reader->floor, header.floor);
+    }
+    return 0;
+}
+
+int journal_reader_open(struct journal_reader *reader, struct io *io, const char *folder,
+                        const uint8_t uuid[16], struct err *err)
+{
+    *reader = (struct journal_reader){.io = io, .folder = folder, .seed = record_seed(uuid)};
+    memcpy(reader->uuid, uuid, sizeof reader->uuid);
+    int result = io->ops->list(io, folder, collect, reader);
+    if (result != 0)
+        return err_io(err, result, "list", folder);
+    if (reader->count > 0)
+        qsort(reader->files, reader->count, sizeof reader->files[0], by_seq);
+    for (size_t i = 0; i < reader->count; i++) {
+        int code = read_header(reader, &reader->files[i], err);
+        if (code != 0)
+            return code;
+    }
+    return 0;
+}
+
+void journal_reader_release(struct journal_reader *reader)
+{
+    close_segment(reader);
+    free(reader->files);
+    reader->files = NULL;
+    reader->count = reader->capacity = 0;
+}
+
+const struct journal_file *journal_reader_find(const struct journal_reader *reader, uint64_t lsn)
+{
+    struct journal_file key = {.seq = journal_seq(lsn)};
+    if (reader->count == 0)
+        return NULL;
+    return bsearch(&key, reader->files, reader->count, sizeof key, by_seq);
+}
+
+/* The stream's bytes that a file really has end here. */
+static uint64_t file_end(const struct journal_file *file)
+{
+    uint64_t size = round_down(min_u64(file->size, JOURNAL_SEGMENT), DISK_BLOCK);
+    return file->seq * JOURNAL_PAYLOAD + (size > DISK_BLOCK ? size - DISK_BLOCK : 0);
+}
+
+uint64_t journal_reader_reach(const struct journal_reader *reader, uint64_t lsn)
+{
+    const struct journal_file *file = journal_reader_find(reader, lsn);
+    const struct journal_file *end = reader->files + reader->count;
+    if (file == NULL || file_end(file) <= lsn)
+        return lsn;
+    while (file + 1 < end && file[1].seq == file->seq + 1 && file->size >= JOURNAL_SEGMENT)
+        file++;
+    return max_u64(lsn, file_end(file));
+}
+
+int journal_reader_read(struct journal_reader *reader, uint64_t lsn, uint8_t *bytes, size_t size,
+                        struct err *err)
+{
+    char name[JOURNAL_NAME_SIZE];
+    while (size > 0) {
+        size_t part = (size_t)min_u64(size, JOURNAL_PAYLOAD - lsn % JOURNAL_PAYLOAD);
+        int code = open_segment(reader, journal_seq(lsn), err);
+        if (code != 0)
+            return code;
+        ssize_t got =
+            reader->io->ops->read(reader->io, reader->open, bytes, part, journal_offset(lsn));
+        if (got >= 0 && (size_t)got < part)
+            got = -EIO; /* the file was longer a moment ago */
+        if (got < 0)
+            return err_io_at(err, (int)got, "read", reader->folder,
+                             journal_name(name, journal_seq(lsn)));
+        lsn += part;
+        bytes += part;
+        size -= part;
+    }
+    return 0;
+}
+
+static int need_capacity(struct journal_record *record, uint64_t size, struct err *err)
+{
+    if (size <= record->capacity)
+        return 0;
+    uint8_t *bytes = realloc(record->bytes, size);
+    if (bytes == NULL)
+        return err_no_memory(err);
+    record->bytes = bytes;
+    record->capacity = size;
+    return 0;
+}
+
+int journal_reader_record(struct journal_reader *reader, uint64_t lsn,
+                          struct journal_record *record, bool *ret_valid, struct err *err)
+{
+    uint64_t reach = journal_reader_reach(reader, lsn) - lsn;
+    *ret_valid = false;
+    record->header = (struct record_header){0};
+    if (reach < DISK_BLOCK)
+        return 0;
+    int code = need_capacity(record, DISK_BLOCK, err);
+    if (code == 0)
+        code = journal_reader_read(reader, lsn, record->bytes, DISK_BLOCK, err);
+    if (code != 0 || !record_peek(record->bytes, lsn, &record->header) ||
+        record->header.length > reach)
+        return code;
+    uint64_t length = record->header.length;
+    if (length > DISK_BLOCK) {
+        code = need_capacity(record, length, err);
+        if (code == 0)
+            code = journal_reader_read(reader, lsn + DISK_BLOCK, record->bytes + DISK_BLOCK,
+                                       length - DISK_BLOCK, err);
+        if (code != 0)
+            return code;
+    }
+    *ret_valid = record_is_valid(record->bytes, &record->header, reader->seed);
+    return 0;
+}
+
+/* One file's positions from lsn on: the cheap look at every block first. */
+static int look_in_file(struct journal_reader *reader, const struct journal_file *file,
+                        uint64_t from, uint8_t *bytes, struct journal_record *record, uint64_t *end,
+                        uint64_t *synced, struct err *err)
+{
+    struct record_header header;
+    uint64_t stop = file_end(file);
+    uint64_t lsn = max_u64(from, file->seq * JOURNAL_PAYLOAD);
+    if (lsn >= stop)
+        return 0;
+    int code = journal_reader_read(reader, lsn, bytes, stop - lsn, err);
+    for (uint64_t at = lsn; code == 0 && at < stop; at += DISK_BLOCK) {
+        bool is_valid = false;
+        if (!record_peek(bytes + (at - lsn), at, &header))
+            continue;
+        code = journal_reader_record(reader, at, record, &is_valid, err);
+        if (code == 0 && is_valid) {
+            *end = max_u64(*end, at + record_padded(header.length));
+            *synced = max_u64(*synced, header.synced);
+        }
+    }
+    return code;
+}
+
+int journal_reader_look_behind(struct journal_reader *reader, uint64_t from, uint64_t *ret_end,
+                               uint64_t *ret_synced, struct err *err)
+{
+    struct journal_record record = {0};
+    uint8_t *bytes = malloc(JOURNAL_PAYLOAD);
+    int code = bytes == NULL ? err_no_memory(err) : 0;
+    uint64_t end = from, synced = 0;
+    for (size_t i = 0; code == 0 && i < reader->count; i++)
+        if (reader->files[i].seq >= journal_seq(from))
+            code =
+                look_in_file(reader, &reader->files[i], from, bytes, &record, &end, &synced, err);
+    free(bytes);
+    free(record.bytes);
+    *ret_end = end;
+    *ret_synced = synced;
+    return code;
+}

@@ -1,0 +1,69 @@
+/* Reading the journal at a start: which segments are there, what stands at a position.
+ *
+ * Everything here may block; the thread that opens the region. */
+#ifndef MREGION_CORE_JOURNAL_READER_H
+#define MREGION_CORE_JOURNAL_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "core/io.h"
+#include "core/journal.h"
+#include "core/record.h"
+
+struct journal_file {
+    uint64_t seq;
+    uint64_t size;   /* of the file */
+    bool has_header; /* the header is valid and names this place */
+};
+
+struct journal_reader {
+    struct io *io;
+    const char *folder; /* borrowed */
+    uint8_t uuid[16];
+    uint32_t seed;
+    struct journal_file *files; /* ascending by seq, gaps possible */
+    size_t count, capacity;
+    uint64_t floor; /* the largest that any header names */
+    /* One segment is open at a time: there may be more of them than a process may open. */
+    struct io_file *open;
+    uint64_t open_seq;
+};
+
+/* Lists a region's segments and reads their headers. ERR_IO_ERROR. Release it also after a
+ * failure. */
+int journal_reader_open(struct journal_reader *reader, struct io *io, const char *folder,
+                        const uint8_t uuid[16], struct err *err);
+void journal_reader_release(struct journal_reader *reader);
+
+/* The file that holds a position; NULL when it is not there. */
+const struct journal_file *journal_reader_find(const struct journal_reader *reader, uint64_t lsn);
+/* How far the segments that are there reach from lsn on without a gap; lsn when its own is
+ * missing. */
+uint64_t journal_reader_reach(const struct journal_reader *reader, uint64_t lsn);
+
+/* Reads [lsn, lsn + size), all of it within reach. ERR_IO_ERROR. */
+int journal_reader_read(struct journal_reader *reader, uint64_t lsn, uint8_t *bytes, size_t size,
+                        struct err *err);
+
+/* A record in memory that grows and is used again. */
+struct journal_record {
+    uint8_t *bytes;
+    size_t capacity;
+    struct record_header header;
+};
+
+/* Reads the record at lsn. *ret_valid says whether there is one; if not, header.length is what a
+ * torn one claims, or 0. No more memory is spent than there are journal bytes on disk.
+ * ERR_IO_ERROR, ERR_INTERNAL without memory. */
+int journal_reader_record(struct journal_reader *reader, uint64_t lsn,
+                          struct journal_record *record, bool *ret_valid, struct err *err);
+
+/* Looks behind a position for valid records, segment by segment: *ret_end is where the last one
+ * ends (or from), *ret_synced the largest that one of them names as durable (or 0). */
+int journal_reader_look_behind(struct journal_reader *reader, uint64_t from, uint64_t *ret_end,
+                               uint64_t *ret_synced, struct err *err);
+
+#endif

@@ -1,0 +1,347 @@
+#include "core/recover.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/array.h"
+#include "core/bytes.h"
+#include "core/iofile.h"
+#include "core/journal.h"
+#include "core/journal_reader.h"
+
+struct recovering {
+    struct recovery *out;
+    struct journal_reader reader;
+    struct journal_record record;
+    uint64_t *records; /* lsns of the valid ones, ascending */
+    size_t count, capacity;
+    uint64_t end;     /* of the last valid record */
+    uint64_t durable; /* what checkpoints say was durable */
+};
+
+/* An error about a position of the journal: names the segment's file and the offset in it. */
+static int corrupt_at(const struct recovering *r, uint64_t lsn, const char *what, struct err *err)
+{
+    char name[JOURNAL_NAME_SIZE];
+    return err_set(err, ERR_CORRUPT, "%s/%s: %s at offset %llu", r->out->folder,
+                   journal_name(name, journal_seq(lsn)), what,
+                   (unsigned long long)journal_offset(lsn));
+}
+
+/* ---- The checkpoint ---- */
+
+/* Whether the journal still has all that was written since the checkpoint. */
+static bool is_reached(const struct recovering *r, const struct checkpoint *checkpoint)
+{
+    return journal_seq(r->reader.floor) <= journal_seq(checkpoint->start);
+}
+
+static int load(struct recovering *r, const struct checkpoint *checkpoint, struct err *err)
+{
+    struct recovery *out = r->out;
+    int code =
+        checkpoint_load(out->io, out->folder, out->meta->uuid, checkpoint, &out->space.tree, err);
+    if (code != 0)
+        return code;
+    out->space.size = checkpoint->size;
+    out->pages = checkpoint->pages;
+    out->checkpoint = *checkpoint;
+    return 0;
+}
+
+static int load_newest(struct recovering *r, struct err *err)
+{
+    struct recovery *out = r->out;
+    struct checkpoint slots[CHECKPOINT_SLOTS];
+    bool is_valid[CHECKPOINT_SLOTS];
+    struct err why[CHECKPOINT_SLOTS];
+    for (unsigned i = 0; i < CHECKPOINT_SLOTS; i++) {
+        int code = checkpoint_read_header(out->io, out->folder, i, out->meta->uuid, &slots[i],
+                                          &is_valid[i], &why[i]);
+        if (code != 0) {
+            *err = why[i];
+            return code;
+        }
+        if (is_valid[i])
+            r->durable = max_u64(r->durable, slots[i].end);
+    }
+    unsigned newest = is_valid[1] && (!is_valid[0] || slots[1].sequence > slots[0].sequence);
+    for (unsigned i = 0; i < CHECKPOINT_SLOTS; i++) {
+        unsigned slot = i == 0 ? newest : 1 - newest;
+        if (!is_valid[slot])
+            continue;
+        if (!is_reached(r, &slots[slot]))
+            return err_set(err, ERR_CORRUPT,
+                           "%s/%s is damaged, and the journal does not reach back to the older "
+                           "checkpoint: it begins at offset %llu of the stream, not at %llu",
+                           out->folder, checkpoint_name(1 - slot),
+                           (unsigned long long)r->reader.floor,
+                           (unsigned long long)slots[slot].start);
+        int code = load(r, &slots[slot], &why[slot]);
+        if (code == 0)
+            return 0;
+        if (code != ERR_CORRUPT) {
+            *err = why[slot];
+            return code;
+        }
+    }
+    return err_set(err, ERR_CORRUPT, "no valid checkpoint: %s; %s", why[newest].text,
+                   why[1 - newest].text);
+}
+
+/* ---- The free space ---- */
+
+static int apply(struct recovering *r, const struct effect *effect)
+{
+    struct recovery *out = r->out;
+    switch (effect->kind) {
+    case EFFECT_USE:
+        if (extent_end(effect->extent) > out->data_size)
+            return -EINVAL;
+        return freespace_mark_used(&out->space, effect->extent);
+    case EFFECT_FREE:
+        if (extent_end(effect->extent) > out->space.size)
+            return -EINVAL;
+        return freespace_mark_free(&out->space, effect->extent);
+    case EFFECT_PUT:
+        return extent_end(effect->extent) > out->space.size ? -EINVAL : 0;
+    case EFFECT_PAGES:
+        out->pages = max_u64(out->pages, effect->pages);
+        return 0;
+    }
+    return -EINVAL;
+}
+
+static int apply_record(struct recovering *r, uint64_t lsn, struct err *err)
+{
+    struct effect_cursor cursor;
+    struct effect effect;
+    int result;
+    effect_begin(&cursor, r->record.bytes, &r->record.header);
+    while ((result = effect_next(&cursor, &effect)) == 1) {
+        result = apply(r, &effect);
+        if (result != 0)
+            break;
+    }
+    if (result == -ENOMEM)
+        return err_no_memory(err);
+    if (result != 0)
+        return corrupt_at(r, lsn, "the record names what cannot be", err);
+    return 0;
+}
+
+/* A valid record in a segment without a valid header: the header was damaged since. */
+static int check_headers(struct recovering *r, uint64_t lsn, uint64_t end, struct err *err)
+{
+    char name[JOURNAL_NAME_SIZE];
+    for (uint64_t seq = journal_seq(lsn); seq <= journal_seq(end - 1); seq++) {
+        const struct journal_file *file = journal_reader_find(&r->reader, seq * JOURNAL_PAYLOAD);
+        assert(file != NULL);
+        if (!file->has_header)
+            return err_set(err, ERR_CORRUPT, "%s/%s: the header at offset 0 is damaged",
+                           r->out->folder, journal_name(name, seq));
+    }
+    return 0;
+}
+
+static int forward(struct recovering *r, struct err *err)
+{
+    uint64_t lsn = r->out->checkpoint.start;
+    if (lsn % JOURNAL_PAYLOAD != 0 && journal_reader_find(&r->reader, lsn) == NULL)
+        return corrupt_at(r, lsn, "the segment is missing, and replay begins", err);
+    for (;;) {
+        bool is_valid = false;
+        int code = journal_reader_record(&r->reader, lsn, &r->record, &is_valid, err);
+        if (code != 0)
+            return code;
+        if (!is_valid)
+            break;
+        uint64_t end = lsn + record_padded(r->record.header.length);
+        code = check_headers(r, lsn, end, err);
+        if (code == 0)
+            code = apply_record(r, lsn, err);
+        if (code != 0)
+            return code;
+        uint64_t *records = array_grown(r->records, &r->capacity, r->count + 1, sizeof *records);
+        if (records == NULL)
+            return err_no_memory(err);
+        r->records = records;
+        records[r->count++] = lsn;
+        lsn = end;
+    }
+    r->end = lsn;
+    r->out->report.records = r->count;
+    return 0;
+}
+
+/* What stands at r->end is no record. Nothing was ever written behind it that was acknowledged, and
+ * it is a tail torn by a crash; or something was, and it is damage. */
+static int cut_tail(struct recovering *r, struct err *err)
+{
+    uint64_t end, synced;
+    uint64_t claimed = r->record.header.length;
+    uint64_t reach = journal_reader_reach(&r->reader, r->end);
+    int code = journal_reader_look_behind(&r->reader, r->end, &end, &synced, err);
+    if (code != 0)
+        return code;
+    if (r->durable > r->end || synced > r->end)
+        return corrupt_at(r, r->end, "a record that was durable is damaged", err);
+    if (claimed > 0)
+        end = max_u64(end, min_u64(reach, r->end + record_padded(claimed)));
+    r->out->report.cut_bytes = end - r->end;
+    r->out->report.cut_at = r->end;
+    return 0;
+}
+
+/* ---- The bytes ---- */
+
+static int put_bytes(struct recovering *r, struct err *err)
+{
+    struct recovery *out = r->out;
+    struct replay replay;
+    int code = 0;
+    replay_init(&replay, out->io, out->folder, out->read_only ? NULL : out->data, &out->overlay);
+    for (size_t i = r->count; code == 0 && i > 0; i--) {
+        bool is_valid = false;
+        code = journal_reader_record(&r->reader, r->records[i - 1], &r->record, &is_valid, err);
+        if (code == 0 && !is_valid)
+            code = corrupt_at(r, r->records[i - 1], "the record changed while it was read", err);
+        if (code == 0)
+            code = replay_record(&replay, r->record.bytes, &r->record.header, err);
+    }
+    replay_release(&replay);
+    overlay_complete(&out->overlay);
+    return code;
+}
+
+/* ---- The new beginning ---- */
+
+uint64_t recover_slot_room(uint64_t blocks)
+{
+    return max_u64(1 * MIB, checkpoint_room(2 * blocks));
+}
+
+static int reserve_slots(struct recovery *out, struct err *err)
+{
+    uint64_t blocks = out->space.tree.blocks;
+    for (unsigned slot = 0; slot < CHECKPOINT_SLOTS; slot++) {
+        uint64_t room = recover_slot_room(blocks);
+        int code = checkpoint_reserve(out->io, out->folder, slot, room, err);
+        if (code == ERR_NO_SPACE) {
+            room = checkpoint_room(blocks);
+            code = checkpoint_reserve(out->io, out->folder, slot, room, err);
+        }
+        if (code != 0)
+            return code;
+        out->slot_room[slot] = room;
+    }
+    return 0;
+}
+
+/* The lsn behind everything that any segment or checkpoint knows of. */
+static uint64_t fresh_start(const struct recovering *r)
+{
+    uint64_t last = max_u64(journal_seq(r->end), journal_seq(r->durable));
+    if (r->reader.count > 0)
+        last = max_u64(last, r->reader.files[r->reader.count - 1].seq);
+    return (last + 1) * JOURNAL_PAYLOAD;
+}
+
+static int write_checkpoint(struct recovering *r, struct err *err)
+{
+    struct recovery *out = r->out;
+    struct checkpoint checkpoint = {
+        .sequence = out->checkpoint.sequence + 1,
+        .start = out->journal_start,
+        .end = out->journal_start,
+        .size = out->space.size,
+        .pages = out->pages,
+    };
+    int code =
+        checkpoint_write(out->io, out->folder, out->meta->uuid, &checkpoint, &out->space.tree, err);
+    if (code == 0)
+        out->checkpoint = checkpoint;
+    return code;
+}
+
+/* The segments that were replayed become the next ones; a few are kept and the rest removed. */
+static int renew_segments(struct recovering *r, struct err *err)
+{
+    struct recovery *out = r->out;
+    struct io *io = out->io;
+    char name[JOURNAL_NAME_SIZE], path[IO_PATH_SIZE];
+    size_t keep =
+        (size_t)max_u64(out->meta->options.journal_size / JOURNAL_PAYLOAD, JOURNAL_SEGMENTS_MIN);
+    int code = 0;
+    out->first_segment = journal_seq(out->journal_start);
+    for (size_t i = 0; code == 0 && i < r->reader.count; i++) {
+        const struct journal_file *file = &r->reader.files[i];
+        if (file->size == JOURNAL_SEGMENT && out->segment_count < keep) {
+            code = journal_recycle_segment(io, out->folder, out->meta->uuid, file->seq,
+                                           out->first_segment + out->segment_count,
+                                           out->journal_start, err);
+            out->segment_count += code == 0;
+            continue;
+        }
+        code = io_join(path, out->folder, journal_name(name, file->seq), err);
+        int result = code == 0 ? io->ops->remove(io, path) : 0;
+        if (result != 0)
+            code = err_io(err, result, "remove", path);
+    }
+    while (code == 0 && out->segment_count < JOURNAL_SEGMENTS_MIN) {
+        code = journal_create_segment(io, out->folder, out->meta->uuid,
+                                      out->first_segment + out->segment_count, out->journal_start,
+                                      err);
+        out->segment_count += code == 0;
+    }
+    if (code != 0)
+        return code;
+    int result = io->ops->sync_directory(io, out->folder);
+    return result == 0 ? 0 : err_io(err, result, "sync", out->folder);
+}
+
+static int begin_anew(struct recovering *r, struct err *err)
+{
+    struct recovery *out = r->out;
+    int result = out->io->ops->sync(out->io, out->data);
+    if (result != 0)
+        return err_io_at(err, result, "sync", out->folder, "data");
+    out->journal_start = fresh_start(r);
+    int code = reserve_slots(out, err);
+    if (code == 0)
+        code = write_checkpoint(r, err);
+    /* Only now may the old segments go. */
+    if (code == 0)
+        code = renew_segments(r, err);
+    return code;
+}
+
+int recover(struct recovery *recovery, struct err *err)
+{
+    struct recovering r = {.out = recovery};
+    int code =
+        journal_reader_open(&r.reader, recovery->io, recovery->folder, recovery->meta->uuid, err);
+    if (code == 0)
+        code = load_newest(&r, err);
+    if (code == 0 && recovery->space.size > recovery->data_size)
+        code = err_set(err, ERR_CORRUPT, "%s/data has %llu bytes where the region has %llu",
+                       recovery->folder, (unsigned long long)recovery->data_size,
+                       (unsigned long long)recovery->space.size);
+    recovery->report.checkpoint_sequence = recovery->checkpoint.sequence;
+    if (code == 0)
+        code = forward(&r, err);
+    if (code == 0)
+        code = cut_tail(&r, err);
+    if (code == 0)
+        code = put_bytes(&r, err);
+    recovery->report.free_blocks = recovery->space.tree.blocks;
+    recovery->journal_start = r.end;
+    if (code == 0 && !recovery->read_only)
+        code = begin_anew(&r, err);
+    free(r.records);
+    free(r.record.bytes);
+    journal_reader_release(&r.reader);
+    return code;
+}

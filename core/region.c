@@ -1,0 +1,304 @@
+#include "core/region_private.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/bytes.h"
+
+/* ---- What it is ---- */
+
+uint64_t region_id(const struct region *region)
+{
+    return region->meta.id;
+}
+
+const char *region_name(const struct region *region)
+{
+    return region->meta.name;
+}
+
+uint64_t region_size(const struct region *region)
+{
+    return region->space.size;
+}
+
+static uint64_t pages_of(const struct region *region)
+{
+    return max_u64(region->pages, round_up(region->space.size, REGION_PAGE) / REGION_PAGE);
+}
+
+void region_get_info(const struct region *region, struct region_info *ret_info)
+{
+    const struct freespace *space = &region->space;
+    uint64_t pages = pages_of(region);
+    *ret_info = (struct region_info){
+        .id = region->meta.id,
+        .name = region->meta.name,
+        .format = region->format,
+        .options = region->meta.options,
+        .pages = pages,
+        .size = space->size,
+        .capacity = pages * REGION_PAGE,
+        .allocated = space->size - space->tree.bytes,
+        .deallocated = space->tree.bytes,
+        .free_blocks = space->tree.blocks,
+        .largest_free = maxtree_largest(&space->tree),
+        .index_memory = maxtree_memory(&space->tree),
+        .journal_bytes = region->written - region->checkpoint.start,
+        .checkpoints = region->checkpoints,
+        .commits = region->commits,
+        .recovered_records = region->report.records,
+        .cut_bytes = region->report.cut_bytes,
+        .read_only = region->read_only || region->is_failing || region->is_failed,
+    };
+    for (size_t i = 0; i < sizeof ret_info->uuid; i++)
+        ret_info->uuid[i] = region->meta.uuid[i];
+}
+
+const struct err *region_failure(const struct region *region)
+{
+    return region->is_failed ? &region->failure : NULL;
+}
+
+const struct err *region_checkpoint_failure(const struct region *region)
+{
+    return region->checkpoint_failed ? &region->checkpoint_failure : NULL;
+}
+
+void region_set_options(struct region *region, const struct region_options *options)
+{
+    region->meta.options = *options;
+    region->space.fit = options->fit;
+}
+
+const char *region_check(const struct region *region)
+{
+    const struct freespace *space = &region->space;
+    struct extent last;
+    const char *wrong = maxtree_check(&space->tree);
+    if (wrong != NULL)
+        return wrong;
+    if (maxtree_last(&space->tree, &last) && extent_end(last) > space->size)
+        return "a free block ends past the region's size";
+    if (space->size > region->data_size)
+        return "the data file is shorter than the region";
+    if (region->applied_ticket > region->done_ticket || region->done_ticket > region->newest_ticket)
+        return "tickets are out of order";
+    if (region->journal.synced > region->written || region->written > region->journal.next)
+        return "journal positions are out of order";
+    return NULL;
+}
+
+bool region_idle(const struct region *region)
+{
+    for (unsigned lane = 0; lane < LANES; lane++)
+        if (region->under_way[lane] != NULL)
+            return false;
+    if (region->is_failed || region->read_only)
+        return true;
+    bool is_gathering = region->gathering != NULL && !batch_is_empty(region->gathering);
+    return !is_gathering && region->queue.first == NULL && region->pending.first == NULL &&
+           region->checkpoint_state == CHECKPOINT_IDLE &&
+           region->checkpoint_wanted <= region->checkpoint_started;
+}
+
+uint64_t region_done_ticket(const struct region *region)
+{
+    return region->done_ticket;
+}
+
+uint64_t region_applied_ticket(const struct region *region)
+{
+    return region->applied_ticket;
+}
+
+uint64_t region_checkpoint_ticket(const struct region *region)
+{
+    return region->checkpoint_done;
+}
+
+uint64_t region_ticket(const struct region *region)
+{
+    return region->change_ticket;
+}
+
+/* ---- Questions ---- */
+
+int region_check_block(const struct region *region, struct extent block, struct err *err)
+{
+    uint64_t size = region->space.size;
+    if (block.address <= size && block.size <= size - block.address)
+        return 0;
+    return err_set(err, ERR_OUT_OF_BOUNDS, "block [%llu, +%llu) ends past the region's size %llu",
+                   (unsigned long long)block.address, (unsigned long long)block.size,
+                   (unsigned long long)size);
+}
+
+static int check_range(const struct region *region, uint64_t start, uint64_t end, struct err *err)
+{
+    if (start <= end && end <= region->space.size)
+        return 0;
+    if (start > end)
+        return err_set(err, ERR_OUT_OF_BOUNDS, "the range [%llu, %llu) ends before it starts",
+                       (unsigned long long)start, (unsigned long long)end);
+    return err_set(
+        err, ERR_OUT_OF_BOUNDS, "the range [%llu, %llu) ends past the region's size %llu",
+        (unsigned long long)start, (unsigned long long)end, (unsigned long long)region->space.size);
+}
+
+int region_is_allocated(const struct region *region, struct extent block, bool *ret,
+                        struct err *err)
+{
+    int code = region_check_block(region, block, err);
+    if (code == 0)
+        *ret = block.size == 0 || freespace_is_used(&region->space, block);
+    return code;
+}
+
+int region_is_freed(const struct region *region, struct extent block, bool *ret, struct err *err)
+{
+    int code = region_check_block(region, block, err);
+    if (code != 0)
+        return code;
+    if (block.size == 0 || freespace_is_used(&region->space, block)) {
+        *ret = false;
+        return 0;
+    }
+    if (freespace_is_free(&region->space, block)) {
+        *ret = true;
+        return 0;
+    }
+    return err_set(err, ERR_PARTLY_FREE, "block [%llu, +%llu) is partly free and partly in use",
+                   (unsigned long long)block.address, (unsigned long long)block.size);
+}
+
+int region_allocated_blocks(const struct region *region, uint64_t start, uint64_t end,
+                            struct extent *blocks, size_t limit, size_t *ret_count, struct err *err)
+{
+    int code = check_range(region, start, end, err);
+    if (code == 0)
+        *ret_count = freespace_used_in(&region->space, start, end, blocks, limit);
+    return code;
+}
+
+int region_free_blocks(const struct region *region, uint64_t start, uint64_t end,
+                       struct extent *blocks, size_t limit, size_t *ret_count, struct err *err)
+{
+    int code = check_range(region, start, end, err);
+    if (code == 0)
+        *ret_count = freespace_free_in(&region->space, start, end, blocks, limit);
+    return code;
+}
+
+/* ---- Jobs ---- */
+
+void region_job_run(struct region_job *job)
+{
+    job->code = job->run(job, &job->err);
+}
+
+void region_job_done(struct region *region, struct region_job *job)
+{
+    assert(region->under_way[job->lane] == job);
+    region->under_way[job->lane] = NULL;
+    job->done(region, job);
+    if (region->is_failing && region->under_way[LANE_COMMIT] == NULL)
+        region_finish_failing(region);
+}
+
+static struct region_job *next_background(struct region *region)
+{
+    /* What somebody waits for, first; what may be wanted some day, last. */
+    struct region_job *job = region_next_room(region, false);
+    if (job == NULL)
+        job = region_next_recycling(region);
+    if (job == NULL)
+        job = region_next_checkpoint(region);
+    if (job == NULL)
+        job = region_next_room(region, true);
+    return job;
+}
+
+struct region_job *region_next_job(struct region *region, enum region_lane lane, uint64_t now_ms)
+{
+    region->now_ms = now_ms;
+    if (region->under_way[lane] != NULL || region->read_only || region->is_failing ||
+        region->is_failed)
+        return NULL;
+    struct region_job *job =
+        lane == LANE_COMMIT ? region_next_commit(region) : next_background(region);
+    if (job != NULL) {
+        job->lane = lane;
+        job->code = 0;
+        region->under_way[lane] = job;
+    }
+    return job;
+}
+
+/* ---- Failure ---- */
+
+static void reverse(struct batch_list *list)
+{
+    struct batch *reversed = NULL;
+    list->last = list->first;
+    while (list->first != NULL) {
+        struct batch *batch = list->first;
+        list->first = batch->next;
+        batch->next = reversed;
+        reversed = batch;
+    }
+    list->first = reversed;
+}
+
+static void lose(struct region *region, const struct extentset *dirty)
+{
+    struct extent block = {0, 0};
+    if (dirty->everything) {
+        region->lost.everything = true;
+        return;
+    }
+    while (maxtree_seek(&dirty->tree, extent_end(block), &block))
+        (void)extentset_add(&region->lost, block); /* without memory: everything is lost */
+}
+
+/* Takes a list of batches back, the youngest first. */
+static void roll_back(struct region *region, struct batch_list *list)
+{
+    reverse(list);
+    for (struct batch *batch; (batch = batch_list_take_first(list)) != NULL;) {
+        lose(region, &batch->dirty);
+        if (batch_roll_back(batch, &region->space, &region->pages) != 0)
+            region->lost.everything = true;
+        batch_free(batch);
+    }
+}
+
+void region_finish_failing(struct region *region)
+{
+    struct batch_list committing = {NULL, NULL};
+    if (region->gathering != NULL)
+        batch_list_append(&region->queue, region->gathering);
+    region->gathering = NULL;
+    roll_back(region, &region->queue);
+    if (region->commit.batch != NULL)
+        batch_list_append(&committing, region->commit.batch);
+    region->commit.batch = NULL;
+    roll_back(region, &committing);
+    roll_back(region, &region->pending);
+    region->queued_bytes = region->pending_bytes = 0;
+    if (region->under_way[LANE_BACKGROUND] == NULL)
+        region_abandon_checkpoint(region);
+    region->is_failing = false;
+    region->is_failed = true;
+}
+
+void region_fail(struct region *region, const struct err *err)
+{
+    if (region->is_failing || region->is_failed)
+        return;
+    region->failure = *err;
+    region->is_failing = true;
+    if (region->under_way[LANE_COMMIT] == NULL)
+        region_finish_failing(region);
+}

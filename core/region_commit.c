@@ -1,0 +1,335 @@
+/* The commit lane: one batch at a time becomes durable, in order.
+ *
+ * What a job does, in this order:
+ *   1. flush_first: sync the journal as written so far and put the pending bytes in place. Only
+ * where the batch touches fresh space before its record is written, and older records are not
+ * durable.
+ *   2. Whole blocks of large blobs and straight copies go to the data file, which is synced.
+ *   3. The record is completed and written to the journal.
+ *   4. sync_journal: the segments are synced. From here on the batch is durable.
+ *   5. apply: the record's bytes are put in place, without a sync; a checkpoint does that.
+ *
+ * With durability interval step 4 is left out until the interval is over or somebody wants to read
+ * what was not put in place yet; until then the batch is pending. With none it is left out until
+ * the next checkpoint, and step 5 does not wait for it. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/array.h"
+#include "core/bytes.h"
+#include "core/iofile.h"
+#include "core/region_private.h"
+
+/* So much journal may be unsynced with durability none: each unsynced segment holds a file open. */
+#define UNSYNCED_MAX (64 * MIB)
+
+/* ---- Batches ---- */
+
+void batch_list_append(struct batch_list *list, struct batch *batch)
+{
+    batch->next = NULL;
+    if (list->first == NULL)
+        list->first = batch;
+    else
+        list->last->next = batch;
+    list->last = batch;
+}
+
+struct batch *batch_list_take_first(struct batch_list *list)
+{
+    struct batch *batch = list->first;
+    if (batch != NULL) {
+        list->first = batch->next;
+        batch->next = NULL;
+    }
+    return batch;
+}
+
+static void recycle(struct region *region, struct batch *batch)
+{
+    if (region->spare_count == SPARE_BATCHES) {
+        batch_free(batch);
+        return;
+    }
+    batch_reset(batch);
+    region->spares[region->spare_count++] = batch;
+}
+
+struct batch *region_gathering(struct region *region)
+{
+    if (region->gathering != NULL)
+        return region->gathering;
+    struct batch *batch =
+        region->spare_count > 0 ? region->spares[--region->spare_count] : batch_new();
+    if (batch == NULL)
+        return NULL;
+    batch->ticket = ++region->newest_ticket;
+    batch->size_before = region->space.size;
+    batch->pages_before = region->pages;
+    region->gathering = batch;
+    return batch;
+}
+
+void region_seal(struct region *region)
+{
+    struct batch *batch = region->gathering;
+    if (batch == NULL || batch_is_empty(batch))
+        return;
+    batch->lsn = region->journal.next;
+    batch->end = batch->lsn + record_padded(batch->record.length);
+    assert(batch->end <= journal_prepared(&region->journal));
+    region->journal.next = batch->end;
+    region->queued_bytes += batch->record.length;
+    batch_list_append(&region->queue, batch);
+    region->gathering = NULL;
+}
+
+/* ---- Worker ---- */
+
+static int apply_pending(const struct commit_job *job, struct err *err)
+{
+    int code = 0;
+    for (const struct batch *batch = job->pending; code == 0 && batch != NULL; batch = batch->next)
+        code = batch_apply(batch, &job->files, err);
+    return code;
+}
+
+static int sync_segments(const struct commit_job *job, struct err *err)
+{
+    return journal_sync(job->files.io, job->files.folder, job->segments, job->segment_count, err);
+}
+
+static int write_direct(const struct commit_job *job, struct err *err)
+{
+    const struct batch_files *files = &job->files;
+    int code = batch_run_direct(job->batch, files, err);
+    if (code != 0 || !job->sync_data)
+        return code;
+    int result = files->io->ops->sync(files->io, files->data);
+    return result == 0 ? 0 : err_io_at(err, result, "sync", files->folder, "data");
+}
+
+static int write_record(struct commit_job *job, struct err *err)
+{
+    struct batch *batch = job->batch;
+    int code = batch_fill_copies(batch, &job->files, err);
+    if (code != 0)
+        return code;
+    record_seal(&batch->record, job->seed, batch->lsn, job->flush_first ? batch->lsn : job->synced);
+    return journal_write(job->files.io, job->files.folder, job->segments, job->segment_count,
+                         batch->lsn, batch->record.bytes, record_padded(batch->record.length), err);
+}
+
+static int run_commit(struct region_job *base, struct err *err)
+{
+    struct commit_job *job = (struct commit_job *)(void *)base;
+    int code = 0;
+    if (job->flush_first) {
+        code = sync_segments(job, err);
+        if (code == 0)
+            code = apply_pending(job, err);
+    }
+    if (code == 0 && job->batch != NULL && batch_is_direct(job->batch))
+        code = write_direct(job, err);
+    if (code == 0 && job->batch != NULL)
+        code = write_record(job, err);
+    if (code == 0 && job->sync_journal)
+        code = sync_segments(job, err);
+    if (code == 0 && job->sync_journal && !job->flush_first)
+        code = apply_pending(job, err);
+    if (code == 0 && job->apply)
+        code = batch_apply(job->batch, &job->files, err);
+    return code;
+}
+
+/* ---- Done ---- */
+
+/* The worker opened segments: they stay open until they are full and synced. */
+static void keep_segments(struct region *region, const struct commit_job *job)
+{
+    struct journal *journal = &region->journal;
+    for (size_t i = 0; i < job->segment_count; i++) {
+        const struct journal_segment *used = &job->segments[i];
+        struct journal_segment *live = &journal->live[used->seq - journal->live[0].seq];
+        assert(live->seq == used->seq);
+        live->file = used->file;
+        if (live->file != NULL && (live->seq + 1) * JOURNAL_PAYLOAD <= journal->synced) {
+            region->io->ops->close(region->io, live->file);
+            live->file = NULL;
+        }
+    }
+}
+
+static void pending_applied(struct region *region)
+{
+    for (struct batch *batch; (batch = batch_list_take_first(&region->pending)) != NULL;) {
+        region->applied = batch->end;
+        region->applied_ticket = batch->ticket;
+        recycle(region, batch);
+    }
+    region->pending_bytes = 0;
+}
+
+static void batch_written(struct region *region, struct commit_job *job)
+{
+    struct batch *batch = job->batch;
+    job->batch = NULL;
+    region->written = batch->end;
+    region->done_ticket = batch->ticket;
+    region->commits++;
+    if (job->apply) {
+        assert(region->pending.first == NULL);
+        region->applied = batch->end;
+        region->applied_ticket = batch->ticket;
+        recycle(region, batch);
+        return;
+    }
+    if (region->pending.first == NULL)
+        region->pending_since_ms = region->now_ms;
+    region->pending_bytes += batch->record.length;
+    batch_list_append(&region->pending, batch);
+}
+
+static void commit_done(struct region *region, struct region_job *base)
+{
+    struct commit_job *job = (struct commit_job *)(void *)base;
+    if (base->code != 0) {
+        keep_segments(region, job);
+        if (!region->is_failing)
+            region_fail(region, &base->err);
+        return;
+    }
+    if (job->flush_first)
+        region->journal.synced = max_u64(region->journal.synced, region->written);
+    if (job->sync_journal)
+        region->journal.synced = job->flushed;
+    keep_segments(region, job);
+    if (job->flush_first || job->sync_journal)
+        pending_applied(region);
+    if (job->batch != NULL)
+        batch_written(region, job);
+}
+
+/* ---- Next ---- */
+
+static bool is_interval(const struct region *region)
+{
+    return region->meta.options.durability == DURABILITY_INTERVAL;
+}
+
+uint64_t region_deadline_ms(const struct region *region)
+{
+    if (region->pending.first == NULL || region->is_failed || region->is_failing)
+        return UINT64_MAX;
+    if (!is_interval(region) || region->pending.first->ticket <= region->hurry_ticket)
+        return region->now_ms;
+    return region->pending_since_ms + region->meta.options.flush_interval_ms;
+}
+
+void region_hurry(struct region *region)
+{
+    region->hurry_ticket = region->newest_ticket;
+}
+
+/* Whether what is written must be synced now. */
+static bool is_flush_due(const struct region *region)
+{
+    if (region->journal.synced < min_u64(region->flush_to, region->written) ||
+        region->written - region->journal.synced > UNSYNCED_MAX)
+        return true;
+    return region->pending.first != NULL &&
+           (region->now_ms >= region_deadline_ms(region) || region->pending_bytes > BATCH_BYTES);
+}
+
+static bool is_pending_pinned(const struct region *region)
+{
+    for (const struct batch *batch = region->pending.first; batch != NULL; batch = batch->next)
+        if (region_is_pinned(region, &batch->dirty))
+            return true;
+    return false;
+}
+
+/* Hands the worker its own copy of the segments that hold [from, to). */
+static int take_segments(struct region *region, uint64_t from, uint64_t to)
+{
+    struct commit_job *job = &region->commit;
+    size_t count;
+    const struct journal_segment *segments = journal_segments(&region->journal, from, to, &count);
+    struct journal_segment *copy =
+        array_grown(job->segments, &job->segment_capacity, count, sizeof *copy);
+    if (copy == NULL)
+        return -ENOMEM;
+    memcpy(copy, segments, count * sizeof *copy);
+    job->segments = copy;
+    job->segment_count = count;
+    return 0;
+}
+
+static struct region_job *commit_job(struct region *region)
+{
+    struct commit_job *job = &region->commit;
+    job->files = (struct batch_files){region->io, region->folder, region->data};
+    job->seed = region->journal.seed;
+    job->synced = region->journal.synced;
+    job->pending = region->pending.first;
+    job->job.run = run_commit;
+    job->job.done = commit_done;
+    return &job->job;
+}
+
+static struct region_job *flush(struct region *region)
+{
+    struct commit_job *job = &region->commit;
+    if (is_pending_pinned(region) ||
+        take_segments(region, region->journal.synced, region->written) != 0)
+        return NULL;
+    job->batch = NULL;
+    job->flush_first = job->sync_data = job->apply = false;
+    job->sync_journal = true;
+    job->flushed = region->written;
+    return commit_job(region);
+}
+
+static struct region_job *commit(struct region *region, struct batch *batch)
+{
+    struct commit_job *job = &region->commit;
+    enum durability durability = region->meta.options.durability;
+    uint64_t synced = region->journal.synced;
+    bool is_direct = batch_is_direct(batch);
+    bool is_unsynced = region->pending.first != NULL || region->last_free > synced;
+    job->flush_first = is_direct && is_unsynced && synced < region->written;
+    job->sync_data = is_direct && durability != DURABILITY_NONE;
+    job->sync_journal =
+        durability == DURABILITY_SYNC || is_flush_due(region) ||
+        synced < min_u64(region->flush_to, batch->end) ||
+        (is_interval(region) && (is_direct || batch->ticket <= region->hurry_ticket));
+    job->apply = job->sync_journal || durability == DURABILITY_NONE;
+    job->flushed = batch->end;
+    bool has_pending = job->apply || job->flush_first;
+    if ((job->apply && region_is_pinned(region, &batch->dirty)) ||
+        (has_pending && is_pending_pinned(region)) ||
+        take_segments(region, min_u64(synced, batch->lsn), batch->end) != 0)
+        return NULL;
+    region->queued_bytes -= batch->record.length;
+    (void)batch_list_take_first(&region->queue);
+    if (!extentset_is_empty(&batch->frees))
+        region->last_free = batch->end;
+    job->batch = batch;
+    return commit_job(region);
+}
+
+struct region_job *region_next_commit(struct region *region)
+{
+    const struct batch *pending = region->pending.first;
+    bool is_due = is_flush_due(region);
+    /* Somebody waits to read what is pending, as it is now and not as the next batch leaves it. */
+    if (pending != NULL && (pending->ticket <= region->hurry_ticket || !is_interval(region)))
+        return flush(region);
+    if (region->queue.first == NULL)
+        region_seal(region);
+    if (region->queue.first != NULL)
+        return commit(region, region->queue.first);
+    return is_due ? flush(region) : NULL;
+}

@@ -1,0 +1,220 @@
+/* The inside of a region, for the files region*.c only.
+ *
+ *     region.c             what it is, questions, options, failure
+ *     region_stage.c       changes
+ *     region_room.c        space reserved ahead: the data file, journal segments, checkpoint slots
+ *     region_commit.c      the commit lane: batches and flushes
+ *     region_checkpoint.c  checkpoints and the recycling of segments
+ *     region_load.c        loads and pins
+ *     region_open.c        creating, opening, closing
+ *
+ * Batches stand in this order of age: pending (written, not yet synced or applied; durability
+ * interval only), the one being committed, queue (sealed), gathering. */
+#ifndef MREGION_CORE_REGION_PRIVATE_H
+#define MREGION_CORE_REGION_PRIVATE_H
+
+#include "core/batch.h"
+#include "core/checkpoint.h"
+#include "core/journal.h"
+#include "core/meta.h"
+#include "core/region.h"
+#include "core/replay.h"
+
+/* Batches kept for the next use. */
+#define SPARE_BATCHES 4
+
+struct batch_list {
+    struct batch *first, *last;
+};
+
+void batch_list_append(struct batch_list *list, struct batch *batch);
+struct batch *batch_list_take_first(struct batch_list *list);
+
+/* A job of either lane. The kinds below have it as their first member. */
+struct region_job {
+    enum region_lane lane;
+    int code; /* of run */
+    struct err err;
+    /* Worker. 0 or a code. */
+    int (*run)(struct region_job *job, struct err *err);
+    /* Loop, whatever the code was. */
+    void (*done)(struct region *region, struct region_job *job);
+};
+
+struct commit_job {
+    struct region_job job;
+    struct batch_files files;
+    uint32_t seed;
+    struct batch *batch;   /* NULL: a flush */
+    struct batch *pending; /* the first of those to be applied, or NULL */
+    uint64_t synced;       /* for the record */
+    uint64_t flushed;      /* lsn that this job makes durable, unless sync_journal does more */
+    bool flush_first;      /* sync what is written and apply pending, before anything else */
+    bool sync_data;        /* after direct writes */
+    bool sync_journal;     /* after the record is written */
+    bool apply;            /* the batch's puts */
+    struct journal_segment *segments;
+    size_t segment_count, segment_capacity;
+};
+
+enum room_kind {
+    ROOM_DATA,
+    ROOM_JOURNAL,
+    ROOM_SLOT,
+};
+
+struct room_job {
+    struct region_job job;
+    struct io *io;
+    const char *folder;
+    struct io_file *data;
+    uint8_t uuid[16];
+    enum room_kind kind;
+    unsigned slot;
+    uint64_t from;         /* data: bytes that are there; journal: seq of the first new one */
+    uint64_t want, settle; /* data: length to have, and what will do; slot: bytes */
+    uint64_t count;        /* journal: segments to make */
+    uint64_t floor;
+    uint64_t got; /* data: length; journal: segments made */
+};
+
+#define RECYCLE_MAX 16
+
+struct recycle_job {
+    struct region_job job;
+    struct io *io;
+    const char *folder;
+    uint8_t uuid[16];
+    uint64_t floor;
+    uint64_t from[RECYCLE_MAX];
+    size_t keep, count; /* the first keep are renamed to `to` and on, the others removed */
+    uint64_t to;
+    size_t done;
+};
+
+struct checkpoint_job {
+    struct region_job job;
+    struct checkpoint_writer *writer;
+    struct io_file *data; /* to be synced by the last job */
+    bool is_last;
+};
+
+enum checkpoint_state {
+    CHECKPOINT_IDLE,
+    CHECKPOINT_SLICES,
+    CHECKPOINT_WAITS, /* for its end to be durable */
+};
+
+/* Space that was asked for. */
+struct reservation {
+    uint64_t want;     /* so much is needed; 0 = nothing */
+    uint64_t refused;  /* so much could not be had; 0 = nothing was refused */
+    unsigned refusals; /* since then */
+    bool is_tight;     /* the last chunk could not be had: none ahead of need */
+};
+
+struct region {
+    struct io *io;
+    char *folder;
+    struct meta meta; /* with the options in force */
+    uint32_t format;
+    bool read_only; /* opened so */
+    struct io_file *data;
+    /* The same file once more: a failed write-back is told once to each opening of a file, and
+     * neither the checkpoint nor a commit may miss it. */
+    struct io_file *data_for_sync;
+    uint64_t data_size; /* reserved bytes of the data file */
+    struct freespace space;
+    uint64_t size_before_change; /* the region's size when the change being staged began */
+    uint64_t pages;              /* by growing; the size may need more */
+    struct journal journal;
+    struct overlay overlay;
+
+    struct batch *gathering; /* NULL while nothing is staged */
+    struct batch_list queue;
+    struct batch_list pending;
+    struct batch *spares[SPARE_BATCHES];
+    size_t spare_count;
+    uint64_t queued_bytes;
+    uint64_t pending_bytes;
+    uint64_t pending_since_ms;
+    uint64_t newest_ticket; /* given to a batch */
+    uint64_t change_ticket; /* of the last change */
+    uint64_t done_ticket, applied_ticket;
+    uint64_t hurry_ticket; /* batches up to this one are not held back */
+    uint64_t written;      /* lsn: the journal is written up to here */
+    uint64_t applied;      /* lsn: the data file has all puts of records before */
+    uint64_t last_free;    /* lsn behind the last record that frees something */
+    uint64_t flush_to;     /* lsn: what a checkpoint waits for to be synced */
+    uint64_t now_ms;
+
+    struct region_job *under_way[LANES];
+    struct commit_job commit;
+    struct room_job room;
+    struct recycle_job recycle;
+    struct checkpoint_job checkpointing;
+
+    struct reservation data_room, journal_room;
+    uint64_t slot_room[CHECKPOINT_SLOTS];
+    uint64_t slot_refused; /* blocks for which a slot could not be had; 0 = none */
+
+    struct checkpoint checkpoint; /* the newest durable one */
+    enum checkpoint_state checkpoint_state;
+    struct checkpoint_writer writer;
+    uint64_t checkpoint_started, checkpoint_done, checkpoint_wanted; /* tickets */
+    bool checkpoint_failed;
+    struct err checkpoint_failure;
+    uint64_t checkpoint_retry; /* lsn from which one is tried again after a failure */
+
+    struct region_pin pins; /* the ring's head */
+    struct extentset lost;  /* what a failed batch may have written */
+    bool is_failing;        /* no changes any more; a commit is still under way */
+    bool is_failed;
+    struct err failure;
+
+    uint64_t checkpoints, commits;
+    struct region_report report;
+};
+
+static inline uint64_t region_limit(const struct region *region)
+{
+    return region->meta.options.max_size != 0 ? region->meta.options.max_size : REGION_SIZE_MAX;
+}
+
+/* ---- region.c ---- */
+
+int region_check_block(const struct region *region, struct extent block, struct err *err);
+/* Turns the region read-only because of *err and takes back what is not durable, at once or when
+ * the commit under way is done. */
+void region_fail(struct region *region, const struct err *err);
+/* A commit is done: what region_fail had to put off. */
+void region_finish_failing(struct region *region);
+
+/* ---- region_commit.c ---- */
+
+/* The batch that gathers, made if there is none; NULL without memory. */
+struct batch *region_gathering(struct region *region);
+/* Closes the gathering batch, if there is one: what follows goes into another. */
+void region_seal(struct region *region);
+struct region_job *region_next_commit(struct region *region);
+bool region_is_pinned(const struct region *region, const struct extentset *dirty);
+
+/* ---- region_room.c ---- */
+
+/* 0, REGION_WAIT, or ERR_NO_SPACE: whether so many more bytes of effects fit into the journal, in a
+ * record of their own if need be. What only frees may use the reserve. */
+int region_need_journal(struct region *region, uint64_t effects, bool is_free, struct err *err);
+/* REGION_WAIT, or ERR_NO_SPACE: the data file is shorter than need. */
+int region_need_data(struct region *region, uint64_t need, struct err *err);
+/* A job that reserves what is wanted now, or ahead of need; NULL when there is nothing to do. */
+struct region_job *region_next_room(struct region *region, bool ahead);
+
+/* ---- region_checkpoint.c ---- */
+
+struct region_job *region_next_checkpoint(struct region *region);
+struct region_job *region_next_recycling(struct region *region);
+/* Whether a checkpoint would free a segment, and none has just failed; asks for one if so. */
+bool region_press_checkpoint(struct region *region);
+void region_abandon_checkpoint(struct region *region);
+
+#endif

@@ -1,0 +1,283 @@
+/* Space reserved ahead, so that a full disk is found out before anything is changed.
+ *
+ * A change that lacks room asks for it and waits; a background job gets it, or the disk is full,
+ * and then the change is refused. What was refused is remembered, so that nobody waits twice for
+ * what cannot be had; after a number of refusals it is tried again, since somebody may have made
+ * space.
+ *
+ * The last prepared segment of the journal is for frees alone: on a full disk they can always be
+ * recorded, and a checkpoint into its slot, which has its space already, then makes journal space
+ * again. */
+#include <assert.h>
+#include <string.h>
+
+#include "core/bytes.h"
+#include "core/iofile.h"
+#include "core/recover.h"
+#include "core/region_private.h"
+
+/* Refusals from memory until the disk is asked again. */
+#define REFUSALS_MAX 16
+
+/* The data file grows by an eighth, within these bounds: few reservations while it grows fast, and
+ * little space held idle. */
+#define DATA_CHUNK_MIN (1 * MIB)
+#define DATA_CHUNK_MAX (256 * MIB)
+
+/* How far the journal may outgrow journal_size while a checkpoint is under way, as a factor. */
+#define JOURNAL_OVERSHOOT 2
+
+/* True when so much was refused and is not worth asking for again yet. */
+static bool is_refused(struct reservation *room, uint64_t need)
+{
+    if (room->refused == 0 || need < room->refused)
+        return false;
+    if (++room->refusals < REFUSALS_MAX)
+        return true;
+    room->refused = 0;
+    room->refusals = 0;
+    return false;
+}
+
+static void refuse(struct reservation *room, uint64_t need)
+{
+    room->refused = need;
+    room->refusals = 0;
+}
+
+/* ---- Needs ---- */
+
+int region_need_data(struct region *region, uint64_t need, struct err *err)
+{
+    if (is_refused(&region->data_room, need))
+        return err_set(err, ERR_NO_SPACE,
+                       "the disk has no room for %s/data to grow from %llu to %llu bytes: make "
+                       "space on its file system or remove blobs",
+                       region->folder, (unsigned long long)region->data_size,
+                       (unsigned long long)need);
+    region->data_room.want = max_u64(region->data_room.want, need);
+    return REGION_WAIT;
+}
+
+/* Where the journal will end once all that is staged is in it. */
+static uint64_t staged_end(const struct region *region)
+{
+    uint64_t end = region->journal.next;
+    if (region->gathering != NULL && !batch_is_empty(region->gathering))
+        end += record_padded(region->gathering->record.length);
+    return end;
+}
+
+int region_need_journal(struct region *region, uint64_t effects, bool is_free, struct err *err)
+{
+    struct reservation *room = &region->journal_room;
+    uint64_t length = record_padded(RECORD_HEADER + effects);
+    uint64_t end = staged_end(region) + length;
+    uint64_t limit = JOURNAL_OVERSHOOT * region->meta.options.journal_size + length;
+    uint64_t need = round_up(end + (is_free ? 0 : JOURNAL_PAYLOAD), JOURNAL_PAYLOAD);
+    bool is_long = end - region->checkpoint.start > limit;
+    if (need <= journal_prepared(&region->journal) && !is_long)
+        return 0;
+    if (is_long && region_press_checkpoint(region))
+        return REGION_WAIT;
+    if (is_long)
+        return err_set(err, ERR_NO_SPACE,
+                       "the journal of %s is full and no checkpoint can be taken: %s",
+                       region->folder, region->checkpoint_failure.text);
+    if (!is_refused(room, need)) {
+        room->want = max_u64(room->want, need);
+        return REGION_WAIT;
+    }
+    if (region_press_checkpoint(region))
+        return REGION_WAIT;
+    return err_set(err, ERR_NO_SPACE,
+                   "the disk has no room for another journal segment of %s: make space on its "
+                   "file system",
+                   region->folder);
+}
+
+/* ---- The job ---- */
+
+static int make_segments(struct room_job *job, struct err *err)
+{
+    int code = 0;
+    for (job->got = 0; code == 0 && job->got < job->count; job->got += code == 0)
+        code = journal_create_segment(job->io, job->folder, job->uuid, job->from + job->got,
+                                      job->floor, err);
+    if (job->got == 0)
+        return code;
+    int result = job->io->ops->sync_directory(job->io, job->folder);
+    return result == 0 ? code : err_io(err, result, "sync", job->folder);
+}
+
+static int extend_data(struct room_job *job, struct err *err)
+{
+    uint64_t length = job->want;
+    int result = job->io->ops->allocate(job->io, job->data, job->from, length - job->from);
+    if (result != 0 && job->settle > job->from && job->settle < length) {
+        length = job->settle;
+        result = job->io->ops->allocate(job->io, job->data, job->from, length - job->from);
+    }
+    if (result != 0)
+        return err_io_at(err, result, "reserve space for", job->folder, "data");
+    /* Durable before anything counts on it: a restart finds the file as long as the journal says,
+     * even when the disk is full by then. */
+    result = job->io->ops->sync(job->io, job->data);
+    if (result != 0)
+        return err_io_at(err, result, "sync", job->folder, "data");
+    job->got = length;
+    return 0;
+}
+
+static int run_room(struct region_job *base, struct err *err)
+{
+    struct room_job *job = (struct room_job *)(void *)base;
+    job->got = 0;
+    switch (job->kind) {
+    case ROOM_DATA:
+        return extend_data(job, err);
+    case ROOM_JOURNAL:
+        return make_segments(job, err);
+    case ROOM_SLOT:
+        return checkpoint_reserve(job->io, job->folder, job->slot, job->want, err);
+    }
+    return 0;
+}
+
+static void data_done(struct region *region, struct room_job *job)
+{
+    struct reservation *room = &region->data_room;
+    if (job->job.code == 0) {
+        region->data_size = job->got;
+        room->refused = 0;
+        room->is_tight = job->got < job->want;
+        if (room->want <= region->data_size)
+            room->want = 0;
+        return;
+    }
+    room->is_tight = true;
+    if (room->want != 0)
+        refuse(room, room->want);
+    room->want = 0;
+}
+
+static void journal_done(struct region *region, struct room_job *job)
+{
+    struct reservation *room = &region->journal_room;
+    for (uint64_t i = 0; i < job->got; i++)
+        journal_add(&region->journal, job->from + i);
+    if (job->job.code == 0)
+        room->refused = 0;
+    else
+        refuse(room, journal_prepared(&region->journal) + 1);
+    room->is_tight = job->job.code != 0;
+    room->want = 0;
+}
+
+static void room_done(struct region *region, struct region_job *base)
+{
+    struct room_job *job = (struct room_job *)(void *)base;
+    if (base->code == ERR_IO_ERROR) {
+        region_fail(region, &base->err);
+        return;
+    }
+    switch (job->kind) {
+    case ROOM_DATA:
+        data_done(region, job);
+        break;
+    case ROOM_JOURNAL:
+        journal_done(region, job);
+        break;
+    case ROOM_SLOT:
+        if (base->code == 0)
+            region->slot_room[job->slot] = job->want;
+        region->slot_refused = base->code == 0 ? 0 : region->space.tree.blocks;
+        break;
+    }
+}
+
+static struct region_job *room_job(struct region *region, enum room_kind kind)
+{
+    struct room_job *job = &region->room;
+    job->kind = kind;
+    job->io = region->io;
+    job->folder = region->folder;
+    job->data = region->data_for_sync;
+    job->floor = region->checkpoint.start;
+    memcpy(job->uuid, region->meta.uuid, sizeof job->uuid);
+    job->job.run = run_room;
+    job->job.done = room_done;
+    return &job->job;
+}
+
+static struct region_job *data_job(struct region *region, bool ahead)
+{
+    struct reservation *room = &region->data_room;
+    uint64_t chunk = min_u64(DATA_CHUNK_MAX, max_u64(DATA_CHUNK_MIN, region->space.size / 8));
+    uint64_t limit = round_up(region_limit(region), REGION_PAGE);
+    uint64_t target = max_u64(room->want, region->data_size) + chunk;
+    if (room->want <= region->data_size)
+        room->want = 0;
+    if (room->want == 0 && !ahead)
+        return NULL;
+    if (ahead && (room->is_tight || room->refused != 0 || region->data_size >= limit ||
+                  region->data_size - region->space.size >= chunk / 2))
+        return NULL;
+    region->room.from = region->data_size;
+    region->room.want = max_u64(min_u64(round_up(target, REGION_PAGE), limit), room->want);
+    region->room.settle = room->want;
+    return room_job(region, ROOM_DATA);
+}
+
+static struct region_job *journal_job(struct region *region, bool ahead)
+{
+    struct reservation *room = &region->journal_room;
+    uint64_t prepared = journal_prepared(&region->journal);
+    uint64_t count = 1;
+    if (room->want <= prepared)
+        room->want = 0;
+    if (room->want == 0 && !ahead)
+        return NULL;
+    if (room->want != 0) {
+        count = (room->want - prepared + JOURNAL_PAYLOAD - 1) / JOURNAL_PAYLOAD;
+    } else {
+        /* Ahead of need: the reserve and half a segment, unless a checkpoint is about to make
+         * old segments new. */
+        uint64_t left = prepared - staged_end(region);
+        if (room->is_tight || room->refused != 0 || left >= JOURNAL_PAYLOAD * 3 / 2 ||
+            prepared - region->checkpoint.start >
+                JOURNAL_OVERSHOOT * region->meta.options.journal_size)
+            return NULL;
+    }
+    if (journal_reserve(&region->journal, (size_t)count) != 0)
+        return NULL;
+    region->room.from = journal_seq(prepared);
+    region->room.count = count;
+    return room_job(region, ROOM_JOURNAL);
+}
+
+/* A slot that the free blocks are about to outgrow. */
+static struct region_job *slot_job(struct region *region)
+{
+    uint64_t blocks = region->space.tree.blocks;
+    if (region->slot_refused != 0 && blocks < region->slot_refused + region->slot_refused / 4)
+        return NULL;
+    for (unsigned slot = 0; slot < CHECKPOINT_SLOTS; slot++) {
+        if (checkpoint_room(blocks + blocks / 2) <= region->slot_room[slot])
+            continue;
+        region->room.slot = slot;
+        region->room.want = recover_slot_room(blocks);
+        return room_job(region, ROOM_SLOT);
+    }
+    return NULL;
+}
+
+struct region_job *region_next_room(struct region *region, bool ahead)
+{
+    struct region_job *job = data_job(region, ahead);
+    if (job == NULL)
+        job = journal_job(region, ahead);
+    if (job == NULL && ahead)
+        job = slot_job(region);
+    return job;
+}

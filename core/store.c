@@ -1,0 +1,415 @@
+#include "core/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/bytes.h"
+#include "core/crc32c.h"
+#include "core/iofile.h"
+#include "core/migrate.h"
+
+#define STORE_FILE "store"
+#define LOCK_FILE "lock"
+#define REGIONS "regions"
+
+/* What a region is called while it is made and while it is removed. */
+#define NEW_PREFIX ".new-"
+#define DROP_PREFIX ".drop-"
+
+#define STORE_FORMAT 1
+
+static const char magic[8] = {'M', 'R', 'E', 'G', 'S', 'T', 'O', 'R'};
+
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 8,
+    AT_CRC = 12, /* of all that follows it, begun with all that precedes it */
+    AT_NEXT_ID = 16,
+    AT_UUID = 24,
+    STORE_SIZE = 40,
+};
+
+struct store {
+    struct io *io;
+    struct io_file *lock;
+    bool read_only;
+    uint64_t next_id;
+    uint8_t uuid[16];
+};
+
+bool store_name_is_valid(const char *name, size_t length)
+{
+    return region_name_is_valid(name, length);
+}
+
+/* ---- The store's own file ---- */
+
+static uint32_t checksum(const uint8_t *bytes)
+{
+    return crc32c(crc32c(0, bytes, AT_CRC), bytes + AT_NEXT_ID, STORE_SIZE - AT_NEXT_ID);
+}
+
+static int write_store(const struct store *store, struct err *err)
+{
+    uint8_t bytes[STORE_SIZE] = {0};
+    memcpy(bytes + AT_MAGIC, magic, sizeof magic);
+    put_u32(bytes + AT_VERSION, STORE_FORMAT);
+    put_u64(bytes + AT_NEXT_ID, store->next_id);
+    memcpy(bytes + AT_UUID, store->uuid, sizeof store->uuid);
+    put_u32(bytes + AT_CRC, checksum(bytes));
+    return io_replace_small(store->io, ".", STORE_FILE, bytes, sizeof bytes, err);
+}
+
+static int decode_store(struct store *store, const uint8_t *bytes, size_t size, struct err *err)
+{
+    if (size < AT_CRC || memcmp(bytes + AT_MAGIC, magic, sizeof magic) != 0)
+        return err_set(err, ERR_CORRUPT, STORE_FILE " is not the file of a data directory");
+    uint32_t version = get_u32(bytes + AT_VERSION);
+    if (version > STORE_FORMAT)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "the data directory has format version %u, and this program knows versions "
+                       "up to %d: use a newer mregiond",
+                       version, STORE_FORMAT);
+    if (size != STORE_SIZE || version != STORE_FORMAT || get_u32(bytes + AT_CRC) != checksum(bytes))
+        return err_set(err, ERR_CORRUPT, STORE_FILE " does not match its checksum");
+    store->next_id = get_u64(bytes + AT_NEXT_ID);
+    memcpy(store->uuid, bytes + AT_UUID, sizeof store->uuid);
+    return 0;
+}
+
+/* -ENOENT in *ret_missing: there is no store yet. */
+static int read_store(struct store *store, bool *ret_missing, struct err *err)
+{
+    uint8_t bytes[STORE_SIZE + 1];
+    struct io_file *file;
+    int result = store->io->ops->open(store->io, STORE_FILE, IO_READ_ONLY, &file);
+    *ret_missing = result == -ENOENT;
+    if (*ret_missing)
+        return 0;
+    if (result != 0)
+        return err_io(err, result, "open", STORE_FILE);
+    ssize_t got = store->io->ops->read(store->io, file, bytes, sizeof bytes, 0);
+    store->io->ops->close(store->io, file);
+    if (got < 0)
+        return err_io(err, (int)got, "read", STORE_FILE);
+    return decode_store(store, bytes, (size_t)got, err);
+}
+
+/* ---- Making one, cleaning up ---- */
+
+struct name_list {
+    char (*names)[REGION_NAME_MAX + 16];
+    size_t count, capacity;
+    bool want_leftovers;
+};
+
+static int collect(void *context, const char *name, bool is_directory)
+{
+    struct name_list *list = context;
+    bool is_leftover = strncmp(name, NEW_PREFIX, strlen(NEW_PREFIX)) == 0 ||
+                       strncmp(name, DROP_PREFIX, strlen(DROP_PREFIX)) == 0;
+    if (!is_directory || strlen(name) >= sizeof list->names[0] ||
+        (list->want_leftovers ? !is_leftover : !store_name_is_valid(name, strlen(name))))
+        return 0;
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity == 0 ? 16 : list->capacity * 2;
+        void *names = realloc(list->names, capacity * sizeof list->names[0]);
+        if (names == NULL)
+            return -ENOMEM;
+        list->names = names;
+        list->capacity = capacity;
+    }
+    memcpy(list->names[list->count++], name, strlen(name) + 1);
+    return 0;
+}
+
+/* The regions, or what a crash left of some. Free list->names afterwards. */
+static int list_names(struct store *store, bool want_leftovers, struct name_list *list,
+                      struct err *err)
+{
+    *list = (struct name_list){.want_leftovers = want_leftovers};
+    int result = store->io->ops->list(store->io, REGIONS, collect, list);
+    return result == 0 ? 0 : err_io(err, result, "list", REGIONS);
+}
+
+static int make_store(struct store *store, struct err *err)
+{
+    struct io *io = store->io;
+    struct name_list list;
+    int result = io->ops->make_directory(io, REGIONS);
+    if (result != 0 && result != -EEXIST)
+        return err_io(err, result, "create", REGIONS);
+    int code = list_names(store, false, &list, err);
+    size_t count = list.count;
+    free(list.names);
+    if (code != 0)
+        return code;
+    /* Ids must stay unique, and only that file knows which are used up. */
+    if (count > 0)
+        return err_set(err, ERR_CORRUPT,
+                       "there are regions but no file '" STORE_FILE "': restore it from a backup");
+    store->next_id = 1;
+    result = io->ops->random(io, store->uuid, sizeof store->uuid);
+    if (result != 0)
+        return err_io(err, result, "get random bytes for", STORE_FILE);
+    /* Last, and with it all names are synced. */
+    return write_store(store, err);
+}
+
+struct removal {
+    struct io *io;
+    const char *folder;
+};
+
+static int remove_entry(void *context, const char *name, bool is_directory)
+{
+    const struct removal *removal = context;
+    char path[IO_PATH_SIZE];
+    if (is_directory)
+        return -ENOTEMPTY; /* not ours: a region has no folders in it */
+    if (io_join(path, removal->folder, name, NULL) != 0)
+        return -ENAMETOOLONG;
+    return removal->io->ops->remove(removal->io, path);
+}
+
+static int remove_folder(struct io *io, const char *folder, struct err *err)
+{
+    struct removal removal = {io, folder};
+    int result = io->ops->list(io, folder, remove_entry, &removal);
+    if (result == 0)
+        result = io->ops->remove_directory(io, folder);
+    return result == 0 ? 0 : err_io(err, result, "remove", folder);
+}
+
+static int clean_up(struct store *store, struct err *err)
+{
+    struct name_list list;
+    char path[IO_PATH_SIZE];
+    int code = list_names(store, true, &list, err);
+    for (size_t i = 0; code == 0 && i < list.count; i++) {
+        code = io_join(path, REGIONS, list.names[i], err);
+        if (code == 0)
+            code = remove_folder(store->io, path, err);
+    }
+    free(list.names);
+    return code;
+}
+
+/* ---- Opening ---- */
+
+static int lock_store(struct store *store, struct err *err)
+{
+    struct io *io = store->io;
+    int result =
+        io->ops->open(io, LOCK_FILE, store->read_only ? IO_READ_ONLY : IO_CREATE, &store->lock);
+    if (result == -ENOENT && store->read_only)
+        return err_set(err, ERR_IO_ERROR, "there is no data directory here yet: no file '%s'",
+                       LOCK_FILE);
+    if (result != 0)
+        return err_io(err, result, store->read_only ? "open" : "create", LOCK_FILE);
+    result = io->ops->lock(io, store->lock);
+    if (result == -EWOULDBLOCK)
+        return err_set(err, ERR_BUSY, "another mregiond has the data directory open");
+    return result == 0 ? 0 : err_io(err, result, "lock", LOCK_FILE);
+}
+
+static int open_locked(struct store *store, struct err *err)
+{
+    bool is_missing;
+    int code = read_store(store, &is_missing, err);
+    if (code != 0)
+        return code;
+    if (is_missing && store->read_only)
+        return err_set(err, ERR_IO_ERROR, "there is no data directory here yet: no file '%s'",
+                       STORE_FILE);
+    if (is_missing)
+        code = make_store(store, err);
+    if (code == 0 && !store->read_only)
+        code = clean_up(store, err);
+    return code;
+}
+
+int store_open(struct io *io, bool read_only, struct store **ret_store, struct err *err)
+{
+    struct store *store = calloc(1, sizeof *store);
+    if (store == NULL)
+        return err_no_memory(err);
+    store->io = io;
+    store->read_only = read_only;
+    int code = lock_store(store, err);
+    if (code == 0)
+        code = open_locked(store, err);
+    if (code != 0) {
+        store_close(store);
+        return code;
+    }
+    *ret_store = store;
+    return 0;
+}
+
+void store_close(struct store *store)
+{
+    if (store == NULL)
+        return;
+    if (store->lock != NULL)
+        store->io->ops->close(store->io, store->lock);
+    free(store);
+}
+
+int store_list(struct store *store, int (*visit)(void *context, const char *name), void *context,
+               struct err *err)
+{
+    struct name_list list;
+    int code = list_names(store, false, &list, err);
+    for (size_t i = 0; code == 0 && i < list.count; i++)
+        code = visit(context, list.names[i]);
+    free(list.names);
+    return code;
+}
+
+/* ---- Regions ---- */
+
+static int check_name(const char *name, struct err *err)
+{
+    if (store_name_is_valid(name, strlen(name)))
+        return 0;
+    return err_set(err, ERR_INVALID_ARGUMENT,
+                   "'%.80s' is not a region name: 1 to %d letters, digits, dots, underscores and "
+                   "hyphens, the first one a letter or digit",
+                   name, REGION_NAME_MAX);
+}
+
+static int find(struct store *store, const char *name, bool *ret_found, struct err *err)
+{
+    struct name_list list;
+    int code = list_names(store, false, &list, err);
+    *ret_found = false;
+    for (size_t i = 0; code == 0 && i < list.count; i++)
+        *ret_found |= strcmp(list.names[i], name) == 0;
+    free(list.names);
+    return code;
+}
+
+static int check_exists(struct store *store, const char *name, struct err *err)
+{
+    bool is_found;
+    int code = find(store, name, &is_found, err);
+    if (code != 0 || is_found)
+        return code;
+    return err_set(err, ERR_NO_SUCH_REGION, "there is no region '%.80s'", name);
+}
+
+static int check_writable(const struct store *store, struct err *err)
+{
+    return store->read_only ? err_set(err, ERR_READ_ONLY, "the data directory is open read-only")
+                            : 0;
+}
+
+/* A copied or renamed folder would be the same region twice, with the same id. */
+static int check_folder(struct store *store, const char *name, const char *path, struct err *err)
+{
+    struct meta meta;
+    uint32_t version;
+    int code = migrate_read_meta(store->io, path, &meta, &version, err);
+    if (code != 0 || strcmp(meta.name, name) == 0)
+        return code;
+    return err_set(err, ERR_CORRUPT,
+                   "%s holds the region '%s': give the folder that name, or move "
+                   "it out of the way",
+                   path, meta.name);
+}
+
+int store_open_region(struct store *store, const char *name, const struct region_options *options,
+                      struct region **ret_region, struct region_report *ret_report, struct err *err)
+{
+    char path[IO_PATH_SIZE];
+    int code = check_exists(store, name, err);
+    if (code == 0)
+        code = io_join(path, REGIONS, name, err);
+    if (code == 0)
+        code = check_folder(store, name, path, err);
+    if (code != 0)
+        return code;
+    return region_open(store->io, path, options, store->read_only, ret_region, ret_report, err);
+}
+
+/* "regions/PREFIXname" */
+static int special_path(char *path, const char *prefix, const char *name, struct err *err)
+{
+    char special[REGION_NAME_MAX + 16];
+    (void)snprintf(special, sizeof special, "%s%.*s", prefix, REGION_NAME_MAX, name);
+    return io_join(path, REGIONS, special, err);
+}
+
+/* Gives a folder its name, or takes it away, durably. */
+static int rename_folder(struct store *store, const char *from, const char *to, struct err *err)
+{
+    int result = store->io->ops->rename(store->io, from, to);
+    if (result != 0)
+        return err_io(err, result, "rename", from);
+    result = store->io->ops->sync_directory(store->io, REGIONS);
+    return result == 0 ? 0 : err_io(err, result, "sync", REGIONS);
+}
+
+static int create_folder(struct store *store, const char *name,
+                         const struct region_options *options, struct err *err)
+{
+    char fresh[IO_PATH_SIZE], path[IO_PATH_SIZE];
+    struct err ignored;
+    int code = io_join(path, REGIONS, name, err);
+    if (code == 0)
+        code = special_path(fresh, NEW_PREFIX, name, err);
+    if (code != 0)
+        return code;
+    code = region_create(store->io, fresh, name, store->next_id - 1, options, err);
+    if (code == 0)
+        code = rename_folder(store, fresh, path, err);
+    /* What is left is in nobody's way except for the space; the next open removes it anyway. */
+    if (code != 0)
+        (void)remove_folder(store->io, fresh, &ignored);
+    return code;
+}
+
+int store_create_region(struct store *store, const char *name, const struct region_options *options,
+                        struct region **ret_region, struct err *err)
+{
+    bool is_found = false;
+    int code = check_writable(store, err);
+    if (code == 0)
+        code = check_name(name, err);
+    if (code == 0)
+        code = region_options_check(options, err);
+    if (code == 0)
+        code = find(store, name, &is_found, err);
+    if (code == 0 && is_found)
+        code = err_set(err, ERR_EXISTS, "there is a region '%s' already", name);
+    if (code != 0)
+        return code;
+    /* The id is used up durably before anybody can see it: no two regions ever share one. */
+    store->next_id++;
+    code = write_store(store, err);
+    if (code == 0)
+        code = create_folder(store, name, options, err);
+    if (code == 0)
+        code = store_open_region(store, name, NULL, ret_region, NULL, err);
+    return code;
+}
+
+int store_drop_region(struct store *store, const char *name, struct err *err)
+{
+    char path[IO_PATH_SIZE], dropped[IO_PATH_SIZE];
+    int code = check_writable(store, err);
+    if (code == 0)
+        code = check_exists(store, name, err);
+    if (code == 0)
+        code = io_join(path, REGIONS, name, err);
+    if (code == 0)
+        code = special_path(dropped, DROP_PREFIX, name, err);
+    if (code == 0)
+        code = rename_folder(store, path, dropped, err);
+    if (code != 0)
+        return code;
+    return remove_folder(store->io, dropped, err);
+}
