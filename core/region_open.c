@@ -88,13 +88,18 @@ static int open_data(struct region *region, struct err *err)
     if (code != 0)
         return code;
     int result = io->ops->size(io, region->data, &region->data_size);
-    if (result == 0 && !region->read_only && region->data_size > 0) {
-        /* A copy from a backup may have holes in it: reserve them, as far as the disk can. */
-        result = io->ops->allocate(io, region->data, 0, region->data_size);
-        if (result == -ENOSPC || result == -EDQUOT)
-            result = 0;
-    }
     return result == 0 ? 0 : err_io_at(err, result, "open", region->folder, DATA_FILE);
+}
+
+/* A copy from a backup may have holes in it: reserve them, as far as the disk can. */
+static int fill_holes(struct region *region, struct err *err)
+{
+    if (region->read_only || region->data_size == 0)
+        return 0;
+    int result = region->io->ops->allocate(region->io, region->data, 0, region->data_size);
+    if (result == 0 || result == -ENOSPC || result == -EDQUOT)
+        return 0;
+    return err_io_at(err, result, "reserve space for", region->folder, DATA_FILE);
 }
 
 static int start_journal(struct region *region, const struct recovery *recovery, struct err *err)
@@ -172,6 +177,8 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     }
     if (code == 0)
         code = recover_region(region, err);
+    if (code == 0)
+        code = fill_holes(region, err);
     if (code != 0) {
         region_close(region);
         return code;
