@@ -1,0 +1,25 @@
+/* Answers that are complete at once, put into the connection's output. A connection that is being
+ * closed takes none. Loop thread. */
+#ifndef MREGION_DAEMON_ANSWER_H
+#define MREGION_DAEMON_ANSWER_H
+
+#include <msgpack.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+struct conn;
+struct piece;
+
+void answer_nil(struct conn *conn, uint32_t msgid);
+void answer_uint(struct conn *conn, uint32_t msgid, uint64_t number);
+void answer_bool(struct conn *conn, uint32_t msgid, bool value);
+void answer_error(struct conn *conn, uint32_t msgid, const struct err *err);
+/* Packs everything up to the result, which the caller packs next. False: the connection takes no
+ * answers. */
+bool answer_begin(struct conn *conn, uint32_t msgid, msgpack_packer *packer);
+
+void answer_pack_text(msgpack_packer *packer, const char *text);
+
+#endif

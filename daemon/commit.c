@@ -1,0 +1,211 @@
+#include "daemon/commit.h"
+
+#include <assert.h>
+#include <utlist.h>
+
+#include "daemon/admin.h"
+#include "daemon/conn.h"
+#include "daemon/handle.h"
+#include "daemon/log.h"
+#include "daemon/regions.h"
+#include "daemon/request.h"
+#include "daemon/server.h"
+
+/* ---- When a job is done, in this order ---- */
+
+static void answer_changes(struct region_entry *entry)
+{
+    uint64_t done = region_done_ticket(entry->region);
+    const struct err *failure = region_failure(entry->region);
+    struct request *request;
+    while ((request = entry->changes) != NULL) {
+        if (request->ticket > done && failure == NULL)
+            break;
+        DL_DELETE2(entry->changes, request, previous, next);
+        if (request->ticket <= done)
+            request_succeed(request);
+        else
+            request_fail(request, failure);
+    }
+}
+
+/* Before the next commit job: it may overwrite what they read. */
+static void start_loads(struct region_entry *entry)
+{
+    uint64_t applied = region_applied_ticket(entry->region);
+    const struct err *failure = region_failure(entry->region);
+    struct request *request, *next;
+    DL_FOREACH_SAFE(entry->loads, request, next)
+    {
+        if (request->ticket > applied && failure == NULL)
+            continue;
+        DL_DELETE2(entry->loads, request, previous, next);
+        if (request->ticket <= applied)
+            handle_load_ready(request);
+        else
+            request_fail(request, failure);
+    }
+}
+
+static void answer_checkpoints(struct region_entry *entry)
+{
+    uint64_t done = region_checkpoint_ticket(entry->region);
+    const struct err *failure = region_failure(entry->region);
+    struct request *request, *next;
+    DL_FOREACH_SAFE(entry->checkpoints, request, next)
+    {
+        if (request->ticket > done && failure == NULL)
+            continue;
+        DL_DELETE2(entry->checkpoints, request, previous, next);
+        if (request->ticket <= done)
+            request_succeed(request);
+        else
+            request_fail(request, failure);
+    }
+}
+
+static void run_parked(struct region_entry *entry)
+{
+    struct conn *conn;
+    entry->is_retrying = true;
+    while ((conn = entry->parked) != NULL) {
+        conn_unpark(conn);
+        conn_run(conn);
+        if (conn->wait_entry == entry)
+            break; /* it waits again, in front of all others */
+    }
+    entry->is_retrying = false;
+}
+
+static void on_job_done(struct work *work)
+{
+    struct lane *lane = (struct lane *)work;
+    struct region_entry *entry = lane->entry;
+    struct region_job *job = lane->job;
+    lane->job = NULL;
+    region_job_done(entry->region, job);
+
+    const struct err *failure = region_failure(entry->region);
+    if (failure != NULL && !entry->has_failed) {
+        entry->has_failed = true;
+        log_error("region %s has failed and is read-only now; a restart recovers it: %s",
+                  entry->name, failure->text);
+    }
+    answer_changes(entry);
+    start_loads(entry);
+    answer_checkpoints(entry);
+    run_parked(entry);
+    commit_touch(entry);
+}
+
+/* ---- Starting jobs ---- */
+
+static void run_job(struct work *work)
+{
+    region_job_run(((struct lane *)work)->job);
+}
+
+static void start_lane(struct region_entry *entry, enum region_lane number)
+{
+    struct lane *lane = &entry->lanes[number];
+    if (lane->job != NULL)
+        return;
+    lane->job = region_next_job(entry->region, number, now_ms());
+    if (lane->job == NULL)
+        return;
+    enum work_class class = number == LANE_COMMIT ? WORK_COMMIT : WORK_OTHER;
+    workers_submit(&entry->server->workers, class, &lane->work);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    commit_touch(timer->data);
+}
+
+static void set_deadline(struct region_entry *entry)
+{
+    uint64_t deadline_ms = region_deadline_ms(entry->region);
+    uint64_t at_ms = now_ms();
+    if (deadline_ms == UINT64_MAX || entry->lanes[LANE_COMMIT].job != NULL) {
+        uv_timer_stop(&entry->deadline);
+        return;
+    }
+    uv_update_time(entry->deadline.loop);
+    uv_timer_start(&entry->deadline, on_deadline, deadline_ms > at_ms ? deadline_ms - at_ms : 0, 0);
+}
+
+void commit_init(struct region_entry *entry)
+{
+    for (int lane = 0; lane < LANES; lane++) {
+        entry->lanes[lane].work = (struct work){.run = run_job, .done = on_job_done};
+        entry->lanes[lane].entry = entry;
+    }
+    uv_timer_init(&entry->server->loop, &entry->deadline);
+    entry->deadline.data = entry;
+    commit_touch(entry);
+}
+
+void commit_touch(struct region_entry *entry)
+{
+    if (entry->is_touched)
+        return;
+    entry->is_touched = true;
+    entry->touched_next = entry->server->regions.touched;
+    entry->server->regions.touched = entry;
+}
+
+void commit_pump(struct server *server)
+{
+    struct region_entry *entry;
+    while ((entry = server->regions.touched) != NULL) {
+        server->regions.touched = entry->touched_next;
+        entry->is_touched = false;
+        if (entry->region == NULL)
+            continue; /* being dropped */
+        start_lane(entry, LANE_COMMIT);
+        start_lane(entry, LANE_BACKGROUND);
+        set_deadline(entry);
+        if (entry->is_dropping && commit_is_quiet(entry))
+            admin_region_quiet(entry);
+    }
+}
+
+/* ---- Waiting ---- */
+
+void commit_wait_change(struct request *request)
+{
+    struct region_entry *entry = request->entry;
+    request->ticket = region_ticket(entry->region);
+    request_move(request, REQUEST_STAGED);
+    commit_touch(entry);
+    if (request->ticket <= region_done_ticket(entry->region))
+        request_succeed(request); /* it had nothing to write */
+    else
+        DL_APPEND2(entry->changes, request, previous, next);
+}
+
+void commit_wait_applied(struct request *request)
+{
+    request_move(request, REQUEST_LOADING);
+    commit_touch(request->entry);
+    DL_APPEND2(request->entry->loads, request, previous, next);
+}
+
+void commit_wait_checkpoint(struct request *request)
+{
+    struct region_entry *entry = request->entry;
+    request_move(request, REQUEST_CHECKPOINTING);
+    commit_touch(entry);
+    DL_APPEND2(entry->checkpoints, request, previous, next);
+}
+
+bool commit_is_quiet(const struct region_entry *entry)
+{
+    if (entry->changes != NULL || entry->loads != NULL || entry->checkpoints != NULL ||
+        entry->reads > 0 || entry->parked != NULL)
+        return false;
+    for (int lane = 0; lane < LANES; lane++)
+        if (entry->lanes[lane].job != NULL)
+            return false;
+    return region_failure(entry->region) != NULL || region_idle(entry->region);
+}

@@ -1,0 +1,517 @@
+#include "daemon/conn.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+#include "daemon/answer.h"
+#include "daemon/dispatch.h"
+#include "daemon/regions.h"
+#include "daemon/request.h"
+#include "daemon/server.h"
+
+/* Buffers in one write: far more than a turn usually leaves, and no malloc in a partial one. */
+#define WRITE_VECTORS 64
+
+static void conn_finish(struct conn *conn);
+
+/* ---- Waiting and waking ---- */
+
+void conn_wake(struct conn *conn)
+{
+    if (conn->is_ready || conn->state == CONN_CLOSING)
+        return;
+    conn->is_ready = true;
+    conn->ready_next = NULL;
+    *conn->server->ready_last = conn;
+    conn->server->ready_last = &conn->ready_next;
+}
+
+void conn_send(struct conn *conn)
+{
+    if (conn->is_dirty || conn->state == CONN_CLOSING)
+        return;
+    conn->is_dirty = true;
+    conn->dirty_next = conn->server->dirty;
+    conn->server->dirty = conn;
+}
+
+void conn_park_region(struct conn *conn, struct region_entry *entry)
+{
+    assert(conn->wait == CONN_WAITS_NOT);
+    conn->wait = CONN_WAITS_REGION;
+    conn->wait_entry = entry;
+    if (entry->is_retrying)
+        DL_PREPEND2(entry->parked, conn, wait_previous, wait_next);
+    else
+        DL_APPEND2(entry->parked, conn, wait_previous, wait_next);
+}
+
+void conn_park_memory(struct conn *conn, uint64_t bytes)
+{
+    assert(conn->wait == CONN_WAITS_NOT);
+    struct budget *budget = &conn->server->budget;
+    conn->wait = CONN_WAITS_MEMORY;
+    conn->wait_bytes = bytes;
+    if (budget->is_granting)
+        DL_PREPEND2(budget->waiting, conn, wait_previous, wait_next);
+    else
+        DL_APPEND2(budget->waiting, conn, wait_previous, wait_next);
+    server_sweep_soon(conn->server);
+}
+
+void conn_unpark(struct conn *conn)
+{
+    if (conn->wait == CONN_WAITS_REGION)
+        DL_DELETE2(conn->wait_entry->parked, conn, wait_previous, wait_next);
+    else if (conn->wait == CONN_WAITS_MEMORY)
+        DL_DELETE2(conn->server->budget.waiting, conn, wait_previous, wait_next);
+    conn->wait = CONN_WAITS_NOT;
+    conn->wait_entry = NULL;
+}
+
+/* ---- Reading ---- */
+
+static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+    (void)suggested;
+    struct conn *conn = handle->data;
+    *buffer = conn->state == CONN_LINGERING
+                  ? uv_buf_init((char *)conn->server->scratch, SCRATCH_SIZE)
+                  : input_room(&conn->input);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
+{
+    (void)buffer;
+    struct conn *conn = stream->data;
+    if (size == 0 || conn->state == CONN_CLOSING)
+        return;
+    if (size < 0) {
+        if (size != UV_EOF)
+            log_debug("%s: %s", conn->peer, uv_strerror((int)size));
+        if (size != UV_EOF || conn->state == CONN_LINGERING)
+            conn_close(conn);
+        else
+            conn_end(conn);
+        return;
+    }
+    conn->moved_ms = uv_now(&conn->server->loop);
+    if (conn->state == CONN_LINGERING)
+        return;
+    input_filled(&conn->input, (size_t)size);
+    conn_run(conn);
+}
+
+static void set_reading(struct conn *conn, bool reading)
+{
+    if (conn->is_reading == reading)
+        return;
+    conn->is_reading = reading;
+    if (!reading) {
+        uv_read_stop(&conn->handle.stream);
+        return;
+    }
+    int error = uv_read_start(&conn->handle.stream, on_room, on_read);
+    if (error != 0) {
+        log_debug("%s: %s", conn->peer, uv_strerror(error));
+        conn_close(conn);
+    }
+}
+
+/* Whether the next request may be executed now. */
+static bool may_execute(const struct conn *conn)
+{
+    return (conn->state == CONN_OPEN || conn->state == CONN_ENDING) &&
+           conn->wait == CONN_WAITS_NOT && conn->held == NULL &&
+           conn->in_flight < conn->server->conf.max_pipeline &&
+           conn->output.pending + conn->reserved < OUTPUT_PENDING_MAX;
+}
+
+/* After as much was executed as can be: wanted is what the message at the input's start needs at
+ * least. Reads on, or waits. */
+static void settle(struct conn *conn, uint64_t wanted)
+{
+    if (conn->state == CONN_CLOSING || conn->state == CONN_LINGERING)
+        return;
+    if (conn->state == CONN_ENDING && may_execute(conn)) {
+        input_release(&conn->input); /* a message that will never be whole */
+        conn_finish(conn);
+        return;
+    }
+    if (!input_keep(&conn->input)) {
+        conn_fail(conn, "out of memory");
+        return;
+    }
+    if (conn->state != CONN_OPEN || !may_execute(conn)) {
+        set_reading(conn, false);
+        return;
+    }
+    switch (input_prepare(&conn->input, conn, wanted)) {
+    case INPUT_READY:
+        set_reading(conn, true);
+        break;
+    case INPUT_WAIT:
+        set_reading(conn, false);
+        conn_park_memory(conn, input_growth(&conn->input, wanted));
+        break;
+    case INPUT_NO_MEMORY:
+        conn_fail(conn, "out of memory");
+        break;
+    }
+}
+
+/* The stream cannot be followed any further. Answers first where the message says whom. */
+static void refuse_frame(struct conn *conn, enum frame_status status, uint64_t size)
+{
+    struct err err;
+    switch (status) {
+    case FRAME_TOO_LARGE:
+        err_set(&err, ERR_TOO_LARGE, "a message is longer than max_message, %" PRIu64 " bytes",
+                conn->server->conf.max_message);
+        break;
+    case FRAME_TOO_DEEP:
+        err_set(&err, ERR_INVALID_ARGUMENT, "a message is nested deeper than %d levels",
+                FRAME_DEPTH_MAX);
+        break;
+    case FRAME_TOO_MANY:
+        err_set(&err, ERR_INVALID_ARGUMENT, "a message has more than %d elements",
+                FRAME_ELEMENTS_MAX);
+        break;
+    default:
+        err_set(&err, ERR_INVALID_ARGUMENT, "not MessagePack: byte 0xc1 at offset %" PRIu64, size);
+        break;
+    }
+    uint32_t msgid;
+    if (dispatch_peek_msgid(input_bytes(&conn->input), input_size(&conn->input), &msgid))
+        answer_error(conn, msgid, &err);
+    conn_fail(conn, "%s", err.text);
+}
+
+void conn_run(struct conn *conn)
+{
+    if (conn->wait != CONN_WAITS_NOT)
+        return;
+    if (conn->held != NULL)
+        request_resume(conn->held);
+    uint64_t wanted = 1;
+    while (may_execute(conn) && input_size(&conn->input) > 0) {
+        uint64_t size;
+        enum frame_status status =
+            frame_scan(&conn->scanner, input_bytes(&conn->input), input_size(&conn->input),
+                       conn->server->conf.max_message, &size);
+        if (status == FRAME_INCOMPLETE) {
+            wanted = size;
+            break;
+        }
+        if (status != FRAME_COMPLETE) {
+            refuse_frame(conn, status, conn->scanner.position);
+            break;
+        }
+        frame_reset(&conn->scanner);
+        dispatch(conn, (size_t)size);
+    }
+    settle(conn, wanted);
+}
+
+/* ---- Writing ---- */
+
+/* Bytes have been sent; where that was what stopped the connection, it goes on. */
+static void sent(struct conn *conn, size_t size)
+{
+    output_sent(&conn->output, size);
+    conn->moved_ms = uv_now(&conn->server->loop);
+    if (!conn->is_reading)
+        conn_wake(conn);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct conn *conn = write->data;
+    conn->is_writing = false;
+    if (conn->state == CONN_CLOSING)
+        return;
+    if (status < 0) {
+        log_debug("%s: %s", conn->peer, uv_strerror(status));
+        conn_close(conn);
+        return;
+    }
+    sent(conn, conn->writing);
+    conn_send(conn);
+}
+
+/* Leaves what the socket does not take now to the loop. */
+static void write_later(struct conn *conn)
+{
+    uv_buf_t buffers[WRITE_VECTORS];
+    unsigned count = output_vectors(&conn->output, buffers, WRITE_VECTORS);
+    conn->writing = 0;
+    for (unsigned i = 0; i < count; i++)
+        conn->writing += buffers[i].len;
+    conn->write.data = conn;
+    int error = uv_write(&conn->write, &conn->handle.stream, buffers, count, on_written);
+    if (error != 0) {
+        log_debug("%s: %s", conn->peer, uv_strerror(error));
+        conn_close(conn);
+        return;
+    }
+    conn->is_writing = true;
+}
+
+void conn_flush(struct conn *conn)
+{
+    if (conn->output.has_failed && conn->state != CONN_CLOSING) {
+        log_warning("%s: closed: out of memory for an answer", conn->peer);
+        conn_close(conn);
+    }
+    while (conn->state != CONN_CLOSING && !conn->is_writing && conn->output.pending > 0) {
+        uv_buf_t buffers[WRITE_VECTORS];
+        unsigned count = output_vectors(&conn->output, buffers, WRITE_VECTORS);
+        size_t size = 0;
+        for (unsigned i = 0; i < count; i++)
+            size += buffers[i].len;
+        int written = uv_try_write(&conn->handle.stream, buffers, count);
+        if (written < 0 && written != UV_EAGAIN) {
+            log_debug("%s: %s", conn->peer, uv_strerror(written));
+            conn_close(conn);
+            return;
+        }
+        if (written > 0)
+            sent(conn, (size_t)written);
+        if (written < 0 || (size_t)written < size)
+            write_later(conn);
+    }
+}
+
+/* ---- The beginning ---- */
+
+static void name_unix_peer(struct conn *conn, int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+        peer = (struct ucred){0};
+    snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64 " (unix, uid %u, gid %u, pid %d)",
+             conn->number, peer.uid, peer.gid, peer.pid);
+}
+
+static void name_tcp_peer(struct conn *conn)
+{
+    struct sockaddr_storage address = {0};
+    int size = sizeof address;
+    char host[INET6_ADDRSTRLEN] = "?";
+    unsigned port = 0;
+    if (uv_tcp_getpeername(&conn->handle.tcp, (struct sockaddr *)&address, &size) == 0) {
+        if (address.ss_family == AF_INET6) {
+            const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+            inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+            port = ntohs(in6->sin6_port);
+        } else {
+            const struct sockaddr_in *in4 = (const struct sockaddr_in *)&address;
+            inet_ntop(AF_INET, &in4->sin_addr, host, sizeof host);
+            port = ntohs(in4->sin_port);
+        }
+    }
+    snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64 " (tcp, %s port %u)",
+             conn->number, host, port);
+}
+
+/* Opens an accepted connection, or closes it at once where there are too many. */
+static void admit(struct conn *conn, bool is_unix)
+{
+    struct server *server = conn->server;
+    int fd;
+    if (is_unix && uv_fileno((uv_handle_t *)&conn->handle.stream, &fd) == 0)
+        name_unix_peer(conn, fd);
+    else
+        name_tcp_peer(conn);
+    if (server->conns_count > server->conf.max_connections) {
+        if (log_allow(&server->refuse_limit, "refused connections"))
+            log_warning("%s: refused: max_connections, %" PRIu64 ", are open", conn->peer,
+                        server->conf.max_connections);
+        conn_close(conn);
+        return;
+    }
+    if (!is_unix)
+        uv_tcp_nodelay(&conn->handle.tcp, 1);
+    if (log_has_level(LOG_LEVEL_DEBUG) || log_allow(&server->accept_limit, "new connections"))
+        log_info("%s: open", conn->peer);
+    set_reading(conn, true);
+}
+
+bool conn_accept(struct server *server, uv_stream_t *listener, bool is_unix)
+{
+    struct conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL)
+        return false;
+    conn->server = server;
+    conn->number = ++server->conns_total;
+    conn->moved_ms = uv_now(&server->loop);
+    input_init(&conn->input, &server->budget, server->scratch);
+    output_init(&conn->output, &server->pieces);
+    frame_reset(&conn->scanner);
+    snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64, conn->number);
+    int error = is_unix ? uv_pipe_init(&server->loop, &conn->handle.pipe, 0)
+                        : uv_tcp_init(&server->loop, &conn->handle.tcp);
+    assert(error == 0); /* neither asks the system for anything */
+    conn->handle.stream.data = conn;
+    DL_APPEND2(server->conns, conn, previous, next);
+    server->conns_count++;
+    error = uv_accept(listener, &conn->handle.stream);
+    if (error == 0) {
+        admit(conn, is_unix);
+    } else {
+        log_warning("cannot accept a connection: %s", uv_strerror(error));
+        conn_close(conn);
+    }
+    return true;
+}
+
+/* ---- The end ---- */
+
+static void free_if_done(struct conn *conn)
+{
+    if (!conn->is_closed || conn->in_flight > 0 || conn->is_ready || conn->is_dirty)
+        return;
+    assert(conn->held == NULL && conn->wait == CONN_WAITS_NOT && conn->reserved == 0);
+    free(conn);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct conn *conn = handle->data;
+    conn->is_closed = true;
+    free_if_done(conn);
+}
+
+void conn_close(struct conn *conn)
+{
+    struct server *server = conn->server;
+    if (conn->state == CONN_CLOSING)
+        return;
+    conn->state = CONN_CLOSING;
+    conn_unpark(conn);
+    if (conn->held != NULL)
+        request_abandon(conn->held);
+    input_release(&conn->input);
+    output_release(&conn->output);
+    budget_forget(&server->budget, conn);
+    DL_DELETE2(server->conns, conn, previous, next);
+    server->conns_count--;
+    log_debug("%s: closed", conn->peer);
+    uv_close((uv_handle_t *)&conn->handle.stream, on_closed);
+}
+
+static void on_shutdown(uv_shutdown_t *shutdown, int status)
+{
+    struct conn *conn = shutdown->data;
+    if (status < 0 && conn->state != CONN_CLOSING)
+        conn_close(conn);
+}
+
+static void linger(struct conn *conn)
+{
+    conn->state = CONN_LINGERING;
+    conn->linger_ms = now_ms() + LINGER_MS;
+    conn->shutdown.data = conn;
+    if (uv_shutdown(&conn->shutdown, &conn->handle.stream, on_shutdown) != 0) {
+        conn_close(conn);
+        return;
+    }
+    set_reading(conn, true);
+    server_sweep_soon(conn->server);
+}
+
+/* Ends the connection if nothing is left to do on it. */
+static void conn_finish(struct conn *conn)
+{
+    if (conn->state != CONN_ENDING || conn->in_flight > 0 || conn->output.pending > 0 ||
+        conn->is_writing || conn->output.has_failed)
+        return;
+    int fd;
+    int unread = 0;
+    if (uv_fileno((uv_handle_t *)&conn->handle.stream, &fd) == 0)
+        ioctl(fd, FIONREAD, &unread);
+    if (conn->has_failed || unread > 0)
+        linger(conn);
+    else
+        conn_close(conn);
+}
+
+void conn_end(struct conn *conn)
+{
+    if (conn->state != CONN_OPEN)
+        return;
+    conn->state = CONN_ENDING;
+    set_reading(conn, false);
+    if (conn->wait == CONN_WAITS_MEMORY && conn->held == NULL)
+        conn_unpark(conn); /* what is whole asks again, what is not is dropped */
+    conn_wake(conn);
+}
+
+void conn_fail(struct conn *conn, const char *format, ...)
+{
+    if (conn->state != CONN_OPEN && conn->state != CONN_ENDING)
+        return;
+    if (log_allow(&conn->server->fail_limit, "connections closed for bad messages")) {
+        char reason[ERR_TEXT_SIZE];
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(reason, sizeof reason, format, arguments);
+        va_end(arguments);
+        log_warning("%s: closing: %s", conn->peer, reason);
+    }
+    conn->state = CONN_ENDING;
+    conn->has_failed = true;
+    set_reading(conn, false);
+    input_release(&conn->input);
+    conn_wake(conn);
+}
+
+void conn_request_gone(struct conn *conn)
+{
+    assert(conn->in_flight > 0);
+    conn->in_flight--;
+    if (conn->state == CONN_CLOSING)
+        free_if_done(conn);
+    else if (!conn->is_reading)
+        conn_wake(conn);
+}
+
+void conn_leave_list(struct conn *conn)
+{
+    free_if_done(conn);
+}
+
+void conn_sweep(struct conn *conn, uint64_t at_ms)
+{
+    if (conn->state == CONN_LINGERING && at_ms >= conn->linger_ms) {
+        conn_close(conn);
+        return;
+    }
+    const struct server *server = conn->server;
+    if (server->phase == SERVER_DRAINING && at_ms >= server->drain_deadline_ms &&
+        conn->in_flight == 0) {
+        log_warning("%s: closed: it did not take its answers in time", conn->peer);
+        conn_close(conn);
+        return;
+    }
+    if (server->budget.waiting == NULL || conn->wait != CONN_WAITS_NOT || conn->in_flight > 0)
+        return;
+    uint64_t holds = conn->input.own.capacity + conn->output.pending;
+    if (holds > BUDGET_SMALL && uv_now(&server->loop) - conn->moved_ms >= STALL_MS) {
+        log_warning("%s: closed: it holds %" PRIu64
+                    " bytes of max_buffered, which others wait for, and has not moved for %d s",
+                    conn->peer, holds, STALL_MS / 1000);
+        conn_close(conn);
+    }
+}

@@ -1,0 +1,126 @@
+/* One connection: what it reads becomes requests, what they answer is written.
+ *
+ *     open ──► ending ──► lingering ──► closing ──► (freed once no request is left)
+ *       └─────────┴───────────────────────┘
+ *
+ * open       reads, frames, hands each request to dispatch.
+ * ending     reads no more (the peer has sent its last, or the server stops); what has arrived
+ *            whole is still executed and answered.
+ * lingering  everything is sent and so is our end of the stream; what the peer still sends is
+ *            thrown away for a moment, because closing a socket with unread bytes would take the
+ *            last answer from it.
+ * closing    the handle is being closed; requests under way finish without an answer.
+ *
+ * An open connection stops in the middle of its requests, and reads nothing, while
+ *   - a request has to wait before it can be staged (CONN_WAITS_REGION): its message stays where
+ *     it is and is handled anew when the region says so;
+ *   - memory is short (CONN_WAITS_MEMORY), likewise;
+ *   - a request holds it (conn->held), whose effect must precede those that follow;
+ *   - max_pipeline requests are under way, or OUTPUT_PENDING_MAX bytes of answers are owed. */
+#ifndef MREGION_DAEMON_CONN_H
+#define MREGION_DAEMON_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "core/err.h"
+#include "core/limits.h"
+#include "daemon/input.h"
+#include "daemon/output.h"
+#include "proto/frame.h"
+
+struct region_entry;
+struct request;
+struct server;
+
+/* Answers owed to one connection beyond which it is not read; one larger answer passes alone. */
+#define OUTPUT_PENDING_MAX MIB
+/* How long a lingering connection is waited for: a peer that reads at all does so by then. */
+#define LINGER_MS 2000
+/* While others wait for memory, one that holds a lot and moves no byte for so long is closed. */
+#define STALL_MS 30000
+
+enum conn_state { CONN_OPEN, CONN_ENDING, CONN_LINGERING, CONN_CLOSING };
+enum conn_wait { CONN_WAITS_NOT, CONN_WAITS_REGION, CONN_WAITS_MEMORY };
+
+struct conn {
+    union {
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } handle;
+    struct server *server;
+    struct conn *previous, *next; /* all connections */
+
+    enum conn_state state;
+    bool is_closed;  /* the handle is gone */
+    bool is_reading; /* uv_read_start is in force */
+    bool is_writing; /* the write request below is under way */
+    bool has_failed; /* it was ended for a bad message */
+    bool is_ready;   /* in the server's list of those to be run again this turn */
+    bool is_dirty;   /* in the server's list of those with output */
+    struct conn *ready_next, *dirty_next;
+
+    enum conn_wait wait;
+    struct conn *wait_previous, *wait_next; /* in entry->parked or budget.waiting */
+    struct region_entry *wait_entry;
+    uint64_t wait_bytes;  /* what it waits for, with CONN_WAITS_MEMORY */
+    struct request *held; /* the request that holds it, or NULL */
+
+    struct input input;
+    struct frame_scanner scanner;
+    struct output output;
+    uint64_t reserved;  /* bytes of answers that requests under way will add to output */
+    uint64_t in_flight; /* requests under way; they point here */
+    uint64_t moved_ms;  /* when a byte was last read or written */
+    uint64_t linger_ms; /* when lingering ends */
+    size_t writing;     /* bytes of the write under way */
+    uv_write_t write;
+    uv_shutdown_t shutdown;
+    uint64_t number; /* of this connection, since the start */
+    char peer[80];   /* for the log */
+};
+
+/* Takes a waiting connection from a listener. Refuses it, with a line in the log, beyond
+ * max_connections. False without memory: it waits still. */
+bool conn_accept(struct server *server, uv_stream_t *listener, bool is_unix);
+
+/* Handles what has arrived, as far as it goes, then reads on or stops. */
+void conn_run(struct conn *conn);
+/* Has conn_run called before the loop waits again. */
+void conn_wake(struct conn *conn);
+/* Answers have been put into conn->output: they are sent at the end of the turn. */
+void conn_send(struct conn *conn);
+/* Sends what is there. Server, at the end of the turn. */
+void conn_flush(struct conn *conn);
+
+/* The request at hand cannot go on before the region (or memory) lets it; for use within conn_run.
+ * The connection is run again then. A connection that waited and has to wait again keeps its
+ * place. */
+void conn_park_region(struct conn *conn, struct region_entry *entry);
+void conn_park_memory(struct conn *conn, uint64_t bytes);
+/* Takes it out of the list that it waits in. */
+void conn_unpark(struct conn *conn);
+
+/* No more reading: what is there is finished, then the connection is closed. */
+void conn_end(struct conn *conn);
+/* Logs why and ends the connection without executing anything further; an answer may have been
+ * put into the output before. */
+void conn_fail(struct conn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Closes it now; what was not sent is lost. */
+void conn_close(struct conn *conn);
+/* A request of this connection is gone: frees the connection if that was the last thing it waited
+ * for, else lets it go on. */
+void conn_request_gone(struct conn *conn);
+
+/* It was taken out of the server's list of ready or dirty connections: frees it if it lives for
+ * that alone. */
+void conn_leave_list(struct conn *conn);
+
+/* Closes those that linger for too long or hold memory that others wait for. Server, about once a
+ * second. */
+void conn_sweep(struct conn *conn, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,163 @@
+#include "daemon/dispatch.h"
+
+#include <string.h>
+
+#include "daemon/answer.h"
+#include "daemon/commit.h"
+#include "daemon/conn.h"
+#include "daemon/handle.h"
+#include "daemon/log.h"
+#include "daemon/regions.h"
+#include "daemon/server.h"
+#include "proto/methods.h"
+
+const handler handlers[METHODS] = {
+#define METHOD(symbol, name, parameters, names, options, result, access)                           \
+    [METHOD_##symbol] = handle_##symbol,
+#include "proto/methods.def"
+#undef METHOD
+};
+
+/* ---- Answers of the call at hand ---- */
+
+enum outcome call_nil(struct call *call)
+{
+    if (!call->envelope.is_notification)
+        answer_nil(call->conn, call->envelope.msgid);
+    return HANDLED;
+}
+
+enum outcome call_uint(struct call *call, uint64_t number)
+{
+    if (!call->envelope.is_notification)
+        answer_uint(call->conn, call->envelope.msgid, number);
+    return HANDLED;
+}
+
+enum outcome call_bool(struct call *call, bool value)
+{
+    if (!call->envelope.is_notification)
+        answer_bool(call->conn, call->envelope.msgid, value);
+    return HANDLED;
+}
+
+enum outcome call_error(struct call *call, const struct err *err)
+{
+    if (!call->envelope.is_notification)
+        answer_error(call->conn, call->envelope.msgid, err);
+    return HANDLED;
+}
+
+enum outcome call_no_memory(struct call *call)
+{
+    struct err err;
+    err_set(&err, ERR_INTERNAL, "%s: out of memory", methods[call->args.method].name);
+    return call_error(call, &err);
+}
+
+enum outcome call_park(struct call *call)
+{
+    conn_park_region(call->conn, call->entry);
+    commit_touch(call->entry);
+    return PARKED;
+}
+
+struct extent call_block(const struct call *call, unsigned index)
+{
+    return (struct extent){.address = call->args.params[index].number,
+                           .size = call->args.params[index + 1].number};
+}
+
+/* ---- Options ---- */
+
+bool call_option(struct call *call, struct option *ret_option)
+{
+    if (call->args.options_count == 0)
+        return false;
+    call->args.options_count--;
+    struct value key = cursor_next(&call->args.options);
+    struct cursor value = call->args.options;
+    ret_option->key = key.raw.bytes;
+    ret_option->key_size = key.raw.size;
+    ret_option->value = cursor_next(&value);
+    cursor_skip(&call->args.options);
+    return true;
+}
+
+bool option_is(const struct option *option, const char *key)
+{
+    return option->key_size == strlen(key) && memcmp(option->key, key, option->key_size) == 0;
+}
+
+int option_uint(const struct call *call, const struct option *option, uint64_t *ret_number,
+                struct err *err)
+{
+    if (option->value.type != VALUE_UINT)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "%s: option %.*s must be an unsigned integer, "
+                       "not %s",
+                       methods[call->args.method].name, (int)option->key_size,
+                       (const char *)option->key, value_type_name(option->value.type));
+    *ret_number = option->value.number;
+    return 0;
+}
+
+/* ---- Dispatch ---- */
+
+/* Executes a well-formed request. */
+static enum outcome execute(struct call *call)
+{
+    struct err err;
+    if (rpc_call_parse(&call->envelope, &call->args, &err) != 0)
+        return call_error(call, &err);
+    const struct method *method = &methods[call->args.method];
+    if (method->parameters[0] == 'R') {
+        if (regions_find(&call->server->regions, &call->args.params[0], &call->entry, &err) != 0)
+            return call_error(call, &err);
+        /* nobody overtakes those who wait */
+        if (method->access == METHOD_WRITE && call->entry->parked != NULL &&
+            !call->entry->is_retrying)
+            return call_park(call);
+    }
+    return handlers[call->args.method](call);
+}
+
+void dispatch(struct conn *conn, size_t size)
+{
+    struct call call = {.server = conn->server, .conn = conn, .size = size};
+    struct err err;
+    if (rpc_parse(input_bytes(&conn->input), size, &call.envelope, &err) != 0) {
+        if (call.envelope.has_msgid)
+            answer_error(conn, call.envelope.msgid, &err);
+        conn_fail(conn, "%s", err.text);
+        return;
+    }
+    if (execute(&call) == PARKED)
+        return;
+    conn->server->requests_total++;
+    /* a message whose buffer became the home of its blob is gone already; so is a closed
+     * connection's input */
+    if (input_size(&conn->input) > 0)
+        input_consume(&conn->input, size);
+}
+
+bool dispatch_peek_msgid(const uint8_t *bytes, size_t size, uint32_t *ret_msgid)
+{
+    /* The widest beginning: array 32, type in 64 bits, msgid in 64 bits. What has not arrived is
+     * read as nil. */
+    uint8_t head[5 + 9 + 9];
+    memset(head, 0xc0, sizeof head);
+    memcpy(head, bytes, size < sizeof head ? size : sizeof head);
+    struct cursor cursor = {head, head + sizeof head};
+    struct value array = cursor_next(&cursor);
+    if (array.type != VALUE_ARRAY || array.count < 2)
+        return false;
+    struct value type = cursor_next(&cursor);
+    if (type.type != VALUE_UINT || type.number != 0)
+        return false;
+    struct value msgid = cursor_next(&cursor);
+    if (msgid.type != VALUE_UINT || msgid.number > UINT32_MAX || (size_t)(cursor.at - head) > size)
+        return false;
+    *ret_msgid = (uint32_t)msgid.number;
+    return true;
+}

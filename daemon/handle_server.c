@@ -1,0 +1,187 @@
+/* The server itself, and the set of its regions. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "daemon/admin.h"
+#include "daemon/answer.h"
+#include "daemon/conn.h"
+#include "daemon/handle.h"
+#include "daemon/log.h"
+#include "daemon/regions.h"
+#include "daemon/server.h"
+#include "daemon/units.h"
+
+enum outcome handle_PING(struct call *call)
+{
+    msgpack_packer packer;
+    if (!call->envelope.is_notification && answer_begin(call->conn, call->envelope.msgid, &packer))
+        answer_pack_text(&packer, "pong");
+    return HANDLED;
+}
+
+enum outcome handle_SERVER_INFO(struct call *call)
+{
+    const struct server *server = call->server;
+    const struct {
+        const char *key;
+        uint64_t value;
+    } numbers[] = {
+        {"protocol", 1},
+        {"pid", (uint64_t)getpid()},
+        {"uptime_s", (now_ms() - server->started_ms) / 1000},
+        {"connections", server->conns_count},
+        {"connections_total", server->conns_total},
+        {"requests_total", server->requests_total},
+        {"regions", server->regions.count},
+        {"max_message", server->conf.max_message},
+        {"max_connections", server->conf.max_connections},
+        {"max_pipeline", server->conf.max_pipeline},
+        {"max_buffered", server->conf.max_buffered},
+        {"buffered", server->budget.used},
+    };
+    const size_t count = sizeof numbers / sizeof numbers[0];
+    msgpack_packer packer;
+    if (call->envelope.is_notification || !answer_begin(call->conn, call->envelope.msgid, &packer))
+        return HANDLED;
+    msgpack_pack_map(&packer, 2 + count);
+    answer_pack_text(&packer, "name");
+    answer_pack_text(&packer, "mregiond");
+    answer_pack_text(&packer, "version");
+    answer_pack_text(&packer, MREGION_VERSION);
+    for (size_t i = 0; i < count; i++) {
+        answer_pack_text(&packer, numbers[i].key);
+        msgpack_pack_uint64(&packer, numbers[i].value);
+    }
+    return HANDLED;
+}
+
+enum outcome handle_LIST_REGIONS(struct call *call)
+{
+    const struct regions *regions = &call->server->regions;
+    struct region_entry **entries = regions_sorted(regions);
+    msgpack_packer packer;
+    if (entries == NULL && regions->count > 0)
+        return call_no_memory(call);
+    if (!call->envelope.is_notification &&
+        answer_begin(call->conn, call->envelope.msgid, &packer)) {
+        msgpack_pack_array(&packer, regions->count);
+        for (uint64_t i = 0; i < regions->count; i++)
+            answer_pack_text(&packer, entries[i]->name);
+    }
+    free(entries);
+    return HANDLED;
+}
+
+/* ---- createRegion ---- */
+
+static int refuse_option(const struct option *option, const char *expected, struct err *err)
+{
+    return err_set(err, ERR_INVALID_ARGUMENT, "createRegion: option %.*s must be %s",
+                   (int)option->key_size, (const char *)option->key, expected);
+}
+
+static bool is_text(const struct option *option)
+{
+    return option->value.type == VALUE_STR || option->value.type == VALUE_BIN;
+}
+
+/* A number, or a text that the parser takes. */
+static int option_amount(const struct option *option,
+                         bool (*parse)(const char *text, size_t length, uint64_t *ret),
+                         const char *expected, uint64_t *ret, struct err *err)
+{
+    if (option->value.type == VALUE_UINT) {
+        *ret = option->value.number;
+        return 0;
+    }
+    if (is_text(option) &&
+        parse((const char *)option->value.raw.bytes, option->value.raw.size, ret))
+        return 0;
+    return refuse_option(option, expected, err);
+}
+
+#define SIZE_EXPECTED "a number of bytes, or a text such as \"64MiB\""
+
+static int read_option(const struct option *option, struct region_options *options, struct err *err)
+{
+    const char *text = is_text(option) ? (const char *)option->value.raw.bytes : "";
+    size_t length = is_text(option) ? option->value.raw.size : 0;
+    if (option_is(option, "durability"))
+        return durability_from_name(text, length, &options->durability)
+                   ? 0
+                   : refuse_option(option, "\"sync\", \"interval\" or \"none\"", err);
+    if (option_is(option, "fit"))
+        return fit_from_name(text, length, &options->fit)
+                   ? 0
+                   : refuse_option(option, "\"tight\", \"lowest\" or \"largest\"", err);
+    if (option_is(option, "flush_interval"))
+        return option_amount(option, units_parse_time,
+                             "a number of milliseconds, or a text such as \"100ms\"",
+                             &options->flush_interval_ms, err);
+    if (option_is(option, "max_size"))
+        return option_amount(option, units_parse_size, SIZE_EXPECTED, &options->max_size, err);
+    return option_amount(option, units_parse_size, SIZE_EXPECTED, &options->journal_size, err);
+}
+
+static int read_options(struct call *call, struct region_options *ret_options, struct err *err)
+{
+    struct option option;
+    *ret_options = region_options_default();
+    while (call_option(call, &option)) {
+        int status = read_option(&option, ret_options, err);
+        if (status != 0)
+            return status;
+    }
+    return region_options_check(ret_options, err);
+}
+
+/* The request waits for its task, and its connection for the request. */
+static struct request *admin_request(struct call *call)
+{
+    struct request *request =
+        request_new(call->conn, call->entry, call->envelope.msgid, call->envelope.is_notification);
+    if (request == NULL)
+        return NULL;
+    request_move(request, REQUEST_ADMIN);
+    request_hold(request);
+    return request;
+}
+
+enum outcome handle_CREATE_REGION(struct call *call)
+{
+    const struct rpc_param *name = &call->args.params[0];
+    struct region_options options;
+    struct err err;
+    if (!region_name_is_valid((const char *)name->bytes, name->size)) {
+        char escaped[REGION_NAME_MAX * 4 + 1];
+        log_escape((const char *)name->bytes, name->size, escaped, sizeof escaped);
+        err_set(&err, ERR_INVALID_ARGUMENT,
+                "createRegion: name must be 1 to %d of A-Z a-z 0-9 . _ -, the first one a letter "
+                "or digit, not \"%.80s\"",
+                REGION_NAME_MAX, escaped);
+        return call_error(call, &err);
+    }
+    if (read_options(call, &options, &err) != 0)
+        return call_error(call, &err);
+    struct request *request = admin_request(call);
+    if (request == NULL)
+        return call_no_memory(call);
+    if (!admin_create(call->server, (const char *)name->bytes, name->size, &options, request)) {
+        request_free(request);
+        return call_no_memory(call);
+    }
+    return HANDLED;
+}
+
+enum outcome handle_DROP_REGION(struct call *call)
+{
+    struct request *request = admin_request(call);
+    if (request == NULL)
+        return call_no_memory(call);
+    if (!admin_drop(call->server, call->entry, request)) {
+        request_free(request);
+        return call_no_memory(call);
+    }
+    return HANDLED;
+}

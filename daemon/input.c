@@ -1,0 +1,130 @@
+#include "daemon/input.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/limits.h"
+
+/* The least buffer: a page, for a message that came in two packets. */
+#define OWN_MIN ((size_t)4096)
+
+_Static_assert(SCRATCH_SIZE <= LARGE_BLOB, "a borrowed blob must have a buffer of its own");
+_Static_assert(SCRATCH_SIZE <= BUDGET_SMALL, "keeping what was read must not need the budget");
+
+void input_init(struct input *input, struct budget *budget, uint8_t *scratch)
+{
+    *input = (struct input){.budget = budget, .scratch = scratch, .base = scratch};
+}
+
+void buffer_free(struct buffer *buffer, struct budget *budget)
+{
+    free(buffer->base);
+    budget_give(budget, buffer->capacity);
+    *buffer = (struct buffer){0};
+}
+
+static void drop_own(struct input *input)
+{
+    if (input->own.base != NULL)
+        buffer_free(&input->own, input->budget);
+    input->base = input->scratch;
+    input->start = input->end = 0;
+}
+
+void input_release(struct input *input)
+{
+    drop_own(input);
+}
+
+uv_buf_t input_room(struct input *input)
+{
+    if (input->own.base == NULL) {
+        assert(input->start == input->end);
+        input->base = input->scratch;
+        input->start = input->end = 0;
+        return uv_buf_init((char *)input->scratch, (unsigned)SCRATCH_SIZE);
+    }
+    size_t room = input->own.capacity - input->end;
+    assert(input->start == 0 && room > 0);
+    return uv_buf_init((char *)input->own.base + input->end, (unsigned)room);
+}
+
+void input_filled(struct input *input, size_t size)
+{
+    input->end += size;
+}
+
+void input_consume(struct input *input, size_t size)
+{
+    assert(size <= input_size(input));
+    input->start += size;
+    if (input->start == input->end)
+        drop_own(input);
+}
+
+bool input_keep(struct input *input)
+{
+    size_t size = input_size(input);
+    if (size == 0 || input->own.base != NULL)
+        return true;
+    const uint8_t *bytes = input_bytes(input);
+    size_t capacity = OWN_MIN;
+    while (capacity < size)
+        capacity *= 2;
+    uint8_t *base = malloc(capacity);
+    if (base == NULL)
+        return false;
+    budget_add(input->budget, capacity);
+    memcpy(base, bytes, size);
+    input->own = (struct buffer){base, capacity};
+    input->base = base;
+    input->start = 0;
+    input->end = size;
+    return true;
+}
+
+/* A small message may bring its followers along; a large one is to be alone in its buffer. */
+uint64_t input_growth(const struct input *input, uint64_t wanted)
+{
+    uint64_t capacity = input->own.capacity;
+    uint64_t most = wanted <= SCRATCH_SIZE ? SCRATCH_SIZE : wanted;
+    assert(capacity <= most);
+    return (2 * capacity < most ? 2 * capacity : most) - capacity;
+}
+
+enum input_status input_prepare(struct input *input, const struct conn *conn, uint64_t wanted)
+{
+    if (input->own.base == NULL)
+        return INPUT_READY;
+    size_t size = input_size(input);
+    if (input->start > 0) {
+        memmove(input->own.base, input_bytes(input), size);
+        input->start = 0;
+        input->end = size;
+    }
+    assert(wanted > size);
+    if (size < input->own.capacity)
+        return INPUT_READY;
+    size_t capacity = input->own.capacity;
+    uint64_t more = input_growth(input, wanted);
+    if (!budget_take(input->budget, conn, more))
+        return INPUT_WAIT;
+    uint8_t *base = realloc(input->own.base, capacity + more);
+    if (base == NULL) {
+        budget_give(input->budget, more);
+        return INPUT_NO_MEMORY;
+    }
+    input->own = (struct buffer){base, capacity + more};
+    input->base = base;
+    return INPUT_READY;
+}
+
+struct buffer input_detach(struct input *input, size_t size)
+{
+    assert(input->own.base != NULL && input->start == 0 && input->end == size);
+    struct buffer buffer = input->own;
+    input->own = (struct buffer){0};
+    drop_own(input);
+    return buffer;
+}

@@ -1,0 +1,346 @@
+#include "daemon/listener.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "daemon/conn.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+
+/* Connections that wait to be accepted; the kernel's own limit (somaxconn) still holds. */
+#define BACKLOG 1024
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+    struct sockaddr_un un;
+    struct sockaddr_storage storage;
+};
+
+/* ---- Addresses ---- */
+
+static bool is_loopback(const union address *address)
+{
+    if (address->any.sa_family == AF_INET)
+        return ntohl(address->in4.sin_addr.s_addr) >> 24 == 127;
+    return address->any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
+}
+
+/* localhost is 127.0.0.1 here, whatever a resolver says. */
+static bool parse_host(const char *host, uint16_t port, union address *ret, socklen_t *ret_size)
+{
+    *ret = (union address){0};
+    if (strcmp(host, "localhost") == 0)
+        host = "127.0.0.1";
+    if (inet_pton(AF_INET, host, &ret->in4.sin_addr) == 1) {
+        ret->in4.sin_family = AF_INET;
+        ret->in4.sin_port = htons(port);
+        *ret_size = sizeof ret->in4;
+        return true;
+    }
+    if (inet_pton(AF_INET6, host, &ret->in6.sin6_addr) == 1) {
+        ret->in6.sin6_family = AF_INET6;
+        ret->in6.sin6_port = htons(port);
+        *ret_size = sizeof ret->in6;
+        return true;
+    }
+    return false;
+}
+
+/* The address that a socket is bound to, in the words of the configuration. */
+static void format_address(const union address *address, char *text, size_t size)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    switch (address->any.sa_family) {
+    case AF_INET:
+        inet_ntop(AF_INET, &address->in4.sin_addr, host, sizeof host);
+        snprintf(text, size, "tcp:%s:%u", host, ntohs(address->in4.sin_port));
+        break;
+    case AF_INET6:
+        inet_ntop(AF_INET6, &address->in6.sin6_addr, host, sizeof host);
+        snprintf(text, size, "tcp:[%s]:%u", host, ntohs(address->in6.sin6_port));
+        break;
+    default:
+        snprintf(text, size, "unix:%.*s", (int)sizeof address->un.sun_path, address->un.sun_path);
+        break;
+    }
+}
+
+static int refuse_address(const char *address, struct err *err)
+{
+    return err_set(err, ERR_INVALID_ARGUMENT,
+                   "cannot listen on %s: only loopback addresses (127.0.0.0/8, ::1, localhost) "
+                   "are allowed, because the server does not tell users apart",
+                   address);
+}
+
+static int fail(const char *address, int error, struct err *err)
+{
+    return err_set(err, error == EADDRINUSE ? ERR_BUSY : ERR_IO_ERROR, "cannot listen on %s: %s",
+                   address, strerror(error));
+}
+
+/* ---- Unix socket files ---- */
+
+/* Whether somebody accepts connections there. */
+static bool is_live(const union address *address, socklen_t size)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return true; /* cannot know: take no risk */
+    int status = connect(fd, &address->any, size);
+    int error = errno;
+    close(fd);
+    return status == 0 || (error != ECONNREFUSED && error != ENOENT);
+}
+
+/* Makes way for a new socket file: removes one that nobody listens on any more. */
+static int clear_path(const union address *address, socklen_t size, struct err *err)
+{
+    const char *path = address->un.sun_path;
+    struct stat stat;
+    if (lstat(path, &stat) != 0)
+        return 0; /* bind says what is wrong */
+    if (!S_ISSOCK(stat.st_mode))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "cannot listen on unix:%s: there is a file that is not a socket", path);
+    if (is_live(address, size))
+        return err_set(err, ERR_BUSY,
+                       "cannot listen on unix:%s: it is in use by another server that is alive",
+                       path);
+    if (unlink(path) != 0)
+        return err_set(err, ERR_IO_ERROR, "cannot replace the stale socket unix:%s: %s", path,
+                       strerror(errno));
+    return 0;
+}
+
+/* Binds so that the file never has another mode than the one wanted. */
+static int bind_unix(int fd, const union address *address, socklen_t size, unsigned mode)
+{
+    mode_t before = umask((mode_t)(0777 & ~mode));
+    int status = bind(fd, &address->any, size);
+    int error = errno;
+    umask(before);
+    errno = error;
+    return status;
+}
+
+/* ---- Opening ---- */
+
+/* Makes a listener of a bound socket. Takes fd. */
+static int adopt(struct server *server, int fd, struct listener **ret_listener, struct err *err)
+{
+    union address address = {0};
+    socklen_t size = sizeof address;
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (listener == NULL || getsockname(fd, &address.any, &size) != 0) {
+        free(listener);
+        close(fd);
+        return err_set(err, ERR_INTERNAL, "cannot listen: out of memory");
+    }
+    listener->server = server;
+    listener->is_unix = address.any.sa_family == AF_UNIX;
+    format_address(&address, listener->address, sizeof listener->address);
+    int error;
+    if (listener->is_unix) {
+        uv_pipe_init(&server->loop, &listener->handle.pipe, 0);
+        error = uv_pipe_open(&listener->handle.pipe, fd);
+    } else {
+        uv_tcp_init(&server->loop, &listener->handle.tcp);
+        error = uv_tcp_open(&listener->handle.tcp, fd);
+    }
+    listener->handle.stream.data = listener;
+    listener->next = server->listeners;
+    server->listeners = listener;
+    if (error != 0) {
+        close(fd);
+        return err_set(err, ERR_IO_ERROR, "cannot listen on %s: %s", listener->address,
+                       uv_strerror(error));
+    }
+    *ret_listener = listener;
+    return 0;
+}
+
+static int open_unix(struct server *server, const struct conf_listen *listen, struct err *err)
+{
+    union address address = {.un = {.sun_family = AF_UNIX}};
+    size_t length = strlen(listen->path);
+    if (length >= sizeof address.un.sun_path)
+        return fail(listen->address, ENAMETOOLONG, err);
+    memcpy(address.un.sun_path, listen->path, length);
+    int status = clear_path(&address, sizeof address.un, err);
+    if (status != 0)
+        return status;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat stat;
+    if (fd < 0 || bind_unix(fd, &address, sizeof address.un, listen->mode) != 0 ||
+        lstat(listen->path, &stat) != 0) {
+        int error = errno;
+        if (fd >= 0)
+            close(fd);
+        return fail(listen->address, error, err);
+    }
+    struct listener *listener;
+    status = adopt(server, fd, &listener, err);
+    if (status != 0) {
+        unlink(listen->path);
+        return status;
+    }
+    listener->path = strdup(listen->path); /* without memory the file stays: harmless */
+    listener->device = stat.st_dev;
+    listener->inode = stat.st_ino;
+    return 0;
+}
+
+static int open_tcp(struct server *server, const struct conf_listen *listen, struct err *err)
+{
+    union address address;
+    socklen_t size;
+    if (!parse_host(listen->host, listen->port, &address, &size) || !is_loopback(&address))
+        return refuse_address(listen->address, err);
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int on = 1;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, &address.any, size) != 0) {
+        int error = errno;
+        if (fd >= 0)
+            close(fd);
+        return fail(listen->address, error, err);
+    }
+    struct listener *listener;
+    return adopt(server, fd, &listener, err);
+}
+
+/* A socket from the service manager: it has to be of a kind, and at an address, that the
+ * configuration could have named. Takes fd. */
+static int open_passed(struct server *server, int fd, struct err *err)
+{
+    union address address = {0};
+    socklen_t size = sizeof address;
+    if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0 ||
+        getsockname(fd, &address.any, &size) != 0) {
+        close(fd);
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "the service manager passed file descriptor %d, which is no stream socket",
+                       fd);
+    }
+    if (address.any.sa_family != AF_UNIX && !is_loopback(&address)) {
+        char text[160];
+        format_address(&address, text, sizeof text);
+        close(fd);
+        return refuse_address(text, err);
+    }
+    struct listener *listener;
+    return adopt(server, fd, &listener, err);
+}
+
+static void reverse(struct server *server)
+{
+    struct listener *reversed = NULL;
+    while (server->listeners != NULL) {
+        struct listener *listener = server->listeners;
+        server->listeners = listener->next;
+        listener->next = reversed;
+        reversed = listener;
+    }
+    server->listeners = reversed;
+}
+
+int listeners_open(struct server *server, const struct conf *conf, struct err *err)
+{
+    int status = 0;
+    int passed = sd_listen_fds(1);
+    if (passed < 0)
+        log_warning("cannot take the service manager's sockets: %s", strerror(-passed));
+    for (int i = 0; i < passed && status == 0; i++)
+        status = open_passed(server, SD_LISTEN_FDS_START + i, err);
+    if (passed > 0 && !conf->listens_replaced) {
+        log_info("the service manager's sockets take the place of the configuration's");
+        reverse(server);
+        return status;
+    }
+    for (size_t i = 0; i < conf->listens_count && status == 0; i++) {
+        const struct conf_listen *listen = &conf->listens[i];
+        status = listen->is_unix ? open_unix(server, listen, err) : open_tcp(server, listen, err);
+    }
+    reverse(server);
+    return status;
+}
+
+/* ---- Accepting ---- */
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+    struct listener *listener = stream->data;
+    if (status != 0) {
+        if (log_allow(&listener->server->refuse_limit, "refused connections"))
+            log_warning("cannot accept a connection on %s: %s", listener->address,
+                        uv_strerror(status));
+        return;
+    }
+    listener->is_waiting = !conn_accept(listener->server, stream, listener->is_unix);
+    if (listener->is_waiting) {
+        log_error("cannot accept a connection on %s now: out of memory", listener->address);
+        server_sweep_soon(listener->server);
+    }
+}
+
+void listeners_retry(struct server *server)
+{
+    for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)
+        if (listener->is_waiting)
+            listener->is_waiting =
+                !conn_accept(server, &listener->handle.stream, listener->is_unix);
+}
+
+int listeners_start(struct server *server, struct err *err)
+{
+    for (struct listener *listener = server->listeners; listener != NULL;
+         listener = listener->next) {
+        int status = uv_listen(&listener->handle.stream, BACKLOG, on_connection);
+        if (status != 0)
+            return err_set(err, status == UV_EADDRINUSE ? ERR_BUSY : ERR_IO_ERROR,
+                           "cannot listen on %s: %s", listener->address, uv_strerror(status));
+        log_print("listening on %s", listener->address);
+    }
+    return 0;
+}
+
+/* ---- The end ---- */
+
+static void remove_file(const struct listener *listener)
+{
+    struct stat stat;
+    if (listener->path != NULL && lstat(listener->path, &stat) == 0 &&
+        stat.st_dev == listener->device && stat.st_ino == listener->inode)
+        unlink(listener->path);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+    free(listener->path);
+    free(listener);
+}
+
+void listeners_close(struct server *server)
+{
+    while (server->listeners != NULL) {
+        struct listener *listener = server->listeners;
+        server->listeners = listener->next;
+        remove_file(listener);
+        uv_close((uv_handle_t *)&listener->handle.stream, on_closed);
+    }
+}

@@ -1,0 +1,47 @@
+/* The sockets on which clients are accepted: those of the configuration and those that the service
+ * manager passes.
+ *
+ * Opening one may block for a moment (a connect to find out whether a socket file is alive): it
+ * happens before the loop runs. Loop thread. */
+#ifndef MREGION_DAEMON_LISTENER_H
+#define MREGION_DAEMON_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "conf/conf.h"
+#include "core/err.h"
+
+struct server;
+
+struct listener {
+    union {
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } handle;
+    struct server *server;
+    struct listener *next;
+    bool is_unix;
+    bool is_waiting; /* a connection could not be accepted for want of memory */
+    char *path;      /* Unix: the file to remove at the end, if it is still the same; else NULL */
+    dev_t device;
+    ino_t inode;
+    char address[160]; /* "tcp:127.0.0.1:41234", "unix:/path" */
+};
+
+/* Opens every socket: those that the service manager passes, which take the place of the
+ * configuration's (but not of those given as options), and those of the configuration. What is open
+ * when one fails is left to listeners_close. ERR_INVALID_ARGUMENT for an address that must not be
+ * listened on, ERR_BUSY where somebody else does, ERR_IO_ERROR. */
+int listeners_open(struct server *server, const struct conf *conf, struct err *err);
+/* Starts to accept on all and logs one line for each. ERR_IO_ERROR. */
+int listeners_start(struct server *server, struct err *err);
+/* Tries again what had to wait for memory. */
+void listeners_retry(struct server *server);
+/* Stops accepting and removes the files of Unix sockets that are ours. */
+void listeners_close(struct server *server);
+
+#endif

@@ -1,0 +1,75 @@
+/* mregiond: the daemon's command line. */
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "daemon/arguments.h"
+#include "daemon/check.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+
+static int print_config(const struct conf *conf)
+{
+    int status = conf_print(conf, stdout);
+    if (status == 0 && fflush(stdout) != 0)
+        status = -errno;
+    if (status != 0) {
+        fprintf(stderr, "mregiond: cannot print the configuration: %s\n", strerror(-status));
+        return EX_IOERR;
+    }
+    return EXIT_SUCCESS;
+}
+
+static int check_config(const struct arguments *arguments)
+{
+    if (arguments->config != NULL)
+        printf("mregiond: %s is right\n", arguments->config);
+    else
+        printf("mregiond: the configuration is right\n");
+    return EXIT_SUCCESS;
+}
+
+static int run(const struct arguments *arguments, struct conf *conf)
+{
+    int status = EXIT_FAILURE;
+    switch (arguments->mode) {
+    case MODE_RUN:
+        log_init(conf->log_level);
+        return server_run(conf, arguments); /* takes conf */
+    case MODE_CHECK_CONFIG:
+        status = check_config(arguments);
+        break;
+    case MODE_PRINT_CONFIG:
+        status = print_config(conf);
+        break;
+    case MODE_CHECK:
+        status = check_run(conf);
+        break;
+    }
+    conf_release(conf);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments;
+    static struct conf conf;
+    static struct conf_error error;
+
+    /* Workers allocate seldom: a heap of their own each would cost more memory than it saves
+     * time. */
+    mallopt(M_ARENA_MAX, 1);
+    arguments_parse(&arguments, argc, argv);
+    int status = arguments_load(&arguments, &conf, &error);
+    if (status != 0) {
+        fprintf(stderr, "mregiond: %s\n", error.text);
+        status = EX_CONFIG;
+    } else {
+        status = run(&arguments, &conf);
+    }
+    arguments_release(&arguments);
+    return status;
+}

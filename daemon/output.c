@@ -1,0 +1,152 @@
+#include "daemon/output.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void pieces_init(struct pieces *pieces, struct budget *budget)
+{
+    *pieces = (struct pieces){.budget = budget};
+}
+
+void pieces_release(struct pieces *pieces)
+{
+    while (pieces->free != NULL) {
+        struct piece *piece = pieces->free;
+        pieces->free = piece->next;
+        free(piece);
+    }
+    pieces->free_count = 0;
+}
+
+struct piece *piece_new(struct pieces *pieces, size_t capacity, bool is_charged)
+{
+    struct piece *piece = pieces->free;
+    if (capacity == PIECE_SIZE && piece != NULL) {
+        pieces->free = piece->next;
+        pieces->free_count--;
+    } else {
+        piece = malloc(sizeof *piece + capacity);
+        if (piece == NULL)
+            return NULL;
+    }
+    *piece = (struct piece){.capacity = capacity};
+    if (!is_charged)
+        budget_add(pieces->budget, capacity);
+    return piece;
+}
+
+void piece_free(struct pieces *pieces, struct piece *piece)
+{
+    if (piece == NULL)
+        return;
+    budget_give(pieces->budget, piece->capacity);
+    if (piece->capacity == PIECE_SIZE && pieces->free_count < PIECES_KEPT) {
+        piece->next = pieces->free;
+        pieces->free = piece;
+        pieces->free_count++;
+        return;
+    }
+    free(piece);
+}
+
+void output_init(struct output *output, struct pieces *pieces)
+{
+    *output = (struct output){.pieces = pieces};
+}
+
+static void pop_first(struct output *output)
+{
+    struct piece *piece = output->first;
+    output->first = piece->next;
+    if (output->first == NULL)
+        output->last = NULL;
+    piece_free(output->pieces, piece);
+}
+
+void output_release(struct output *output)
+{
+    while (output->first != NULL)
+        pop_first(output);
+    output->pending = 0;
+}
+
+static void link_piece(struct output *output, struct piece *piece)
+{
+    piece->next = NULL;
+    if (output->last == NULL)
+        output->first = piece;
+    else
+        output->last->next = piece;
+    output->last = piece;
+}
+
+uint8_t *output_reserve(struct output *output, size_t size)
+{
+    struct piece *piece = output->last;
+    if (piece == NULL || piece->capacity - piece->used < size) {
+        piece = piece_new(output->pieces, size > PIECE_SIZE ? size : PIECE_SIZE, false);
+        if (piece == NULL)
+            return NULL;
+        link_piece(output, piece);
+    }
+    uint8_t *bytes = piece->bytes + piece->used;
+    piece->used += size;
+    output->pending += size;
+    return bytes;
+}
+
+void output_undo(struct output *output, size_t size)
+{
+    assert(output->last != NULL && output->last->used - output->last->sent >= size);
+    output->last->used -= size;
+    output->pending -= size;
+}
+
+void output_append(struct output *output, struct piece *piece)
+{
+    link_piece(output, piece);
+    output->pending += piece->used - piece->sent;
+}
+
+int output_pack(void *context, const char *bytes, size_t size)
+{
+    struct output *output = context;
+    uint8_t *room = output_reserve(output, size);
+    if (room == NULL) {
+        output->has_failed = true;
+        return -1;
+    }
+    memcpy(room, bytes, size);
+    return 0;
+}
+
+unsigned output_vectors(const struct output *output, uv_buf_t *buffers, unsigned limit)
+{
+    unsigned count = 0;
+    for (struct piece *piece = output->first; piece != NULL && count < limit; piece = piece->next) {
+        if (piece->sent == piece->used)
+            continue;
+        buffers[count].base = (char *)piece->bytes + piece->sent;
+        buffers[count].len = piece->used - piece->sent;
+        count++;
+    }
+    return count;
+}
+
+void output_sent(struct output *output, uint64_t size)
+{
+    assert(size <= output->pending);
+    output->pending -= size;
+    while (output->first != NULL) {
+        struct piece *piece = output->first;
+        size_t left = piece->used - piece->sent;
+        if (size < left) {
+            piece->sent += size;
+            return;
+        }
+        size -= left;
+        pop_first(output);
+    }
+    assert(size == 0);
+}

@@ -1,0 +1,75 @@
+/* What is to be sent to one connection: a queue of pieces.
+ *
+ * Small answers are packed one behind the other into a shared piece and leave together; a large
+ * blob has a piece of its own, into which it was read and from which it is written: it is never
+ * copied. Standard pieces are recycled, so an idle connection holds none. Loop thread, except that
+ * a worker may fill the bytes of a piece that is in no queue. */
+#ifndef MREGION_DAEMON_OUTPUT_H
+#define MREGION_DAEMON_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "daemon/budget.h"
+
+/* Hundreds of small answers; also the largest blob that is read straight into the queue. */
+#define PIECE_SIZE ((size_t)16 * 1024)
+/* Kept for reuse: what a burst of as many connections needs. */
+#define PIECES_KEPT 64
+
+struct piece {
+    struct piece *next;
+    size_t capacity; /* of bytes */
+    size_t used;
+    size_t sent; /* <= used; a piece may begin with room left unused: sent then starts there */
+    uint8_t bytes[];
+};
+
+/* The recycled pieces of all connections. */
+struct pieces {
+    struct budget *budget;
+    struct piece *free;
+    unsigned free_count;
+};
+
+void pieces_init(struct pieces *pieces, struct budget *budget);
+void pieces_release(struct pieces *pieces);
+
+/* An empty piece with room for capacity bytes, NULL without memory. Counts its capacity in the
+ * budget, unless it is charged there already. Free with piece_free. */
+struct piece *piece_new(struct pieces *pieces, size_t capacity, bool is_charged);
+/* Gives the memory and its share of the budget back. NULL is fine. */
+void piece_free(struct pieces *pieces, struct piece *piece);
+
+struct output {
+    struct pieces *pieces;
+    struct piece *first, *last;
+    uint64_t pending; /* bytes still to be sent */
+    bool has_failed;  /* memory ran out in the middle of an answer: the stream is broken */
+};
+
+void output_init(struct output *output, struct pieces *pieces);
+/* Frees what is queued. */
+void output_release(struct output *output);
+
+/* Room for size bytes at the end of the queue, in one run, to be filled by the caller before the
+ * next call; NULL without memory. output_undo takes the last size bytes back. */
+uint8_t *output_reserve(struct output *output, size_t size);
+void output_undo(struct output *output, size_t size);
+
+/* Appends a filled piece. Takes it. */
+void output_append(struct output *output, struct piece *piece);
+
+/* The write function of a msgpack_packer whose data is the output. -1 without memory; has_failed
+ * is set then. */
+int output_pack(void *output, const char *bytes, size_t size);
+
+/* Describes the unsent bytes as up to limit buffers, which stay valid until output_sent; returns
+ * how many. */
+unsigned output_vectors(const struct output *output, uv_buf_t *buffers, unsigned limit);
+/* size bytes have been sent: frees the pieces that are done with. */
+void output_sent(struct output *output, uint64_t size);
+
+#endif

@@ -1,0 +1,120 @@
+/* Before uthash.h is read: an entry that could not be added says so, instead of ending the
+ * program. */
+#define uthash_nonfatal_oom(entry) ((entry)->is_dropping = true)
+
+#include "daemon/regions.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/commit.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+
+struct region_entry *regions_add(struct server *server, struct region *region)
+{
+    struct regions *regions = &server->regions;
+    struct region_entry *entry = calloc(1, sizeof *entry);
+    if (entry == NULL)
+        return NULL;
+    entry->server = server;
+    entry->region = region;
+    entry->id = region_id(region);
+    strncpy(entry->name, region_name(region), sizeof entry->name - 1);
+    HASH_ADD(by_name, regions->names, name, strlen(entry->name), entry);
+    if (entry->is_dropping) {
+        free(entry);
+        return NULL;
+    }
+    HASH_ADD(by_id, regions->ids, id, sizeof entry->id, entry);
+    if (entry->is_dropping) {
+        HASH_DELETE(by_name, regions->names, entry);
+        free(entry);
+        return NULL;
+    }
+    regions->count++;
+    commit_init(entry);
+    return entry;
+}
+
+void regions_remove(struct server *server, struct region_entry *entry)
+{
+    if (entry->is_dropping)
+        return;
+    entry->is_dropping = true;
+    HASH_DELETE(by_name, server->regions.names, entry);
+    HASH_DELETE(by_id, server->regions.ids, entry);
+    server->regions.count--;
+}
+
+static void on_deadline_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void regions_free(struct region_entry *entry)
+{
+    assert(entry->is_dropping && entry->region == NULL && !entry->is_touched);
+    entry->deadline.data = entry;
+    uv_close((uv_handle_t *)&entry->deadline, on_deadline_closed);
+}
+
+struct region_entry *regions_find_name(const struct regions *regions, const char *name,
+                                       size_t length)
+{
+    struct region_entry *entry;
+    HASH_FIND(by_name, regions->names, name, length, entry);
+    return entry;
+}
+
+struct region_entry *regions_find_id(const struct regions *regions, uint64_t id)
+{
+    struct region_entry *entry;
+    HASH_FIND(by_id, regions->ids, &id, sizeof id, entry);
+    return entry;
+}
+
+int regions_find(const struct regions *regions, const struct rpc_param *param,
+                 struct region_entry **ret_entry, struct err *err)
+{
+    struct region_entry *entry;
+    if (param->bytes == NULL) {
+        entry = regions_find_id(regions, param->number);
+        if (entry == NULL)
+            return err_set(err, ERR_NO_SUCH_REGION, "there is no region with id %" PRIu64,
+                           param->number);
+    } else {
+        entry = regions_find_name(regions, (const char *)param->bytes, param->size);
+        if (entry == NULL) {
+            char name[REGION_NAME_MAX * 4 + 1];
+            log_escape((const char *)param->bytes, param->size, name, sizeof name);
+            return err_set(err, ERR_NO_SUCH_REGION, "there is no region named \"%.100s\"", name);
+        }
+    }
+    *ret_entry = entry;
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct region_entry *const *first = a;
+    const struct region_entry *const *second = b;
+    return strcmp((*first)->name, (*second)->name);
+}
+
+struct region_entry **regions_sorted(const struct regions *regions)
+{
+    if (regions->count == 0)
+        return NULL;
+    struct region_entry **entries = malloc(regions->count * sizeof *entries);
+    if (entries == NULL)
+        return NULL;
+    size_t count = 0;
+    struct region_entry *entry, *next;
+    HASH_ITER(by_name, regions->names, entry, next)
+    entries[count++] = entry;
+    qsort(entries, count, sizeof entries[0], compare_names);
+    return entries;
+}

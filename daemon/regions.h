@@ -1,0 +1,80 @@
+/* The open regions, found by name and by id. Loop thread. */
+#ifndef MREGION_DAEMON_REGIONS_H
+#define MREGION_DAEMON_REGIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "core/err.h"
+#include "core/region.h"
+#include "daemon/worker.h"
+#include "proto/rpc.h"
+
+struct conn;
+struct region_entry;
+struct request;
+struct server;
+
+/* One lane of a region on its way through the workers. */
+struct lane {
+    struct work work;
+    struct region_entry *entry;
+    struct region_job *job; /* under way, or NULL */
+};
+
+/* An open region and who waits for it. */
+struct region_entry {
+    struct server *server;
+    struct region *region;
+    char name[REGION_NAME_MAX + 1];
+    uint64_t id;
+    bool is_dropping; /* nobody finds it any more; it goes when nothing is under way */
+
+    struct lane lanes[LANES];
+    uv_timer_t deadline; /* region_deadline_ms */
+    bool is_touched;     /* in regions.touched */
+    bool is_retrying;    /* the first of those parked is being run */
+    bool has_failed;     /* its failure was logged */
+    struct region_entry *touched_next;
+
+    struct request *changes;     /* staged: by ticket, first to last */
+    struct request *loads;       /* wait for region_applied_ticket */
+    struct request *checkpoints; /* wait for region_checkpoint_ticket */
+    uint64_t reads;              /* loads at a worker */
+    struct conn *parked;         /* connections that wait to stage, first come first */
+
+    UT_hash_handle by_name, by_id;
+};
+
+struct regions {
+    struct region_entry *names; /* heads of the hash tables */
+    struct region_entry *ids;
+    uint64_t count;
+    struct region_entry *touched; /* those that commit_pump has to look at */
+};
+
+/* Adds an open region, which the table takes: it is closed when the entry is freed. NULL without
+ * memory; the region is still the caller's then. */
+struct region_entry *regions_add(struct server *server, struct region *region);
+/* Takes it out of the table: nobody finds it any more. Harmless the second time. */
+void regions_remove(struct server *server, struct region_entry *entry);
+/* Frees a removed entry whose region is closed (entry->region is NULL). */
+void regions_free(struct region_entry *entry);
+
+struct region_entry *regions_find_name(const struct regions *regions, const char *name,
+                                       size_t length);
+struct region_entry *regions_find_id(const struct regions *regions, uint64_t id);
+/* By what a request says. ERR_NO_SUCH_REGION. */
+int regions_find(const struct regions *regions, const struct rpc_param *param,
+                 struct region_entry **ret_entry, struct err *err);
+
+/* The entries in the order of their names, as a new array of regions->count; NULL without memory or
+ * entries. The caller frees it. */
+struct region_entry **regions_sorted(const struct regions *regions);
+
+#endif

@@ -1,0 +1,104 @@
+#include "daemon/reload.h"
+
+#include <string.h>
+
+#include "daemon/admin.h"
+#include "daemon/arguments.h"
+#include "daemon/commit.h"
+#include "daemon/log.h"
+#include "daemon/notify.h"
+#include "daemon/regions.h"
+#include "daemon/server.h"
+
+static void run_load(struct work *work)
+{
+    struct reload *reload = (struct reload *)work;
+    reload->status = arguments_load(reload->server->arguments, &reload->conf, &reload->error);
+}
+
+static bool same_listens(const struct conf *a, const struct conf *b)
+{
+    if (a->listens_count != b->listens_count)
+        return false;
+    for (size_t i = 0; i < a->listens_count; i++)
+        if (strcmp(a->listens[i].address, b->listens[i].address) != 0 ||
+            a->listens[i].mode != b->listens[i].mode)
+            return false;
+    return true;
+}
+
+static void apply_region(struct server *server, const struct conf_region *wanted)
+{
+    size_t length = strlen(wanted->name);
+    struct region_entry *entry = regions_find_name(&server->regions, wanted->name, length);
+    if (entry != NULL) {
+        region_set_options(entry->region, &wanted->options);
+        region_hurry(entry->region);
+        commit_touch(entry);
+    } else if (!admin_create(server, wanted->name, length, &wanted->options, NULL)) {
+        log_error("cannot create region %s: out of memory", wanted->name);
+    }
+}
+
+static void apply(struct server *server, struct conf *wanted)
+{
+    struct conf *conf = &server->conf;
+    if (strcmp(conf->data_dir, wanted->data_dir) != 0)
+        log_warning("reload: data_dir has changed: that takes a restart");
+    if (!same_listens(conf, wanted))
+        log_warning("reload: listen has changed: that takes a restart");
+    log_set_level(wanted->log_level);
+    budget_set_limits(&server->budget, wanted->max_buffered, wanted->max_message);
+    for (size_t i = 0; i < wanted->regions_count; i++)
+        apply_region(server, &wanted->regions[i]);
+
+    /* what needs a restart stays as it is, so that the next reload says so again */
+    struct conf old = *conf;
+    *conf = *wanted;
+    conf->data_dir = old.data_dir;
+    conf->listens = old.listens;
+    conf->listens_count = old.listens_count;
+    old.data_dir = wanted->data_dir;
+    old.listens = wanted->listens;
+    old.listens_count = wanted->listens_count;
+    conf_release(&old);
+}
+
+static void on_loaded(struct work *work)
+{
+    struct reload *reload = (struct reload *)work;
+    struct server *server = reload->server;
+    reload->is_running = false;
+    if (reload->status != 0) {
+        log_error("%s", reload->error.text);
+        log_error("reload: the configuration stays as it was");
+    } else if (server->phase != SERVER_RUNNING) {
+        conf_release(&reload->conf);
+    } else {
+        apply(server, &reload->conf);
+        log_info("reloaded the configuration");
+    }
+    if (server->phase == SERVER_RUNNING)
+        notify_ready();
+    if (reload->is_wanted) {
+        reload->is_wanted = false;
+        reload_start(server);
+    }
+}
+
+void reload_start(struct server *server)
+{
+    struct reload *reload = &server->reload;
+    if (server->phase != SERVER_RUNNING)
+        return;
+    if (reload->is_running) {
+        reload->is_wanted = true;
+        return;
+    }
+    notify_reloading();
+    log_info("reloading the configuration");
+    reload->is_running = true;
+    reload->server = server;
+    reload->work = (struct work){.run = run_load, .done = on_loaded};
+    workers_submit(&server->workers, WORK_OTHER, &reload->work);
+}

@@ -1,0 +1,28 @@
+/* Reading the configuration again on SIGHUP.
+ *
+ * The file is read on a worker. What applies at once is taken over: the options of regions, new
+ * regions, the log level and the limits. What needs a restart (data_dir, listen) is named in the
+ * log. A wrong file is refused as a whole and everything stays as it was. Loop thread. */
+#ifndef MREGION_DAEMON_RELOAD_H
+#define MREGION_DAEMON_RELOAD_H
+
+#include <stdbool.h>
+
+#include "conf/conf.h"
+#include "daemon/worker.h"
+
+struct server;
+
+struct reload {
+    struct work work;
+    struct server *server;
+    bool is_running;
+    bool is_wanted; /* another one, when this one is through */
+    struct conf conf;
+    struct conf_error error;
+    int status;
+};
+
+void reload_start(struct server *server);
+
+#endif

@@ -1,0 +1,218 @@
+#include "daemon/request.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/answer.h"
+#include "daemon/commit.h"
+#include "daemon/conn.h"
+#include "daemon/server.h"
+#include "proto/rpc.h"
+
+#define MOVE(to) (1U << REQUEST_##to)
+
+/* Which states may follow which. */
+static const unsigned moves[REQUEST_STATES] = {
+    [REQUEST_NEW] = MOVE(STAGED) | MOVE(LOADING) | MOVE(READING) | MOVE(STOPPED) |
+                    MOVE(REMOVE_READING) | MOVE(CHECKPOINTING) | MOVE(ADMIN),
+    [REQUEST_LOADING] = MOVE(READING),
+    [REQUEST_STOPPED] = MOVE(STOPPED) | MOVE(REMOVE_READING) | MOVE(STAGED),
+    [REQUEST_REMOVE_READING] = MOVE(STOPPED) | MOVE(STAGED),
+};
+
+void request_move(struct request *request, enum request_state state)
+{
+    assert(moves[request->state] & 1U << state);
+    request->state = state;
+}
+
+void request_cache_release(struct request_cache *cache)
+{
+    while (cache->free != NULL) {
+        struct request *request = cache->free;
+        cache->free = request->next;
+        free(request);
+    }
+    cache->count = 0;
+}
+
+struct request *request_new(struct conn *conn, struct region_entry *entry, uint32_t msgid,
+                            bool is_notification)
+{
+    struct request_cache *cache = &conn->server->requests;
+    struct request *request = cache->free;
+    if (request != NULL) {
+        cache->free = request->next;
+        cache->count--;
+    } else {
+        request = malloc(sizeof *request);
+        if (request == NULL)
+            return NULL;
+    }
+    /* not all of it: the sentence of err alone is most of the struct */
+    request->conn = conn;
+    request->entry = entry;
+    request->previous = request->next = NULL;
+    request->state = REQUEST_NEW;
+    request->msgid = msgid;
+    request->is_notification = is_notification;
+    request->has_pin = false;
+    request->result = RESULT_NIL;
+    request->piece = NULL;
+    request->filled = 0;
+    request->err.code = ERR_OK;
+    request->resume = NULL;
+    request->home = (struct buffer){0};
+    conn->in_flight++;
+    return request;
+}
+
+void request_free(struct request *request)
+{
+    struct conn *conn = request->conn;
+    struct server *server = conn->server;
+    assert(!request->has_pin);
+    if (request->piece != NULL) {
+        conn->reserved -= request->piece->capacity;
+        piece_free(&server->pieces, request->piece);
+    }
+    if (request->home.base != NULL)
+        buffer_free(&request->home, &server->budget);
+    if (conn->held == request)
+        request_release(request);
+    if (server->requests.count < REQUESTS_KEPT) {
+        request->next = server->requests.free;
+        server->requests.free = request;
+        server->requests.count++;
+    } else {
+        free(request);
+    }
+    conn_request_gone(conn);
+}
+
+void request_hold(struct request *request)
+{
+    assert(request->conn->held == NULL || request->conn->held == request);
+    request->conn->held = request;
+}
+
+void request_release(struct request *request)
+{
+    assert(request->conn->held == request);
+    request->conn->held = NULL;
+    conn_wake(request->conn);
+}
+
+uint64_t request_blob_memory(uint64_t size)
+{
+    return RPC_BIN_HEADER_MAX + size;
+}
+
+bool request_reserve_blob(struct request *request)
+{
+    struct conn *conn = request->conn;
+    uint64_t memory = request_blob_memory(request->block.size);
+    request->piece = piece_new(&conn->server->pieces, (size_t)memory, true);
+    if (request->piece == NULL)
+        return false;
+    request->result = RESULT_BLOB;
+    conn->reserved += memory;
+    return true;
+}
+
+uint8_t *request_blob(const struct request *request)
+{
+    return request->piece->bytes + RPC_BIN_HEADER_MAX;
+}
+
+static void send_blob(struct request *request)
+{
+    struct conn *conn = request->conn;
+    struct piece *piece = request->piece;
+    uint8_t header[RPC_BIN_HEADER_MAX];
+    size_t length = rpc_bin_header(header, request->msgid, (uint32_t)request->block.size);
+    piece->sent = RPC_BIN_HEADER_MAX - length;
+    piece->used = piece->capacity;
+    memcpy(piece->bytes + piece->sent, header, length);
+    conn->reserved -= piece->capacity;
+    request->piece = NULL;
+    output_append(&conn->output, piece);
+    conn_send(conn);
+}
+
+static bool is_answered(const struct request *request)
+{
+    const struct conn *conn = request->conn;
+    return !request->is_notification && (conn->state == CONN_OPEN || conn->state == CONN_ENDING);
+}
+
+void request_succeed(struct request *request)
+{
+    if (is_answered(request)) {
+        switch (request->result) {
+        case RESULT_NIL:
+            answer_nil(request->conn, request->msgid);
+            break;
+        case RESULT_UINT:
+            answer_uint(request->conn, request->msgid, request->number);
+            break;
+        case RESULT_BLOB:
+            send_blob(request);
+            break;
+        }
+    }
+    request_free(request);
+}
+
+void request_fail(struct request *request, const struct err *err)
+{
+    if (is_answered(request))
+        answer_error(request->conn, request->msgid, err);
+    request_free(request);
+}
+
+void request_resume(struct request *request)
+{
+    if (request->state == REQUEST_STOPPED)
+        request->resume(request);
+}
+
+void request_abandon(struct request *request)
+{
+    if (request->state == REQUEST_STOPPED)
+        request_free(request);
+}
+
+/* ---- Reading at a worker ---- */
+
+static void run_read(struct work *work)
+{
+    struct request *request = request_of_work(work);
+    size_t filled = request->filled;
+    if (region_read(request->entry->region, request->block.address + filled,
+                    request_blob(request) + filled, request->block.size - filled,
+                    &request->err) == 0)
+        request->err.code = ERR_OK;
+}
+
+void request_read(struct request *request, void (*done)(struct work *work))
+{
+    struct region_entry *entry = request->entry;
+    region_pin(entry->region, &request->pin, request->block);
+    request->has_pin = true;
+    entry->reads++;
+    request->work = (struct work){.run = run_read, .done = done};
+    workers_submit(&entry->server->workers, WORK_OTHER, &request->work);
+}
+
+void request_read_done(struct request *request)
+{
+    struct region_entry *entry = request->entry;
+    region_unpin(entry->region, &request->pin);
+    request->has_pin = false;
+    entry->reads--;
+    if (request->err.code == ERR_OK)
+        request->filled = request->block.size;
+    commit_touch(entry);
+}

@@ -1,0 +1,123 @@
+/* One request that could not be answered at once: what it waits for, and its answer so far.
+ *
+ *     STAGED ─────────────────────────────────────┐
+ *     LOADING ──► READING ────────────────────────┤
+ *     STOPPED ◄─► REMOVE_READING ─► STAGED        ├──► answered, freed
+ *     CHECKPOINTING ──────────────────────────────┤
+ *     ADMIN ──────────────────────────────────────┘
+ *
+ * STAGED         its change is staged; done when region_done_ticket reaches the ticket
+ * LOADING        a load whose bytes are not in the data file yet: region_applied_ticket
+ * READING        a load at a worker, its block pinned
+ * STOPPED        a remove that holds its connection and waits for the region
+ * REMOVE_READING a remove that holds its connection while a worker reads its block, pinned
+ * CHECKPOINTING  waits for region_checkpoint_ticket
+ * ADMIN          createRegion or dropRegion; holds its connection
+ *
+ * A request counts in its connection's in_flight and keeps the connection's memory alive, but not
+ * the connection open: when the peer is gone the request ends without an answer. Loop thread, but
+ * for the reading itself. */
+#ifndef MREGION_DAEMON_REQUEST_H
+#define MREGION_DAEMON_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "core/extent.h"
+#include "core/region.h"
+#include "daemon/input.h"
+#include "daemon/worker.h"
+
+struct conn;
+struct piece;
+struct region_entry;
+struct server;
+
+enum request_state {
+    REQUEST_NEW,
+    REQUEST_STAGED,
+    REQUEST_LOADING,
+    REQUEST_READING,
+    REQUEST_STOPPED,
+    REQUEST_REMOVE_READING,
+    REQUEST_CHECKPOINTING,
+    REQUEST_ADMIN,
+    REQUEST_STATES,
+};
+
+enum result_type { RESULT_NIL, RESULT_UINT, RESULT_BLOB };
+
+struct request {
+    struct conn *conn;
+    struct region_entry *entry;      /* NULL for createRegion */
+    struct request *previous, *next; /* in one of the entry's lists, or the free list */
+    enum request_state state;
+    uint32_t msgid;
+    bool is_notification;
+    bool has_pin;
+    enum result_type result;
+    uint64_t number; /* RESULT_UINT */
+    uint64_t ticket; /* of what it waits for */
+
+    /* Loads and removes. */
+    struct extent block;
+    struct piece *piece; /* RESULT_BLOB: the answer, its header's room in front; or NULL */
+    size_t filled;       /* bytes of the blob that are read */
+    struct region_pin pin;
+    struct work work;
+    struct err err;                          /* how the worker fared */
+    void (*resume)(struct request *request); /* STOPPED: how it goes on */
+
+    struct buffer home; /* bytes that the region borrows */
+};
+
+/* Requests that are free again; kept as long as the server lives, up to REQUESTS_KEPT. */
+#define REQUESTS_KEPT 4096
+struct request_cache {
+    struct request *free;
+    size_t count;
+};
+void request_cache_release(struct request_cache *cache);
+
+/* A request of the connection; NULL without memory. */
+struct request *request_new(struct conn *conn, struct region_entry *entry, uint32_t msgid,
+                            bool is_notification);
+/* Frees it without an answer. */
+void request_free(struct request *request);
+
+/* Enters a state; the move must be one of those above. */
+void request_move(struct request *request, enum request_state state);
+
+/* Stops the connection's further requests until request_release (or the request's end). */
+void request_hold(struct request *request);
+void request_release(struct request *request);
+
+/* Makes the piece that the blob of request->block is read into, header included, its memory charged
+ * to the budget already. False without memory. */
+bool request_reserve_blob(struct request *request);
+/* What the answer to a blob of that size takes in memory. */
+uint64_t request_blob_memory(uint64_t size);
+/* Where its bytes go. */
+uint8_t *request_blob(const struct request *request);
+
+/* Answer, then free. */
+void request_succeed(struct request *request);
+void request_fail(struct request *request, const struct err *err);
+
+/* The connection, which the request holds, was unparked: on with it. */
+void request_resume(struct request *request);
+/* The connection is being closed. A request that holds it and is under way goes on; one that has
+ * only waited ends here. */
+void request_abandon(struct request *request);
+
+/* Starts the worker's read of what is left of request->block, pinned; done is called on the loop
+ * afterwards with request->err filled, and has to call request_read_done first. */
+void request_read(struct request *request, void (*done)(struct work *work));
+void request_read_done(struct request *request);
+
+#define request_of_work(pointer)                                                                   \
+    ((struct request *)(void *)((char *)(pointer)-offsetof(struct request, work)))
+
+#endif

@@ -1,0 +1,325 @@
+#include "daemon/server.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/commit.h"
+#include "daemon/conn.h"
+#include "daemon/log.h"
+#include "daemon/notify.h"
+#include "daemon/startup.h"
+
+/* How often what only the clock ends is looked at. */
+#define SWEEP_MS 250
+/* At the end, how long those are waited for who do not read their answers. */
+#define DRAIN_MS 5000
+
+static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
+
+/* ---- One turn ---- */
+
+static void run_ready(struct server *server)
+{
+    struct conn *conn;
+    while ((conn = server->ready) != NULL) {
+        server->ready = conn->ready_next;
+        if (server->ready == NULL)
+            server->ready_last = &server->ready;
+        conn->is_ready = false;
+        if (conn->state == CONN_CLOSING)
+            conn_leave_list(conn);
+        else
+            conn_run(conn);
+    }
+}
+
+/* Those who wait for memory, in their order, as far as it goes. */
+static void grant_memory(struct server *server)
+{
+    struct budget *budget = &server->budget;
+    struct conn *conn;
+    while ((conn = budget->waiting) != NULL && budget_fits(budget, conn, conn->wait_bytes)) {
+        budget->is_granting = true;
+        conn_unpark(conn);
+        conn_run(conn);
+        budget->is_granting = false;
+        if (conn->wait == CONN_WAITS_MEMORY)
+            break;
+    }
+}
+
+static void flush_dirty(struct server *server)
+{
+    struct conn *conn;
+    while ((conn = server->dirty) != NULL) {
+        server->dirty = conn->dirty_next;
+        conn->is_dirty = false;
+        if (conn->state == CONN_CLOSING)
+            conn_leave_list(conn);
+        else
+            conn_flush(conn);
+    }
+}
+
+static void advance_stop(struct server *server);
+
+/* Commits start before answers are written: the disk is what everybody waits for. */
+static void turn(struct server *server)
+{
+    do {
+        run_ready(server);
+        grant_memory(server);
+        commit_pump(server);
+        flush_dirty(server);
+    } while (server->ready != NULL || server->dirty != NULL || server->regions.touched != NULL);
+    if (server->phase > SERVER_RUNNING)
+        advance_stop(server);
+}
+
+/* After timers and closed handles, before the loop waits. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    turn(prepare->data);
+}
+
+/* After sockets and workers. */
+static void on_check(uv_check_t *check)
+{
+    turn(check->data);
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct server *server = timer->data;
+    bool is_needed = server->budget.waiting != NULL || server->phase == SERVER_DRAINING;
+    struct conn *conn, *next;
+    for (conn = server->conns; conn != NULL; conn = next) {
+        next = conn->next;
+        is_needed |= conn->state == CONN_LINGERING;
+        conn_sweep(conn, now_ms());
+    }
+    listeners_retry(server);
+    for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)
+        is_needed |= listener->is_waiting;
+    if (!is_needed)
+        uv_timer_stop(timer);
+}
+
+void server_sweep_soon(struct server *server)
+{
+    if (!uv_is_active((uv_handle_t *)&server->sweep))
+        uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+}
+
+/* ---- The end, step by step ---- */
+
+static void begin_stop(struct server *server)
+{
+    server->phase = SERVER_DRAINING;
+    server->drain_deadline_ms = now_ms() + DRAIN_MS;
+    log_info("stopping: finishing the requests of %" PRIu64 " connections", server->conns_count);
+    notify_stopping();
+    notify_status("finishing requests");
+    listeners_close(server);
+    for (struct conn *conn = server->conns; conn != NULL; conn = conn->next)
+        conn_end(conn);
+    server_sweep_soon(server);
+}
+
+static void begin_checkpoints(struct server *server)
+{
+    server->phase = SERVER_CHECKPOINT;
+    notify_status("writing checkpoints");
+    struct region_entry *entry, *next;
+    HASH_ITER(by_name, server->regions.names, entry, next)
+    {
+        struct region_info info;
+        struct err err;
+        uint64_t ticket;
+        region_get_info(entry->region, &info);
+        region_hurry(entry->region);
+        if (!server->is_hurried && info.journal_bytes > 0 &&
+            region_request_checkpoint(entry->region, &ticket, &err) > 0)
+            log_warning("region %s: no checkpoint, so the next start replays its journal: %s",
+                        entry->name, err.text);
+        commit_touch(entry);
+    }
+}
+
+static bool all_quiet(const struct server *server)
+{
+    struct region_entry *entry, *next;
+    HASH_ITER(by_name, server->regions.names, entry, next)
+    if (!commit_is_quiet(entry))
+        return false;
+    return true;
+}
+
+/* Whether every change is as durable as it will become, so that only checkpoints are unfinished. */
+static bool all_durable(const struct server *server)
+{
+    struct region_entry *entry, *next;
+    HASH_ITER(by_name, server->regions.names, entry, next)
+    if (entry->changes != NULL || entry->lanes[LANE_COMMIT].job != NULL ||
+        region_deadline_ms(entry->region) != UINT64_MAX)
+        return false;
+    return true;
+}
+
+static void advance_stop(struct server *server)
+{
+    if (server->phase == SERVER_DRAINING && server->conns == NULL &&
+        admin_is_idle(&server->admin) && !server->reload.is_running) {
+        begin_checkpoints(server);
+        commit_pump(server);
+    }
+    if (server->phase != SERVER_CHECKPOINT)
+        return;
+    if (all_quiet(server)) {
+        server->phase = SERVER_STOPPED;
+        uv_stop(&server->loop);
+    } else if (server->is_hurried && all_durable(server)) {
+        log_info("stopped without checkpoints");
+        _exit(EXIT_SUCCESS); /* a region whose checkpoint is under way cannot be closed in order */
+    }
+}
+
+static void on_stop_signal(struct server *server)
+{
+    if (server->phase == SERVER_RUNNING) {
+        begin_stop(server);
+    } else if (!server->is_hurried) {
+        log_info("asked again to stop: no checkpoints");
+        server->is_hurried = true;
+        server->drain_deadline_ms = 0;
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct server *server = handle->data;
+    if (number == SIGHUP)
+        reload_start(server);
+    else
+        on_stop_signal(server);
+}
+
+/* ---- The beginning ---- */
+
+static int init_loop(struct server *server, struct err *err)
+{
+    int error = uv_loop_init(&server->loop);
+    if (error != 0)
+        return err_set(err, ERR_INTERNAL, "cannot make an event loop: %s", uv_strerror(error));
+    uv_prepare_init(&server->loop, &server->prepare);
+    uv_check_init(&server->loop, &server->check);
+    uv_timer_init(&server->loop, &server->sweep);
+    uv_timer_init(&server->loop, &server->watchdog);
+    server->prepare.data = server->check.data = server->sweep.data = server;
+    for (size_t i = 0; i < 3; i++) {
+        uv_signal_init(&server->loop, &server->signals[i]);
+        server->signals[i].data = server;
+    }
+    return 0;
+}
+
+static int start_loop(struct server *server, struct err *err)
+{
+    int error = 0;
+    uv_prepare_start(&server->prepare, on_prepare);
+    uv_check_start(&server->check, on_check);
+    for (size_t i = 0; i < 3 && error == 0; i++)
+        error = uv_signal_start(&server->signals[i], on_signal, signal_numbers[i]);
+    if (error != 0)
+        return err_set(err, ERR_INTERNAL, "cannot watch for signals: %s", uv_strerror(error));
+    notify_watchdog_start(&server->watchdog);
+    return 0;
+}
+
+static int start(struct server *server, struct err *err)
+{
+    int status = startup_open_store(server, err);
+    if (status != 0)
+        return status;
+    startup_raise_limits(server);
+    int error = workers_init(&server->workers, &server->loop);
+    if (error != 0)
+        return err_set(err, ERR_INTERNAL, "cannot start worker threads: %s", strerror(-error));
+    server->has_workers = true;
+    status = start_loop(server, err);
+    if (status == 0)
+        status = listeners_open(server, &server->conf, err);
+    if (status == 0)
+        status = listeners_start(server, err);
+    return status;
+}
+
+/* Closes whatever is open, whether the start went through or not. */
+static void stop(struct server *server)
+{
+    listeners_close(server);
+    if (server->has_workers)
+        workers_stop(&server->workers);
+    startup_close_store(server);
+    uv_close((uv_handle_t *)&server->prepare, NULL);
+    uv_close((uv_handle_t *)&server->check, NULL);
+    uv_close((uv_handle_t *)&server->sweep, NULL);
+    uv_close((uv_handle_t *)&server->watchdog, NULL);
+    for (size_t i = 0; i < 3; i++)
+        uv_close((uv_handle_t *)&server->signals[i], NULL);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    int error = uv_loop_close(&server->loop);
+    assert(error == 0);
+    request_cache_release(&server->requests);
+    pieces_release(&server->pieces);
+}
+
+static int serve(struct server *server)
+{
+    struct err err;
+    if (init_loop(server, &err) != 0) {
+        log_error("%s", err.text);
+        return EXIT_FAILURE;
+    }
+    int status = start(server, &err);
+    if (status != 0) {
+        log_error("%s", err.text);
+    } else {
+        server->phase = SERVER_RUNNING;
+        notify_ready();
+        notify_status("serving %" PRIu64 " regions", server->regions.count);
+        log_print("ready");
+        uv_run(&server->loop, UV_RUN_DEFAULT);
+    }
+    stop(server);
+    if (status == 0)
+        log_info("stopped");
+    return status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int server_run(struct conf *conf, const struct arguments *arguments)
+{
+    struct server *server = calloc(1, sizeof *server);
+    if (server == NULL) {
+        log_error("out of memory");
+        conf_release(conf);
+        return EXIT_FAILURE;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* until it can be served */
+    server->conf = *conf;
+    server->arguments = arguments;
+    server->started_ms = now_ms();
+    server->ready_last = &server->ready;
+    budget_init(&server->budget, conf->max_buffered, conf->max_message);
+    pieces_init(&server->pieces, &server->budget);
+    admin_init(&server->admin);
+    int status = serve(server);
+    conf_release(&server->conf);
+    free(server);
+    return status;
+}

@@ -1,0 +1,93 @@
+/* The daemon: its loop, and everything that belongs to it.
+ *
+ * One turn of the loop: sockets are read and their requests staged; workers' results come in and
+ * answer requests; then, before the loop waits again, server_turn runs whoever has something to
+ * do, starts the commits that have gathered and sends the answers. */
+#ifndef MREGION_DAEMON_SERVER_H
+#define MREGION_DAEMON_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "conf/conf.h"
+#include "core/io.h"
+#include "core/store.h"
+#include "daemon/admin.h"
+#include "daemon/budget.h"
+#include "daemon/input.h"
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/output.h"
+#include "daemon/regions.h"
+#include "daemon/reload.h"
+#include "daemon/request.h"
+#include "daemon/worker.h"
+
+struct arguments;
+struct conn;
+
+enum server_phase {
+    SERVER_STARTING,
+    SERVER_RUNNING,
+    SERVER_DRAINING,   /* asked to stop: finishing what has arrived */
+    SERVER_CHECKPOINT, /* no connections left: writing checkpoints, for a quick start next time */
+    SERVER_STOPPED,    /* closing handles */
+};
+
+struct server {
+    uv_loop_t loop;
+    enum server_phase phase;
+    bool is_hurried; /* a second signal: no checkpoints, no waiting for those who do not read */
+    const struct arguments *arguments;
+    struct conf conf; /* what holds now */
+
+    struct io *io;
+    struct store *store;
+    struct workers workers;
+    bool has_workers; /* they run */
+    struct regions regions;
+    struct admin admin;
+    struct reload reload;
+
+    struct listener *listeners;
+    struct conn *conns;
+    uint64_t conns_count;
+    uint64_t conns_total;
+    uint64_t requests_total;
+    struct conn *ready; /* to be run this turn, in order of waking */
+    struct conn **ready_last;
+    struct conn *dirty; /* with output to send */
+
+    struct budget budget;
+    struct pieces pieces;
+    struct request_cache requests;
+    uint8_t scratch[SCRATCH_SIZE];
+
+    struct log_limit accept_limit; /* what peers can have logged at will */
+    struct log_limit refuse_limit;
+    struct log_limit fail_limit;
+
+    uint64_t started_ms;
+    uint64_t drain_deadline_ms; /* from when on unsent answers are given up */
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_timer_t sweep;
+    uv_timer_t watchdog;
+    uv_signal_t signals[3];
+};
+
+/* Something waits that only the clock ends: conn_sweep and the like are due for a while. */
+void server_sweep_soon(struct server *server);
+
+/* Runs the daemon until it is told to stop. Takes over *conf. The exit code. */
+int server_run(struct conf *conf, const struct arguments *arguments);
+
+/* A monotonic clock in milliseconds, as region_next_job wants it. */
+static inline uint64_t now_ms(void)
+{
+    return uv_hrtime() / 1000000;
+}
+
+#endif

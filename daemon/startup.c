@@ -1,0 +1,154 @@
+#include "daemon/startup.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "daemon/log.h"
+#include "daemon/notify.h"
+#include "daemon/regions.h"
+#include "daemon/server.h"
+
+/* Descriptors besides those of connections: listeners, the loop's own, the store's. */
+#define FILES_BASE 128
+/* Of one region: data, journal segments, a checkpoint. */
+#define FILES_PER_REGION 16
+
+int startup_open_directory(const char *path, bool read_only, struct io **ret_io,
+                           struct store **ret_store, struct err *err)
+{
+    struct err reason;
+    int status = io_posix_new(path, ret_io);
+    if (status != 0)
+        return err_set(err, ERR_IO_ERROR, "cannot open data_dir %s: %s", path, strerror(-status));
+    if (store_open(*ret_io, read_only, ret_store, &reason) == 0)
+        return 0;
+    io_posix_free(*ret_io);
+    *ret_io = NULL;
+    return err_set(err, reason.code, "cannot open data_dir %s: %s", path, reason.text);
+}
+
+static void log_report(const char *name, const struct region_report *report)
+{
+    log_info("region %s: open, %" PRIu64 " free blocks; checkpoint %" PRIu64 ", %" PRIu64
+             " journal records replayed",
+             name, report->free_blocks, report->checkpoint_sequence, report->records);
+    if (report->cut_bytes > 0)
+        log_warning("region %s: cut %" PRIu64 " bytes of a torn tail off the journal at %" PRIu64
+                    ": the last write before the crash had not been acknowledged",
+                    name, report->cut_bytes, report->cut_at);
+}
+
+/* Hands an open region to the table. */
+static int enter(struct server *server, struct region *region, struct err *err)
+{
+    if (regions_add(server, region) != NULL)
+        return 0;
+    region_close(region);
+    return err_set(err, ERR_INTERNAL, "out of memory");
+}
+
+static const struct conf_region *find_configured(const struct conf *conf, const char *name)
+{
+    for (size_t i = 0; i < conf->regions_count; i++)
+        if (strcmp(conf->regions[i].name, name) == 0)
+            return &conf->regions[i];
+    return NULL;
+}
+
+struct opening {
+    struct server *server;
+    struct err *err;
+};
+
+static int open_region(void *context, const char *name)
+{
+    struct opening *opening = context;
+    struct server *server = opening->server;
+    const struct conf_region *configured = find_configured(&server->conf, name);
+    struct region *region;
+    struct region_report report = {0};
+    struct err reason;
+    notify_status("recovering region %s", name);
+    int status =
+        store_open_region(server->store, name, configured != NULL ? &configured->options : NULL,
+                          &region, &report, &reason);
+    if (status != 0)
+        return err_set(opening->err, reason.code, "cannot open region %s: %s", name, reason.text);
+    log_report(name, &report);
+    return enter(server, region, opening->err);
+}
+
+static int create_region(struct server *server, const struct conf_region *configured,
+                         struct err *err)
+{
+    struct region *region;
+    struct err reason;
+    int status = store_create_region(server->store, configured->name, &configured->options, &region,
+                                     &reason);
+    if (status != 0)
+        return err_set(err, reason.code, "cannot create region %s: %s", configured->name,
+                       reason.text);
+    log_info("region %s: created", configured->name);
+    return enter(server, region, err);
+}
+
+int startup_open_store(struct server *server, struct err *err)
+{
+    struct conf *conf = &server->conf;
+    if (mkdir(conf->data_dir, 0700) != 0 && errno != EEXIST)
+        return err_set(err, ERR_IO_ERROR, "cannot make data_dir %s: %s", conf->data_dir,
+                       strerror(errno));
+    int status = startup_open_directory(conf->data_dir, false, &server->io, &server->store, err);
+    if (status != 0)
+        return status;
+    struct opening opening = {server, err};
+    status = store_list(server->store, open_region, &opening, err);
+    if (status != 0)
+        return status;
+    for (size_t i = 0; i < conf->regions_count; i++) {
+        const struct conf_region *wanted = &conf->regions[i];
+        if (regions_find_name(&server->regions, wanted->name, strlen(wanted->name)) != NULL)
+            continue;
+        status = create_region(server, wanted, err);
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
+
+void startup_close_store(struct server *server)
+{
+    struct region_entry *entry, *next;
+    server->regions.touched = NULL;
+    HASH_ITER(by_name, server->regions.names, entry, next)
+    {
+        regions_remove(server, entry);
+        region_close(entry->region);
+        entry->region = NULL;
+        entry->is_touched = false;
+        regions_free(entry);
+    }
+    if (server->store != NULL)
+        store_close(server->store);
+    if (server->io != NULL)
+        io_posix_free(server->io);
+    server->store = NULL;
+    server->io = NULL;
+}
+
+void startup_raise_limits(const struct server *server)
+{
+    struct rlimit limit;
+    rlim_t wanted =
+        FILES_BASE + server->conf.max_connections + FILES_PER_REGION * (server->regions.count + 1);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        log_warning("max_connections, %" PRIu64 ", may need %" PRIu64
+                    " file descriptors; the limit is %" PRIu64,
+                    server->conf.max_connections, (uint64_t)wanted, (uint64_t)limit.rlim_cur);
+}

@@ -1,0 +1,26 @@
+/* Opening what the daemon needs before it serves, and closing it again. Main thread; everything
+ * here may block. */
+#ifndef MREGION_DAEMON_STARTUP_H
+#define MREGION_DAEMON_STARTUP_H
+
+#include "core/err.h"
+#include "core/io.h"
+#include "core/store.h"
+
+struct server;
+
+/* Opens and locks the data directory, making it where its parent is there, and opens every region,
+ * recovering it and creating those that the configuration names. What is open when it fails is left
+ * to startup_close_store. */
+int startup_open_store(struct server *server, struct err *err);
+/* Closes regions, which must be quiet, and store. */
+void startup_close_store(struct server *server);
+
+/* Opens the directory's store; the sentence of an error names the directory. */
+int startup_open_directory(const char *path, bool read_only, struct io **ret_io,
+                           struct store **ret_store, struct err *err);
+
+/* Lets the process have as many file descriptors as max_connections needs, where it may. */
+void startup_raise_limits(const struct server *server);
+
+#endif
