@@ -1,0 +1,131 @@
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/input.h"
+
+static struct budget budget;
+static uint8_t scratch[SCRATCH_SIZE];
+static struct input input;
+
+static void setup(void)
+{
+    budget_init(&budget, 1 << 20, 1 << 20);
+    input_init(&input, &budget, scratch);
+}
+
+static void teardown(void)
+{
+    input_release(&input);
+    ck_assert_uint_eq(budget.used, 0);
+}
+
+/* As a read would: at most size bytes; returns how many there was room for. */
+static size_t arrive(const uint8_t *bytes, size_t size)
+{
+    uv_buf_t room = input_room(&input);
+    if (size > room.len)
+        size = room.len;
+    memcpy(room.base, bytes, size);
+    input_filled(&input, size);
+    return size;
+}
+
+START_TEST(what_is_handled_at_once_needs_no_memory)
+{
+    arrive((const uint8_t *)"abcdef", 6);
+    ck_assert_mem_eq(input_bytes(&input), "abcdef", 6);
+    input_consume(&input, 4);
+    ck_assert_mem_eq(input_bytes(&input), "ef", 2);
+    input_consume(&input, 2);
+    ck_assert_uint_eq(input_size(&input), 0);
+    ck_assert(input_keep(&input));
+    ck_assert_uint_eq(budget.used, 0);
+}
+END_TEST
+
+START_TEST(what_is_left_survives_another_read)
+{
+    arrive((const uint8_t *)"abcdef", 6);
+    input_consume(&input, 2);
+    ck_assert(input_keep(&input));
+    memset(scratch, 'x', sizeof scratch); /* another connection reads */
+    ck_assert_mem_eq(input_bytes(&input), "cdef", 4);
+    ck_assert_int_eq(input_prepare(&input, NULL, 8), INPUT_READY);
+    arrive((const uint8_t *)"ghij", 4);
+    ck_assert_uint_eq(input_size(&input), 8);
+    ck_assert_mem_eq(input_bytes(&input), "cdefghij", 8);
+}
+END_TEST
+
+/* A claimed length costs nothing; memory follows what arrived, at most twice of it. */
+START_TEST(grows_with_what_arrives)
+{
+    static uint8_t message[600000];
+    for (size_t i = 0; i < sizeof message; i++)
+        message[i] = (uint8_t)(i * 7 + i / 251);
+    size_t arrived = arrive(message, 100);
+    while (arrived < sizeof message) {
+        ck_assert(input_keep(&input));
+        ck_assert_int_eq(input_prepare(&input, NULL, sizeof message), INPUT_READY);
+        ck_assert_uint_le(budget.used, arrived < 2048 ? 4096 : 2 * arrived);
+        arrived += arrive(message + arrived, sizeof message - arrived);
+    }
+    ck_assert_uint_eq(input_size(&input), sizeof message);
+    ck_assert_mem_eq(input_bytes(&input), message, sizeof message);
+    ck_assert_uint_eq(budget.used, sizeof message);
+
+    struct buffer buffer = input_detach(&input, sizeof message);
+    ck_assert_mem_eq(buffer.base, message, sizeof message);
+    ck_assert_uint_eq(input_size(&input), 0);
+    ck_assert_uint_eq(budget.used, sizeof message);
+    buffer_free(&buffer, &budget);
+}
+END_TEST
+
+/* A large message is alone in its buffer: there is never room beyond its end. */
+START_TEST(a_large_message_is_read_to_its_end_only)
+{
+    static uint8_t stream[3 * SCRATCH_SIZE];
+    const size_t large = SCRATCH_SIZE + 1234;
+    size_t arrived = arrive(stream, 10);
+    while (arrived < large) {
+        ck_assert(input_keep(&input));
+        ck_assert_int_eq(input_prepare(&input, NULL, large), INPUT_READY);
+        arrived += arrive(stream + arrived, sizeof stream - arrived);
+    }
+    ck_assert_uint_eq(input_size(&input), large);
+}
+END_TEST
+
+START_TEST(waits_where_the_budget_is_full)
+{
+    static uint8_t bytes[SCRATCH_SIZE];
+    arrive(bytes, sizeof bytes);
+    ck_assert(input_keep(&input));
+    budget_add(&budget, 3 << 20);
+    ck_assert_int_eq(input_prepare(&input, NULL, 300000), INPUT_WAIT);
+    ck_assert_uint_eq(input_growth(&input, 300000), SCRATCH_SIZE);
+    ck_assert_uint_eq(input_size(&input), sizeof bytes);
+    budget_give(&budget, 3 << 20);
+    ck_assert_int_eq(input_prepare(&input, NULL, 300000), INPUT_READY);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("input");
+    TCase *tcase = tcase_create("input");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, what_is_handled_at_once_needs_no_memory);
+    tcase_add_test(tcase, what_is_left_survives_another_read);
+    tcase_add_test(tcase, grows_with_what_arrives);
+    tcase_add_test(tcase, a_large_message_is_read_to_its_end_only);
+    tcase_add_test(tcase, waits_where_the_budget_is_full);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,145 @@
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/output.h"
+
+static struct budget budget;
+static struct pieces pieces;
+static struct output output;
+
+static void setup(void)
+{
+    budget_init(&budget, 1 << 20, 1 << 16);
+    pieces_init(&pieces, &budget);
+    output_init(&output, &pieces);
+}
+
+static void teardown(void)
+{
+    output_release(&output);
+    ck_assert_uint_eq(budget.used, 0);
+    pieces_release(&pieces);
+}
+
+/* Sends up to most bytes: copies them behind *taken bytes of to. */
+static size_t take(uint8_t *to, size_t most)
+{
+    uv_buf_t buffers[8];
+    unsigned count = output_vectors(&output, buffers, 8);
+    size_t taken = 0;
+    for (unsigned i = 0; i < count && taken < most; i++) {
+        size_t size = buffers[i].len < most - taken ? buffers[i].len : most - taken;
+        memcpy(to + taken, buffers[i].base, size);
+        taken += size;
+    }
+    output_sent(&output, taken);
+    return taken;
+}
+
+static void put(const uint8_t *bytes, size_t size)
+{
+    uint8_t *room = output_reserve(&output, size);
+    ck_assert_ptr_nonnull(room);
+    memcpy(room, bytes, size);
+}
+
+/* Whatever is put in, in whatever portions it is sent, comes out in order. */
+START_TEST(bytes_come_out_in_order)
+{
+    static uint8_t in[300000], out[300000];
+    size_t put_size = 0, taken = 0;
+    unsigned seed = (unsigned)_i + 1;
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)rand_r(&seed);
+    while (taken < sizeof in) {
+        size_t size = 1 + (size_t)rand_r(&seed) % (_i % 2 == 0 ? 100 : 2 * PIECE_SIZE);
+        if (size > sizeof in - put_size)
+            size = sizeof in - put_size;
+        if (size > 0 && rand_r(&seed) % 3 == 0) {
+            struct piece *piece = piece_new(&pieces, size + 5, false);
+            ck_assert_ptr_nonnull(piece);
+            memcpy(piece->bytes + 5, in + put_size, size); /* as a blob behind its header's room */
+            piece->sent = 5;
+            piece->used = size + 5;
+            output_append(&output, piece);
+        } else if (size > 0) {
+            put(in + put_size, size);
+        }
+        put_size += size;
+        if (rand_r(&seed) % 2 == 0 || size == 0)
+            taken += take(out + taken, (size_t)rand_r(&seed) % (4 * PIECE_SIZE));
+        ck_assert_uint_eq(output.pending, put_size - taken);
+    }
+    ck_assert_mem_eq(in, out, sizeof in);
+    ck_assert_ptr_null(output.first);
+}
+END_TEST
+
+START_TEST(undo_takes_back)
+{
+    uint8_t out[64];
+    put((const uint8_t *)"abc", 3);
+    put((const uint8_t *)"xyz", 3);
+    output_undo(&output, 3);
+    put((const uint8_t *)"def", 3);
+    ck_assert_uint_eq(take(out, sizeof out), 6);
+    ck_assert_mem_eq(out, "abcdef", 6);
+}
+END_TEST
+
+START_TEST(undo_of_everything_leaves_nothing)
+{
+    uint8_t out[64];
+    put((const uint8_t *)"xyz", 3);
+    output_undo(&output, 3);
+    ck_assert_uint_eq(output.pending, 0);
+    put((const uint8_t *)"ok", 2);
+    ck_assert_uint_eq(take(out, sizeof out), 2);
+    ck_assert_mem_eq(out, "ok", 2);
+}
+END_TEST
+
+START_TEST(an_idle_connection_holds_nothing)
+{
+    static uint8_t out[3 * PIECE_SIZE];
+    static uint8_t in[3 * PIECE_SIZE];
+    put(in, 10);
+    put(in, sizeof in);
+    take(out, sizeof out);
+    take(out, sizeof out);
+    ck_assert_ptr_null(output.first);
+    ck_assert_uint_eq(budget.used, 0);
+    ck_assert_uint_eq(pieces.free_count, 1); /* the standard one, for whoever comes next */
+}
+END_TEST
+
+START_TEST(recycled_pieces_are_bounded)
+{
+    struct piece *held[2 * PIECES_KEPT];
+    for (size_t i = 0; i < 2 * PIECES_KEPT; i++)
+        held[i] = piece_new(&pieces, PIECE_SIZE, false);
+    ck_assert_uint_eq(budget.used, 2 * PIECES_KEPT * PIECE_SIZE);
+    for (size_t i = 0; i < 2 * PIECES_KEPT; i++)
+        piece_free(&pieces, held[i]);
+    ck_assert_uint_eq(pieces.free_count, PIECES_KEPT);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("output");
+    TCase *tcase = tcase_create("output");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, bytes_come_out_in_order, 0, 20);
+    tcase_add_test(tcase, undo_takes_back);
+    tcase_add_test(tcase, undo_of_everything_leaves_nothing);
+    tcase_add_test(tcase, an_idle_connection_holds_nothing);
+    tcase_add_test(tcase, recycled_pieces_are_bounded);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
