@@ -164,7 +164,8 @@ static int write_header(struct io *io, struct io_file *file, const uint8_t uuid[
 static int write_zeros(struct io *io, struct io_file *file)
 {
     for (uint64_t offset = 0; offset < JOURNAL_SEGMENT; offset += sizeof zeros) {
-        struct iovec vector = {(void *)(uintptr_t)zeros, sizeof zeros};
+        size_t part = (size_t)min_u64(sizeof zeros, JOURNAL_SEGMENT - offset);
+        struct iovec vector = {(void *)(uintptr_t)zeros, part};
         int result = io->ops->write(io, file, &vector, 1, offset);
         if (result != 0)
             return result;

@@ -5,9 +5,9 @@
  * what cannot be had; after a number of refusals it is tried again, since somebody may have made
  * space.
  *
- * The last prepared segment of the journal is for frees alone: on a full disk they can always be
- * recorded, and a checkpoint into its slot, which has its space already, then makes journal space
- * again. */
+ * The last part of the journal that is prepared is for frees alone: on a full disk they can be
+ * recorded even while no checkpoint can be taken. A checkpoint, into its slot, which has its space
+ * already, makes journal space again. */
 #include <assert.h>
 #include <string.h>
 
@@ -23,6 +23,10 @@
  * little space held idle. */
 #define DATA_CHUNK_MIN (1 * MIB)
 #define DATA_CHUNK_MAX (256 * MIB)
+
+/* What only frees may use. A part of a segment: of the two that every region has, the other changes
+ * always get more than one, so that a checkpoint has a segment to recycle. */
+#define JOURNAL_RESERVE (JOURNAL_PAYLOAD / 4)
 
 /* How far the journal may outgrow journal_size while a checkpoint is under way, as a factor. */
 #define JOURNAL_OVERSHOOT 2
@@ -74,7 +78,7 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
     uint64_t length = record_padded(RECORD_HEADER + effects);
     uint64_t end = staged_end(region) + length;
     uint64_t limit = JOURNAL_OVERSHOOT * region->meta.options.journal_size + length;
-    uint64_t need = round_up(end + (is_free ? 0 : JOURNAL_PAYLOAD), JOURNAL_PAYLOAD);
+    uint64_t need = round_up(end + (is_free ? 0 : JOURNAL_RESERVE), JOURNAL_PAYLOAD);
     bool is_long = end - region->checkpoint.start > limit;
     if (need <= journal_prepared(&region->journal) && !is_long)
         return 0;
@@ -241,10 +245,10 @@ static struct region_job *journal_job(struct region *region, bool ahead)
     if (room->want != 0) {
         count = (room->want - prepared + JOURNAL_PAYLOAD - 1) / JOURNAL_PAYLOAD;
     } else {
-        /* Ahead of need: the reserve and half a segment, unless a checkpoint is about to make
+        /* Ahead of need: the reserve and a segment, unless a checkpoint is about to make
          * old segments new. */
         uint64_t left = prepared - staged_end(region);
-        if (room->is_tight || room->refused != 0 || left >= JOURNAL_PAYLOAD * 3 / 2 ||
+        if (room->is_tight || room->refused != 0 || left >= JOURNAL_PAYLOAD + JOURNAL_RESERVE ||
             prepared - region->checkpoint.start >
                 JOURNAL_OVERSHOOT * region->meta.options.journal_size)
             return NULL;

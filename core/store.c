@@ -150,11 +150,14 @@ static int make_store(struct store *store, struct err *err)
     if (count > 0)
         return err_set(err, ERR_CORRUPT,
                        "there are regions but no file '" STORE_FILE "': restore it from a backup");
+    /* Before the store's file: who finds that file counts on the folder. */
+    result = io->ops->sync_directory(io, ".");
+    if (result != 0)
+        return err_io(err, result, "sync", "the data directory");
     store->next_id = 1;
     result = io->ops->random(io, store->uuid, sizeof store->uuid);
     if (result != 0)
         return err_io(err, result, "get random bytes for", STORE_FILE);
-    /* Last, and with it all names are synced. */
     return write_store(store, err);
 }
 
