@@ -68,6 +68,7 @@ class Bad(Case):
         cls.daemon = Server(config=CONFIG, regions=["main", "bystander"])
         cls.daemon.command += ["--listen", "unix:" + cls.daemon.path("s"),
                                "--listen", "tcp:127.0.0.1:0"]
+        cls.addClassCleanup(cls.daemon.remove)
         cls.daemon.start()
         cls.bystander = Bystander(cls.daemon.unix, "bystander")
         with Client(cls.daemon.unix) as client:
@@ -76,11 +77,8 @@ class Bad(Case):
 
     @classmethod
     def tearDownClass(cls):
-        try:
-            cls.bystander.finish()
-            cls.daemon.stop()
-        finally:
-            cls.daemon.remove()
+        cls.bystander.finish()
+        cls.daemon.stop()
 
     def setUp(self):
         self.client = self.connect()
@@ -493,6 +491,15 @@ class Flood(Bad):
     """Clients that send and do not read."""
     REQUESTS = 100000
 
+    def make_region(self):
+        """One of its own for the test."""
+        def drop():
+            with Client(self.daemon.unix) as client:
+                client.call("dropRegion", "flood")
+
+        self.client.call("createRegion", "flood")
+        self.addCleanup(drop)
+
     def flood(self, messages):
         """Sends from a thread, which blocks once the server reads no more."""
         client = self.connect()
@@ -509,11 +516,8 @@ class Flood(Bad):
         return client, thread
 
     def test_answers_nobody_reads(self):
-        region = self.client
-        region.call("createRegion", "flood")
-        self.addCleanup(lambda: Client(self.daemon.unix).call("dropRegion", "flood"))
-        region.call("addBlob", "flood", bytes(16384))
-        self.state = self.read_state()
+        self.make_region()
+        self.client.call("addBlob", "flood", bytes(16384))
         before = self.memory()
         messages = b"".join(request(i, "loadBlob", ["flood", 0, 16384])
                             for i in range(self.REQUESTS))  # 1.6 GB of answers
@@ -542,9 +546,7 @@ class Flood(Bad):
         thread.join()
 
     def test_changes_whose_answers_nobody_reads(self):
-        self.client.call("createRegion", "flood")
-        self.addCleanup(lambda: Client(self.daemon.unix).call("dropRegion", "flood"))
-        self.state = self.read_state()
+        self.make_region()
         before = self.memory()
         blob = bytes(1000)
         messages = b"".join(request(i, "addBlob", ["flood", blob]) for i in range(self.REQUESTS))
@@ -569,9 +571,7 @@ class Flood(Bad):
 
     def test_uploads_larger_than_memory_together(self):
         """Each holds half a message in memory, and none may wait for another for ever."""
-        self.client.call("createRegion", "flood")
-        self.addCleanup(lambda: Client(self.daemon.unix).call("dropRegion", "flood"))
-        self.state = self.read_state()
+        self.make_region()
         before = self.memory()
         count, size, slice_size = 24, 8 * MIB, 256 * 1024  # 192 MiB, three times max_buffered
         clients = [self.connect(i % 2 == 1) for i in range(count)]

@@ -84,12 +84,21 @@ class Faults(Case):
         self.client.call("addBlob", "main", b"works again")
 
     def test_failed_write(self):
+        """What was being overwritten is not shown until recovery has made it whole, old or new."""
+        other = self.client.call("addBlob", "main", b"\1" * 1000)
         self.rule(f"pwritev {errno.EIO} regions/main/")
-        self.refused(["io_error"], "storeBlob", "main", self.address, bytes(1000))
+        self.refused(["io_error"], "storeBlob", "main", other, b"\2" * 1000)
         self.rule()
         self.assert_region_failed()
+        try:
+            blob = self.client.call("loadBlob", "main", other, 1000)
+            self.assertIn(blob, (b"\1" * 1000, b"\2" * 1000))
+        except RpcError as error:
+            self.assertEqual(error.code, "io_error")
         self.restart()
         self.assert_intact()
+        self.assertIn(self.client.call("loadBlob", "main", other, 1000),
+                      (b"\1" * 1000, b"\2" * 1000))
 
     def test_failed_read(self):
         self.rule(f"pread {errno.EIO} regions/main/data")

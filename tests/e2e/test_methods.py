@@ -16,15 +16,12 @@ server = None
 def setUpModule():
     global server
     server = Server()
+    unittest.addModuleCleanup(server.remove)
     server.start()
 
 
 def tearDownModule():
-    try:
-        server.stop()
-    finally:
-        print(server.log())
-        server.remove()
+    server.stop()
     missing = {method.name for method in METHODS} - Client.called
     if missing:
         raise AssertionError(f"no test has called {missing}")
