@@ -598,6 +598,20 @@ class Flood(Bad):
         # The largest message may be taken in beyond the bound, so that one always gets through.
         self.assertLess(self.memory(), before + SLACK + 2 * MAX_MESSAGE)
 
+    def test_memory_that_nobody_gives_back(self):
+        """Clients that hold all of it in answers which they do not read are closed once they have
+        kept others waiting for some time."""
+        self.make_region()
+        size = MAX_MESSAGE - 1000
+        self.client.call("allocate", "flood", size)
+        holders = [self.connect() for _ in range(3)]
+        for holder in holders:
+            for _ in range(4):
+                holder.send("loadBlob", "flood", 0, size)
+        self.wait_rounds(20)  # small requests go on meanwhile
+        self.assertEqual(len(self.client.call("loadBlob", "flood", 0, 8 * MIB)), 8 * MIB)
+        self.daemon.wait_log("max_buffered")
+
     def test_many_that_never_finish(self):
         before = self.memory()
         clients = [self.connect(i % 2 == 1) for i in range(300)]
