@@ -2,7 +2,8 @@
 import subprocess
 import unittest
 
-from server import DEADLINE, MREGIOND, Server, mrcli
+from mpack import Client
+from server import DEADLINE, MREGIOND, Server
 
 
 def run(*args, **options):
@@ -24,7 +25,13 @@ class Case(unittest.TestCase):
         for pattern in patterns:
             self.assertRegex(log, pattern)
 
+    def connect(self, server):
+        """A client on the server's first socket, closed with the test."""
+        client = Client(server.unix or server.tcp)
+        self.addCleanup(client.close)
+        return client
+
     def assert_serves(self, server):
-        reference = mrcli(server, "-r", "main", "add", "-", stdin=b"\x01\x02\x03\x04").stdout.strip()
-        self.assertEqual(mrcli(server, "-r", "main", "load", reference.decode(), "-").stdout,
-                         b"\x01\x02\x03\x04")
+        client = self.connect(server)
+        address = client.call("addBlob", "main", b"\x01\x02\x03\x04")
+        self.assertEqual(client.call("loadBlob", "main", address, 4), b"\x01\x02\x03\x04")

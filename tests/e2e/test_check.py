@@ -5,7 +5,6 @@ import shutil
 import unittest
 
 from case import Case, run
-from server import mrcli
 
 
 class DataDirectory(Case):
@@ -55,11 +54,12 @@ class Check(Case):
         """A server with some blobs in it, stopped."""
         server = self.server()
         server.start()
+        client = self.connect(server)
         for size in (1, 100, 5000, 70000, 300000):
-            mrcli(server, "-r", "main", "add", "-", stdin=os.urandom(size))
-        mrcli(server, "-r", "main", "deallocate", "1+100")
-        mrcli(server, "-r", "main", "checkpoint")
-        mrcli(server, "-r", "main", "add", "-", stdin=os.urandom(3000))
+            client.call("addBlob", "main", os.urandom(size))
+        client.call("deallocate", "main", 1, 100)
+        client.call("checkpoint", "main")
+        client.call("addBlob", "main", os.urandom(3000))
         server.stop()
         return server
 

@@ -4,7 +4,6 @@ import signal
 import unittest
 
 from case import Case, run
-from server import mrcli
 
 
 class Configuration(Case):
@@ -58,7 +57,7 @@ class Configuration(Case):
         server = self.server(config="listen:\n  - tcp: 127.0.0.1:1\nregions:\n  - name: file\n",
                              listen=["tcp:127.0.0.1:0"], regions=["option"])
         server.start()
-        self.assertEqual(mrcli(server, "-o", "raw", "list").stdout, b"option\n")
+        self.assertEqual(self.connect(server).call("listRegions"), ["option"])
         server.stop()
 
     def test_wrong_usage(self):
@@ -87,7 +86,7 @@ class Reload(Case):
         server.signal(signal.SIGHUP)
         server.wait_log("reload")
         server.wait_log("second")
-        self.assertEqual(mrcli(server, "-o", "raw", "list").stdout, b"main\nsecond\n")
+        self.assertEqual(self.connect(server).call("listRegions"), ["main", "second"])
         server.stop()
 
     def test_wrong_file_changes_nothing(self):

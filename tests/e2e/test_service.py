@@ -8,7 +8,7 @@ import sys
 import unittest
 
 from case import Case
-from server import DEADLINE, mrcli
+from server import DEADLINE
 
 
 class NotifySocket:
@@ -89,7 +89,6 @@ class Activation(Case):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        # With the real path given to --listen too late: the wrapper needs the server's folder.
         server = self.server(listen=[], wrapper=["systemd-socket-activate"])
         server.command[1:1] = ["-l", server.path("s"), "-l", f"127.0.0.1:{port}"]
         server.start(wait=False)
@@ -138,14 +137,13 @@ class Life(Case):
 
     def test_restart_many_times(self):
         server = self.server()
-        references = []
+        addresses = []
         for number in range(10):
             server.start()
-            for old, reference in enumerate(references):
-                self.assertEqual(mrcli(server, "-r", "main", "load", reference, "-").stdout,
-                                 b"%d" % old * 100)
-            done = mrcli(server, "-r", "main", "add", "-", stdin=b"%d" % number * 100)
-            references.append(done.stdout.decode().strip())
+            client = self.connect(server)
+            for old, address in enumerate(addresses):
+                self.assertEqual(client.call("loadBlob", "main", address, 100), bytes([old]) * 100)
+            addresses.append(client.call("addBlob", "main", bytes([number]) * 100))
             if number % 2:
                 server.stop()
             else:
