@@ -95,27 +95,81 @@ class Check(Case):
         self.assertEqual(status, 0, report)
         self.assertEqual(self.files(server), before, "--check has changed a file")
 
-    def test_damage_is_named(self):
-        server = self.filled()
-        region = os.path.join(server.data_dir, "regions", "main")
-        names = sorted(os.listdir(region))
-        checkpoints = [name for name in names if name.startswith("checkpoint")]
-        for name in ["meta", checkpoints[-1]]:
-            path = os.path.join(region, name)
+    def damaged(self, server, *places):
+        """Flips a bit in each (path, offset), returns --check's report, and mends the files."""
+        originals = {}
+        for path, offset in places:
             with open(path, "r+b") as file:
-                original = file.read()
-                damaged = bytearray(original)
-                damaged[len(damaged) // 2] ^= 0x10
-                file.seek(0)
-                file.write(damaged)
-            before = self.files(server)
-            status, report = self.check(server)
-            self.assertEqual(status, 1, report)
-            self.assertIn(name, report)
-            self.assertEqual(self.files(server), before, "--check has changed a file")
-            with open(path, "r+b") as file:
+                originals[path] = file.read()
+                file.seek(offset)
+                file.write(bytes([originals[path][offset] ^ 0x10]))
+        before = self.files(server)
+        status, report = self.check(server)
+        self.assertEqual(self.files(server), before, "--check has changed a file")
+        for path, original in originals.items():
+            with open(path, "wb") as file:
                 file.write(original)
+        return status, report
+
+    def test_damaged_meta(self):
+        server = self.filled()
+        for path in ("store", "regions/main/meta"):
+            path = os.path.join(server.data_dir, path)
+            for offset in (5, os.stat(path).st_size - 1):
+                status, report = self.damaged(server, (path, offset))
+                self.assertEqual(status, 1, report)
+                self.assertIn(server.data_dir, report)
+                self.assertRegex(report, r"corrupt|format version")
         self.assertEqual(self.check(server)[0], 0)
+
+    def test_damaged_checkpoints(self):
+        """One may be torn, and the one before it serves; without any nothing is guessed."""
+        server = self.filled()
+        healthy = self.check(server)[1]
+        region = os.path.join(server.data_dir, "regions", "main")
+        checkpoints = [os.path.join(region, name) for name in sorted(os.listdir(region))
+                       if name.startswith("checkpoint")]
+        self.assertEqual(len(checkpoints), 2)
+        for checkpoint in checkpoints:
+            status, report = self.damaged(server, (checkpoint, 5))
+            self.assertEqual(status, 0, report)
+            size = re.search(r"size .*", healthy)[0]
+            self.assertIn(size, report)
+        status, report = self.damaged(server, *((checkpoint, 5) for checkpoint in checkpoints))
+        self.assertEqual(status, 1, report)
+        self.assertRegex(report, "main.*corrupt.*checkpoint")
+        self.assertEqual(self.check(server)[0], 0)
+
+    def test_damage_in_the_middle_of_the_journal(self):
+        server = self.server().start()
+        client = self.connect(server)
+        blobs = [os.urandom(100) for _ in range(20)]
+        for blob in blobs:
+            client.call("addBlob", "main", blob)
+        server.kill()
+        places = [(path, text.index(blobs[3])) for path, text in self.files(server).items()
+                  if "journal" in path and blobs[3] in text]
+        [(journal, _)] = places
+        status, report = self.damaged(server, *places)
+        self.assertEqual(status, 1, report)
+        self.assertRegex(report, f"corrupt.*{os.path.basename(journal)}")
+
+        # The daemon refuses it just so, and mended it is whole.
+        with open(journal, "r+b") as file:
+            original = file.read()
+            file.seek(places[0][1])
+            file.write(b"damaged")
+        before = self.files(server)
+        status, log = server.run()
+        self.assert_refused(status, log, os.path.basename(journal))
+        self.assertEqual(self.files(server), before, "the daemon has changed a file")
+        with open(journal, "wb") as file:
+            file.write(original)
+        server.start()
+        client = self.connect(server)
+        for number, blob in enumerate(blobs):
+            self.assertEqual(client.call("loadBlob", "main", 100 * number, 100), blob)
+        server.stop()
 
     def test_no_store(self):
         server = self.server()
