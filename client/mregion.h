@@ -128,7 +128,7 @@ struct mregion_options {
 /* Connects to "unix:PATH" or "tcp:HOST:PORT" (HOST a name, an IPv4 address, or an IPv6 address in
  * brackets). The lookup of a host name follows the system's own timeout. options may be NULL.
  * Give *ret_connection to mregion_close.
- * Errors: CONNECT, TIMEOUT, ARGUMENT (the address), MEMORY. */
+ * Errors: CONNECT (also after connect_timeout_ms), ARGUMENT (the address), MEMORY. */
 MREGION_API int mregion_connect(const char *address, const struct mregion_options *options,
                                 struct mregion **ret_connection, struct mregion_error *error);
 
@@ -145,7 +145,9 @@ MREGION_API void mregion_set_timeout(struct mregion *connection, uint32_t timeou
  * wire: done of total bytes; total is 0 while it is not known (a pipe). done never goes back,
  * except that a load begins again after the connection was lost. Return 0 to go on; anything else
  * stops the call, which returns MREGION_ERR_CANCELED and changes nothing (a store of several
- * messages has stored some of them). The callback must not use the connection. */
+ * messages has stored some of them); when done has reached total it is too late for that. A message
+ * that is stopped in the middle costs the connection, and open tickets with it. The callback must
+ * not use the connection. */
 typedef int (*mregion_progress)(uint64_t done, uint64_t total, void *context);
 
 /* From now on every call that moves one blob reports its progress; NULL: no longer. context is
@@ -279,24 +281,23 @@ MREGION_API int mregion_is_allocated(struct mregion *connection, const char *reg
                                      uint64_t address, uint64_t size, bool *ret_allocated,
                                      struct mregion_error *error);
 
-/* One page of the free blocks, ordered by address: up to limit of them into the caller's array,
- * *ret_count says how many. Blocks that end at or before from are left out, one that begins below
- * it is cut there. Begin with from 0 and go on from the end of the last block until fewer than
- * limit come. limit is at most MREGION_BLOCKS_MAX. */
-#define MREGION_BLOCKS_MAX 1000000
+/* The free blocks, ordered by address: up to limit of them into the caller's array, *ret_count says
+ * how many. Blocks that end at or before from are left out, one that begins below it is cut there.
+ * To go through all of them, begin with from 0 and go on from the end of the last block until
+ * fewer than limit come. (Long lists are fetched in pages of 3000: what changes meanwhile may show
+ * or not. That holds for the next three functions too.) */
 MREGION_API int mregion_free_memory(struct mregion *connection, const char *region, uint64_t from,
                                     size_t limit, struct mregion_block *blocks, size_t *ret_count,
                                     struct mregion_error *error);
 
-/* All free blocks, fetched page by page: what changes meanwhile may show or not. *ret_blocks is
- * never NULL. */
+/* All free blocks. *ret_blocks is never NULL. */
 MREGION_API int mregion_free_memory_all(struct mregion *connection, const char *region,
                                         struct mregion_block **ret_blocks, size_t *ret_count,
                                         struct mregion_error *error);
 
-/* What is in use, or free, in [start, end), clipped to it: the first limit blocks (at most
- * MREGION_BLOCKS_MAX) into the caller's array. Blocks in use that touch come as one. Go on from
- * the end of the last one. Errors: OUT_OF_BOUNDS. */
+/* What is in use, or free, in [start, end), clipped to it: up to limit blocks into the caller's
+ * array. Blocks in use that touch come as one. Go on from the end of the last one.
+ * Errors: OUT_OF_BOUNDS. */
 MREGION_API int mregion_allocated_blocks_in_range(struct mregion *connection, const char *region,
                                                   uint64_t start, uint64_t end, size_t limit,
                                                   struct mregion_block *blocks, size_t *ret_count,

@@ -70,6 +70,7 @@ void frame_reset(struct frame_scanner *scanner)
 {
     scanner->position = 0;
     scanner->elements = 0;
+    scanner->elements_max = FRAME_ELEMENTS_MAX;
     scanner->depth = 0;
     scanner->remaining[0] = 1;
 }
@@ -110,7 +111,7 @@ static enum frame_status take_header(struct frame_scanner *scanner, const uint8_
     if (scanner->depth == FRAME_DEPTH_MAX)
         return FRAME_TOO_DEEP;
     children = shape.kind == KIND_MAP ? 2 * number : number;
-    if (scanner->elements + *pending + children > FRAME_ELEMENTS_MAX)
+    if (scanner->elements + *pending + children > scanner->elements_max)
         return FRAME_TOO_MANY;
     scanner->remaining[++scanner->depth] = (uint32_t)children;
     *pending += children;

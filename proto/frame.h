@@ -12,13 +12,16 @@
 
 /* Arrays and maps within each other; deeper is refused. The envelope and its parameters need 3. */
 #define FRAME_DEPTH_MAX 16
-/* Elements of a message in total (the blob is one): bounds the work one message may cause. */
+/* Elements of a message in total (the blob is one): bounds the work one message may cause. Who
+ * reads the answers of a server it trusts may raise elements_max after frame_reset: a list of a
+ * million blocks is three million elements. */
 #define FRAME_ELEMENTS_MAX 65536
 
 struct frame_scanner {
     uint64_t position; /* bytes walked of the present frame; strings are jumped over, so it may
                           lie beyond what has arrived */
     uint32_t elements; /* objects whose header was read */
+    uint32_t elements_max;
     uint32_t depth;
     uint32_t remaining[FRAME_DEPTH_MAX + 1]; /* objects still to come, per open container */
 };

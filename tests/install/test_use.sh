@@ -1,5 +1,5 @@
 #!/bin/bash
-# usage: test_use.sh STAGE      with PREFIX, LIBDIR, BINDIR, SBINDIR, CC, VERSION in the environment
+# usage: test_use.sh STAGE      with PREFIX, LIBDIR, BINDIR, SBINDIR, CC, VERSION, SOVERSION in the environment
 # A stranger's program builds and runs against what was installed, found through pkg-config and
 # through the CMake package, with the shared library and with the static one.
 set -euo pipefail
@@ -41,7 +41,7 @@ pc() {
 # shellcheck disable=SC2046  # one word per flag
 "$CC" -Wall -Wextra -Werror -std=c11 "$here/use.c" -o "$work/shared" $(pc --cflags --libs)
 expect_version "$work/shared"
-readelf -d "$work/shared" | grep -q "libmregion.so.${VERSION%%.*}" || fail "not linked with the soname"
+readelf -d "$work/shared" | grep -q "libmregion.so.$SOVERSION" || fail "not linked with the soname"
 
 echo "-- the shared library exports its own names only"
 foreign=$(nm -D --defined-only "$stage$LIBDIR/libmregion.so" | awk '$3 !~ /^mregion_/ { print $3 }')

@@ -229,6 +229,27 @@ START_TEST(nesting_counts_what_is_open)
 }
 END_TEST
 
+START_TEST(more_elements_where_the_reader_allows_them)
+{
+    struct hex frame = hex("dd 00010000");
+    struct frame_scanner scanner;
+    uint64_t size = 0;
+
+    frame_reset(&scanner);
+    ck_assert_int_eq(frame_scan(&scanner, frame.bytes, frame.size, UINT64_MAX, &size),
+                     FRAME_TOO_MANY);
+    frame_reset(&scanner);
+    scanner.elements_max = 0x10001;
+    ck_assert_int_eq(frame_scan(&scanner, frame.bytes, frame.size, UINT64_MAX, &size),
+                     FRAME_INCOMPLETE);
+    ck_assert_uint_eq(size, 5 + 0x10000);
+    frame_reset(&scanner);
+    scanner.elements_max = 0x10000;
+    ck_assert_int_eq(frame_scan(&scanner, frame.bytes, frame.size, UINT64_MAX, &size),
+                     FRAME_TOO_MANY);
+}
+END_TEST
+
 START_TEST(claimed_counts_are_refused_at_the_header)
 {
     static const char *const refused[] = {
@@ -347,6 +368,7 @@ int main(void)
     tcase_add_test(tcase, the_unused_byte_is_invalid_anywhere);
     tcase_add_test(tcase, nesting_is_bounded);
     tcase_add_test(tcase, nesting_counts_what_is_open);
+    tcase_add_test(tcase, more_elements_where_the_reader_allows_them);
     tcase_add_test(tcase, claimed_counts_are_refused_at_the_header);
     tcase_add_test(tcase, as_many_elements_as_allowed);
     tcase_add_test(tcase, claimed_lengths_are_refused_at_the_header);

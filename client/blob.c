@@ -1,0 +1,374 @@
+/* Blobs in the caller's memory: in one message where they fit, else in pieces. */
+#include "client/blob.h"
+
+#include <stdlib.h>
+
+#include "client/error.h"
+#include "client/info.h"
+#include "client/pieces.h"
+#include "client/request.h"
+
+/* Half of the smallest max_message that a server can be given. */
+#define ALWAYS_FITS ((uint64_t)32 << 10)
+
+/* ---- One message ---- */
+
+int blob_message_max(struct mregion *connection, uint64_t size, uint64_t *ret_max,
+                     struct mregion_error *error)
+{
+    uint64_t max;
+    int code;
+
+    if (size <= ALWAYS_FITS) {
+        *ret_max = ALWAYS_FITS;
+        return MREGION_OK;
+    }
+    code = info_max_message(connection, &max, error);
+    if (code != MREGION_OK)
+        return code;
+    if (max > UINT32_MAX)
+        max = UINT32_MAX;
+    *ret_max = max > ALWAYS_FITS + REQUEST_ENVELOPE_MAX ? max - REQUEST_ENVELOPE_MAX : ALWAYS_FITS;
+    return MREGION_OK;
+}
+
+int blob_check_message(struct mregion *connection, uint64_t size, struct mregion_error *error)
+{
+    uint64_t max;
+    int code = blob_message_max(connection, size, &max, error);
+
+    if (code == MREGION_OK && size > max)
+        code = error_set(error, MREGION_ERR_ARGUMENT,
+                         "a blob of %llu bytes does not fit one message, which holds %llu",
+                         (unsigned long long)size, (unsigned long long)max);
+    return code;
+}
+
+struct request blob_load_request(const char *region, uint64_t address, uint64_t size, void *buffer)
+{
+    return (struct request){.method = METHOD_LOAD_BLOB,
+                            .region = region,
+                            .numbers = {address, size},
+                            .sink = buffer,
+                            .sink_size = size};
+}
+
+/* ---- Progress ---- */
+
+void blob_begin(struct mregion *connection, struct transfer *transfer, uint64_t total)
+{
+    *transfer = (struct transfer){
+        .progress = connection->progress, .context = connection->progress_context, .total = total};
+    connection->transfer = transfer->progress != NULL ? transfer : NULL;
+}
+
+void blob_end(struct mregion *connection)
+{
+    connection->transfer = NULL;
+}
+
+/* ---- Add ---- */
+
+static int add_in_pieces(struct mregion *connection, const char *region, const void *bytes,
+                         uint64_t size, uint64_t *ret_address, struct mregion_error *error)
+{
+    struct mregion_block block = {.size = size};
+    struct pieces pieces;
+    int code = mregion_allocate(connection, region, size, &block.address, error);
+
+    if (code != MREGION_OK)
+        return code;
+    code = pieces_init(&pieces, connection, region, error);
+    if (code == MREGION_OK)
+        code = pieces_store(&pieces, block.address, bytes, size, error);
+    if (code == MREGION_OK)
+        code = pieces_finish(&pieces, error);
+    if (code == MREGION_OK) {
+        *ret_address = block.address;
+    } else {
+        pieces_abandon(&pieces);
+        pieces_give_back(connection, region, block, error);
+    }
+    return code;
+}
+
+int blob_add(struct mregion *connection, const char *region, const void *bytes, uint64_t size,
+             uint64_t *ret_address, struct mregion_error *error)
+{
+    struct request request = {
+        .method = METHOD_ADD_BLOB, .region = region, .blob = bytes, .blob_size = size};
+    uint64_t max;
+    int code = blob_message_max(connection, size, &max, error);
+
+    if (code != MREGION_OK)
+        return code;
+    if (size <= max)
+        return call_for_uint(connection, &request, ret_address, error);
+    if (bytes == NULL)
+        return error_set(error, MREGION_ERR_ARGUMENT, "the blob's bytes are missing");
+    return add_in_pieces(connection, region, bytes, size, ret_address, error);
+}
+
+int mregion_add(struct mregion *connection, const char *region, const void *bytes, uint64_t size,
+                uint64_t *ret_address, struct mregion_error *error)
+{
+    struct transfer transfer;
+    int code;
+
+    blob_begin(connection, &transfer, size);
+    code = blob_add(connection, region, bytes, size, ret_address, error);
+    blob_end(connection);
+    return code;
+}
+
+/* ---- Load ---- */
+
+/* Loads what is missing behind the first *done bytes, and counts on. */
+static int load_on(struct mregion *connection, const char *region, struct mregion_block block,
+                   uint8_t *buffer, uint64_t *done, struct mregion_error *error)
+{
+    struct pieces pieces;
+    uint64_t asked = *done;
+    int code = pieces_init(&pieces, connection, region, error);
+
+    while (code == MREGION_OK && *done < block.size) {
+        uint64_t left = block.size - asked;
+
+        if (left > 0 && pieces.count < PIECES_MAX) {
+            uint64_t piece = left < pieces.size ? left : pieces.size;
+
+            code = pieces_load(&pieces, block.address + asked, buffer + asked, piece, error);
+            asked += piece;
+        } else {
+            uint64_t rest = block.size - *done;
+
+            code = pieces_pop(&pieces, error);
+            if (code == MREGION_OK)
+                *done += rest < pieces.size ? rest : pieces.size;
+        }
+    }
+    pieces_abandon(&pieces);
+    return code;
+}
+
+static int load_in_pieces(struct mregion *connection, const char *region,
+                          struct mregion_block block, uint8_t *buffer, struct mregion_error *error)
+{
+    uint64_t done = 0;
+    int code = load_on(connection, region, block, buffer, &done, error);
+
+    if (code == MREGION_ERR_LOST && connection->reconnects) {
+        if (connection->transfer != NULL)
+            connection->transfer->done = done;
+        code = load_on(connection, region, block, buffer, &done, error);
+    }
+    return code;
+}
+
+int blob_load(struct mregion *connection, const char *region, uint64_t address, uint64_t size,
+              void *buffer, struct mregion_error *error)
+{
+    struct request request = blob_load_request(region, address, size, buffer);
+    uint64_t max;
+    int code = blob_message_max(connection, size, &max, error);
+
+    if (code != MREGION_OK)
+        return code;
+    if (size <= max)
+        return call_for_nothing(connection, &request, error);
+    return load_in_pieces(connection, region, (struct mregion_block){address, size}, buffer, error);
+}
+
+int mregion_load(struct mregion *connection, const char *region, uint64_t address, uint64_t size,
+                 void *buffer, struct mregion_error *error)
+{
+    struct transfer transfer;
+    int code;
+
+    blob_begin(connection, &transfer, size);
+    code = blob_load(connection, region, address, size, buffer, error);
+    blob_end(connection);
+    return code;
+}
+
+typedef int take_function(struct mregion *connection, const char *region, uint64_t address,
+                          uint64_t size, void *buffer, struct mregion_error *error);
+
+/* Load or remove, into fresh memory. */
+static int take_new(take_function *take, struct mregion *connection, const char *region,
+                    struct mregion_block block, void **ret_bytes, struct mregion_error *error)
+{
+    void *bytes;
+    int code;
+
+    if (block.size >= SIZE_MAX)
+        return error_no_memory(error);
+    bytes = malloc(block.size > 0 ? (size_t)block.size : 1);
+    if (bytes == NULL)
+        return error_set(error, MREGION_ERR_MEMORY, "no memory for a blob of %llu bytes",
+                         (unsigned long long)block.size);
+    code = take(connection, region, block.address, block.size, bytes, error);
+    if (code == MREGION_OK)
+        *ret_bytes = bytes;
+    else
+        free(bytes);
+    return code;
+}
+
+int mregion_load_new(struct mregion *connection, const char *region, uint64_t address,
+                     uint64_t size, void **ret_bytes, struct mregion_error *error)
+{
+    return take_new(mregion_load, connection, region, (struct mregion_block){address, size},
+                    ret_bytes, error);
+}
+
+/* ---- Store ---- */
+
+int blob_store(struct mregion *connection, const char *region, uint64_t address, const void *bytes,
+               uint64_t size, struct mregion_error *error)
+{
+    struct request request = {.method = METHOD_STORE_BLOB,
+                              .region = region,
+                              .numbers = {address},
+                              .blob = bytes,
+                              .blob_size = size};
+    struct pieces pieces;
+    uint64_t max;
+    int code = blob_message_max(connection, size, &max, error);
+
+    if (code != MREGION_OK)
+        return code;
+    if (size <= max)
+        return call_for_nothing(connection, &request, error);
+    if (bytes == NULL)
+        return error_set(error, MREGION_ERR_ARGUMENT, "the blob's bytes are missing");
+    code = pieces_init(&pieces, connection, region, error);
+    if (code == MREGION_OK)
+        code = pieces_store(&pieces, address, bytes, size, error);
+    if (code == MREGION_OK)
+        code = pieces_finish(&pieces, error);
+    pieces_abandon(&pieces);
+    return code;
+}
+
+int mregion_store(struct mregion *connection, const char *region, uint64_t address,
+                  const void *bytes, uint64_t size, struct mregion_error *error)
+{
+    struct transfer transfer;
+    int code;
+
+    blob_begin(connection, &transfer, size);
+    code = blob_store(connection, region, address, bytes, size, error);
+    blob_end(connection);
+    return code;
+}
+
+/* ---- Remove ---- */
+
+static int remove_blob(struct mregion *connection, const char *region, uint64_t address,
+                       uint64_t size, void *buffer, struct mregion_error *error)
+{
+    struct request request = blob_load_request(region, address, size, buffer);
+    uint64_t max;
+    int code = blob_message_max(connection, size, &max, error);
+
+    if (code != MREGION_OK)
+        return code;
+    if (size <= max) {
+        request.method = METHOD_REMOVE_BLOB;
+        return call_for_nothing(connection, &request, error);
+    }
+    code = blob_load(connection, region, address, size, buffer, error);
+    if (code == MREGION_OK)
+        code = mregion_deallocate(connection, region, address, size, error);
+    return code;
+}
+
+int mregion_remove(struct mregion *connection, const char *region, uint64_t address, uint64_t size,
+                   void *buffer, struct mregion_error *error)
+{
+    struct transfer transfer;
+    int code;
+
+    blob_begin(connection, &transfer, size);
+    code = remove_blob(connection, region, address, size, buffer, error);
+    blob_end(connection);
+    return code;
+}
+
+int mregion_remove_new(struct mregion *connection, const char *region, uint64_t address,
+                       uint64_t size, void **ret_bytes, struct mregion_error *error)
+{
+    return take_new(mregion_remove, connection, region, (struct mregion_block){address, size},
+                    ret_bytes, error);
+}
+
+/* ---- Replace ---- */
+
+int blob_replace(struct mregion *connection, const char *region, struct mregion_block old,
+                 const void *bytes, uint64_t size, uint64_t *ret_address,
+                 struct mregion_error *error)
+{
+    struct request request = {.method = METHOD_REPLACE_BLOB,
+                              .region = region,
+                              .numbers = {old.address, old.size},
+                              .blob = bytes,
+                              .blob_size = size};
+    uint64_t max, address = 0;
+    int code = blob_message_max(connection, size, &max, error);
+
+    if (code != MREGION_OK)
+        return code;
+    if (size <= max)
+        return call_for_uint(connection, &request, ret_address, error);
+    code = blob_check_allocated(connection, region, old, error);
+    if (code == MREGION_OK)
+        code = blob_add(connection, region, bytes, size, &address, error);
+    if (code != MREGION_OK)
+        return code;
+    return blob_retire(connection, region, old, (struct mregion_block){address, size}, ret_address,
+                       error);
+}
+
+int blob_check_allocated(struct mregion *connection, const char *region, struct mregion_block block,
+                         struct mregion_error *error)
+{
+    bool is_allocated;
+    int code =
+        mregion_is_allocated(connection, region, block.address, block.size, &is_allocated, error);
+
+    if (code == MREGION_OK && !is_allocated)
+        code = error_set(error, MREGION_ERR_NOT_ALLOCATED,
+                         "some bytes of the block [%llu, +%llu) are free",
+                         (unsigned long long)block.address, (unsigned long long)block.size);
+    return code;
+}
+
+int blob_retire(struct mregion *connection, const char *region, struct mregion_block old,
+                struct mregion_block new, uint64_t *ret_address, struct mregion_error *error)
+{
+    int code = mregion_deallocate(connection, region, old.address, old.size, error);
+
+    if (code == MREGION_OK)
+        *ret_address = new.address;
+    else if (code == MREGION_ERR_LOST || code == MREGION_ERR_TIMEOUT)
+        error_append(error, "; the new blob is at %llu+%llu", (unsigned long long)new.address,
+                     (unsigned long long)new.size);
+    else
+        pieces_give_back(connection, region, new, error);
+    return code;
+}
+
+int mregion_replace(struct mregion *connection, const char *region, uint64_t address, uint64_t size,
+                    const void *bytes, uint64_t new_size, uint64_t *ret_address,
+                    struct mregion_error *error)
+{
+    struct transfer transfer;
+    int code;
+
+    blob_begin(connection, &transfer, new_size);
+    code = blob_replace(connection, region, (struct mregion_block){address, size}, bytes, new_size,
+                        ret_address, error);
+    blob_end(connection);
+    return code;
+}

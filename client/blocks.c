@@ -1,0 +1,164 @@
+/* Lists of blocks, page by page. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/call.h"
+#include "client/error.h"
+
+/* At most 19 bytes each: a page fits a message however small the server's max_message is. */
+#define PAGE 3000
+
+/* One [address, size]. */
+static bool take_block(struct cursor *cursor, struct mregion_block *ret_block)
+{
+    struct value pair = cursor_next(cursor);
+    struct value address, size;
+
+    if (pair.type != VALUE_ARRAY || pair.count != 2)
+        return false;
+    address = cursor_next(cursor);
+    size = cursor_next(cursor);
+    if (address.type != VALUE_UINT || size.type != VALUE_UINT)
+        return false;
+    *ret_block = (struct mregion_block){.address = address.number, .size = size.number};
+    return true;
+}
+
+/* Asks for at most limit blocks. */
+static int fetch(struct mregion *connection, const struct request *request, size_t limit,
+                 struct mregion_block *blocks, size_t *ret_count, struct mregion_error *error)
+{
+    struct reply reply = {0};
+    struct cursor cursor;
+    struct value list;
+    int code = call(connection, request, &reply, error);
+
+    if (code != MREGION_OK)
+        return code;
+    cursor = reply_cursor(&reply);
+    list = cursor_next(&cursor);
+    if (list.type != VALUE_ARRAY || list.count > limit)
+        code = reply_unexpected(error);
+    for (size_t i = 0; code == MREGION_OK && i < list.count; i++)
+        if (!take_block(&cursor, &blocks[i]))
+            code = reply_unexpected(error);
+    if (code == MREGION_OK)
+        *ret_count = list.count;
+    reply_release(&reply);
+    return code;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+int mregion_free_memory(struct mregion *connection, const char *region, uint64_t from, size_t limit,
+                        struct mregion_block *blocks, size_t *ret_count,
+                        struct mregion_error *error)
+{
+    size_t count = 0;
+
+    while (count < limit) {
+        size_t wanted = min_size(limit - count, PAGE), got;
+        struct request request = {
+            .method = METHOD_GET_FREE_MEMORY,
+            .region = region,
+            .options = {{.key = "from", .number = from}, {.key = "limit", .number = wanted}},
+            .options_count = 2,
+        };
+        int code = fetch(connection, &request, wanted, blocks + count, &got, error);
+
+        if (code != MREGION_OK)
+            return code;
+        count += got;
+        if (got < wanted)
+            break;
+        from = blocks[count - 1].address + blocks[count - 1].size;
+    }
+    *ret_count = count;
+    return MREGION_OK;
+}
+
+int mregion_free_memory_all(struct mregion *connection, const char *region,
+                            struct mregion_block **ret_blocks, size_t *ret_count,
+                            struct mregion_error *error)
+{
+    struct mregion_block *blocks = NULL;
+    size_t count = 0, capacity = 0, got = 0;
+    uint64_t from = 0;
+
+    do {
+        struct mregion_block *larger;
+        int code;
+
+        if (capacity - count < PAGE) {
+            capacity = 2 * capacity + PAGE;
+            larger = realloc(blocks, capacity * sizeof *blocks);
+            if (larger == NULL) {
+                free(blocks);
+                return error_no_memory(error);
+            }
+            blocks = larger;
+        }
+        code = mregion_free_memory(connection, region, from, PAGE, blocks + count, &got, error);
+        if (code != MREGION_OK) {
+            free(blocks);
+            return code;
+        }
+        count += got;
+        if (got > 0)
+            from = blocks[count - 1].address + blocks[count - 1].size;
+    } while (got == PAGE);
+    *ret_blocks = blocks;
+    *ret_count = count;
+    return MREGION_OK;
+}
+
+static int blocks_in_range(struct mregion *connection, enum method_id method, const char *region,
+                           uint64_t start, uint64_t end, size_t limit, struct mregion_block *blocks,
+                           size_t *ret_count, struct mregion_error *error)
+{
+    size_t count = 0;
+
+    while (count < limit) {
+        size_t wanted = min_size(limit - count, PAGE), got;
+        struct request request = {
+            .method = method,
+            .region = region,
+            .numbers = {start, end},
+            .options = {{.key = "limit", .number = wanted}},
+            .options_count = 1,
+        };
+        int code = fetch(connection, &request, wanted, blocks + count, &got, error);
+
+        if (code != MREGION_OK)
+            return code;
+        count += got;
+        if (got < wanted)
+            break;
+        start = blocks[count - 1].address + blocks[count - 1].size;
+        if (start >= end)
+            break;
+    }
+    *ret_count = count;
+    return MREGION_OK;
+}
+
+int mregion_allocated_blocks_in_range(struct mregion *connection, const char *region,
+                                      uint64_t start, uint64_t end, size_t limit,
+                                      struct mregion_block *blocks, size_t *ret_count,
+                                      struct mregion_error *error)
+{
+    return blocks_in_range(connection, METHOD_ALLOCATED_BLOCKS_IN_RANGE, region, start, end, limit,
+                           blocks, ret_count, error);
+}
+
+int mregion_deallocated_blocks_in_range(struct mregion *connection, const char *region,
+                                        uint64_t start, uint64_t end, size_t limit,
+                                        struct mregion_block *blocks, size_t *ret_count,
+                                        struct mregion_error *error)
+{
+    return blocks_in_range(connection, METHOD_DEALLOCATED_BLOCKS_IN_RANGE, region, start, end,
+                           limit, blocks, ret_count, error);
+}

@@ -1,0 +1,78 @@
+/* One request: packed, submitted, its answer taken. Private to libmregion. */
+#ifndef MREGION_CLIENT_CALL_H
+#define MREGION_CLIENT_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/connection.h"
+#include "proto/cursor.h"
+#include "proto/methods.h"
+
+#define OPTIONS_MAX 5
+
+/* An option of a request: a word, or a number where word is NULL. */
+struct option {
+    const char *key;
+    const char *word;
+    uint64_t number;
+};
+
+/* What is asked. The method's parameter letters say which members are its parameters. */
+struct request {
+    enum method_id method; /* METHODS: the one called name, with packed parameters */
+    const char *region;    /* R, or N */
+    uint64_t numbers[3];   /* U, in order */
+    const void *blob;      /* B */
+    uint64_t blob_size;
+    struct option options[OPTIONS_MAX];
+    unsigned options_count;
+
+    const char *name;
+    const void *params; /* NULL: none */
+    size_t params_size;
+
+    void *sink; /* where the blob that is answered goes, or NULL */
+    uint64_t sink_size;
+};
+
+/* What is answered: the MessagePack of the result, nothing where it went into the sink. */
+struct reply {
+    uint8_t *bytes; /* small, or from malloc */
+    size_t size;
+    uint8_t small[PENDING_SMALL];
+};
+
+/* Whether the caller may have one more ticket: MREGION_ERR_FULL. */
+int call_check_room(const struct mregion *connection, struct mregion_error *error);
+/* Hands the request over. What fails leaves no ticket behind. */
+int call_submit(struct mregion *connection, const struct request *request, int64_t deadline,
+                struct pending **ret_pending, struct mregion_error *error);
+/* Sends [2, method, params] with the request's name and packed parameters. */
+int call_notify(struct mregion *connection, const struct request *request, int64_t deadline,
+                struct mregion_error *error);
+/* Waits for the answer. With MREGION_ERR_TIMEOUT and MREGION_ERR_CANCELED the pending one stays;
+ * otherwise it is gone. Give the reply to reply_release. */
+int call_collect(struct mregion *connection, struct pending *pending, int64_t deadline,
+                 struct reply *ret_reply, struct mregion_error *error);
+/* Both, within the connection's timeout; a request that only reads is sent once more when the
+ * connection is lost. */
+int call(struct mregion *connection, const struct request *request, struct reply *ret_reply,
+         struct mregion_error *error);
+
+void reply_release(struct reply *reply);
+/* A cursor over the result. */
+struct cursor reply_cursor(const struct reply *reply);
+/* MREGION_ERR_PROTOCOL: the result is not what the method promises. */
+int reply_unexpected(struct mregion_error *error);
+
+/* The calls whose results have these forms; ret may be NULL. */
+int call_for_nothing(struct mregion *connection, const struct request *request,
+                     struct mregion_error *error);
+int call_for_uint(struct mregion *connection, const struct request *request, uint64_t *ret,
+                  struct mregion_error *error);
+int call_for_bool(struct mregion *connection, const struct request *request, bool *ret,
+                  struct mregion_error *error);
+
+#endif

@@ -1,0 +1,141 @@
+#include "client/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client/deadline.h"
+#include "client/error.h"
+
+#define CONNECT_TIMEOUT_MS 10000
+#define TIMEOUT_MS 60000
+#define TICKETS_MAX 1024
+#define KEPT_MAX ((uint64_t)64 << 20)
+
+static uint64_t or_default(uint64_t value, uint64_t otherwise)
+{
+    return value != 0 ? value : otherwise;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int connect_now(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+{
+    int64_t until = earlier(deadline, deadline_after(connection->connect_timeout_ms));
+    int code = endpoint_connect(&connection->endpoint, until, &connection->fd, error);
+
+    if (code != MREGION_OK)
+        connection->fd = -1;
+    return code;
+}
+
+int mregion_connect(const char *address, const struct mregion_options *options,
+                    struct mregion **ret_connection, struct mregion_error *error)
+{
+    static const struct mregion_options defaults;
+    struct mregion *connection = calloc(1, sizeof *connection);
+    int code;
+
+    if (connection == NULL)
+        return error_no_memory(error);
+    if (options == NULL)
+        options = &defaults;
+    connection->fd = -1;
+    connection->connect_timeout_ms =
+        (uint32_t)or_default(options->connect_timeout_ms, CONNECT_TIMEOUT_MS);
+    connection->timeout_default_ms = (uint32_t)or_default(options->timeout_ms, TIMEOUT_MS);
+    connection->timeout_ms = connection->timeout_default_ms;
+    connection->tickets_max = (uint32_t)or_default(options->tickets_max, TICKETS_MAX);
+    connection->kept_max = or_default(options->kept_max, KEPT_MAX);
+    connection->reconnects = !options->no_reconnect;
+    msgpack_sbuffer_init(&connection->out);
+    frame_reset(&connection->inbox.scanner);
+    code = endpoint_init(&connection->endpoint, address, error);
+    if (code == MREGION_OK)
+        code = connect_now(connection, DEADLINE_NEVER, error);
+    if (code != MREGION_OK) {
+        mregion_close(connection);
+        return code;
+    }
+    *ret_connection = connection;
+    return MREGION_OK;
+}
+
+void mregion_close(struct mregion *connection)
+{
+    if (connection == NULL)
+        return;
+    if (connection->fd >= 0)
+        (void)close(connection->fd);
+    endpoint_release(&connection->endpoint);
+    pending_table_release(&connection->pending);
+    msgpack_sbuffer_destroy(&connection->out);
+    free(connection->inbox.bytes);
+    free(connection);
+}
+
+void mregion_set_timeout(struct mregion *connection, uint32_t timeout_ms)
+{
+    connection->timeout_ms = timeout_ms != 0 ? timeout_ms : connection->timeout_default_ms;
+}
+
+void mregion_set_progress(struct mregion *connection, mregion_progress progress, void *context)
+{
+    connection->progress = progress;
+    connection->progress_context = context;
+}
+
+void mregion_free(void *memory)
+{
+    free(memory);
+}
+
+int connection_end(struct mregion *connection, bool by_peer, enum mregion_code code,
+                   const char *text, struct mregion_error *error)
+{
+    struct inbox *inbox = &connection->inbox;
+
+    (void)close(connection->fd);
+    connection->fd = -1;
+    connection->is_lost_by_peer = by_peer;
+    connection->max_message = 0;
+    msgpack_sbuffer_clear(&connection->out);
+    connection->sent = 0;
+    inbox->start = 0;
+    inbox->end = 0;
+    inbox->body = NULL;
+    frame_reset(&inbox->scanner);
+    pending_fail_all(&connection->pending, code, text);
+    return error_set(error, code, "%s", text);
+}
+
+/* Whether the other end has closed while nobody was looking: nothing is asked, so that nothing but
+ * its end can arrive. */
+static bool has_ended(const struct mregion *connection)
+{
+    char byte;
+    ssize_t count;
+
+    if (connection->pending.waiting > 0 || connection->out.size > connection->sent)
+        return false;
+    count = recv(connection->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+    return count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+int connection_ensure(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+{
+    if (connection->fd >= 0 && has_ended(connection))
+        (void)connection_end(connection, true, MREGION_ERR_LOST, "the server closed the connection",
+                             NULL);
+    if (connection->fd >= 0)
+        return MREGION_OK;
+    if (!connection->reconnects)
+        return error_set(error, MREGION_ERR_LOST, "the connection to %.200s is lost",
+                         connection->endpoint.text);
+    return connect_now(connection, deadline, error);
+}

@@ -1,0 +1,68 @@
+/* A connection: the socket, what is on its way in both directions, and who waits for what. Private
+ * to libmregion. */
+#ifndef MREGION_CLIENT_CONNECTION_H
+#define MREGION_CLIENT_CONNECTION_H
+
+#include <msgpack.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/endpoint.h"
+#include "client/mregion.h"
+#include "client/pending.h"
+#include "proto/frame.h"
+
+/* A blob under way that reports its progress. */
+struct transfer {
+    mregion_progress progress;
+    void *context;
+    uint64_t done;
+    uint64_t total; /* 0: not known */
+    bool is_canceled;
+    bool is_cut; /* into several messages, none of which is stopped in its middle: so the
+                    connection stays and the rest can be put in order */
+};
+
+/* Bytes that have arrived and are not handled yet: [start, end) of the memory. */
+struct inbox {
+    uint8_t *bytes;
+    size_t capacity;
+    size_t start;
+    size_t end;
+    struct frame_scanner scanner; /* of the frame that begins at start */
+    struct pending *body;         /* whose blob is being received, past the inbox; its rest: */
+    uint64_t body_left;
+};
+
+struct mregion {
+    struct endpoint endpoint;
+    uint32_t connect_timeout_ms;
+    uint32_t timeout_ms;         /* of the next call */
+    uint32_t timeout_default_ms; /* of the connection */
+    uint32_t tickets_max;
+    uint64_t kept_max;
+    bool reconnects;
+    mregion_progress progress;
+    void *progress_context;
+    struct transfer *transfer; /* the one under way, or NULL */
+
+    int fd;               /* -1 while there is no connection */
+    bool is_lost_by_peer; /* why there is none: the server, or the network, ended it */
+    uint64_t max_message; /* of the server at the other end; 0: not asked yet */
+    msgpack_sbuffer out;  /* requests to be sent, from sent on */
+    size_t sent;
+    struct inbox inbox;
+    struct pending_table pending;
+};
+
+/* Makes sure that there is a connection before something is sent: notices one that has ended
+ * meanwhile, makes it anew. MREGION_ERR_CONNECT, MREGION_ERR_LOST (reconnecting is off). */
+int connection_ensure(struct mregion *connection, int64_t deadline, struct mregion_error *error);
+
+/* Ends the connection: everything that waits fails with code and text, what was not sent is
+ * dropped. Sets *error and returns code. */
+int connection_end(struct mregion *connection, bool by_peer, enum mregion_code code,
+                   const char *text, struct mregion_error *error);
+
+#endif

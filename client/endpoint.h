@@ -1,0 +1,27 @@
+/* Where the server is, and a socket to it. Private to libmregion. */
+#ifndef MREGION_CLIENT_ENDPOINT_H
+#define MREGION_CLIENT_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/mregion.h"
+
+struct endpoint {
+    char *text; /* as it was given: for error sentences */
+    bool is_unix;
+    char *path; /* of a Unix socket, else the host */
+    char *port;
+};
+
+/* Takes "unix:PATH" or "tcp:HOST:PORT" apart; endpoint_release frees it. MREGION_ERR_ARGUMENT,
+ * MREGION_ERR_MEMORY; nothing is to be released then. */
+int endpoint_init(struct endpoint *endpoint, const char *address, struct mregion_error *error);
+void endpoint_release(struct endpoint *endpoint);
+
+/* Connects until the deadline, to each address that the host has, in turn. *ret_fd does not block
+ * and is closed on exec. MREGION_ERR_CONNECT, also when the time is up. */
+int endpoint_connect(const struct endpoint *endpoint, int64_t deadline, int *ret_fd,
+                     struct mregion_error *error);
+
+#endif

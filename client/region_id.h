@@ -1,0 +1,27 @@
+/* "#7": a region by its numeric id. Private to libmregion. */
+#ifndef MREGION_CLIENT_REGION_ID_H
+#define MREGION_CLIENT_REGION_ID_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* False for whatever is not "#" and a decimal number of 64 bits: a name. */
+static inline bool region_id_parse(const char *region, uint64_t *ret_id)
+{
+    const char *digits = region + 1;
+    unsigned long long number;
+
+    if (region[0] != '#' || digits[0] == '\0' || digits[strspn(digits, "0123456789")] != '\0')
+        return false;
+    errno = 0;
+    number = strtoull(digits, NULL, 10);
+    if (errno != 0)
+        return false;
+    *ret_id = number;
+    return true;
+}
+
+#endif

@@ -1,0 +1,177 @@
+#include "client/request.h"
+
+#include <string.h>
+
+#include "client/error.h"
+#include "client/region_id.h"
+#include "core/limits.h"
+
+/* ---- Checks ---- */
+
+static int check_region(const char *region, struct mregion_error *error)
+{
+    uint64_t id;
+
+    if (region == NULL || region[0] == '\0')
+        return error_set(error, MREGION_ERR_ARGUMENT, "the region's name is missing");
+    if (strlen(region) > 4 * REGION_NAME_MAX)
+        return error_set(error, MREGION_ERR_ARGUMENT,
+                         "a region's name has at most %d characters, not %zu", REGION_NAME_MAX,
+                         strlen(region));
+    if (region[0] == '#' && !region_id_parse(region, &id))
+        return error_set(error, MREGION_ERR_ARGUMENT,
+                         "a region's id is written #NUMBER, not \"%s\"", region);
+    return MREGION_OK;
+}
+
+static int check_blob(const struct request *request, struct mregion_error *error)
+{
+    if (request->blob == NULL && request->blob_size > 0)
+        return error_set(error, MREGION_ERR_ARGUMENT, "the blob's bytes are missing");
+    if (request->blob_size > UINT32_MAX)
+        return error_set(error, MREGION_ERR_ARGUMENT,
+                         "a blob of 4 GiB or more does not fit one message");
+    return MREGION_OK;
+}
+
+/* One whole array, which msgpack-c or the like has packed. */
+static int check_params(const struct request *request, struct mregion_error *error)
+{
+    const uint8_t *bytes = request->params;
+    struct frame_scanner scanner;
+    uint64_t size;
+
+    if (request->name == NULL || request->name[0] == '\0')
+        return error_set(error, MREGION_ERR_ARGUMENT, "the method's name is missing");
+    if (request->params == NULL)
+        return MREGION_OK;
+    frame_reset(&scanner);
+    if (frame_scan(&scanner, bytes, request->params_size, UINT32_MAX, &size) != FRAME_COMPLETE ||
+        size != request->params_size)
+        return error_set(error, MREGION_ERR_ARGUMENT,
+                         "the parameters are not one MessagePack object");
+    if ((bytes[0] & 0xf0) != 0x90 && bytes[0] != 0xdc && bytes[0] != 0xdd)
+        return error_set(error, MREGION_ERR_ARGUMENT, "the parameters are not an array");
+    return MREGION_OK;
+}
+
+int request_check(const struct request *request, struct mregion_error *error)
+{
+    int code = MREGION_OK;
+
+    if (request->method == METHODS)
+        return check_params(request, error);
+    if (request->sink == NULL && request->sink_size > 0)
+        return error_set(error, MREGION_ERR_ARGUMENT, "the buffer for the blob is missing");
+    for (const char *letter = methods[request->method].parameters; *letter != '\0'; letter++) {
+        if (*letter == 'R' || *letter == 'N')
+            code = check_region(request->region, error);
+        else if (*letter == 'B')
+            code = check_blob(request, error);
+        if (code != MREGION_OK)
+            break;
+    }
+    return code;
+}
+
+/* ---- Packing ---- */
+
+static bool pack_text(msgpack_packer *packer, const char *text)
+{
+    return msgpack_pack_str(packer, strlen(text)) == 0 &&
+           msgpack_pack_str_body(packer, text, strlen(text)) == 0;
+}
+
+static bool pack_region(msgpack_packer *packer, const char *region)
+{
+    uint64_t id;
+
+    return region_id_parse(region, &id) ? msgpack_pack_uint64(packer, id) == 0
+                                        : pack_text(packer, region);
+}
+
+static bool pack_options(msgpack_packer *packer, const struct request *request)
+{
+    if (msgpack_pack_map(packer, request->options_count) != 0)
+        return false;
+    for (unsigned i = 0; i < request->options_count; i++) {
+        const struct option *option = &request->options[i];
+
+        if (!pack_text(packer, option->key))
+            return false;
+        if (option->word != NULL ? !pack_text(packer, option->word)
+                                 : msgpack_pack_uint64(packer, option->number) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* The blob comes last and without its bytes; options never come with one. */
+static bool pack_params(msgpack_packer *packer, const struct request *request)
+{
+    const char *letters = methods[request->method].parameters;
+    unsigned number = 0;
+
+    if (msgpack_pack_array(packer, strlen(letters) + (request->options_count > 0)) != 0)
+        return false;
+    for (; *letters != '\0'; letters++) {
+        bool done = false;
+
+        switch (*letters) {
+        case 'R':
+            done = pack_region(packer, request->region);
+            break;
+        case 'N':
+            done = pack_text(packer, request->region);
+            break;
+        case 'U':
+            done = msgpack_pack_uint64(packer, request->numbers[number++]) == 0;
+            break;
+        case 'B':
+            done = msgpack_pack_bin(packer, (size_t)request->blob_size) == 0;
+            break;
+        }
+        if (!done)
+            return false;
+    }
+    return request->options_count == 0 || pack_options(packer, request);
+}
+
+static bool pack_call(msgpack_packer *packer, const struct request *request)
+{
+    if (request->method != METHODS)
+        return pack_text(packer, methods[request->method].name) && pack_params(packer, request);
+    if (!pack_text(packer, request->name))
+        return false;
+    return request->params == NULL
+               ? msgpack_pack_array(packer, 0) == 0
+               : packer->callback(packer->data, request->params, request->params_size) == 0;
+}
+
+bool request_pack(const struct request *request, uint32_t msgid, msgpack_sbuffer *buffer)
+{
+    msgpack_packer packer;
+
+    msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
+    return msgpack_pack_array(&packer, 4) == 0 && msgpack_pack_uint8(&packer, 0) == 0 &&
+           msgpack_pack_uint32(&packer, msgid) == 0 && pack_call(&packer, request);
+}
+
+bool request_pack_notification(const struct request *request, msgpack_sbuffer *buffer)
+{
+    msgpack_packer packer;
+
+    msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
+    return msgpack_pack_array(&packer, 3) == 0 && msgpack_pack_uint8(&packer, 2) == 0 &&
+           pack_call(&packer, request);
+}
+
+bool request_only_reads(const struct request *request)
+{
+    enum method_id method = request->method;
+
+    if (method == METHODS)
+        method = method_find(request->name, strlen(request->name));
+    return method != METHODS &&
+           (methods[method].access == METHOD_READ || methods[method].access == METHOD_SERVER);
+}

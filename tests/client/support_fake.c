@@ -1,0 +1,335 @@
+#include "support_fake.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proto/frame.h"
+
+static void must(bool condition, const char *what)
+{
+    if (!condition) {
+        perror(what);
+        abort();
+    }
+}
+
+/* ---- Start and stop ---- */
+
+static void *serve(void *data)
+{
+    struct fake *fake = data;
+
+    for (;;) {
+        int fd = accept(fake->listener, NULL, NULL);
+
+        if (fd < 0 && errno == EINTR)
+            continue;
+        if (fd < 0 || __atomic_load_n(&fake->stopping, __ATOMIC_ACQUIRE)) {
+            if (fd >= 0)
+                (void)close(fd);
+            return NULL;
+        }
+        fake->script(fake, fd, fake->connections++);
+        (void)close(fd);
+    }
+}
+
+static void path_of(const struct fake *fake, struct sockaddr_un *ret_address)
+{
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    (void)snprintf(ret_address->sun_path, sizeof ret_address->sun_path, "%s/s", fake->folder);
+}
+
+void fake_start(struct fake *fake, fake_script *script, void *context)
+{
+    struct sockaddr_un address;
+    pthread_t thread;
+
+    *fake = (struct fake){.script = script, .context = context};
+    (void)snprintf(fake->folder, sizeof fake->folder, "/tmp/mregion-fake.XXXXXX");
+    must(mkdtemp(fake->folder) != NULL, "mkdtemp");
+    path_of(fake, &address);
+    (void)snprintf(fake->address, sizeof fake->address, "unix:%s", address.sun_path);
+    fake->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    must(fake->listener >= 0, "socket");
+    must(bind(fake->listener, (struct sockaddr *)&address, sizeof address) == 0, "bind");
+    must(listen(fake->listener, 8) == 0, "listen");
+    must(pthread_create(&thread, NULL, serve, fake) == 0, "pthread_create");
+    fake->thread = thread;
+}
+
+void fake_stop(struct fake *fake)
+{
+    struct sockaddr_un address;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    /* A connection that means nothing wakes the thread, whether it accepts or will. */
+    path_of(fake, &address);
+    __atomic_store_n(&fake->stopping, true, __ATOMIC_RELEASE);
+    (void)connect(fd, (struct sockaddr *)&address, sizeof address);
+    must(pthread_join(fake->thread, NULL) == 0, "pthread_join");
+    (void)close(fd);
+    (void)close(fake->listener);
+    (void)unlink(address.sun_path);
+    (void)rmdir(fake->folder);
+}
+
+/* ---- Requests ---- */
+
+/* How many bytes are to be peeked at until a frame's size is known. */
+static uint64_t frame_size(int fd, uint8_t **frame)
+{
+    struct frame_scanner scanner;
+    uint64_t size = 1;
+    size_t have = 0;
+
+    frame_reset(&scanner);
+    for (;;) {
+        enum frame_status status = frame_scan(&scanner, *frame, have, UINT32_MAX, &size);
+
+        if (status == FRAME_COMPLETE)
+            return size;
+        must(status == FRAME_INCOMPLETE, "the client sent no MessagePack");
+        *frame = realloc(*frame, size);
+        must(*frame != NULL, "realloc");
+        while (have < size) {
+            ssize_t count = recv(fd, *frame + have, size - have, 0);
+
+            if (count < 0 && errno == EINTR)
+                continue;
+            if (count <= 0)
+                return 0;
+            have += (size_t)count;
+        }
+    }
+}
+
+bool fake_read(struct fake *fake, int fd, struct fake_request *request)
+{
+    struct err err;
+    struct cursor params;
+
+    *request = (struct fake_request){0};
+    request->size = frame_size(fd, &request->frame);
+    if (request->size == 0) {
+        fake_drop(request);
+        return false;
+    }
+    fake->requests++;
+    must(rpc_parse(request->frame, request->size, &request->rpc, &err) == 0, err.text);
+    (void)snprintf(request->method, sizeof request->method, "%.*s", (int)request->rpc.method_size,
+                   (const char *)request->rpc.method);
+    params = request->rpc.params;
+    for (unsigned i = 0; i < 4; i++)
+        request->params[i] = cursor_next(&params);
+    return true;
+}
+
+void fake_drop(struct fake_request *request)
+{
+    free(request->frame);
+    request->frame = NULL;
+}
+
+/* ---- Answers ---- */
+
+bool fake_write(int fd, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+
+    while (size > 0) {
+        ssize_t count = send(fd, at, size, MSG_NOSIGNAL);
+
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return false;
+        at += count;
+        size -= (size_t)count;
+    }
+    return true;
+}
+
+static bool send_packed(int fd, msgpack_sbuffer *buffer)
+{
+    bool done = fake_write(fd, buffer->data, buffer->size);
+
+    msgpack_sbuffer_destroy(buffer);
+    return done;
+}
+
+bool fake_answer_nil(int fd, uint32_t msgid)
+{
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
+
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    (void)rpc_pack_result(&packer, msgid);
+    (void)msgpack_pack_nil(&packer);
+    return send_packed(fd, &buffer);
+}
+
+bool fake_answer_uint(int fd, uint32_t msgid, uint64_t number)
+{
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
+
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    (void)rpc_pack_result(&packer, msgid);
+    (void)msgpack_pack_uint64(&packer, number);
+    return send_packed(fd, &buffer);
+}
+
+bool fake_answer_bin(int fd, uint32_t msgid, const void *bytes, size_t size)
+{
+    uint8_t header[RPC_BIN_HEADER_MAX];
+
+    return fake_write(fd, header, rpc_bin_header(header, msgid, (uint32_t)size)) &&
+           fake_write(fd, bytes, size);
+}
+
+bool fake_answer_error(int fd, uint32_t msgid, const char *text)
+{
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
+
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    (void)msgpack_pack_array(&packer, 4);
+    (void)msgpack_pack_int(&packer, 1);
+    (void)msgpack_pack_uint32(&packer, msgid);
+    (void)msgpack_pack_str_with_body(&packer, text, strlen(text));
+    (void)msgpack_pack_nil(&packer);
+    return send_packed(fd, &buffer);
+}
+
+bool fake_answer_info(int fd, uint32_t msgid, uint64_t max_message)
+{
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
+
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    (void)rpc_pack_result(&packer, msgid);
+    (void)msgpack_pack_map(&packer, 2);
+    (void)msgpack_pack_str_with_body(&packer, "later", 5); /* a key that nobody knows yet */
+    (void)msgpack_pack_map(&packer, 0);
+    (void)msgpack_pack_str_with_body(&packer, "max_message", 11);
+    (void)msgpack_pack_uint64(&packer, max_message);
+    return send_packed(fd, &buffer);
+}
+
+/* ---- A region ---- */
+
+void fake_region_init(struct fake_region *region, uint64_t capacity, uint64_t max_message)
+{
+    *region = (struct fake_region){.capacity = capacity, .max_message = max_message};
+    region->bytes = calloc(1, capacity);
+    must(region->bytes != NULL, "calloc");
+}
+
+void fake_region_release(struct fake_region *region)
+{
+    free(region->bytes);
+}
+
+/* Hands out the end; UINT64_MAX when it is full. */
+static uint64_t take(struct fake_region *region, uint64_t size)
+{
+    uint64_t address = region->size;
+
+    if (size > region->capacity - region->size)
+        return UINT64_MAX;
+    region->size += size;
+    return address;
+}
+
+static bool answer_address(int fd, uint32_t msgid, uint64_t address)
+{
+    return address == UINT64_MAX ? fake_answer_error(fd, msgid, "no_space: the region is full")
+                                 : fake_answer_uint(fd, msgid, address);
+}
+
+static bool resize(struct fake_region *region, int fd, const struct fake_request *request)
+{
+    uint64_t old = request->params[1].number, size = request->params[2].number;
+    uint64_t new_size = request->params[3].number;
+    uint64_t address = new_size <= size ? old : take(region, new_size);
+
+    region->resizes++;
+    if (address != UINT64_MAX)
+        memmove(region->bytes + address, region->bytes + old, size < new_size ? size : new_size);
+    return answer_address(fd, request->rpc.msgid, address);
+}
+
+static bool blob(struct fake_region *region, int fd, const struct fake_request *request)
+{
+    const struct value *params = request->params;
+    uint32_t msgid = request->rpc.msgid;
+    uint64_t address;
+
+    if (strcmp(request->method, "addBlob") == 0) {
+        region->adds++;
+        address = take(region, params[1].raw.size);
+        if (address != UINT64_MAX && params[1].raw.size > 0)
+            memcpy(region->bytes + address, params[1].raw.bytes, params[1].raw.size);
+        return answer_address(fd, msgid, address);
+    }
+    if (strcmp(request->method, "storeBlob") == 0) {
+        if (++region->stores == region->fail_store)
+            return fake_answer_error(fd, msgid, "no_space: no room in the journal");
+        if (region->stores == region->close_at)
+            return false;
+        memcpy(region->bytes + params[1].number, params[2].raw.bytes, params[2].raw.size);
+        return fake_answer_nil(fd, msgid);
+    }
+    if (++region->loads == region->close_at)
+        return false;
+    return fake_answer_bin(fd, msgid, region->bytes + params[1].number, params[2].number);
+}
+
+static bool answer(struct fake_region *region, int fd, const struct fake_request *request)
+{
+    const char *method = request->method;
+    uint32_t msgid = request->rpc.msgid;
+
+    must(request->size <= region->max_message, "the message is larger than max_message");
+    if (strcmp(method, "serverInfo") == 0)
+        return fake_answer_info(fd, msgid, region->max_message);
+    if (strcmp(method, "allocate") == 0)
+        return answer_address(fd, msgid, take(region, request->params[1].number));
+    if (strcmp(method, "isAllocated") == 0)
+        return fake_write(fd,
+                          (uint8_t[]){0x94, 1, 0xce, (uint8_t)(msgid >> 24), (uint8_t)(msgid >> 16),
+                                      (uint8_t)(msgid >> 8), (uint8_t)msgid, 0xc0, 0xc3},
+                          9);
+    if (strcmp(method, "resize") == 0)
+        return resize(region, fd, request);
+    if (strcmp(method, "deallocate") == 0) {
+        region->frees++;
+        region->freed_address = request->params[1].number;
+        region->freed_size = request->params[2].number;
+        return fake_answer_nil(fd, msgid);
+    }
+    return blob(region, fd, request);
+}
+
+void fake_region_script(struct fake *fake, int fd, unsigned number)
+{
+    struct fake_request request;
+    bool goes_on = true;
+
+    (void)number;
+    while (goes_on && fake_read(fake, fd, &request)) {
+        goes_on = answer(fake->context, fd, &request);
+        fake_drop(&request);
+    }
+}

@@ -1,0 +1,524 @@
+/* Blobs of any size against a region of memory: whole, in pieces, from and to descriptors, and what
+ * is left when something fails in the middle. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support_fake.h"
+
+#define MAX_MESSAGE ((uint64_t)64 << 10)
+#define PIECE (MAX_MESSAGE - 1024)
+
+static struct fake fake;
+static struct fake_region region;
+static struct mregion *connection;
+static struct mregion_error error;
+
+static void setup(void)
+{
+    fake_region_init(&region, 64 << 20, MAX_MESSAGE);
+    fake_start(&fake, fake_region_script, &region);
+    ck_assert_int_eq(mregion_connect(fake.address, NULL, &connection, &error), 0);
+}
+
+static void teardown(void)
+{
+    mregion_close(connection);
+    fake_stop(&fake);
+    fake_region_release(&region);
+}
+
+static uint8_t *pattern(uint64_t size)
+{
+    uint8_t *bytes = malloc(size + 1);
+
+    for (uint64_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(i * 7 + (i >> 8) + (i >> 16));
+    return bytes;
+}
+
+#define OK(call) ck_assert_msg((call) == 0, "%s: %s", mregion_code_name(error.code), error.text)
+
+/* ---- Whole and in pieces ---- */
+
+static const uint64_t sizes[] = {0,         1,       100,          32 << 10,  (32 << 10) + 1,
+                                 PIECE - 1, PIECE,   PIECE + 1,    2 * PIECE, 2 * PIECE + 1,
+                                 9 * PIECE, 1 << 20, (5 << 20) + 3};
+#define SIZES ((int)(sizeof sizes / sizeof sizes[0]))
+
+START_TEST(memory_in_and_out)
+{
+    uint64_t size = sizes[_i], address;
+    uint8_t *bytes = pattern(size), *buffer = malloc(size + 1);
+    void *fresh;
+
+    OK(mregion_add(connection, "main", "x", 1, &address, &error));
+    OK(mregion_add(connection, "main", bytes, size, &address, &error));
+    ck_assert_uint_eq(address, 1);
+    ck_assert_mem_eq(region.bytes + 1, bytes, size);
+    OK(mregion_load(connection, "main", address, size, buffer, &error));
+    ck_assert_mem_eq(buffer, bytes, size);
+    OK(mregion_load_new(connection, "main", address, size, &fresh, &error));
+    ck_assert_mem_eq(fresh, bytes, size);
+    mregion_free(fresh);
+    for (uint64_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)~bytes[i];
+    OK(mregion_store(connection, "main", address, bytes, size, &error));
+    ck_assert_mem_eq(region.bytes + 1, bytes, size);
+    memset(buffer, 0, size);
+    if (size > PIECE) {
+        OK(mregion_remove(connection, "main", address, size, buffer, &error));
+        ck_assert_mem_eq(buffer, bytes, size);
+        ck_assert_uint_eq(region.frees, 1);
+        ck_assert_uint_eq(region.freed_address, address);
+        ck_assert_uint_eq(region.freed_size, size);
+    } else {
+        ck_assert_uint_eq(region.frees, 0);
+    }
+    ck_assert_uint_eq(region.adds, size > PIECE ? 1 : 2);
+    free(bytes);
+    free(buffer);
+}
+END_TEST
+
+START_TEST(a_large_replacement_is_added_before_the_old_one_goes)
+{
+    uint64_t size = 3 * PIECE, address, moved;
+    uint8_t *bytes = pattern(size);
+
+    OK(mregion_add(connection, "main", "abc", 3, &address, &error));
+    OK(mregion_replace(connection, "main", address, 3, bytes, size, &moved, &error));
+    ck_assert_uint_eq(moved, 3);
+    ck_assert_mem_eq(region.bytes + moved, bytes, size);
+    ck_assert_uint_eq(region.frees, 1);
+    ck_assert_uint_eq(region.freed_address, address);
+    ck_assert_uint_eq(region.freed_size, 3);
+    free(bytes);
+}
+END_TEST
+
+/* ---- Descriptors ---- */
+
+/* A file without a name that holds the bytes, at its beginning. */
+static int file_of(const uint8_t *bytes, uint64_t size)
+{
+    char name[] = "/tmp/mregion-blob.XXXXXX";
+    int fd = mkstemp(name);
+
+    ck_assert_int_ge(fd, 0);
+    (void)unlink(name);
+    ck_assert_int_eq(write(fd, bytes, size), (ssize_t)size);
+    ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+    return fd;
+}
+
+static void check_file(int fd, uint64_t offset, const uint8_t *bytes, uint64_t size)
+{
+    uint8_t *read_back = malloc(size + 1);
+
+    ck_assert_int_eq(pread(fd, read_back, size + 1, (off_t)offset), (ssize_t)size);
+    ck_assert_mem_eq(read_back, bytes, size);
+    free(read_back);
+}
+
+START_TEST(files_in_and_out)
+{
+    uint64_t size = sizes[_i], address, added = UINT64_MAX;
+    uint8_t *bytes = pattern(size);
+    int from = file_of(bytes, size), to = file_of(NULL, 0);
+
+    OK(mregion_add_fd(connection, "main", from, &address, &added, &error));
+    ck_assert_uint_eq(added, size);
+    ck_assert_mem_eq(region.bytes + address, bytes, size);
+    OK(mregion_load_fd(connection, "main", address, size, to, &error));
+    check_file(to, 0, bytes, size);
+    /* From an offset on, to where it is. */
+    ck_assert_int_eq(lseek(from, (off_t)(size / 2), SEEK_SET), (off_t)(size / 2));
+    OK(mregion_store_fd(connection, "main", address, from, &added, &error));
+    ck_assert_uint_eq(added, size - size / 2);
+    ck_assert_mem_eq(region.bytes + address, bytes + size / 2, added);
+    OK(mregion_load_fd(connection, "main", address, added, to, &error));
+    check_file(to, size, bytes + size / 2, added);
+    ck_assert_uint_eq(region.resizes, 0);
+    (void)close(from);
+    (void)close(to);
+    free(bytes);
+}
+END_TEST
+
+struct feed {
+    int fd;
+    const uint8_t *bytes;
+    uint64_t size;
+};
+
+static void *feed(void *data)
+{
+    struct feed *job = data;
+
+    while (job->size > 0) {
+        size_t step = job->size < 12345 ? (size_t)job->size : 12345;
+        ssize_t count = write(job->fd, job->bytes, step);
+
+        if (count <= 0)
+            break;
+        job->bytes += count;
+        job->size -= (uint64_t)count;
+    }
+    (void)close(job->fd);
+    return NULL;
+}
+
+/* A pipe through which the bytes come; *ret_thread is to be joined. */
+static int pipe_of(struct feed *job, const uint8_t *bytes, uint64_t size, pthread_t *ret_thread)
+{
+    int ends[2];
+
+    ck_assert_int_eq(pipe(ends), 0);
+    *job = (struct feed){ends[1], bytes, size};
+    ck_assert_int_eq(pthread_create(ret_thread, NULL, feed, job), 0);
+    return ends[0];
+}
+
+START_TEST(pipes_have_no_length)
+{
+    uint64_t size = sizes[_i], address, added = UINT64_MAX;
+    uint8_t *bytes = pattern(size);
+    pthread_t thread;
+    struct feed job;
+    int fd;
+
+    fake_region_release(&region);
+    fake_region_init(&region, 200 << 20, MAX_MESSAGE);
+    fd = pipe_of(&job, bytes, size, &thread);
+    OK(mregion_add_fd(connection, "main", fd, &address, &added, &error));
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_eq(added, size);
+    ck_assert_mem_eq(region.bytes + address, bytes, size);
+    /* What was allocated ahead is given back. */
+    ck_assert_uint_eq(region.resizes, size > PIECE ? 1 : 0);
+    (void)close(fd);
+    free(bytes);
+}
+END_TEST
+
+START_TEST(a_pipe_that_outgrows_its_room)
+{
+    uint64_t size = ((uint64_t)65 << 20) + 7, address, added;
+    uint8_t *bytes = pattern(size);
+    pthread_t thread;
+    struct feed job;
+    int fd;
+
+    fake_region_release(&region);
+    fake_region_init(&region, 400 << 20, MAX_MESSAGE);
+    fd = pipe_of(&job, bytes, size, &thread);
+    OK(mregion_add_fd(connection, "main", fd, &address, &added, &error));
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_eq(added, size);
+    ck_assert_uint_eq(address, 64 << 20); /* it moved */
+    ck_assert_int_eq(memcmp(region.bytes + address, bytes, size), 0);
+    ck_assert_uint_eq(region.resizes, 2);
+    (void)close(fd);
+    free(bytes);
+}
+END_TEST
+
+START_TEST(a_large_replacement_from_a_file)
+{
+    uint64_t size = 3 * PIECE + 5, address, moved, added;
+    uint8_t *bytes = pattern(size);
+    int fd = file_of(bytes, size);
+
+    OK(mregion_add(connection, "main", "abc", 3, &address, &error));
+    OK(mregion_replace_fd(connection, "main", address, 3, fd, &moved, &added, &error));
+    ck_assert_uint_eq(moved, 3);
+    ck_assert_uint_eq(added, size);
+    ck_assert_mem_eq(region.bytes + moved, bytes, size);
+    ck_assert_uint_eq(region.freed_address, address);
+    ck_assert_uint_eq(region.freed_size, 3);
+    (void)close(fd);
+    free(bytes);
+}
+END_TEST
+
+START_TEST(descriptors_that_fail)
+{
+    uint64_t address, size, big = 2 * PIECE;
+    int folder = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    uint8_t *bytes = pattern(big);
+
+    ck_assert_int_eq(mregion_add_fd(connection, "main", folder, &address, &size, &error),
+                     MREGION_ERR_LOCAL_IO);
+    ck_assert_ptr_nonnull(strstr(error.text, strerror(EISDIR)));
+    ck_assert_int_eq(mregion_add_fd(connection, "main", -1, &address, &size, &error),
+                     MREGION_ERR_LOCAL_IO);
+    ck_assert_int_eq(
+        mregion_add_file(connection, "main", "/nonexistent/file", &address, &size, &error),
+        MREGION_ERR_LOCAL_IO);
+    ck_assert_ptr_nonnull(strstr(error.text, "/nonexistent/file"));
+    ck_assert_uint_eq(region.size, 0);
+    OK(mregion_add(connection, "main", bytes, big, &address, &error));
+    ck_assert_int_eq(mregion_load_fd(connection, "main", address, big, full, &error),
+                     MREGION_ERR_LOCAL_IO);
+    ck_assert_ptr_nonnull(strstr(error.text, strerror(ENOSPC)));
+    /* The connection is still in order. */
+    OK(mregion_load(connection, "main", address, big, bytes, &error));
+    (void)close(folder);
+    (void)close(full);
+    free(bytes);
+}
+END_TEST
+
+/* ---- Failure in the middle ---- */
+
+START_TEST(the_server_refuses_a_piece)
+{
+    uint64_t size = 9 * PIECE, address = 4711;
+    uint8_t *bytes = pattern(size);
+
+    region.fail_store = (unsigned)_i;
+    ck_assert_int_eq(mregion_add(connection, "main", bytes, size, &address, &error),
+                     MREGION_ERR_NO_SPACE);
+    ck_assert_str_eq(error.text, "no room in the journal");
+    ck_assert_uint_eq(address, 4711);
+    ck_assert_uint_eq(region.frees, 1);
+    ck_assert_uint_eq(region.freed_address, 0);
+    ck_assert_uint_eq(region.freed_size, size);
+    OK(mregion_add(connection, "main", bytes, size, &address, &error));
+    free(bytes);
+}
+END_TEST
+
+START_TEST(the_server_goes_away_between_pieces)
+{
+    uint64_t size = 9 * PIECE, address;
+    uint8_t *bytes = pattern(size);
+
+    /* It has closed: nothing of ours can arrive there any more, and the block is given back. */
+    region.close_at = (unsigned)_i;
+    ck_assert_int_eq(mregion_add(connection, "main", bytes, size, &address, &error),
+                     MREGION_ERR_LOST);
+    ck_assert_uint_eq(region.frees, 1);
+    ck_assert_uint_eq(region.freed_size, size);
+    free(bytes);
+}
+END_TEST
+
+START_TEST(a_load_goes_on_after_a_loss)
+{
+    uint64_t size = 9 * PIECE + 9, address;
+    uint8_t *bytes = pattern(size), *buffer = calloc(1, size);
+    int fd = file_of(NULL, 0);
+
+    OK(mregion_add(connection, "main", bytes, size, &address, &error));
+    region.close_at = (unsigned)_i;
+    OK(mregion_load(connection, "main", address, size, buffer, &error));
+    ck_assert_mem_eq(buffer, bytes, size);
+    region.loads = 0;
+    OK(mregion_load_fd(connection, "main", address, size, fd, &error));
+    check_file(fd, 0, bytes, size);
+    (void)close(fd);
+    free(bytes);
+    free(buffer);
+}
+END_TEST
+
+START_TEST(a_store_stays_as_far_as_it_came)
+{
+    uint64_t size = 9 * PIECE, address;
+    uint8_t *bytes = pattern(size);
+
+    OK(mregion_allocate(connection, "main", size, &address, &error));
+    region.fail_store = 5;
+    ck_assert_int_eq(mregion_store(connection, "main", address, bytes, size, &error),
+                     MREGION_ERR_NO_SPACE);
+    ck_assert_mem_eq(region.bytes + address, bytes, 4 * PIECE);
+    ck_assert_uint_eq(region.frees, 0);
+    free(bytes);
+}
+END_TEST
+
+/* Answers the allocation, then nothing; what comes is not even read. */
+static void stop_reading(struct fake *server, int fd, unsigned number)
+{
+    struct fake_request request;
+
+    while (number == 0 && fake_read(server, fd, &request)) {
+        bool is_info = strcmp(request.method, "serverInfo") == 0;
+
+        if (is_info)
+            (void)fake_answer_info(fd, request.rpc.msgid, 8 << 20);
+        else
+            (void)fake_answer_uint(fd, request.rpc.msgid, 40);
+        fake_drop(&request);
+        if (!is_info)
+            break;
+    }
+    while (!__atomic_load_n(&server->stopping, __ATOMIC_ACQUIRE))
+        (void)usleep(1000);
+}
+
+START_TEST(a_block_that_cannot_be_given_back_is_named)
+{
+    uint64_t size = 16 << 20, address;
+    uint8_t *bytes = pattern(size);
+    struct mregion *other;
+    struct fake slow;
+
+    fake_start(&slow, stop_reading, NULL);
+    OK(mregion_connect(slow.address, NULL, &other, &error));
+    mregion_set_timeout(other, 200);
+    ck_assert_int_eq(mregion_add(other, "main", bytes, size, &address, &error),
+                     MREGION_ERR_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(error.text, "the block 40+16777216 stays allocated"));
+    mregion_close(other);
+    fake_stop(&slow);
+    free(bytes);
+}
+END_TEST
+
+/* ---- Progress ---- */
+
+struct watch {
+    uint64_t done, total, stop_at;
+    unsigned calls;
+};
+
+static int watch(uint64_t done, uint64_t total, void *context)
+{
+    struct watch *seen = context;
+
+    ck_assert_uint_ge(done, seen->done);
+    seen->done = done;
+    seen->total = total;
+    seen->calls++;
+    return done >= seen->stop_at;
+}
+
+START_TEST(progress_is_told)
+{
+    uint64_t size = sizes[_i], address, added;
+    uint8_t *bytes = pattern(size);
+    struct watch seen = {.stop_at = UINT64_MAX};
+    int fd = file_of(bytes, size), to = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    mregion_set_progress(connection, watch, &seen);
+    OK(mregion_add(connection, "main", bytes, size, &address, &error));
+    ck_assert_uint_eq(seen.done, size);
+    ck_assert_uint_eq(seen.total, size);
+    ck_assert_uint_ge(seen.calls, size / PIECE);
+    seen = (struct watch){.stop_at = UINT64_MAX};
+    OK(mregion_load(connection, "main", address, size, bytes, &error));
+    ck_assert_uint_eq(seen.done, size);
+    seen = (struct watch){.stop_at = UINT64_MAX};
+    OK(mregion_add_fd(connection, "main", fd, &address, &added, &error));
+    ck_assert_uint_eq(seen.done, size);
+    ck_assert_uint_eq(seen.total, size);
+    seen = (struct watch){.stop_at = UINT64_MAX};
+    OK(mregion_load_fd(connection, "main", address, size, to, &error));
+    ck_assert_uint_eq(seen.done, size);
+    mregion_set_progress(connection, NULL, NULL);
+    OK(mregion_load(connection, "main", address, size, bytes, &error));
+    ck_assert_uint_eq(seen.done, size);
+    (void)close(fd);
+    (void)close(to);
+    free(bytes);
+}
+END_TEST
+
+START_TEST(progress_can_cancel)
+{
+    uint64_t size = 20 * PIECE, address, added;
+    uint8_t *bytes = pattern(size);
+    struct watch seen = {.stop_at = 3 * PIECE};
+    int fd = file_of(bytes, size), to = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    mregion_set_progress(connection, watch, &seen);
+    ck_assert_int_eq(mregion_add(connection, "main", bytes, size, &address, &error),
+                     MREGION_ERR_CANCELED);
+    ck_assert_uint_eq(region.frees, 1);
+    ck_assert_uint_eq(region.freed_size, size);
+    seen.done = 0;
+    ck_assert_int_eq(mregion_add_fd(connection, "main", fd, &address, &added, &error),
+                     MREGION_ERR_CANCELED);
+    ck_assert_uint_eq(region.frees, 2);
+    ck_assert_uint_eq(region.freed_size, size);
+    seen.done = 0;
+    ck_assert_int_eq(mregion_load_fd(connection, "main", 0, size, to, &error),
+                     MREGION_ERR_CANCELED);
+    seen.done = 0;
+    ck_assert_int_eq(mregion_load(connection, "main", 0, size, bytes, &error),
+                     MREGION_ERR_CANCELED);
+    mregion_set_progress(connection, NULL, NULL);
+    OK(mregion_add(connection, "main", bytes, size, &address, &error));
+    ck_assert_uint_eq(fake.connections, 1);
+    (void)close(fd);
+    (void)close(to);
+    free(bytes);
+}
+END_TEST
+
+START_TEST(one_message_can_be_canceled)
+{
+    uint64_t size = 30 << 20, address = 4711;
+    uint8_t *bytes = pattern(size);
+    struct watch seen = {.stop_at = 1};
+
+    /* From now on everything fits one message. */
+    region.max_message = 64 << 20;
+    mregion_set_progress(connection, watch, &seen);
+    ck_assert_int_eq(mregion_add(connection, "main", bytes, size, &address, &error),
+                     MREGION_ERR_CANCELED);
+    ck_assert_uint_eq(address, 4711);
+    mregion_set_progress(connection, NULL, NULL);
+    OK(mregion_add(connection, "main", bytes, size, &address, &error));
+    ck_assert_uint_eq(address, 0);
+    seen.done = 0;
+    mregion_set_progress(connection, watch, &seen);
+    ck_assert_int_eq(mregion_load(connection, "main", 0, size, bytes, &error),
+                     MREGION_ERR_CANCELED);
+    mregion_set_progress(connection, NULL, NULL);
+    OK(mregion_load(connection, "main", 0, size, bytes, &error));
+    free(bytes);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("client/blob");
+    TCase *tcase = tcase_create("blob");
+    SRunner *runner;
+    int failed;
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, memory_in_and_out, 0, SIZES);
+    tcase_add_test(tcase, a_large_replacement_is_added_before_the_old_one_goes);
+    tcase_add_loop_test(tcase, files_in_and_out, 0, SIZES);
+    tcase_add_loop_test(tcase, pipes_have_no_length, 0, SIZES);
+    tcase_add_test(tcase, a_pipe_that_outgrows_its_room);
+    tcase_add_test(tcase, a_large_replacement_from_a_file);
+    tcase_add_test(tcase, descriptors_that_fail);
+    tcase_add_loop_test(tcase, the_server_refuses_a_piece, 1, 10);
+    tcase_add_loop_test(tcase, the_server_goes_away_between_pieces, 1, 10);
+    tcase_add_loop_test(tcase, a_load_goes_on_after_a_loss, 1, 11);
+    tcase_add_test(tcase, a_store_stays_as_far_as_it_came);
+    tcase_add_test(tcase, a_block_that_cannot_be_given_back_is_named);
+    tcase_add_loop_test(tcase, progress_is_told, 0, SIZES);
+    tcase_add_test(tcase, progress_can_cancel);
+    tcase_add_test(tcase, one_message_can_be_canceled);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
