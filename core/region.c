@@ -61,9 +61,10 @@ const struct err *region_failure(const struct region *region)
     return region->is_failed ? &region->failure : NULL;
 }
 
-const struct err *region_checkpoint_failure(const struct region *region)
+const struct err *region_checkpoint_failure(const struct region *region, uint64_t ticket)
 {
-    return region->checkpoint_failed ? &region->checkpoint_failure : NULL;
+    bool is_void = region->checkpoint_failed && ticket <= region->checkpoint_failed_ticket;
+    return is_void ? &region->checkpoint_failure : NULL;
 }
 
 void region_set_options(struct region *region, const struct region_options *options)

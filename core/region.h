@@ -188,9 +188,10 @@ uint64_t region_done_ticket(const struct region *region);
 /* Changes up to this ticket are in the data file's cache: loads that waited for them may read. */
 uint64_t region_applied_ticket(const struct region *region);
 uint64_t region_checkpoint_ticket(const struct region *region);
-/* Why the last attempt at a checkpoint came to nothing while the region goes on (a full disk); NULL
- * when it did not. A request that waits is then answered with it: its ticket is void. */
-const struct err *region_checkpoint_failure(const struct region *region);
+/* Why the attempt at this checkpoint came to nothing while the region goes on (a full disk); NULL
+ * when it did not, or has not yet. A request that waits is then answered with it: its ticket is
+ * void. */
+const struct err *region_checkpoint_failure(const struct region *region, uint64_t ticket);
 
 /* ---- On disk (worker: these block) ---- */
 

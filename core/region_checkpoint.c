@@ -53,6 +53,7 @@ static void give_up(struct region *region, const struct err *err)
 {
     region_abandon_checkpoint(region);
     region->checkpoint_failed = true;
+    region->checkpoint_failed_ticket = region->checkpoint_started;
     region->checkpoint_failure = *err;
     region->checkpoint_wanted = region->checkpoint_started;
     region->checkpoint_retry = region->journal.next + JOURNAL_PAYLOAD;

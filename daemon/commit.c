@@ -11,7 +11,7 @@
 #include "daemon/request.h"
 #include "daemon/server.h"
 
-/* ---- When a job is done, in this order ---- */
+/* ---- When a job is done ---- */
 
 static void answer_changes(struct region_entry *entry)
 {
@@ -50,10 +50,12 @@ static void start_loads(struct region_entry *entry)
 static void answer_checkpoints(struct region_entry *entry)
 {
     uint64_t done = region_checkpoint_ticket(entry->region);
-    const struct err *failure = region_failure(entry->region);
     struct request *request, *next;
     DL_FOREACH_SAFE(entry->checkpoints, request, next)
     {
+        const struct err *failure = region_failure(entry->region);
+        if (failure == NULL)
+            failure = region_checkpoint_failure(entry->region, request->ticket);
         if (request->ticket > done && failure == NULL)
             continue;
         DL_DELETE2(entry->checkpoints, request, previous, next);
@@ -77,6 +79,25 @@ static void run_parked(struct region_entry *entry)
     entry->is_retrying = false;
 }
 
+static void log_failure(struct region_entry *entry)
+{
+    const struct err *failure = region_failure(entry->region);
+    if (failure == NULL || entry->has_failed)
+        return;
+    entry->has_failed = true;
+    log_error("region %s has failed and is read-only now; a restart recovers it: %s", entry->name,
+              failure->text);
+}
+
+static void settle(struct region_entry *entry)
+{
+    log_failure(entry);
+    answer_changes(entry);
+    start_loads(entry);
+    answer_checkpoints(entry);
+    run_parked(entry);
+}
+
 static void on_job_done(struct work *work)
 {
     struct lane *lane = (struct lane *)work;
@@ -84,17 +105,7 @@ static void on_job_done(struct work *work)
     struct region_job *job = lane->job;
     lane->job = NULL;
     region_job_done(entry->region, job);
-
-    const struct err *failure = region_failure(entry->region);
-    if (failure != NULL && !entry->has_failed) {
-        entry->has_failed = true;
-        log_error("region %s has failed and is read-only now; a restart recovers it: %s",
-                  entry->name, failure->text);
-    }
-    answer_changes(entry);
-    start_loads(entry);
-    answer_checkpoints(entry);
-    run_parked(entry);
+    settle(entry);
     commit_touch(entry);
 }
 
@@ -164,6 +175,8 @@ void commit_pump(struct server *server)
             continue; /* being dropped */
         start_lane(entry, LANE_COMMIT);
         start_lane(entry, LANE_BACKGROUND);
+        if (entry->checkpoints != NULL || region_failure(entry->region) != NULL)
+            settle(entry); /* a job may fail before there is one, for want of memory */
         set_deadline(entry);
         if (entry->is_dropping && commit_is_quiet(entry))
             admin_region_quiet(entry);
