@@ -1,0 +1,244 @@
+#include "core/checkpoint.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/record.h"
+#include "support_simdisk.h"
+
+static const uint8_t uuid[16] = "sixteen bytes ok", other[16] = "another region's";
+static struct simdisk *disk;
+static struct io *io;
+static struct maxtree tree, loaded;
+static struct err err;
+
+static void set_up(void)
+{
+    disk = simdisk_new(1);
+    io = simdisk_io(disk);
+    ck_assert_int_eq(io->ops->make_directory(io, "r"), 0);
+    maxtree_init(&tree);
+    maxtree_init(&loaded);
+}
+
+static void tear_down(void)
+{
+    maxtree_release(&tree);
+    maxtree_release(&loaded);
+    ck_assert_uint_eq(simdisk_breaches(disk), 0);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    simdisk_free(disk);
+}
+
+static void add_blocks(uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        ck_assert_int_eq(maxtree_add(&tree, (struct extent){i * 20, 1 + i % 19}), 0);
+}
+
+static struct checkpoint sample(uint64_t sequence)
+{
+    return (struct checkpoint){.sequence = sequence,
+                               .start = 3 * DISK_BLOCK,
+                               .end = 5 * DISK_BLOCK,
+                               .size = (uint64_t)1 << 40,
+                               .pages = 77};
+}
+
+static void expect_same_tree(void)
+{
+    struct extent a = {0, 0}, b = {0, 0};
+    ck_assert_uint_eq(tree.blocks, loaded.blocks);
+    ck_assert_uint_eq(tree.bytes, loaded.bytes);
+    while (maxtree_seek(&tree, extent_end(a), &a)) {
+        ck_assert(maxtree_seek(&loaded, extent_end(b), &b));
+        ck_assert_uint_eq(a.address, b.address);
+        ck_assert_uint_eq(a.size, b.size);
+    }
+}
+
+static bool read_header(unsigned slot, const uint8_t *id, struct checkpoint *ret)
+{
+    bool is_valid = false;
+    ck_assert_int_eq(checkpoint_read_header(io, "r", slot, id, ret, &is_valid, &err), 0);
+    return is_valid;
+}
+
+static void flip(const char *path, uint64_t offset)
+{
+    struct io_file *file;
+    uint8_t byte;
+    ck_assert_int_eq(io->ops->open(io, path, 0, &file), 0);
+    ck_assert_int_eq(io->ops->read(io, file, &byte, 1, offset), 1);
+    byte ^= 1;
+    struct iovec vector = {&byte, 1};
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, offset), 0);
+    io->ops->close(io, file);
+}
+
+START_TEST(what_is_written_is_read)
+{
+    static const uint64_t counts[] = {0, 1, CHECKPOINT_SLICE, CHECKPOINT_SLICE + 1,
+                                      3 * CHECKPOINT_SLICE};
+    struct checkpoint found, want = sample(6);
+    add_blocks(counts[_i]);
+    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &want, &tree, &err), 0);
+    ck_assert(read_header(0, uuid, &found));
+    ck_assert(!read_header(1, uuid, &want));
+    ck_assert_uint_eq(found.sequence, 6);
+    ck_assert_uint_eq(found.start, 3 * DISK_BLOCK);
+    ck_assert_uint_eq(found.end, 5 * DISK_BLOCK);
+    ck_assert_uint_eq(found.pages, 77);
+    ck_assert_uint_eq(found.blocks, counts[_i]);
+    ck_assert_uint_le(DISK_BLOCK + found.body_size, checkpoint_room(counts[_i]));
+    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &found, &loaded, &err), 0);
+    expect_same_tree();
+}
+END_TEST
+
+START_TEST(the_slots_take_turns)
+{
+    struct checkpoint found, five = sample(5), six = sample(6);
+    add_blocks(100);
+    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &five, &tree, &err), 0);
+    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &six, &tree, &err), 0);
+    ck_assert(read_header(1, uuid, &found));
+    ck_assert_uint_eq(found.sequence, 5);
+    ck_assert(read_header(0, uuid, &found));
+    ck_assert_uint_eq(found.sequence, 6);
+}
+END_TEST
+
+/* Blocks that change between slices, at and across the cursor, come out as told piece by piece. */
+START_TEST(slices_of_a_changing_tree)
+{
+    struct checkpoint_writer writer;
+    add_blocks(2 * CHECKPOINT_SLICE);
+    ck_assert_int_eq(checkpoint_begin(&writer, io, "r", uuid, 2, 0), 0);
+    ck_assert(!checkpoint_encode_slice(&writer, &tree));
+    ck_assert_int_eq(checkpoint_write_chunk(&writer, &err), 0);
+    /* One block across the cursor, from within the first slice to behind it. */
+    uint64_t cursor = writer.cursor, last;
+    for (uint64_t at = cursor - 15; at < cursor + 40; at++)
+        (void)maxtree_add(&tree, (struct extent){at, 1});
+    struct extent across;
+    ck_assert(maxtree_seek(&tree, cursor, &across));
+    ck_assert_uint_lt(across.address, cursor);
+    while (!checkpoint_encode_slice(&writer, &tree))
+        ck_assert_int_eq(checkpoint_write_chunk(&writer, &err), 0);
+    ck_assert_int_eq(checkpoint_write_chunk(&writer, &err), 0);
+    last = writer.cursor;
+    writer.checkpoint.size = last;
+    ck_assert_int_eq(checkpoint_complete(&writer, &err), 0);
+    struct checkpoint found = writer.checkpoint;
+    checkpoint_release(&writer);
+    int code = checkpoint_load(io, "r", uuid, &found, &loaded, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+    struct extent block;
+    ck_assert(maxtree_seek(&loaded, cursor, &block));
+    ck_assert_uint_eq(extent_end(block), extent_end(across));
+    ck_assert_ptr_null(maxtree_check(&loaded));
+}
+END_TEST
+
+START_TEST(damage_is_named)
+{
+    struct checkpoint found, want = sample(3);
+    add_blocks(CHECKPOINT_SLICE + 10);
+    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &want, &tree, &err), 0);
+    ck_assert(read_header(1, uuid, &found));
+    ck_assert(!read_header(1, other, &want));
+    static const uint64_t offsets[] = {0, 8, 12, 16, 40, 100, DISK_BLOCK - 1};
+    for (unsigned i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
+        flip("r/checkpoint-1", offsets[i]);
+        ck_assert(!read_header(1, uuid, &want));
+        ck_assert_ptr_nonnull(strstr(err.text, "r/checkpoint-1"));
+        flip("r/checkpoint-1", offsets[i]);
+    }
+    uint64_t second = DISK_BLOCK + CHECKPOINT_CHUNK_MAX;
+    flip("r/checkpoint-1", second + 100);
+    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &found, &loaded, &err), ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.text, "r/checkpoint-1"));
+    ck_assert_ptr_nonnull(strstr(err.text, "offset 135200"));
+    ck_assert_uint_eq(loaded.blocks, 0);
+    flip("r/checkpoint-1", second + 100);
+    found.body_size--;
+    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &found, &loaded, &err), ERR_CORRUPT);
+}
+END_TEST
+
+/* A chunk of an older checkpoint in the same slot is not taken for one of the newer. */
+START_TEST(a_stale_chunk_is_not_valid)
+{
+    struct checkpoint three, five, want = sample(3);
+    add_blocks(10);
+    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &want, &tree, &err), 0);
+    ck_assert(read_header(1, uuid, &three));
+    five = three;
+    five.sequence = 5;
+    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &five, &loaded, &err), ERR_CORRUPT);
+    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &three, &loaded, &err), 0);
+}
+END_TEST
+
+/* Blocks out of order, overlapping or past the region's size, with checksums that fit. */
+START_TEST(nonsense_is_refused)
+{
+    struct checkpoint want = sample(2), found;
+    add_blocks(10);
+    want.size = 180 + 9; /* the last block is [180, 190) */
+    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &want, &tree, &err), 0);
+    ck_assert(read_header(0, uuid, &found));
+    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &found, &loaded, &err), ERR_CORRUPT);
+    found.size = 190;
+    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &found, &loaded, &err), 0);
+}
+END_TEST
+
+START_TEST(a_missing_or_short_file)
+{
+    struct checkpoint found;
+    struct io_file *file;
+    ck_assert(!read_header(0, uuid, &found));
+    ck_assert_ptr_nonnull(strstr(err.text, "missing"));
+    ck_assert_int_eq(io->ops->open(io, "r/checkpoint-0", IO_CREATE, &file), 0);
+    io->ops->close(io, file);
+    ck_assert(!read_header(0, uuid, &found));
+}
+END_TEST
+
+START_TEST(room_is_reserved)
+{
+    struct checkpoint want = sample(1);
+    uint64_t room = checkpoint_room(5000);
+    ck_assert_int_eq(checkpoint_reserve(io, "r", 1, room, &err), 0);
+    ck_assert_int_eq(checkpoint_reserve(io, "r", 1, DISK_BLOCK, &err), 0);
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    add_blocks(5000);
+    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &want, &tree, &err), 0);
+    ck_assert_int_eq(checkpoint_reserve(io, "r", 1, 100 * room, &err), ERR_NO_SPACE);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("checkpoint");
+    TCase *tests = tcase_create("checkpoint");
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, what_is_written_is_read, 0, 5);
+    tcase_add_test(tests, the_slots_take_turns);
+    tcase_add_test(tests, slices_of_a_changing_tree);
+    tcase_add_test(tests, damage_is_named);
+    tcase_add_test(tests, a_stale_chunk_is_not_valid);
+    tcase_add_test(tests, nonsense_is_refused);
+    tcase_add_test(tests, a_missing_or_short_file);
+    tcase_add_test(tests, room_is_reserved);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

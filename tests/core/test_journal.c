@@ -1,0 +1,268 @@
+#include "core/journal.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/journal_reader.h"
+#include "core/record.h"
+#include "support_simdisk.h"
+
+static const uint8_t uuid[16] = "sixteen bytes ok", other[16] = "another region's";
+static struct simdisk *disk;
+static struct io *io;
+static struct journal journal;
+static struct record record;
+static struct err err;
+
+static void set_up(void)
+{
+    disk = simdisk_new(1);
+    io = simdisk_io(disk);
+    ck_assert_int_eq(io->ops->make_directory(io, "r"), 0);
+    journal_init(&journal, io, "r", uuid);
+    record_init(&record);
+}
+
+static void tear_down(void)
+{
+    record_release(&record);
+    journal_release(&journal);
+    ck_assert_uint_eq(simdisk_breaches(disk), 0);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    simdisk_free(disk);
+}
+
+static void create(uint64_t seq)
+{
+    ck_assert_int_eq(journal_create_segment(io, "r", uuid, seq, 0, &err), 0);
+    ck_assert_int_eq(journal_reserve(&journal, 1), 0);
+    journal_add(&journal, seq);
+}
+
+/* Appends a record with so many bytes and returns its lsn. */
+static uint64_t append(uint64_t size, uint64_t synced)
+{
+    size_t count;
+    uint64_t lsn = journal.next;
+    record_reset(&record);
+    ck_assert_int_eq(record_reserve(&record, size + RECORD_EXTENT_EFFECT), 0);
+    size_t offset = record_add_put(&record, (struct extent){1, size});
+    memset(record.bytes + offset, (int)(lsn / DISK_BLOCK % 251), size);
+    record_seal(&record, journal.seed, lsn, synced);
+    uint64_t padded = record_padded(record.length);
+    struct journal_segment *segments = journal_segments(&journal, lsn, lsn + padded, &count);
+    ck_assert_int_eq(journal_write(io, "r", segments, count, lsn, record.bytes, padded, &err), 0);
+    ck_assert_int_eq(journal_sync(io, "r", segments, count, &err), 0);
+    journal.next = journal.synced = lsn + padded;
+    return lsn;
+}
+
+static void open_reader(struct journal_reader *reader)
+{
+    int code = journal_reader_open(reader, io, "r", uuid, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+}
+
+static bool is_record(struct journal_reader *reader, uint64_t lsn)
+{
+    struct journal_record found = {0};
+    bool is_valid;
+    ck_assert_int_eq(journal_reader_record(reader, lsn, &found, &is_valid, &err), 0);
+    free(found.bytes);
+    return is_valid;
+}
+
+START_TEST(names)
+{
+    char name[JOURNAL_NAME_SIZE];
+    uint64_t seq = 5;
+    ck_assert_str_eq(journal_name(name, 0x1af), "journal-00000000000001af");
+    ck_assert(journal_parse_name("journal-00000000000001af", &seq));
+    ck_assert_uint_eq(seq, 0x1af);
+    ck_assert(!journal_parse_name("journal-00000000000001AF", &seq));
+    ck_assert(!journal_parse_name("journal-1af", &seq));
+    ck_assert(!journal_parse_name("journal-00000000000001af0", &seq));
+    ck_assert(!journal_parse_name("journal-00000000000001ag", &seq));
+    ck_assert(!journal_parse_name("journal- 0000000000001af", &seq));
+    ck_assert(!journal_parse_name("journal-ffffffffffffffff", &seq)); /* past any position */
+    ck_assert(!journal_parse_name("meta", &seq));
+    ck_assert_uint_eq(seq, 0x1af);
+}
+END_TEST
+
+START_TEST(positions)
+{
+    ck_assert_uint_eq(journal_seq(0), 0);
+    ck_assert_uint_eq(journal_offset(0), DISK_BLOCK);
+    ck_assert_uint_eq(journal_seq(JOURNAL_PAYLOAD - 1), 0);
+    ck_assert_uint_eq(journal_seq(JOURNAL_PAYLOAD), 1);
+    ck_assert_uint_eq(journal_offset(JOURNAL_PAYLOAD), DISK_BLOCK);
+    ck_assert_uint_eq(journal_offset(JOURNAL_PAYLOAD - DISK_BLOCK), JOURNAL_SEGMENT - DISK_BLOCK);
+}
+END_TEST
+
+START_TEST(records_are_found_where_they_are)
+{
+    struct journal_reader reader;
+    create(0);
+    create(1);
+    uint64_t one = append(100, 0), two = append(10000, 0), three = append(1, 0);
+    open_reader(&reader);
+    ck_assert(is_record(&reader, one));
+    ck_assert(is_record(&reader, two));
+    ck_assert(is_record(&reader, three));
+    ck_assert(!is_record(&reader, two + DISK_BLOCK));
+    ck_assert(!is_record(&reader, journal.next));
+    ck_assert(!is_record(&reader, 2 * JOURNAL_PAYLOAD));
+    journal_reader_release(&reader);
+}
+END_TEST
+
+START_TEST(a_record_spans_segments)
+{
+    struct journal_reader reader;
+    struct journal_record found = {0};
+    bool is_valid;
+    for (uint64_t seq = 0; seq < 4; seq++)
+        create(seq);
+    append(JOURNAL_PAYLOAD - 3 * DISK_BLOCK, 0);
+    uint64_t lsn = append(2 * JOURNAL_PAYLOAD, 0);
+    ck_assert_uint_eq(journal_seq(lsn), 0);
+    ck_assert_uint_eq(journal_seq(journal.next), 2);
+    open_reader(&reader);
+    ck_assert_int_eq(journal_reader_record(&reader, lsn, &found, &is_valid, &err), 0);
+    ck_assert(is_valid);
+    ck_assert_uint_eq(found.header.length, record.length);
+    ck_assert_mem_eq(found.bytes, record.bytes, record.length);
+    free(found.bytes);
+    journal_reader_release(&reader);
+}
+END_TEST
+
+/* A segment that is used again holds nothing at its new place. */
+START_TEST(recycling_makes_stale)
+{
+    struct journal_reader reader;
+    create(0);
+    create(1);
+    uint64_t one = append(100, 0);
+    ck_assert_int_eq(journal_recycle_segment(io, "r", uuid, 0, 7, 12345, &err), 0);
+    open_reader(&reader);
+    ck_assert_uint_eq(reader.count, 2);
+    ck_assert_ptr_null(journal_reader_find(&reader, one));
+    ck_assert(journal_reader_find(&reader, 7 * JOURNAL_PAYLOAD)->has_header);
+    ck_assert(!is_record(&reader, 7 * JOURNAL_PAYLOAD));
+    ck_assert_uint_eq(reader.floor, 12345);
+    ck_assert_uint_eq(journal_reader_reach(&reader, 0), 0);
+    ck_assert_uint_eq(journal_reader_reach(&reader, JOURNAL_PAYLOAD), 2 * JOURNAL_PAYLOAD);
+    journal_reader_release(&reader);
+}
+END_TEST
+
+START_TEST(another_regions_header_is_none)
+{
+    struct journal_reader reader;
+    ck_assert_int_eq(journal_create_segment(io, "r", other, 3, 9, &err), 0);
+    open_reader(&reader);
+    ck_assert_uint_eq(reader.count, 1);
+    ck_assert(!reader.files[0].has_header);
+    ck_assert_uint_eq(reader.floor, 0);
+    journal_reader_release(&reader);
+}
+END_TEST
+
+START_TEST(looking_behind)
+{
+    struct journal_reader reader;
+    uint64_t end, synced;
+    create(0);
+    create(1);
+    append(100, 0);
+    uint64_t two = append(100, 0);
+    append(JOURNAL_PAYLOAD, two);
+    open_reader(&reader);
+    ck_assert_int_eq(journal_reader_look_behind(&reader, two, &end, &synced, &err), 0);
+    ck_assert_uint_eq(end, journal.next);
+    ck_assert_uint_eq(synced, two);
+    ck_assert_int_eq(journal_reader_look_behind(&reader, journal.next, &end, &synced, &err), 0);
+    ck_assert_uint_eq(end, journal.next);
+    ck_assert_uint_eq(synced, 0);
+    journal_reader_release(&reader);
+}
+END_TEST
+
+/* The length in a torn header is believed only as far as there is journal. */
+START_TEST(a_claimed_length_costs_nothing)
+{
+    struct journal_reader reader;
+    struct journal_record found = {0};
+    struct io_file *file;
+    uint8_t claim[8];
+    bool is_valid;
+    create(0);
+    append(100, 0);
+    put_u64(claim, (uint64_t)1 << 61);
+    struct iovec vector = {claim, sizeof claim};
+    ck_assert_int_eq(io->ops->open(io, "r/journal-0000000000000000", 0, &file), 0);
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, DISK_BLOCK + 16), 0);
+    io->ops->close(io, file);
+    open_reader(&reader);
+    ck_assert_int_eq(journal_reader_record(&reader, 0, &found, &is_valid, &err), 0);
+    ck_assert(!is_valid);
+    ck_assert_uint_le(found.capacity, JOURNAL_SEGMENT);
+    free(found.bytes);
+    journal_reader_release(&reader);
+}
+END_TEST
+
+START_TEST(retiring_keeps_the_last)
+{
+    for (uint64_t seq = 3; seq < 6; seq++)
+        create(seq);
+    journal.next = journal.synced = 6 * JOURNAL_PAYLOAD;
+    journal_retire(&journal, 4 * JOURNAL_PAYLOAD + DISK_BLOCK);
+    ck_assert_uint_eq(journal.live_count, 2);
+    ck_assert_uint_eq(journal.old_count, 1);
+    ck_assert_uint_eq(journal.old[0], 3);
+    ck_assert_uint_eq(journal_prepared(&journal), 6 * JOURNAL_PAYLOAD);
+    journal_retire(&journal, 6 * JOURNAL_PAYLOAD);
+    ck_assert_uint_eq(journal.live_count, 1);
+    ck_assert_uint_eq(journal_prepared(&journal), 6 * JOURNAL_PAYLOAD);
+}
+END_TEST
+
+START_TEST(no_half_segment_is_left_on_a_full_disk)
+{
+    struct journal_reader reader;
+    simdisk_set_capacity(disk, JOURNAL_SEGMENT / 2);
+    ck_assert_int_eq(journal_create_segment(io, "r", uuid, 0, 0, &err), ERR_NO_SPACE);
+    open_reader(&reader);
+    ck_assert_uint_eq(reader.count, 0);
+    journal_reader_release(&reader);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("journal");
+    TCase *tests = tcase_create("journal");
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, names);
+    tcase_add_test(tests, positions);
+    tcase_add_test(tests, records_are_found_where_they_are);
+    tcase_add_test(tests, a_record_spans_segments);
+    tcase_add_test(tests, recycling_makes_stale);
+    tcase_add_test(tests, another_regions_header_is_none);
+    tcase_add_test(tests, looking_behind);
+    tcase_add_test(tests, a_claimed_length_costs_nothing);
+    tcase_add_test(tests, retiring_keeps_the_last);
+    tcase_add_test(tests, no_half_segment_is_left_on_a_full_disk);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

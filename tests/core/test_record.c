@@ -1,0 +1,217 @@
+#include "core/record.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/crc32c.h"
+
+static const uint8_t uuid[16] = "sixteen bytes ok";
+static struct record record;
+static uint32_t seed;
+
+static void set_up(void)
+{
+    record_init(&record);
+    seed = record_seed(uuid);
+}
+
+static void tear_down(void)
+{
+    record_release(&record);
+}
+
+/* One of each effect. */
+static void fill(void)
+{
+    ck_assert_int_eq(record_reserve(&record, 200), 0);
+    record_add_use(&record, (struct extent){10, 20});
+    record_add_free(&record, (struct extent){1000, 1});
+    size_t offset = record_add_put(&record, (struct extent){10, 5});
+    memcpy(record.bytes + offset, "hello", 5);
+    record_add_pages(&record, 7);
+}
+
+static bool is_valid(uint64_t lsn, struct record_header *header)
+{
+    return record_peek(record.bytes, lsn, header) && header->length <= record.capacity &&
+           record_is_valid(record.bytes, header, seed);
+}
+
+START_TEST(effects_come_back_in_order)
+{
+    struct record_header header;
+    struct effect_cursor cursor;
+    struct effect effect;
+    fill();
+    record_seal(&record, seed, 3 * DISK_BLOCK, DISK_BLOCK);
+    ck_assert(is_valid(3 * DISK_BLOCK, &header));
+    ck_assert_uint_eq(header.synced, DISK_BLOCK);
+    ck_assert_uint_eq(header.length,
+                      RECORD_HEADER + 3 * RECORD_EXTENT_EFFECT + 5 + RECORD_PAGES_EFFECT);
+    effect_begin(&cursor, record.bytes, &header);
+    ck_assert_int_eq(effect_next(&cursor, &effect), 1);
+    ck_assert_int_eq(effect.kind, EFFECT_USE);
+    ck_assert_uint_eq(effect.extent.address, 10);
+    ck_assert_uint_eq(effect.extent.size, 20);
+    ck_assert_int_eq(effect_next(&cursor, &effect), 1);
+    ck_assert_int_eq(effect.kind, EFFECT_FREE);
+    ck_assert_uint_eq(effect.extent.address, 1000);
+    ck_assert_int_eq(effect_next(&cursor, &effect), 1);
+    ck_assert_int_eq(effect.kind, EFFECT_PUT);
+    ck_assert_mem_eq(record.bytes + effect.offset, "hello", 5);
+    ck_assert_int_eq(effect_next(&cursor, &effect), 1);
+    ck_assert_int_eq(effect.kind, EFFECT_PAGES);
+    ck_assert_uint_eq(effect.pages, 7);
+    ck_assert_int_eq(effect_next(&cursor, &effect), 0);
+}
+END_TEST
+
+/* The first bytes of a record as FORMAT.md has them. */
+START_TEST(the_layout_is_what_it_was)
+{
+    static const uint8_t want[] = {
+        'M', 'G', 'R', 'C', 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, /* magic crc lsn */
+        65,  0,   0,   0,   0, 0, 0, 0, 0, 0,    0, 0, 0, 0, 0, 0, /* length synced */
+        1,   0,   0,   0,   0, 0, 0, 0, 0, 0,    0, 0, 0, 0, 0, 0, /* effects zeros */
+        1,   4,   3,   2,   1, 0, 0, 0, 0, 6,    5, 0, 0, 0, 0, 0, /* use ... */
+        0};
+    ck_assert_int_eq(record_reserve(&record, RECORD_EXTENT_EFFECT), 0);
+    record_add_use(&record, (struct extent){0x01020304, 0x0506});
+    record_seal(&record, seed, DISK_BLOCK, 0);
+    uint32_t crc = get_u32(record.bytes + 4);
+    ck_assert_uint_eq(crc, crc32c(crc32c(0, uuid, 16), record.bytes + 8, sizeof want - 8));
+    put_u32(record.bytes + 4, 0);
+    ck_assert_mem_eq(record.bytes, want, sizeof want);
+}
+END_TEST
+
+START_TEST(padded_with_zeros_to_a_block)
+{
+    static const uint8_t zeros[DISK_BLOCK];
+    ck_assert_int_eq(record_reserve(&record, 2 * DISK_BLOCK), 0);
+    memset(record.bytes, 0xee, record.capacity);
+    record_add_pages(&record, 1);
+    record_seal(&record, seed, 0, 0);
+    ck_assert_uint_eq(record_padded(record.length), DISK_BLOCK);
+    ck_assert_mem_eq(record.bytes + record.length, zeros, DISK_BLOCK - record.length);
+    ck_assert_uint_eq((uintptr_t)record.bytes % DISK_BLOCK, 0);
+}
+END_TEST
+
+START_TEST(another_place_or_region_is_not_valid)
+{
+    struct record_header header;
+    fill();
+    record_seal(&record, seed, DISK_BLOCK, 0);
+    ck_assert(!is_valid(2 * DISK_BLOCK, &header));
+    ck_assert(!is_valid(0, &header));
+    seed++;
+    ck_assert(!is_valid(DISK_BLOCK, &header));
+    seed--;
+    ck_assert(is_valid(DISK_BLOCK, &header));
+}
+END_TEST
+
+START_TEST(every_flipped_bit_is_noticed)
+{
+    struct record_header header;
+    fill();
+    record_seal(&record, seed, DISK_BLOCK, 0);
+    for (size_t bit = 0; bit < record.length * 8; bit++) {
+        record.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        ck_assert_msg(!is_valid(DISK_BLOCK, &header), "bit %zu", bit);
+        record.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    ck_assert(is_valid(DISK_BLOCK, &header));
+}
+END_TEST
+
+/* Decodes what fill made after a change to one byte, with a checksum that fits. */
+static int decode_changed(size_t offset, uint8_t byte)
+{
+    struct record_header header;
+    struct effect_cursor cursor;
+    struct effect effect;
+    int more;
+    record_reset(&record);
+    fill();
+    record_seal(&record, seed, 0, 0);
+    record.bytes[offset] = byte;
+    put_u32(record.bytes + 4, crc32c(seed, record.bytes + 8, record.length - 8));
+    ck_assert(is_valid(0, &header));
+    effect_begin(&cursor, record.bytes, &header);
+    while ((more = effect_next(&cursor, &effect)) == 1)
+        continue;
+    return more;
+}
+
+START_TEST(nonsense_is_refused)
+{
+    enum { FIRST = RECORD_HEADER, THIRD = RECORD_HEADER + 2 * RECORD_EXTENT_EFFECT };
+    ck_assert_int_eq(decode_changed(FIRST, EFFECT_USE), 0);
+    ck_assert_int_eq(decode_changed(FIRST, 0), -EINVAL);         /* an unknown kind */
+    ck_assert_int_eq(decode_changed(FIRST, 99), -EINVAL);        /* another */
+    ck_assert_int_eq(decode_changed(FIRST + 8, 0xff), -EINVAL);  /* an address past the limit */
+    ck_assert_int_eq(decode_changed(FIRST + 16, 0x40), -EINVAL); /* a size past it */
+    ck_assert_int_eq(decode_changed(FIRST + 9, 0), -EINVAL);     /* an empty extent */
+    ck_assert_int_eq(decode_changed(THIRD + 9, 200), -EINVAL);   /* bytes that end early */
+    ck_assert_int_eq(decode_changed(32, 3), -EINVAL);            /* effects left over */
+    ck_assert_int_eq(decode_changed(32, 5), -EINVAL);            /* effects missing */
+    ck_assert_int_eq(decode_changed(record.length - 1, 0x40), -EINVAL); /* pages past the limit */
+}
+END_TEST
+
+START_TEST(impossible_headers_are_not_even_looked_at)
+{
+    struct record_header header = {.lsn = 42};
+    fill();
+    record_seal(&record, seed, 0, 0);
+    put_u64(record.bytes + 16, RECORD_HEADER - 1);
+    ck_assert(!record_peek(record.bytes, 0, &header));
+    put_u64(record.bytes + 16, UINT64_MAX);
+    ck_assert(!record_peek(record.bytes, 0, &header));
+    put_u64(record.bytes + 16, 100);
+    put_u64(record.bytes + 24, 1); /* durable before itself */
+    ck_assert(!record_peek(record.bytes, 0, &header));
+    ck_assert_uint_eq(header.lsn, 42);
+}
+END_TEST
+
+START_TEST(room_grows_and_is_kept)
+{
+    for (int i = 0; i < 10000; i++) {
+        ck_assert_int_eq(record_reserve(&record, RECORD_EXTENT_EFFECT), 0);
+        record_add_use(&record, (struct extent){(uint64_t)i * 10 + 1, 3});
+    }
+    ck_assert_uint_eq(record.effects, 10000);
+    ck_assert_uint_eq(get_u64(record.bytes + RECORD_HEADER + 17 * 9999 + 1), 99991);
+    size_t capacity = record.capacity;
+    record_reset(&record);
+    ck_assert_uint_eq(record.capacity, capacity);
+    ck_assert_uint_eq(record.effects, 0);
+    ck_assert_int_eq(record_reserve(&record, SIZE_MAX / 2), -ENOMEM);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("record");
+    TCase *tests = tcase_create("record");
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, effects_come_back_in_order);
+    tcase_add_test(tests, the_layout_is_what_it_was);
+    tcase_add_test(tests, padded_with_zeros_to_a_block);
+    tcase_add_test(tests, another_place_or_region_is_not_valid);
+    tcase_add_test(tests, every_flipped_bit_is_noticed);
+    tcase_add_test(tests, nonsense_is_refused);
+    tcase_add_test(tests, impossible_headers_are_not_even_looked_at);
+    tcase_add_test(tests, room_grows_and_is_kept);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,283 @@
+#include "core/store.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support_region.h"
+
+static struct simdisk *disk;
+static struct io *io;
+static struct store *store;
+static struct err err;
+static struct region_options options;
+
+static void open_store(bool read_only)
+{
+    int code = store_open(io, read_only, &store, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+}
+
+static void set_up(void)
+{
+    disk = simdisk_new(1);
+    io = simdisk_io(disk);
+    options = region_options_default();
+    open_store(false);
+}
+
+static void tear_down(void)
+{
+    store_close(store);
+    store = NULL;
+    ck_assert_uint_eq(simdisk_breaches(disk), 0);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    simdisk_free(disk);
+}
+
+static struct region *create(const char *name)
+{
+    struct region *region;
+    int code = store_create_region(store, name, &options, &region, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+    return region;
+}
+
+static int join(void *context, const char *name)
+{
+    char *text = context;
+    strcat(text, name);
+    strcat(text, " ");
+    return strcmp(name, "stop") == 0 ? 42 : 0;
+}
+
+static int count_entries(void *context, const char *name, bool is_directory)
+{
+    unsigned *count = context;
+    (void)is_directory;
+    *count += strcmp(name, "lock") != 0;
+    return 0;
+}
+
+START_TEST(regions_are_made_listed_and_dropped)
+{
+    char names[200] = "";
+    struct region *region;
+    drive_close(create("one"));
+    ck_assert_int_eq(store_list(store, join, names, &err), 0);
+    ck_assert_str_eq(names, "one ");
+    ck_assert_int_eq(store_create_region(store, "one", &options, &region, &err), ERR_EXISTS);
+    ck_assert_int_eq(store_drop_region(store, "two", &err), ERR_NO_SUCH_REGION);
+    ck_assert_int_eq(store_drop_region(store, "one", &err), 0);
+    ck_assert_int_eq(store_open_region(store, "one", NULL, &region, NULL, &err),
+                     ERR_NO_SUCH_REGION);
+    names[0] = '\0';
+    ck_assert_int_eq(store_list(store, join, names, &err), 0);
+    ck_assert_str_eq(names, "");
+}
+END_TEST
+
+START_TEST(a_visit_can_stop_the_list)
+{
+    char names[200] = "";
+    drive_close(create("stop"));
+    ck_assert_int_eq(store_list(store, join, names, &err), 42);
+}
+END_TEST
+
+START_TEST(ids_are_never_used_twice)
+{
+    struct region *a = create("a"), *b = create("b");
+    uint64_t last = region_id(b);
+    ck_assert_uint_ne(region_id(a), last);
+    drive_close(a);
+    drive_close(b);
+    ck_assert_int_eq(store_drop_region(store, "b", &err), 0);
+    store_close(store);
+    open_store(false);
+    b = create("b");
+    ck_assert_uint_gt(region_id(b), last);
+    drive_close(b);
+}
+END_TEST
+
+START_TEST(a_region_keeps_what_it_has)
+{
+    struct region *region = create("main");
+    uint64_t id = region_id(region), address = drive_add(region, "hello", 5);
+    drive_close(region);
+    store_close(store);
+    struct simdisk *crashed = simdisk_crash_none(disk);
+    simdisk_free(disk);
+    disk = crashed;
+    io = simdisk_io(disk);
+    open_store(false);
+    struct region_report report;
+    ck_assert_int_eq(store_open_region(store, "main", NULL, &region, &report, &err), 0);
+    ck_assert_uint_eq(report.records, 1);
+    ck_assert_uint_eq(region_id(region), id);
+    ck_assert_str_eq(region_name(region), "main");
+    drive_expect(region, address, "hello", 5);
+    drive_close(region);
+}
+END_TEST
+
+START_TEST(names_are_checked)
+{
+    static const char *const bad[] = {"",   ".",   "..",       ".new-x",   "a/b",
+                                      "-a", "a b", "\xc3\xa4", "../../etc"};
+    struct region *region;
+    char longest[REGION_NAME_MAX + 2];
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert(!store_name_is_valid(bad[i], strlen(bad[i])));
+        ck_assert_int_eq(store_create_region(store, bad[i], &options, &region, &err),
+                         ERR_INVALID_ARGUMENT);
+        ck_assert_int_eq(store_open_region(store, bad[i], NULL, &region, NULL, &err),
+                         ERR_NO_SUCH_REGION);
+        ck_assert_int_eq(store_drop_region(store, bad[i], &err), ERR_NO_SUCH_REGION);
+    }
+    memset(longest, 'x', sizeof longest);
+    ck_assert(!store_name_is_valid(longest, REGION_NAME_MAX + 1));
+    longest[REGION_NAME_MAX] = '\0';
+    drive_close(create(longest));
+    drive_close(create("A.b-c_9"));
+}
+END_TEST
+
+START_TEST(one_at_a_time)
+{
+    struct store *second = NULL;
+    ck_assert_int_eq(store_open(io, false, &second, &err), ERR_BUSY);
+    ck_assert_int_eq(store_open(io, true, &second, &err), ERR_BUSY);
+    ck_assert_ptr_null(second);
+    store_close(store);
+    ck_assert_int_eq(store_open(io, false, &store, &err), 0);
+}
+END_TEST
+
+START_TEST(read_only_makes_nothing)
+{
+    struct store *none = NULL;
+    struct region *region;
+    unsigned count = 0;
+    struct simdisk *empty = simdisk_new(2);
+    ck_assert_int_eq(store_open(simdisk_io(empty), true, &none, &err), ERR_IO_ERROR);
+    struct io *empty_io = simdisk_io(empty);
+    ck_assert_int_eq(empty_io->ops->list(empty_io, ".", count_entries, &count), 0);
+    ck_assert_uint_eq(count, 0);
+    simdisk_free(empty);
+
+    drive_close(create("main"));
+    store_close(store);
+    uint64_t changes = simdisk_calls(disk, SIM_CHANGES | SIM_SYNCS);
+    open_store(true);
+    ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err), 0);
+    region_close(region);
+    ck_assert_int_eq(store_create_region(store, "x", &options, &region, &err), ERR_READ_ONLY);
+    ck_assert_int_eq(store_drop_region(store, "main", &err), ERR_READ_ONLY);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_CHANGES | SIM_SYNCS), changes);
+}
+END_TEST
+
+/* What a crash leaves of a region that was being made or dropped. */
+START_TEST(leftovers_are_removed)
+{
+    unsigned count = 0;
+    ck_assert_int_eq(region_create(io, "regions/.new-x", "x", 9, &options, &err), 0);
+    ck_assert_int_eq(region_create(io, "regions/.drop-y", "y", 9, &options, &err), 0);
+    store_close(store);
+    open_store(false);
+    ck_assert_int_eq(io->ops->list(io, "regions", count_entries, &count), 0);
+    ck_assert_uint_eq(count, 0);
+}
+END_TEST
+
+START_TEST(a_full_disk_leaves_no_region)
+{
+    struct region *region;
+    unsigned count = 0;
+    simdisk_set_capacity(disk, simdisk_used(disk) + 5 * MIB);
+    ck_assert_int_eq(store_create_region(store, "x", &options, &region, &err), ERR_NO_SPACE);
+    ck_assert_int_eq(io->ops->list(io, "regions", count_entries, &count), 0);
+    ck_assert_uint_eq(count, 0);
+    simdisk_set_capacity(disk, 0);
+    drive_close(create("x"));
+}
+END_TEST
+
+START_TEST(a_copied_folder_is_refused)
+{
+    struct region *region;
+    drive_close(create("main"));
+    ck_assert_int_eq(io->ops->rename(io, "regions/main", "regions/copy"), 0);
+    ck_assert_int_eq(store_open_region(store, "copy", NULL, &region, NULL, &err), ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.text, "'main'"));
+}
+END_TEST
+
+static void overwrite(uint64_t offset, uint8_t byte)
+{
+    struct io_file *file;
+    struct iovec vector = {&byte, 1};
+    ck_assert_int_eq(io->ops->open(io, "store", 0, &file), 0);
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, offset), 0);
+    io->ops->close(io, file);
+}
+
+START_TEST(a_damaged_store_is_refused)
+{
+    static const struct {
+        uint64_t offset;
+        enum err_code code;
+        const char *word;
+    } damages[] = {{0, ERR_CORRUPT, "data directory"},
+                   {8, ERR_INVALID_ARGUMENT, "newer"},
+                   {20, ERR_CORRUPT, "checksum"}};
+    drive_close(create("main"));
+    store_close(store);
+    store = NULL;
+    overwrite(damages[_i].offset, 0x7f);
+    uint64_t changes = simdisk_calls(disk, SIM_CHANGES);
+    ck_assert_int_eq(store_open(io, false, &store, &err), (int)damages[_i].code);
+    ck_assert_msg(strstr(err.text, damages[_i].word) != NULL, "%s", err.text);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_CHANGES), changes);
+}
+END_TEST
+
+/* Without it nobody knows which ids are used up. */
+START_TEST(a_missing_store_file_is_refused)
+{
+    drive_close(create("main"));
+    store_close(store);
+    store = NULL;
+    ck_assert_int_eq(io->ops->remove(io, "store"), 0);
+    ck_assert_int_eq(store_open(io, false, &store, &err), ERR_CORRUPT);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("store");
+    TCase *tests = tcase_create("store");
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, regions_are_made_listed_and_dropped);
+    tcase_add_test(tests, a_visit_can_stop_the_list);
+    tcase_add_test(tests, ids_are_never_used_twice);
+    tcase_add_test(tests, a_region_keeps_what_it_has);
+    tcase_add_test(tests, names_are_checked);
+    tcase_add_test(tests, one_at_a_time);
+    tcase_add_test(tests, read_only_makes_nothing);
+    tcase_add_test(tests, leftovers_are_removed);
+    tcase_add_test(tests, a_full_disk_leaves_no_region);
+    tcase_add_test(tests, a_copied_folder_is_refused);
+    tcase_add_loop_test(tests, a_damaged_store_is_refused, 0, 3);
+    tcase_add_test(tests, a_missing_store_file_is_refused);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
