@@ -43,8 +43,22 @@ pc() {
 expect_version "$work/shared"
 readelf -d "$work/shared" | grep -q "libmregion.so.$SOVERSION" || fail "not linked with the soname"
 
+echo "-- the examples build as they say, and the header is good C++"
+for example in "$here"/../../client/examples/*.c; do
+    # shellcheck disable=SC2046
+    "$CC" -Wall -Wextra -Werror -std=c11 "$example" -o "$work/example" $(pc --cflags --libs)
+done
+# shellcheck disable=SC2046
+if command -v c++ >/dev/null; then
+    echo '#include <mregion.h>' | c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only $(pc --cflags) -xc++ -
+fi
+
 echo "-- the shared library exports its own names only"
-foreign=$(nm -D --defined-only "$stage$LIBDIR/libmregion.so" | awk '$3 !~ /^mregion_/ { print $3 }')
+foreign=$(nm -D --defined-only "$stage$LIBDIR/libmregion.so" | awk '$2 != "A" && $3 !~ /^mregion_/ { print $3 }')
+[[ -z $foreign ]] || fail "exported besides mregion_*: $foreign"
+
+echo "-- and so does the static one"
+foreign=$(nm -g --defined-only "$stage$LIBDIR/libmregion.a" | awk 'NF == 3 && $3 !~ /^mregion_/ { print $3 }')
 [[ -z $foreign ]] || fail "exported besides mregion_*: $foreign"
 
 echo "-- static, through pkg-config"
