@@ -9,7 +9,7 @@
 
 bool answer_begin(struct conn *conn, uint32_t msgid, msgpack_packer *packer)
 {
-    if (conn->state == CONN_CLOSING || conn->state == CONN_LINGERING)
+    if (!conn_takes_answers(conn))
         return false;
     msgpack_packer_init(packer, &conn->output, output_pack);
     rpc_pack_result(packer, msgid);
@@ -44,7 +44,7 @@ void answer_bool(struct conn *conn, uint32_t msgid, bool value)
 
 void answer_error(struct conn *conn, uint32_t msgid, const struct err *err)
 {
-    if (conn->state == CONN_CLOSING || conn->state == CONN_LINGERING)
+    if (!conn_takes_answers(conn))
         return;
     msgpack_packer packer;
     msgpack_packer_init(&packer, &conn->output, output_pack);

@@ -1,5 +1,5 @@
-/* Answers that are complete at once, put into the connection's output. A connection that is being
- * closed takes none. Loop thread. */
+/* Answers that are complete at once, put into the connection's output. A connection whose peer is
+ * gone takes none. Loop thread. */
 #ifndef MREGION_DAEMON_ANSWER_H
 #define MREGION_DAEMON_ANSWER_H
 

@@ -79,7 +79,7 @@ static int check_store(struct store *store)
     size_t bad = 0;
     for (size_t i = 0; i < names.count; i++)
         bad += (size_t)check_region(store, names.name[i]);
-    printf("%zu regions, %zu of them damaged\n", names.count, bad);
+    printf("%zu region%s, %zu damaged\n", names.count, names.count == 1 ? "" : "s", bad);
     free(names.name);
     return bad > 0;
 }

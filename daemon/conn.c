@@ -79,6 +79,21 @@ void conn_unpark(struct conn *conn)
     conn->wait_entry = NULL;
 }
 
+/* The peer is gone. What it had sent whole is still executed. */
+static void lose(struct conn *conn, int error)
+{
+    log_debug("%s: %s", conn->peer, uv_strerror(error));
+    if (conn->state == CONN_CLOSING || conn->state == CONN_LINGERING) {
+        conn_close(conn);
+        return;
+    }
+    conn->is_lost = true;
+    if (!conn->is_writing) /* else its bytes are still borrowed, and it fails soon */
+        output_release(&conn->output);
+    conn_end(conn);
+    conn_wake(conn);
+}
+
 /* ---- Reading ---- */
 
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
@@ -96,13 +111,12 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
     struct conn *conn = stream->data;
     if (size == 0 || conn->state == CONN_CLOSING)
         return;
+    if (size == UV_EOF && conn->state == CONN_OPEN) {
+        conn_end(conn);
+        return;
+    }
     if (size < 0) {
-        if (size != UV_EOF)
-            log_debug("%s: %s", conn->peer, uv_strerror((int)size));
-        if (size != UV_EOF || conn->state == CONN_LINGERING)
-            conn_close(conn);
-        else
-            conn_end(conn);
+        lose(conn, (int)size);
         return;
     }
     conn->moved_ms = uv_now(&conn->server->loop);
@@ -241,8 +255,7 @@ static void on_written(uv_write_t *write, int status)
     if (conn->state == CONN_CLOSING)
         return;
     if (status < 0) {
-        log_debug("%s: %s", conn->peer, uv_strerror(status));
-        conn_close(conn);
+        lose(conn, status);
         return;
     }
     sent(conn, conn->writing);
@@ -260,8 +273,7 @@ static void write_later(struct conn *conn)
     conn->write.data = conn;
     int error = uv_write(&conn->write, &conn->handle.stream, buffers, count, on_written);
     if (error != 0) {
-        log_debug("%s: %s", conn->peer, uv_strerror(error));
-        conn_close(conn);
+        lose(conn, error);
         return;
     }
     conn->is_writing = true;
@@ -281,8 +293,7 @@ void conn_flush(struct conn *conn)
             size += buffers[i].len;
         int written = uv_try_write(&conn->handle.stream, buffers, count);
         if (written < 0 && written != UV_EAGAIN) {
-            log_debug("%s: %s", conn->peer, uv_strerror(written));
-            conn_close(conn);
+            lose(conn, written);
             return;
         }
         if (written > 0)
@@ -441,7 +452,7 @@ static void conn_finish(struct conn *conn)
     int unread = 0;
     if (uv_fileno((uv_handle_t *)&conn->handle.stream, &fd) == 0)
         ioctl(fd, FIONREAD, &unread);
-    if (conn->has_failed || unread > 0)
+    if (!conn->is_lost && (conn->has_failed || unread > 0))
         linger(conn);
     else
         conn_close(conn);

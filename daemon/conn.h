@@ -4,8 +4,8 @@
  *       └─────────┴───────────────────────┘
  *
  * open       reads, frames, hands each request to dispatch.
- * ending     reads no more (the peer has sent its last, or the server stops); what has arrived
- *            whole is still executed and answered.
+ * ending     reads no more (the peer has sent its last, or is gone, or the server stops); what has
+ *            arrived whole is still executed, and answered unless the peer is gone.
  * lingering  everything is sent and so is our end of the stream; what the peer still sends is
  *            thrown away for a moment, because closing a socket with unread bytes would take the
  *            last answer from it.
@@ -59,6 +59,7 @@ struct conn {
     bool is_reading; /* uv_read_start is in force */
     bool is_writing; /* the write request below is under way */
     bool has_failed; /* it was ended for a bad message */
+    bool is_lost;    /* nobody is there to read answers */
     bool is_ready;   /* in the server's list of those to be run again this turn */
     bool is_dirty;   /* in the server's list of those with output */
     struct conn *ready_next, *dirty_next;
@@ -89,6 +90,11 @@ bool conn_accept(struct server *server, uv_stream_t *listener, bool is_unix);
 
 /* Handles what has arrived, as far as it goes, then reads on or stops. */
 void conn_run(struct conn *conn);
+/* Whether an answer put into conn->output has a chance to be read. */
+static inline bool conn_takes_answers(const struct conn *conn)
+{
+    return (conn->state == CONN_OPEN || conn->state == CONN_ENDING) && !conn->is_lost;
+}
 /* Has conn_run called before the loop waits again. */
 void conn_wake(struct conn *conn);
 /* Answers have been put into conn->output: they are sent at the end of the turn. */

@@ -132,6 +132,8 @@ void dispatch(struct conn *conn, size_t size)
         conn_fail(conn, "%s", err.text);
         return;
     }
+    if (conn->is_lost)
+        call.envelope.is_notification = true; /* executed, but nobody hears of it */
     if (execute(&call) == PARKED)
         return;
     conn->server->requests_total++;

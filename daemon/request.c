@@ -143,8 +143,7 @@ static void send_blob(struct request *request)
 
 static bool is_answered(const struct request *request)
 {
-    const struct conn *conn = request->conn;
-    return !request->is_notification && (conn->state == CONN_OPEN || conn->state == CONN_ENDING);
+    return !request->is_notification && conn_takes_answers(request->conn);
 }
 
 void request_succeed(struct request *request)

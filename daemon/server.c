@@ -121,7 +121,8 @@ static void begin_stop(struct server *server)
 {
     server->phase = SERVER_DRAINING;
     server->drain_deadline_ms = now_ms() + DRAIN_MS;
-    log_info("stopping: finishing the requests of %" PRIu64 " connections", server->conns_count);
+    log_info("stopping: finishing what %" PRIu64 " connection%s sent", server->conns_count,
+             server->conns_count == 1 ? " has" : "s have");
     notify_stopping();
     notify_status("finishing requests");
     listeners_close(server);
@@ -291,7 +292,8 @@ static int serve(struct server *server)
     } else {
         server->phase = SERVER_RUNNING;
         notify_ready();
-        notify_status("serving %" PRIu64 " regions", server->regions.count);
+        notify_status("serving %" PRIu64 " region%s", server->regions.count,
+                      server->regions.count == 1 ? "" : "s");
         log_print("ready");
         uv_run(&server->loop, UV_RUN_DEFAULT);
     }

@@ -148,7 +148,7 @@ void workers_submit(struct workers *workers, enum work_class class, struct work 
         error = start_thread(queue);
     pthread_mutex_unlock(&queue->lock);
     pthread_cond_signal(&queue->wake); /* outside, or the thread wakes up to a lock that is held */
-    if (error != 0) /* no harm: those that run take it in turn */
+    if (error != 0)                    /* no harm: those that run take it in turn */
         log_warning("cannot start another worker thread: %s", strerror(-error));
 }
 
