@@ -11,6 +11,8 @@
 
 /* A large blob that moves is copied in pieces of this size. */
 #define COPY_PIECE (1 * MIB)
+/* What a batch that is trimmed keeps, of each of its arrays. */
+#define KEEP_BYTES (256 * KIB)
 /* Adjacent puts that are written in one call. */
 #define APPLY_VECTORS 256
 
@@ -49,6 +51,26 @@ void batch_reset(struct batch *batch)
     extentset_clear(&batch->reads);
     batch->put_count = batch->direct_count = batch->copy_count = batch->undo_count = 0;
     batch->next = NULL;
+}
+
+/* The array, or NULL if it is larger than what is kept. */
+static void *trimmed(void *items, size_t *capacity, size_t item_size)
+{
+    if (*capacity * item_size <= KEEP_BYTES)
+        return items;
+    free(items);
+    *capacity = 0;
+    return NULL;
+}
+
+void batch_trim(struct batch *batch)
+{
+    if (batch->record.capacity > KEEP_BYTES)
+        record_release(&batch->record);
+    batch->puts = trimmed(batch->puts, &batch->put_capacity, sizeof *batch->puts);
+    batch->directs = trimmed(batch->directs, &batch->direct_capacity, sizeof *batch->directs);
+    batch->copies = trimmed(batch->copies, &batch->copy_capacity, sizeof *batch->copies);
+    batch->undos = trimmed(batch->undos, &batch->undo_capacity, sizeof *batch->undos);
 }
 
 int batch_reserve(struct batch *batch, const struct batch_need *need)

@@ -19,9 +19,6 @@ enum {
     AT_ZEROS = 36, /* to RECORD_HEADER */
 };
 
-/* A record's memory is given back when it is larger than this and mostly was not needed. */
-#define KEEP_MAX (1 * MIB)
-
 uint32_t record_seed(const uint8_t uuid[16])
 {
     return crc32c(0, uuid, 16);
@@ -42,8 +39,8 @@ void record_release(struct record *record)
 
 void record_reset(struct record *record)
 {
-    if (record->capacity > KEEP_MAX && record->length < record->capacity / 4)
-        record_release(record);
+    if (record->capacity > BATCH_BYTES)
+        record_release(record); /* one change larger than batches are: the exception */
     record->length = RECORD_HEADER;
     record->effects = 0;
 }

@@ -46,7 +46,7 @@ struct record {
 
 void record_init(struct record *record);
 void record_release(struct record *record);
-/* Begins anew and keeps the memory, except where it is far more than was needed. */
+/* Begins anew and keeps the memory, except where it is more than batches have. */
 void record_reset(struct record *record);
 
 /* Makes room for size more bytes of effects, padding included. -ENOMEM. The adders below count

@@ -55,7 +55,6 @@ static void give_up(struct region *region, const struct err *err)
     region->checkpoint_failed = true;
     region->checkpoint_failed_ticket = region->checkpoint_started;
     region->checkpoint_failure = *err;
-    region->checkpoint_wanted = region->checkpoint_started;
     region->checkpoint_retry = region->journal.next + JOURNAL_PAYLOAD;
 }
 

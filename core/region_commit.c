@@ -54,6 +54,9 @@ static void recycle(struct region *region, struct batch *batch)
         return;
     }
     batch_reset(batch);
+    /* Nobody is waiting to fill it: a region at rest holds little. */
+    if (region->gathering == NULL && region->queue.first == NULL)
+        batch_trim(batch);
     region->spares[region->spare_count++] = batch;
 }
 

@@ -560,7 +560,7 @@ END_TEST
 /* Changes between its slices, before and behind the cursor. */
 START_TEST(a_checkpoint_does_not_stop_the_region)
 {
-    struct extent blocks[64];
+    struct extent blocks[64] = {{0, 0}};
     enum { COUNT = 3 * CHECKPOINT_SLICE };
     uint64_t ticket, size = 0;
     for (int i = 0; i < 2 * COUNT; i++)
@@ -666,7 +666,7 @@ START_TEST(a_failed_sync_makes_it_read_only)
     simdisk_set_fault(
         disk, (struct simdisk_fault){
                   .ops = SIM_BIT(SIM_SYNC), .pattern = "r/journal-*", .nth = 1, .error = EIO});
-    uint64_t b = drive_add(region, small, 5000);
+    uint64_t b = drive_add(region, big, 5000);
     struct region_job *job = region_next_job(region, LANE_COMMIT, 1);
     drive_deallocate(region, a, 100);
     region_job_run(job);
@@ -755,6 +755,43 @@ START_TEST(a_full_disk_can_be_opened)
     drive_deallocate(region, a, 100);
     drive_settle(region);
     ck_assert_uint_eq(allocated(), 0);
+}
+END_TEST
+
+/* More free blocks than the slots have room for, and no way to get more: the old checkpoint stands,
+ * and who asked is told. */
+START_TEST(a_checkpoint_without_room_is_told)
+{
+    struct region_info info;
+    uint64_t first, second;
+    for (int i = 0; i < 300000; i++)
+        drive_allocate(region, 2);
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    for (uint64_t i = 0; i < 150000; i++)
+        drive_deallocate(region, 4 * i, 2);
+    drive_settle(region);
+    ck_assert_int_eq(region_request_checkpoint(region, &first, &err), 0);
+    ck_assert_ptr_null(region_checkpoint_failure(region, first));
+    drive_step(region, LANE_BACKGROUND);
+    ck_assert_int_eq(region_request_checkpoint(region, &second, &err), 0);
+    drive_settle(region);
+    ck_assert_uint_lt(region_checkpoint_ticket(region), first);
+    ck_assert_int_eq(region_checkpoint_failure(region, first)->code, ERR_NO_SPACE);
+    ck_assert_ptr_nonnull(region_checkpoint_failure(region, second));
+    ck_assert_ptr_null(region_failure(region));
+    ck_assert(region_idle(region));
+    drive_deallocate(region, 2, 2);
+    drive_settle(region);
+    simdisk_set_capacity(disk, 0);
+    drive_checkpoint(region);
+    ck_assert_ptr_null(region_checkpoint_failure(region, second + 1));
+    region_get_info(region, &info);
+    uint64_t blocks = info.free_blocks;
+    power_cut();
+    region = open_region(false, NULL);
+    region_get_info(region, &info);
+    ck_assert_uint_eq(info.free_blocks, blocks);
 }
 END_TEST
 
@@ -936,6 +973,7 @@ int main(void)
                                      lost_bytes_are_not_shown,
                                      a_full_disk_refuses_and_still_frees,
                                      a_full_disk_can_be_opened,
+                                     a_checkpoint_without_room_is_told,
                                      a_damaged_record_is_named,
                                      a_torn_tail_is_cut,
                                      a_damaged_checkpoint_is_named,
