@@ -586,7 +586,7 @@ class Stream(Region):
                           for j in (i, i + 100)]
                 loads = [reader.send("loadBlob", self.region, address, size) for _ in range(3)]
                 for msgid in loads:
-                    self.assertEqual(len(set(reader.wait(msgid))), 1, "half of one, half of another")
+                    self.assertEqual(len(set(reader.wait(msgid))), 1, "half of each")
                 for msgid in stores:
                     self.client.wait(msgid)
                 self.assertEqual(self.call("loadBlob", address, size), bytes([i + 100]) * size)
