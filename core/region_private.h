@@ -107,10 +107,11 @@ enum checkpoint_state {
 
 /* Space that was asked for. */
 struct reservation {
-    uint64_t want;     /* so much is needed; 0 = nothing */
-    uint64_t refused;  /* so much could not be had; 0 = nothing was refused */
-    unsigned refusals; /* since then */
-    bool is_tight;     /* the last chunk could not be had: none ahead of need */
+    uint64_t want;    /* so much is needed; 0 = nothing */
+    uint64_t waiting; /* changes that were told to wait for it */
+    uint64_t refused; /* so much could not be had... */
+    uint64_t owed;    /* ...which so many of those that waited have yet to be told */
+    bool is_tight;    /* the last chunk could not be had: none ahead of need */
 };
 
 struct region {

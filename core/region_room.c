@@ -1,9 +1,8 @@
 /* Space reserved ahead, so that a full disk is found out before anything is changed.
  *
  * A change that lacks room asks for it and waits; a background job gets it, or the disk is full,
- * and then the change is refused. What was refused is remembered, so that nobody waits twice for
- * what cannot be had; after a number of refusals it is tried again, since somebody may have made
- * space.
+ * and then the change is refused when it is tried again. As many are refused as have waited; who
+ * comes later has the disk asked anew, since somebody may have made space.
  *
  * The last part of the journal that is prepared is for frees alone: on a full disk they can be
  * recorded even while no checkpoint can be taken. A checkpoint, into its slot, which has its space
@@ -15,9 +14,6 @@
 #include "core/iofile.h"
 #include "core/recover.h"
 #include "core/region_private.h"
-
-/* Refusals from memory until the disk is asked again. */
-#define REFUSALS_MAX 16
 
 /* The data file grows by an eighth, within these bounds: few reservations while it grows fast, and
  * little space held idle. */
@@ -31,22 +27,33 @@
 /* How far the journal may outgrow journal_size while a checkpoint is under way, as a factor. */
 #define JOURNAL_OVERSHOOT 2
 
-/* True when so much was refused and is not worth asking for again yet. */
+/* True when so much was refused to one that has waited for it. */
 static bool is_refused(struct reservation *room, uint64_t need)
 {
-    if (room->refused == 0 || need < room->refused)
+    if (room->owed == 0 || need < room->refused)
         return false;
-    if (++room->refusals < REFUSALS_MAX)
-        return true;
-    room->refused = 0;
-    room->refusals = 0;
-    return false;
+    room->owed--;
+    return true;
+}
+
+static int wait_for(struct reservation *room, uint64_t need)
+{
+    room->want = max_u64(room->want, need);
+    room->waiting++;
+    return REGION_WAIT;
 }
 
 static void refuse(struct reservation *room, uint64_t need)
 {
     room->refused = need;
-    room->refusals = 0;
+    room->owed = room->waiting;
+    room->waiting = 0;
+}
+
+/* Those who waited find out for themselves whether it is enough. */
+static void grant(struct reservation *room)
+{
+    room->owed = room->waiting = 0;
 }
 
 /* ---- Needs ---- */
@@ -59,8 +66,7 @@ int region_need_data(struct region *region, uint64_t need, struct err *err)
                        "space on its file system or remove blobs",
                        region->folder, (unsigned long long)region->data_size,
                        (unsigned long long)need);
-    region->data_room.want = max_u64(region->data_room.want, need);
-    return REGION_WAIT;
+    return wait_for(&region->data_room, need);
 }
 
 /* Where the journal will end once all that is staged is in it. */
@@ -88,12 +94,12 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
         return err_set(err, ERR_NO_SPACE,
                        "the journal of %s is full and no checkpoint can be taken: %s",
                        region->folder, region->checkpoint_failure.text);
-    if (!is_refused(room, need)) {
-        room->want = max_u64(room->want, need);
+    if (!is_refused(room, need))
+        return wait_for(room, need);
+    if (region_press_checkpoint(region)) {
+        room->owed++; /* not told yet: it waits for the checkpoint's space first */
         return REGION_WAIT;
     }
-    if (region_press_checkpoint(region))
-        return REGION_WAIT;
     return err_set(err, ERR_NO_SPACE,
                    "the disk has no room for another journal segment of %s: make space on its "
                    "file system",
@@ -153,15 +159,16 @@ static void data_done(struct region *region, struct room_job *job)
     struct reservation *room = &region->data_room;
     if (job->job.code == 0) {
         region->data_size = job->got;
-        room->refused = 0;
+        grant(room);
         room->is_tight = job->got < job->want;
         if (room->want <= region->data_size)
             room->want = 0;
         return;
     }
     room->is_tight = true;
-    if (room->want != 0)
-        refuse(room, room->want);
+    if (job->settle == 0)
+        return; /* a chunk ahead of need: who asked meanwhile may need less */
+    refuse(room, job->settle);
     room->want = 0;
 }
 
@@ -171,7 +178,7 @@ static void journal_done(struct region *region, struct room_job *job)
     for (uint64_t i = 0; i < job->got; i++)
         journal_add(&region->journal, job->from + i);
     if (job->job.code == 0)
-        room->refused = 0;
+        grant(room);
     else
         refuse(room, journal_prepared(&region->journal) + 1);
     room->is_tight = job->job.code != 0;
@@ -224,7 +231,7 @@ static struct region_job *data_job(struct region *region, bool ahead)
         room->want = 0;
     if (room->want == 0 && !ahead)
         return NULL;
-    if (ahead && (room->is_tight || room->refused != 0 || region->data_size >= limit ||
+    if (ahead && (room->is_tight || region->data_size >= limit ||
                   region->data_size - region->space.size >= chunk / 2))
         return NULL;
     region->room.from = region->data_size;
@@ -248,7 +255,7 @@ static struct region_job *journal_job(struct region *region, bool ahead)
         /* Ahead of need: the reserve and a segment, unless a checkpoint is about to make
          * old segments new. */
         uint64_t left = prepared - staged_end(region);
-        if (room->is_tight || room->refused != 0 || left >= JOURNAL_PAYLOAD + JOURNAL_RESERVE ||
+        if (room->is_tight || left >= JOURNAL_PAYLOAD + JOURNAL_RESERVE ||
             prepared - region->checkpoint.start >
                 JOURNAL_OVERSHOOT * region->meta.options.journal_size)
             return NULL;

@@ -136,6 +136,23 @@ class Faults(Case):
         self.assertEqual(self.client.call("addBlob", "main", bytes(1000)), self.address)
         self.client.call("addBlob", "main", bytes(40 << 20))
 
+    def test_full_disk_refuses_everybody_and_then_nobody(self):
+        self.rule(f"fallocate {errno.ENOSPC} regions/main/")
+        clients = [self.connect() for _ in range(8)]
+        blobs = [bytes([i]) * (3 << 20) for i in range(len(clients))]  # more than was reserved ahead
+        ids = [[client.send("addBlob", "main", blob) for _ in range(12)]
+               for client, blob in zip(clients, blobs)]
+        for client, msgids in zip(clients, ids):
+            for msgid in msgids:
+                with self.assertRaises(RpcError) as caught:
+                    client.wait(msgid)
+                self.assertEqual(caught.exception.code, "no_space")
+        self.rule()
+        for client, blob in zip(clients, blobs):
+            address = client.call("addBlob", "main", blob)
+            self.assertTrue(client.call("loadBlob", "main", address, len(blob)) == blob)
+        self.assert_intact()
+
     def test_region_that_cannot_be_made(self):
         for rule in (f"openat {errno.ENOSPC} data", f"fsync {errno.EIO} regions",
                      f"openat {errno.EACCES} meta"):
