@@ -93,13 +93,20 @@ static int load_newest(struct recovering *r, struct err *err)
 
 /* ---- The free space ---- */
 
+/* Space in the data file is reserved durably before anything counts on it. */
+static int short_data(const struct recovery *out, uint64_t need, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT, "%s/data has %llu bytes where the region has %llu",
+                   out->folder, (unsigned long long)out->data_size, (unsigned long long)need);
+}
+
 static int apply(struct recovering *r, const struct effect *effect)
 {
     struct recovery *out = r->out;
     switch (effect->kind) {
     case EFFECT_USE:
         if (extent_end(effect->extent) > out->data_size)
-            return -EINVAL;
+            return -ENODATA;
         return freespace_mark_used(&out->space, effect->extent);
     case EFFECT_FREE:
         if (extent_end(effect->extent) > out->space.size)
@@ -127,6 +134,8 @@ static int apply_record(struct recovering *r, uint64_t lsn, struct err *err)
     }
     if (result == -ENOMEM)
         return err_no_memory(err);
+    if (result == -ENODATA)
+        return short_data(r->out, extent_end(effect.extent), err);
     if (result != 0)
         return corrupt_at(r, lsn, "the record names what cannot be", err);
     return 0;
@@ -176,6 +185,20 @@ static int forward(struct recovering *r, struct err *err)
     return 0;
 }
 
+/* A segment has its full length, durably, before its header is written. */
+static int check_lengths(const struct recovering *r, struct err *err)
+{
+    char name[JOURNAL_NAME_SIZE];
+    for (size_t i = 0; i < r->reader.count; i++) {
+        const struct journal_file *file = &r->reader.files[i];
+        if (file->seq >= journal_seq(r->end) && file->has_header && file->size < JOURNAL_SEGMENT)
+            return err_set(err, ERR_CORRUPT, "%s/%s was cut: it has %llu bytes instead of %llu",
+                           r->out->folder, journal_name(name, file->seq),
+                           (unsigned long long)file->size, (unsigned long long)JOURNAL_SEGMENT);
+    }
+    return 0;
+}
+
 /* What stands at r->end is no record. Nothing was ever written behind it that was acknowledged, and
  * it is a tail torn by a crash; or something was, and it is damage. */
 static int cut_tail(struct recovering *r, struct err *err)
@@ -183,7 +206,9 @@ static int cut_tail(struct recovering *r, struct err *err)
     uint64_t end, synced;
     uint64_t claimed = r->record.header.length;
     uint64_t reach = journal_reader_reach(&r->reader, r->end);
-    int code = journal_reader_look_behind(&r->reader, r->end, &end, &synced, err);
+    int code = check_lengths(r, err);
+    if (code == 0)
+        code = journal_reader_look_behind(&r->reader, r->end, &end, &synced, err);
     if (code != 0)
         return code;
     if (r->durable > r->end || synced > r->end)
@@ -326,9 +351,7 @@ int recover(struct recovery *recovery, struct err *err)
     if (code == 0)
         code = load_newest(&r, err);
     if (code == 0 && recovery->space.size > recovery->data_size)
-        code = err_set(err, ERR_CORRUPT, "%s/data has %llu bytes where the region has %llu",
-                       recovery->folder, (unsigned long long)recovery->data_size,
-                       (unsigned long long)recovery->space.size);
+        code = short_data(recovery, recovery->space.size, err);
     recovery->report.checkpoint_sequence = recovery->checkpoint.sequence;
     if (code == 0)
         code = forward(&r, err);
