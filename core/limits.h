@@ -44,6 +44,13 @@
 #define BATCH_BYTES (16 * MIB)
 #endif
 
+/* The data file grows by an eighth, within these bounds: few reservations while it grows fast, and
+ * little space held idle. */
+#ifndef DATA_CHUNK_MIN
+#define DATA_CHUNK_MIN (1 * MIB)
+#endif
+#define DATA_CHUNK_MAX (256 * MIB)
+
 /* Entries a checkpoint encodes on the loop at a stretch: some 20 microseconds. */
 #ifndef CHECKPOINT_SLICE
 #define CHECKPOINT_SLICE 8192

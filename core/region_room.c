@@ -15,11 +15,6 @@
 #include "core/recover.h"
 #include "core/region_private.h"
 
-/* The data file grows by an eighth, within these bounds: few reservations while it grows fast, and
- * little space held idle. */
-#define DATA_CHUNK_MIN (1 * MIB)
-#define DATA_CHUNK_MAX (256 * MIB)
-
 /* What only frees may use. A part of a segment: of the two that every region has, the other changes
  * always get more than one, so that a checkpoint has a segment to recycle. */
 #define JOURNAL_RESERVE (JOURNAL_PAYLOAD / 4)
