@@ -119,7 +119,7 @@ static int try_random(struct enumeration *e, size_t subsets)
 static int try_tears(struct enumeration *e, size_t tears)
 {
     int result = 0;
-    for (size_t i = 0; i < tears && result == 0; i++) {
+    for (size_t i = 0; e->count > 0 && i < tears && result == 0; i++) {
         size_t victim = rng_below(e->rng, e->count);
         if (e->pending[victim]->kind != PENDING_SECTOR)
             continue;
@@ -163,7 +163,7 @@ int simcrash_enumerate(const struct simdisk *disk, const struct simcrash_plan *p
         if (result == 0)
             result = try_random(&e, plan->random_subsets);
     }
-    if (result == 0 && e.count > 0)
+    if (result == 0)
         result = try_tears(&e, plan->tears);
     free(e.kept);
     return result;

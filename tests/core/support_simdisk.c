@@ -14,6 +14,7 @@
 struct io_file {
     struct node *node;
     unsigned flags;
+    uint64_t sync_errors; /* of the node, that this opening has been told of */
     char path[PATH_SIZE];
 };
 
@@ -168,6 +169,7 @@ static int sim_open(struct io *io, const char *path, unsigned flags, struct io_f
         struct io_file *file = need(calloc(1, sizeof *file));
         file->node = node;
         file->flags = flags;
+        file->sync_errors = node->sync_errors;
         snprintf(file->path, sizeof file->path, "%s", path);
         node->handles++;
         disk->open_files++;
@@ -303,12 +305,19 @@ static bool is_ignored(struct simdisk *disk, const char *path)
     return true;
 }
 
+/* A failure is told once to each opening of the file, as Linux does. */
 static int sim_sync(struct io *io, struct io_file *file)
 {
     struct simdisk *disk = disk_of(io);
+    struct node *node = file->node;
     int result = enter(disk, SIM_SYNC, file->path, 0, 0);
     if (result != 0)
-        simtree_fail_sync(disk->tree, file->node, &disk->rng);
+        node->sync_errors++;
+    else if (file->sync_errors < node->sync_errors)
+        result = -EIO;
+    file->sync_errors = node->sync_errors;
+    if (result != 0)
+        simtree_fail_sync(disk->tree, node, &disk->rng);
     else if (!is_ignored(disk, file->path))
         simtree_sync(disk->tree, file->node);
     return leave(disk, result);

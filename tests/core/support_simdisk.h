@@ -78,6 +78,8 @@ void simdisk_set_hook(struct simdisk *disk, simdisk_hook *hook, void *context);
 
 /* ---- Faults ---- */
 
+/* A sync that fails loses what was pending, says so once to every opening of the file there is,
+ * and after that all looks well. */
 struct simdisk_fault {
     unsigned ops;        /* bits of the operations that count */
     const char *pattern; /* only of paths that match (fnmatch), NULL = all */

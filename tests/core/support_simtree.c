@@ -22,7 +22,7 @@ static void copy_name(char *to, const char *from)
 
 static struct entry *names_find(const struct names *names, const char *name)
 {
-    for (size_t i = 0; i < names->count; i++)
+    for (size_t i = 0; names->entries != NULL && i < names->count; i++)
         if (strcmp(names->entries[i].name, name) == 0)
             return &names->entries[i];
     return NULL;
@@ -52,11 +52,10 @@ static void names_put(struct names *names, const char *name, struct node *node)
 
 static void names_copy(struct names *to, const struct names *from)
 {
-    *to = (struct names){.count = from->count, .capacity = from->count};
-    if (from->count == 0)
-        return;
-    to->entries = need(malloc(from->count * sizeof to->entries[0]));
-    memcpy(to->entries, from->entries, from->count * sizeof to->entries[0]);
+    *to = (struct names){.count = from->count, .capacity = from->count + 1};
+    to->entries = need(malloc(to->capacity * sizeof to->entries[0]));
+    for (size_t i = 0; i < from->count; i++)
+        to->entries[i] = from->entries[i];
 }
 
 /* ---- Nodes ---- */

@@ -40,9 +40,10 @@ struct node {
     size_t index; /* in the tree's table */
     bool is_directory;
     bool marked;
-    bool diverged;    /* a failed sync lost changes: cached is no longer durable + pending */
-    unsigned handles; /* open files */
-    const void *lock; /* the handle that holds it */
+    bool diverged;        /* a failed sync lost changes: cached is no longer durable + pending */
+    unsigned handles;     /* open files */
+    uint64_t sync_errors; /* syncs that failed, ever */
+    const void *lock;     /* the handle that holds it */
     char name[SIM_NAME];
     struct image *cached, *durable;           /* of a file */
     struct names cached_names, durable_names; /* of a directory */

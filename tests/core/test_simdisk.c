@@ -257,7 +257,8 @@ START_TEST(test_failed_sync_loses_what_was_pending)
 {
     struct io_file *file = settled_file("f");
     unsigned lost = 0;
-    for (char fill = 'b'; fill < 'r'; fill++) {
+    for (int i = 0; i < 16; i++) {
+        char fill = (char)('b' + i);
         write_fill(file, 0, fill, 2 * SIM_SECTOR);
         simdisk_set_fault(disk, (struct simdisk_fault){SIM_BIT(SIM_SYNC), "f", 1, EIO, false});
         ck_assert_int_eq(io->ops->sync(io, file), -EIO);
@@ -277,6 +278,23 @@ START_TEST(test_failed_sync_loses_what_was_pending)
     }
     ck_assert_uint_gt(lost, 0);
     io->ops->close(io, file);
+}
+END_TEST
+
+START_TEST(test_every_opening_is_told_of_a_failed_sync)
+{
+    struct io_file *file = settled_file("f");
+    struct io_file *other = open_on(io, "f", 0);
+    simdisk_set_fault(disk, (struct simdisk_fault){SIM_BIT(SIM_SYNC), "f", 1, EIO, false});
+    ck_assert_int_eq(io->ops->sync(io, file), -EIO);
+    struct io_file *later = open_on(io, "f", 0);
+    ck_assert_int_eq(io->ops->sync(io, file), 0);
+    ck_assert_int_eq(io->ops->sync(io, other), -EIO);
+    ck_assert_int_eq(io->ops->sync(io, other), 0);
+    ck_assert_int_eq(io->ops->sync(io, later), 0);
+    io->ops->close(io, file);
+    io->ops->close(io, other);
+    io->ops->close(io, later);
 }
 END_TEST
 
@@ -519,6 +537,7 @@ int main(void)
     tcase_add_test(tcase, test_rename_replaces_atomically);
     tcase_add_test(tcase, test_tear_spares_the_neighbors);
     tcase_add_test(tcase, test_failed_sync_loses_what_was_pending);
+    tcase_add_test(tcase, test_every_opening_is_told_of_a_failed_sync);
     tcase_add_test(tcase, test_the_nth_call_fails);
     tcase_add_test(tcase, test_a_full_disk);
     tcase_add_test(tcase, test_breaches_are_counted);

@@ -1,0 +1,590 @@
+#include "support_pump.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "core/limits.h"
+#include "support_loads.h"
+
+#define STACK_SIZE (256 * 1024)
+#define PATIENCE 1000000 /* steps without progress after which the engine is said to hang */
+
+enum lane_state {
+    LANE_IDLE,
+    LANE_RUNNING, /* stopped before an operation on the disk */
+    LANE_DONE,    /* the job has run, region_job_done is due */
+};
+
+struct lane {
+    enum lane_state state;
+    struct region_job *job;
+    enum simdisk_op op; /* the one it stopped before */
+    ucontext_t context;
+    void *stack;
+};
+
+struct stage {
+    struct shadow after;
+    uint64_t ticket;
+};
+
+/* Bytes that the region still borrows. */
+struct loan {
+    uint64_t ticket;
+    struct change change;
+};
+
+struct pump {
+    struct simdisk *disk;
+    struct region *region;
+    struct pump_options options;
+    struct rng rng;
+    uint64_t now_ms;
+    uint64_t next_content;
+    unsigned eagerness; /* percent of the steps that stage, while changes are to be staged */
+
+    struct stage *stages; /* [0] is the state after `first` changes */
+    size_t stage_capacity;
+    uint64_t first, begun, acknowledged, durable;
+    uint64_t refused;
+    struct err refusal;
+    uint64_t checkpoint_ticket;
+
+    struct change waiting; /* the change that was told to wait */
+    bool is_waiting;       /* until a job is done */
+    bool has_waiting;
+
+    struct loan *loans;
+    size_t loan_count, loan_capacity;
+    struct loads loads;
+
+    struct lane lanes[LANES];
+    struct lane *current; /* whose coroutine runs */
+    ucontext_t main;
+    bool in_worker; /* the pump itself does a worker's work */
+    char complaint[512];
+};
+
+static void *need(void *memory)
+{
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
+__attribute__((format(printf, 2, 3))) static const char *complain(struct pump *pump,
+                                                                  const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(pump->complaint, sizeof pump->complaint, format, arguments);
+    va_end(arguments);
+    return pump->complaint;
+}
+
+/* ---- History ---- */
+
+static struct stage *stage_at(const struct pump *pump, uint64_t n)
+{
+    if (n < pump->first || n > pump->begun)
+        abort();
+    return &pump->stages[n - pump->first];
+}
+
+const struct shadow *pump_state(const struct pump *pump, uint64_t n)
+{
+    return &stage_at(pump, n)->after;
+}
+
+static struct shadow *newest(struct pump *pump)
+{
+    return &stage_at(pump, pump->begun)->after;
+}
+
+static void push_stage(struct pump *pump, struct shadow after, uint64_t ticket)
+{
+    size_t count = (size_t)(pump->begun - pump->first) + 1;
+    if (count == pump->stage_capacity) {
+        pump->stage_capacity *= 2;
+        pump->stages = need(realloc(pump->stages, pump->stage_capacity * sizeof pump->stages[0]));
+    }
+    pump->stages[count] = (struct stage){after, ticket};
+    pump->begun++;
+}
+
+/* Forgets the states before the last one that a power cut is certain to keep. */
+static void trim_history(struct pump *pump)
+{
+    size_t old = (size_t)(pump->durable - pump->first);
+    if (old < 64)
+        return;
+    for (size_t i = 0; i < old; i++)
+        shadow_release(&pump->stages[i].after);
+    memmove(pump->stages, pump->stages + old,
+            (size_t)(pump->begun - pump->durable + 1) * sizeof pump->stages[0]);
+    pump->first = pump->durable;
+}
+
+static void return_loans(struct pump *pump, bool all)
+{
+    size_t left = 0;
+    uint64_t done = all ? UINT64_MAX : region_done_ticket(pump->region);
+    for (size_t i = 0; i < pump->loan_count; i++) {
+        if (pump->loans[i].ticket <= done)
+            change_release(&pump->loans[i].change);
+        else
+            pump->loans[left++] = pump->loans[i];
+    }
+    pump->loan_count = left;
+}
+
+static void note_progress(struct pump *pump)
+{
+    uint64_t done = region_done_ticket(pump->region);
+    bool early = pump->options.acknowledge_early;
+    while (pump->acknowledged < pump->begun &&
+           (early || stage_at(pump, pump->acknowledged + 1)->ticket <= done))
+        pump->acknowledged++;
+    struct region_info info;
+    region_get_info(pump->region, &info);
+    if (info.options.durability == DURABILITY_SYNC)
+        pump->durable = pump->acknowledged;
+    else if (region_failure(pump->region) == NULL && region_idle(pump->region) &&
+             info.options.durability == DURABILITY_INTERVAL)
+        pump->durable = pump->begun;
+    trim_history(pump);
+}
+
+/* ---- Staging ---- */
+
+static void lend(struct pump *pump, struct change change)
+{
+    if (pump->loan_count == pump->loan_capacity) {
+        pump->loan_capacity = pump->loan_capacity == 0 ? 16 : pump->loan_capacity * 2;
+        pump->loans = need(realloc(pump->loans, pump->loan_capacity * sizeof pump->loans[0]));
+    }
+    pump->loans[pump->loan_count++] = (struct loan){region_ticket(pump->region), change};
+}
+
+static const char *describe(const struct change *change)
+{
+    static char text[160];
+    FILE *out = need(fmemopen(text, sizeof text, "w"));
+    change_print(change, out);
+    fclose(out);
+    return text;
+}
+
+static const char *accept_change(struct pump *pump, struct change *change, uint64_t value)
+{
+    uint64_t ticket = region_ticket(pump->region);
+    if (ticket < stage_at(pump, pump->begun)->ticket)
+        return complain(pump, "%s: its ticket is lower than the one before", describe(change));
+    struct shadow after;
+    shadow_copy(&after, newest(pump));
+    const char *wrong = change_apply(&after, change, value);
+    push_stage(pump, after, ticket);
+    if (wrong != NULL)
+        return complain(pump, "%s answered %llu: %s", describe(change), (unsigned long long)value,
+                        wrong);
+    if (change->bytes != NULL && change->size >= LARGE_BLOB)
+        lend(pump, *change);
+    else
+        change_release(change);
+    note_progress(pump);
+    return NULL;
+}
+
+/* A region that is about to fail refuses changes, too, while its last commit is still under way. */
+static bool is_refusing(const struct pump *pump)
+{
+    struct region_info info;
+    region_get_info(pump->region, &info);
+    return info.read_only;
+}
+
+static void note_refusal(struct pump *pump, const struct err *err)
+{
+    pump->refused++;
+    pump->refusal = *err;
+}
+
+/* Takes the change, unless it is told to wait. */
+static const char *stage_change(struct pump *pump, struct change *change, int *ret_code)
+{
+    struct err err = {0};
+    uint64_t value = UINT64_MAX;
+    enum err_code expected = change_expect(newest(pump), change);
+    int code = change_stage(pump->region, change, &value, &err);
+    *ret_code = code;
+    if (code == REGION_WAIT)
+        return NULL;
+    const char *wrong = NULL;
+    bool failed = is_refusing(pump);
+    if (code == 0 && expected == ERR_OK && !failed)
+        return accept_change(pump, change, value);
+    if (failed && code != ERR_READ_ONLY)
+        wrong = complain(pump, "%s answered %s by a region that has failed", describe(change),
+                         err_name((enum err_code)code));
+    else if (pump->options.faults && (failed || code == ERR_NO_SPACE || code == ERR_INTERNAL))
+        note_refusal(pump, &err);
+    else if (code != (int)expected)
+        wrong = complain(pump, "%s answered %s (%s), not %s", describe(change),
+                         err_name((enum err_code)code), err.text, err_name(expected));
+    else if (err.code != expected || err.text[0] == '\0')
+        wrong = complain(pump, "%s: the error is not filled in", describe(change));
+    change_release(change);
+    return wrong;
+}
+
+static const char *stage_next(struct pump *pump, bool *ret_staged)
+{
+    if (!pump->has_waiting)
+        pump->waiting =
+            change_choose(newest(pump), &pump->options.weights, &pump->rng, pump->next_content++);
+    int code;
+    const char *wrong = stage_change(pump, &pump->waiting, &code);
+    pump->is_waiting = pump->has_waiting = code == REGION_WAIT;
+    *ret_staged = code != REGION_WAIT;
+    return wrong;
+}
+
+static const char *request_checkpoint(struct pump *pump)
+{
+    struct err err = {0};
+    uint64_t ticket = 0;
+    int code = region_request_checkpoint(pump->region, &ticket, &err);
+    if (code == 0)
+        pump->checkpoint_ticket = ticket;
+    else if (code != REGION_WAIT && !pump->options.faults)
+        return complain(pump, "checkpoint answered %s", err.text);
+    return NULL;
+}
+
+/* ---- Jobs as coroutines ---- */
+
+static void lane_main(unsigned high, unsigned low)
+{
+    struct pump *pump = (struct pump *)(((uintptr_t)high << 32) | low);
+    struct lane *lane = pump->current;
+    region_job_run(lane->job);
+    lane->state = LANE_DONE;
+    /* Returns to pump->main through uc_link. */
+}
+
+static void lane_resume(struct pump *pump, struct lane *lane)
+{
+    pump->current = lane;
+    swapcontext(&pump->main, &lane->context);
+    pump->current = NULL;
+}
+
+static void lane_start(struct pump *pump, struct lane *lane, struct region_job *job)
+{
+    uintptr_t self = (uintptr_t)pump;
+    lane->job = job;
+    lane->state = LANE_RUNNING;
+    if (lane->stack == NULL)
+        lane->stack = need(malloc(STACK_SIZE));
+    getcontext(&lane->context);
+    lane->context.uc_stack.ss_sp = lane->stack;
+    lane->context.uc_stack.ss_size = STACK_SIZE;
+    lane->context.uc_link = &pump->main;
+    makecontext(&lane->context, (void (*)(void))lane_main, 2, (unsigned)(self >> 32),
+                (unsigned)self);
+    lane_resume(pump, lane);
+}
+
+static void pump_hook(void *context, struct simdisk *disk, enum simdisk_op op, const char *path)
+{
+    struct pump *pump = context;
+    struct lane *lane = pump->current;
+    (void)disk;
+    if (lane != NULL) {
+        lane->op = op;
+        swapcontext(&lane->context, &pump->main);
+    } else if (op != SIM_READ_NOW && !pump->in_worker) {
+        complain(pump, "%s of %s on the loop, which must never wait", simdisk_op_name(op), path);
+    }
+}
+
+static const char *lane_finish(struct pump *pump, struct lane *lane)
+{
+    uint64_t done = region_done_ticket(pump->region);
+    uint64_t applied = region_applied_ticket(pump->region);
+    region_job_done(pump->region, lane->job);
+    lane->job = NULL;
+    lane->state = LANE_IDLE;
+    pump->is_waiting = false;
+    if (region_done_ticket(pump->region) < done || region_applied_ticket(pump->region) < applied)
+        return complain(pump, "a ticket went back");
+    bool failed = region_failure(pump->region) != NULL;
+    if (failed && !pump->options.faults)
+        return complain(pump, "the region failed: %s", region_failure(pump->region)->text);
+    note_progress(pump);
+    return_loans(pump, failed);
+    const char *wrong = loads_serve(&pump->loads, pump->region, failed);
+    return wrong == NULL ? NULL : complain(pump, "a load: %s", wrong);
+}
+
+/* *ret_moved says whether there was anything to do. */
+static const char *lane_step(struct pump *pump, enum region_lane which, bool *ret_moved)
+{
+    struct lane *lane = &pump->lanes[which];
+    const char *wrong = NULL;
+    *ret_moved = true;
+    if (lane->state == LANE_IDLE) {
+        struct region_job *job = region_next_job(pump->region, which, pump->now_ms);
+        if (job == NULL) {
+            *ret_moved = false;
+            return NULL;
+        }
+        lane_start(pump, lane, job);
+    } else if (lane->state == LANE_RUNNING) {
+        bool is_sync = lane->op == SIM_SYNC || lane->op == SIM_SYNC_DIRECTORY;
+        if (is_sync && pump->options.before_sync != NULL)
+            wrong = pump->options.before_sync(pump->options.context, pump);
+        if (wrong != NULL)
+            return wrong;
+        lane_resume(pump, lane);
+    } else {
+        wrong = lane_finish(pump, lane);
+    }
+    return wrong;
+}
+
+/* ---- Steps ---- */
+
+static bool are_lanes_idle(const struct pump *pump)
+{
+    for (unsigned i = 0; i < LANES; i++)
+        if (pump->lanes[i].state != LANE_IDLE)
+            return false;
+    return true;
+}
+
+static const char *load_step(struct pump *pump, bool begin)
+{
+    const char *wrong = NULL;
+    if (begin && region_failure(pump->region) == NULL)
+        wrong = loads_begin(&pump->loads, pump->region, newest(pump), &pump->rng);
+    if (wrong == NULL && (!begin || rng_chance(&pump->rng, 30))) {
+        pump->in_worker = true;
+        wrong = loads_finish_one(&pump->loads, pump->region, &pump->rng);
+        pump->in_worker = false;
+    }
+    return wrong == NULL ? NULL : complain(pump, "a load: %s", wrong);
+}
+
+/* One step of something other than staging. */
+static const char *work(struct pump *pump, bool *ret_moved)
+{
+    enum region_lane lane = (enum region_lane)rng_below(&pump->rng, LANES);
+    const char *wrong = lane_step(pump, lane, ret_moved);
+    if (wrong == NULL && !*ret_moved)
+        wrong = lane_step(pump, lane == LANE_COMMIT ? LANE_BACKGROUND : LANE_COMMIT, ret_moved);
+    if (wrong == NULL && (!*ret_moved || rng_chance(&pump->rng, 5)) && loads_any(&pump->loads)) {
+        wrong = load_step(pump, false);
+        *ret_moved = true;
+    }
+    if (wrong == NULL && !*ret_moved) {
+        uint64_t deadline = region_deadline_ms(pump->region);
+        if (deadline != UINT64_MAX && deadline > pump->now_ms) {
+            pump->now_ms = deadline;
+            *ret_moved = true;
+        }
+    }
+    pump->now_ms += rng_chance(&pump->rng, 10);
+    if (wrong == NULL && pump->complaint[0] != '\0')
+        wrong = pump->complaint;
+    return wrong;
+}
+
+static const char *stage_step(struct pump *pump, uint64_t *count)
+{
+    bool staged = false;
+    if (rng_chance(&pump->rng, 2))
+        pump->eagerness = (unsigned[]){3, 8, 20, 80}[rng_below(&pump->rng, 4)];
+    if (!pump->has_waiting && rng_chance(&pump->rng, pump->options.checkpoint_percent)) {
+        const char *wrong = request_checkpoint(pump);
+        if (wrong != NULL)
+            return wrong;
+    }
+    if (!pump->has_waiting && rng_chance(&pump->rng, pump->options.load_percent)) {
+        const char *wrong = load_step(pump, true);
+        if (wrong != NULL)
+            return wrong;
+    }
+    const char *wrong = stage_next(pump, &staged);
+    *count -= staged;
+    return wrong;
+}
+
+const char *pump_run(struct pump *pump, uint64_t count)
+{
+    uint64_t idle_steps = 0;
+    while (count > 0) {
+        const char *wrong = NULL;
+        bool moved = true;
+        if (region_failure(pump->region) != NULL && are_lanes_idle(pump))
+            return NULL;
+        if (!pump->is_waiting && rng_chance(&pump->rng, pump->eagerness))
+            wrong = stage_step(pump, &count);
+        else
+            wrong = work(pump, &moved);
+        if (wrong != NULL)
+            return wrong;
+        idle_steps = pump->is_waiting && !moved ? idle_steps + 1 : 0;
+        if (idle_steps > 1000)
+            return complain(pump, "%s: told to wait, and no job is there to wait for",
+                            describe(&pump->waiting));
+    }
+    return NULL;
+}
+
+const char *pump_settle(struct pump *pump)
+{
+    for (uint64_t steps = 0; steps < PATIENCE; steps++) {
+        bool moved = false;
+        const char *wrong = work(pump, &moved);
+        if (wrong != NULL)
+            return wrong;
+        if (moved)
+            continue;
+        if (region_failure(pump->region) != NULL)
+            return NULL;
+        if (!region_idle(pump->region))
+            return complain(pump, "there is no job and yet the region is not idle");
+        note_progress(pump);
+        bool durable = pump_acknowledged(pump) == pump->begun;
+        if (!durable)
+            return complain(pump, "the region is idle and a change is not done");
+        if (!pump->options.faults &&
+            region_checkpoint_ticket(pump->region) < pump->checkpoint_ticket)
+            return complain(pump, "the region is idle and a checkpoint is not done");
+        return NULL;
+    }
+    return complain(pump, "the region never becomes idle");
+}
+
+bool pump_abandon(struct pump *pump)
+{
+    pump->options.before_sync = NULL;
+    pump->options.faults = true;
+    loads_release(&pump->loads, pump->region);
+    for (uint64_t steps = 0; steps < PATIENCE; steps++) {
+        bool moved = false;
+        work(pump, &moved);
+        bool over = region_failure(pump->region) != NULL || region_idle(pump->region);
+        if (!moved && are_lanes_idle(pump) && over)
+            return true;
+    }
+    return false;
+}
+
+const char *pump_change(struct pump *pump, struct change change, int *ret_code)
+{
+    for (uint64_t steps = 0; steps < PATIENCE; steps++) {
+        bool moved;
+        const char *wrong = stage_change(pump, &change, ret_code);
+        if (wrong != NULL || *ret_code != REGION_WAIT)
+            return wrong;
+        wrong = work(pump, &moved);
+        if (wrong != NULL) {
+            change_release(&change);
+            return wrong;
+        }
+    }
+    change_release(&change);
+    return complain(pump, "told to wait for ever");
+}
+
+/* ---- Life ---- */
+
+struct pump *pump_new(struct simdisk *disk, struct region *region, const struct shadow *base,
+                      const struct pump_options *options)
+{
+    struct pump *pump = need(calloc(1, sizeof *pump));
+    pump->disk = disk;
+    pump->region = region;
+    pump->options = *options;
+    pump->rng.state = options->seed;
+    pump->next_content = options->seed * 1000003 + 1;
+    pump->eagerness = 10;
+    pump->loads.may_fail = options->faults;
+    pump->stage_capacity = 256;
+    pump->stages = need(malloc(pump->stage_capacity * sizeof pump->stages[0]));
+    shadow_copy(&pump->stages[0].after, base);
+    pump->stages[0].ticket = region_done_ticket(region);
+    simdisk_set_hook(disk, pump_hook, pump);
+    return pump;
+}
+
+void pump_detach(struct pump *pump)
+{
+    if (pump->region == NULL)
+        return;
+    simdisk_set_hook(pump->disk, NULL, NULL);
+    loads_release(&pump->loads, pump->region);
+    return_loans(pump, true);
+    pump->region = NULL;
+    pump->disk = NULL;
+}
+
+void pump_free(struct pump *pump)
+{
+    if (pump == NULL)
+        return;
+    pump_detach(pump);
+    if (pump->has_waiting)
+        change_release(&pump->waiting);
+    for (uint64_t n = pump->first; n <= pump->begun; n++)
+        shadow_release(&stage_at(pump, n)->after);
+    for (unsigned i = 0; i < LANES; i++)
+        free(pump->lanes[i].stack);
+    free(pump->stages);
+    free(pump->loans);
+    free(pump);
+}
+
+void pump_as_worker(struct pump *pump, bool is_worker)
+{
+    pump->in_worker = is_worker;
+}
+
+uint64_t pump_begun(const struct pump *pump)
+{
+    return pump->begun;
+}
+
+uint64_t pump_acknowledged(const struct pump *pump)
+{
+    return pump->acknowledged;
+}
+
+uint64_t pump_durable(const struct pump *pump)
+{
+    return pump->durable;
+}
+
+struct simdisk *pump_disk(const struct pump *pump)
+{
+    return pump->disk;
+}
+
+struct region *pump_region(const struct pump *pump)
+{
+    return pump->region;
+}
+
+uint64_t pump_refused(const struct pump *pump)
+{
+    return pump->refused;
+}
+
+const char *pump_refusal(const struct pump *pump)
+{
+    return pump->refusal.text;
+}

@@ -1,0 +1,80 @@
+/* A naive model of a region: what is in use and what the bytes there must be, as a sorted list.
+ *
+ * Contents are not kept. A content is a number that stands for an endless string of bytes, of which
+ * a segment shows a part; content 0 stands for bytes that may be anything (allocated, never
+ * written). So a copy of a shadow, one for every operation of a run, is a few kilobytes.
+ *
+ * The model does not choose addresses: it is told the engine's choice and says whether it was a
+ * legal one. Running out of memory aborts the test. */
+#ifndef MREGION_TESTS_SUPPORT_SHADOW_H
+#define MREGION_TESTS_SUPPORT_SHADOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/extent.h"
+#include "core/region.h"
+
+struct segment {
+    uint64_t address, size;
+    uint64_t content; /* 0 = undefined */
+    uint64_t offset;  /* of the segment's first byte in its content */
+};
+
+struct shadow {
+    uint64_t size, pages;
+    struct segment *segments; /* ascending, disjoint, none empty */
+    size_t count, capacity;
+};
+
+void content_fill(uint64_t content, uint64_t offset, void *bytes, size_t size);
+bool content_matches(uint64_t content, uint64_t offset, const void *bytes, size_t size);
+
+void shadow_init(struct shadow *shadow);
+void shadow_release(struct shadow *shadow);
+void shadow_copy(struct shadow *to, const struct shadow *from);
+
+uint64_t shadow_used(const struct shadow *shadow);
+bool shadow_is_used(const struct shadow *shadow, struct extent block);
+bool shadow_is_free(const struct shadow *shadow, struct extent block);
+/* What the engine must answer to a change of a block that has to be in use: ERR_OK,
+ * ERR_OUT_OF_BOUNDS or ERR_NOT_ALLOCATED. */
+enum err_code shadow_expect(const struct shadow *shadow, struct extent block);
+/* The segments of a block in use, cut to it; returns how many (at most limit). */
+size_t shadow_segments(const struct shadow *shadow, struct extent block, struct segment *segments,
+                       size_t limit);
+
+/* ---- Changes ----
+ * Those with an address chosen by the engine return NULL, or why that choice was illegal. */
+
+const char *shadow_take(struct shadow *shadow, uint64_t size, uint64_t address, uint64_t content);
+const char *shadow_resize(struct shadow *shadow, struct extent block, uint64_t new_size,
+                          uint64_t address);
+const char *shadow_replace(struct shadow *shadow, struct extent block, uint64_t new_size,
+                           uint64_t address, uint64_t content);
+void shadow_store(struct shadow *shadow, struct extent block, uint64_t content);
+/* Returns the bytes that were in use. */
+uint64_t shadow_free(struct shadow *shadow, uint64_t start, uint64_t end);
+void shadow_grow(struct shadow *shadow, uint64_t pages);
+
+/* ---- Comparing with a region ---- */
+
+/* Everything that can be asked of a region. */
+struct observation {
+    struct region_info info;
+    struct extent *used, *free;
+    size_t used_count, free_count;
+    uint8_t *bytes; /* the region's, where in use */
+};
+
+/* Returns NULL, or why the region cannot be looked at. observation_release in any case. */
+const char *observation_take(struct observation *seen, const struct region *region);
+/* The same without reading the bytes. */
+const char *observation_take_blocks(struct observation *seen, const struct region *region);
+void observation_release(struct observation *seen);
+
+/* NULL when the region is just as the model says, else what differs (static storage). */
+const char *shadow_difference(const struct shadow *shadow, const struct observation *seen);
+
+#endif
