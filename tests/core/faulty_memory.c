@@ -1,0 +1,204 @@
+/* Every allocation of the engine fails once: the request is refused or the region turns read-only,
+ * nothing crashes, nothing acknowledged is lost.
+ *
+ * Linked with an engine that was compiled to call the faulty_ functions below instead of malloc and
+ * its kin; the tests' own memory never fails. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/limits.h"
+#include "support_scene.h"
+
+static uint64_t countdown; /* the allocation that fails, 1 = the next, 0 = none */
+static uint64_t failures;
+static bool fails_forever;
+
+void *faulty_malloc(size_t size);
+void *faulty_calloc(size_t count, size_t size);
+void *faulty_realloc(void *memory, size_t size);
+void *faulty_aligned_alloc(size_t alignment, size_t size);
+int faulty_posix_memalign(void **ret_memory, size_t alignment, size_t size);
+char *faulty_strdup(const char *text);
+
+static bool fails(void)
+{
+    if (countdown == 0 || --countdown > 0)
+        return false;
+    if (fails_forever)
+        countdown = 1;
+    failures++;
+    return true;
+}
+
+void *faulty_malloc(size_t size)
+{
+    return fails() ? NULL : malloc(size);
+}
+
+void *faulty_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : calloc(count, size);
+}
+
+void *faulty_realloc(void *memory, size_t size)
+{
+    return fails() ? NULL : realloc(memory, size);
+}
+
+void *faulty_aligned_alloc(size_t alignment, size_t size)
+{
+    return fails() ? NULL : aligned_alloc(alignment, size);
+}
+
+int faulty_posix_memalign(void **ret_memory, size_t alignment, size_t size)
+{
+    return fails() ? ENOMEM : posix_memalign(ret_memory, alignment, size);
+}
+
+char *faulty_strdup(const char *text)
+{
+    return fails() ? NULL : strdup(text);
+}
+
+static void arm(uint64_t nth, bool forever)
+{
+    countdown = nth;
+    fails_forever = forever;
+    failures = 0;
+}
+
+static void disarm(void)
+{
+    countdown = 0;
+}
+
+static void expect(uint64_t nth, const char *wrong)
+{
+    if (wrong != NULL)
+        ck_abort_msg("allocation %llu: %s", (unsigned long long)nth, wrong);
+}
+
+static struct pump_options small_work(uint64_t seed)
+{
+    return (struct pump_options){
+        .seed = seed,
+        .weights = {.live_target = 150000, .size_max = 90000, .large_percent = 8},
+        .load_percent = 10,
+        .checkpoint_percent = 8,
+        .faults = true,
+    };
+}
+
+/* Returns whether an allocation failed. */
+static bool fail_at_work(uint64_t nth, bool forever)
+{
+    struct scene scene;
+    struct pump_options options = small_work(7);
+    struct region_options region = scene_region_options(DURABILITY_SYNC, FIT_TIGHT);
+    expect(nth, scene_begin(&scene, 3, &region, &options));
+    expect(nth, pump_run(scene.pump, 10));
+    expect(nth, pump_settle(scene.pump));
+    arm(nth, forever);
+    expect(nth, pump_run(scene.pump, 40));
+    /* Out of memory for ever, a checkpoint may never get done; what was staged must. */
+    if (forever)
+        disarm();
+    expect(nth, pump_settle(scene.pump));
+    bool hit = failures > 0;
+    disarm();
+    uint64_t n = region_failure(scene.region) == NULL ? pump_begun(scene.pump)
+                                                      : pump_acknowledged(scene.pump);
+    expect(nth, scene_compare(&scene, n, region_failure(scene.region) == NULL));
+    uint64_t lowest = pump_acknowledged(scene.pump);
+    expect(nth, scene_close(&scene));
+    scene_set_disk(&scene, simdisk_crash_none(scene.disk));
+    options.faults = false;
+    expect(nth, scene_reopen(&scene, lowest, &options));
+    expect(nth, pump_run(scene.pump, 5));
+    expect(nth, pump_settle(scene.pump));
+    scene_end(&scene);
+    return hit;
+}
+
+START_TEST(test_at_work)
+{
+    uint64_t nth = 1;
+    while (fail_at_work(nth, _i == 1))
+        nth++;
+    ck_assert_uint_gt(nth, 10);
+}
+END_TEST
+
+static bool fail_at_open(uint64_t nth)
+{
+    struct scene scene;
+    struct pump_options options = small_work(9);
+    struct region_options region = scene_region_options(DURABILITY_SYNC, FIT_TIGHT);
+    expect(nth, scene_begin(&scene, 3, &region, &options));
+    expect(nth, pump_run(scene.pump, 60));
+    expect(nth, pump_settle(scene.pump));
+    expect(nth, scene_close(&scene));
+    struct err err = {0};
+    struct region_report report;
+    struct region *opened;
+    arm(nth, false);
+    int code =
+        region_open(simdisk_io(scene.disk), SCENE_FOLDER, NULL, false, &opened, &report, &err);
+    bool hit = failures > 0;
+    disarm();
+    if (code == 0)
+        region_close(opened);
+    else
+        ck_assert_msg(hit && err.text[0] != '\0', "allocation %llu: code %d without a reason",
+                      (unsigned long long)nth, code);
+    ck_assert_uint_eq(simdisk_open_files(scene.disk), 0);
+    expect(nth, scene_reopen(&scene, pump_begun(scene.pump), &options));
+    scene_end(&scene);
+    return hit;
+}
+
+START_TEST(test_at_open)
+{
+    uint64_t nth = 1;
+    while (fail_at_open(nth))
+        nth++;
+    ck_assert_uint_gt(nth, 3);
+}
+END_TEST
+
+START_TEST(test_at_create)
+{
+    bool hit = true;
+    for (uint64_t nth = 1; hit; nth++) {
+        struct err err = {0};
+        struct simdisk *disk = simdisk_new(1);
+        struct region_options options = scene_region_options(DURABILITY_SYNC, FIT_TIGHT);
+        arm(nth, false);
+        int code = region_create(simdisk_io(disk), SCENE_FOLDER, "main", 1, &options, &err);
+        hit = failures > 0;
+        disarm();
+        ck_assert_msg(code == 0 || (hit && err.text[0] != '\0'), "allocation %llu: no reason",
+                      (unsigned long long)nth);
+        ck_assert_uint_eq(simdisk_open_files(disk), 0);
+        simdisk_free(disk);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("memory");
+    TCase *tcase = tcase_create("memory");
+    tcase_set_timeout(tcase, 0);
+    tcase_add_loop_test(tcase, test_at_work, 0, 2);
+    tcase_add_test(tcase, test_at_open);
+    tcase_add_test(tcase, test_at_create);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
