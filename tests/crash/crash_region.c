@@ -1,0 +1,140 @@
+/* Cuts the power of a region at work, in every way there is, many thousand times.
+ *
+ *     crash_region --profile NAME [--seed N] [--operations N] [--runs N]
+ *
+ * With MREGION_CRASH_LONG in the environment ten times as many seeds. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/limits.h"
+#include "support_crash.h"
+
+struct profile {
+    const char *name;
+    uint64_t runs; /* each with its own seed */
+    struct crash_options options;
+};
+
+#define PLAN(all, some, any, torn)                                                                 \
+    {                                                                                              \
+        .exhaustive_max = (all), .sample = (some), .random_subsets = (any), .tears = (torn)        \
+    }
+
+static const struct profile profiles[] = {
+    {"small",
+     5,
+     {
+         .operations = 300,
+         .region = {.durability = DURABILITY_SYNC, .fit = FIT_TIGHT},
+         .weights = {.live_target = 60000, .size_max = 12000, .bad_percent = 3},
+         .checkpoint_percent = 8,
+         .plan = PLAN(7, 10, 12, 8),
+         .extra_percent = 4,
+     }},
+    {"large",
+     2,
+     {
+         .operations = 150,
+         .region = {.durability = DURABILITY_SYNC, .fit = FIT_LOWEST},
+         .weights = {.live_target = 500000, .size_max = 300000, .large_percent = 40},
+         .checkpoint_percent = 10,
+         .plan = PLAN(6, 8, 12, 6),
+         .extra_percent = 4,
+     }},
+    {"interval",
+     3,
+     {
+         .operations = 300,
+         .region = {.durability = DURABILITY_INTERVAL, .flush_interval_ms = 20, .fit = FIT_LARGEST},
+         .weights = {.live_target = 100000, .size_max = 100000, .large_percent = 10},
+         .checkpoint_percent = 6,
+         .plan = PLAN(6, 8, 12, 6),
+         .extra_percent = 4,
+     }},
+    {"real",
+     1,
+     {
+         .operations = 80,
+         .region = {.durability = DURABILITY_SYNC, .fit = FIT_TIGHT},
+         .weights = {.live_target = 400000, .size_max = 200000, .large_percent = 10},
+         .checkpoint_percent = 8,
+         .plan = PLAN(5, 5, 6, 4),
+         .extra_percent = 3,
+     }},
+};
+
+static const struct profile *find_profile(const char *name)
+{
+    for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++)
+        if (strcmp(profiles[i].name, name) == 0)
+            return &profiles[i];
+    return NULL;
+}
+
+static int usage(const char *program)
+{
+    fprintf(stderr,
+            "usage: %s --profile NAME [--seed N] [--operations N] [--runs N]\nprofiles:", program);
+    for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++)
+        fprintf(stderr, " %s", profiles[i].name);
+    fputc('\n', stderr);
+    return 64;
+}
+
+static void print_totals(const char *profile, const struct crash_totals *totals)
+{
+    printf("%s: %llu power cuts, %llu states checked, %llu further checks; %llu commits, "
+           "%llu checkpoints, %llu records replayed, %llu torn tails cut\n",
+           profile, (unsigned long long)totals->points, (unsigned long long)totals->states,
+           (unsigned long long)totals->extras, (unsigned long long)totals->commits,
+           (unsigned long long)totals->checkpoints, (unsigned long long)totals->replayed,
+           (unsigned long long)totals->cut_tails);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option long_options[] = {{"profile", required_argument, NULL, 'p'},
+                                                 {"seed", required_argument, NULL, 's'},
+                                                 {"operations", required_argument, NULL, 'o'},
+                                                 {"runs", required_argument, NULL, 'r'},
+                                                 {NULL, 0, NULL, 0}};
+    const struct profile *profile = NULL;
+    uint64_t seed = 1, operations = 0;
+    uint64_t runs = 0;
+    int option;
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (option == 'p')
+            profile = find_profile(optarg);
+        else if (option == 's')
+            seed = strtoull(optarg, NULL, 0);
+        else if (option == 'o')
+            operations = strtoull(optarg, NULL, 0);
+        else if (option == 'r')
+            runs = strtoull(optarg, NULL, 0);
+        else
+            return usage(argv[0]);
+    }
+    if (profile == NULL || optind < argc)
+        return usage(argv[0]);
+    struct crash_options options = profile->options;
+    struct crash_totals totals = {0};
+    if (runs == 0)
+        runs = profile->runs * (getenv("MREGION_CRASH_LONG") != NULL ? 10 : 1);
+    options.region.journal_size = JOURNAL_SIZE_MIN;
+    if (options.region.flush_interval_ms == 0)
+        options.region.flush_interval_ms = FLUSH_INTERVAL_MIN_MS;
+    if (operations > 0)
+        options.operations = operations;
+    for (uint64_t i = 0; i < runs; i++) {
+        options.seed = seed + i;
+        if (!crash_run(&options, &totals, stdout)) {
+            printf("replay: %s --profile %s --seed %llu --operations %llu --runs 1\n", argv[0],
+                   profile->name, (unsigned long long)options.seed,
+                   (unsigned long long)options.operations);
+            return 1;
+        }
+    }
+    print_totals(profile->name, &totals);
+    return 0;
+}
