@@ -1,0 +1,235 @@
+#include "client/cli_command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/cli_blob.h"
+#include "client/cli_list.h"
+#include "client/cli_method.h"
+#include "client/cli_output.h"
+
+/* ---- Commands of our own ---- */
+
+static int run_help(struct cli *cli, const struct cli_arguments *arguments);
+
+static int run_use(struct cli *cli, const struct cli_arguments *arguments)
+{
+    return cli_set_region(cli, arguments->items[0]);
+}
+
+static int run_quit(struct cli *cli, const struct cli_arguments *arguments)
+{
+    (void)arguments;
+    cli->is_ended = true;
+    return CLI_OK;
+}
+
+/* ---- The table ---- */
+
+#define OWN(in_group, long_name, short, arguments, sentence, least, most, function, list)          \
+    {.name = long_name,                                                                            \
+     .short_name = short,                                                                          \
+     .usage = arguments,                                                                           \
+     .help = sentence,                                                                             \
+     .count_min = least,                                                                           \
+     .count_max = most,                                                                            \
+     .run = function,                                                                              \
+     .options = list,                                                                              \
+     .group = in_group},
+#define METHOD(in_group, long_name, short, arguments, sentence, number, called, list, kind)        \
+    {.name = long_name,                                                                            \
+     .short_name = short,                                                                          \
+     .usage = arguments,                                                                           \
+     .help = sentence,                                                                             \
+     .count_min = number,                                                                          \
+     .count_max = number,                                                                          \
+     .run = cli_method_run,                                                                        \
+     .method = called,                                                                             \
+     .letters = list,                                                                              \
+     .result = kind,                                                                               \
+     .group = in_group},
+
+const struct cli_command cli_commands[] = {
+#include "client/cli_commands.def"
+    {.name = NULL},
+};
+#undef OWN
+#undef METHOD
+
+const struct cli_command *cli_command_find(const char *name)
+{
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
+        if (strcmp(command->name, name) == 0 ||
+            (command->short_name != NULL && strcmp(command->short_name, name) == 0))
+            return command;
+    }
+    return NULL;
+}
+
+/* ---- Help ---- */
+
+static const char *const headings[] = {
+    [CLI_BLOBS] = "Blobs",     [CLI_BLOCKS] = "Blocks", [CLI_QUESTIONS] = "Questions",
+    [CLI_REGIONS] = "Regions", [CLI_SERVER] = "Server", [CLI_LINES] = "In the shell and in scripts",
+};
+
+static const char *shown_name(const struct cli_command *command)
+{
+    return command->short_name != NULL && command->group != CLI_LINES ? command->short_name
+                                                                      : command->name;
+}
+
+void cli_command_list(FILE *file)
+{
+    const struct cli_command *before = NULL;
+
+    for (const struct cli_command *command = cli_commands; command->name != NULL;
+         before = command, command++) {
+        char usage[64];
+
+        if (before == NULL || before->group != command->group)
+            (void)fprintf(file, "%s%s:\n", before == NULL ? "" : "\n", headings[command->group]);
+        (void)snprintf(usage, sizeof usage, "%s %s", shown_name(command), command->usage);
+        (void)fprintf(file, "  %-38s %s\n", usage, command->help);
+    }
+}
+
+static void print_usage(FILE *file, const struct cli_command *command)
+{
+    (void)fprintf(file, "usage: %s", shown_name(command));
+    if (command->options != NULL)
+        (void)fputs(" [OPTION VALUE]...", file);
+    (void)fprintf(file, "%s%s\n", command->usage[0] == '\0' ? "" : " ", command->usage);
+}
+
+static void print_help(FILE *file, const struct cli_command *command)
+{
+    print_usage(file, command);
+    (void)fprintf(file, "  %s\n", command->help);
+    if (command->short_name != NULL)
+        (void)fprintf(file, "  also written %s\n",
+                      shown_name(command) == command->name ? command->short_name : command->name);
+    for (const struct cli_option *option = command->options; option != NULL && option->name != NULL;
+         option++)
+        (void)fprintf(file, "  --%s %s\n", option->name, option->value);
+    (void)fputs("mrcli(1) says more.\n", file);
+}
+
+static int fail_unknown(const struct cli *cli, const char *name)
+{
+    return cli_fail(cli, CLI_USAGE, "no such command: %s (%s lists them)", name,
+                    cli->is_shell || cli->is_script ? "help" : "mrcli help");
+}
+
+static int run_help(struct cli *cli, const struct cli_arguments *arguments)
+{
+    const struct cli_command *command;
+
+    if (arguments->count == 0) {
+        cli_command_list(stdout);
+        return CLI_OK;
+    }
+    command = cli_command_find(arguments->items[0]);
+    if (command == NULL)
+        return fail_unknown(cli, arguments->items[0]);
+    print_help(stdout, command);
+    return CLI_OK;
+}
+
+/* ---- Running ---- */
+
+static int fail_usage(const struct cli *cli, const struct cli_command *command, const char *problem)
+{
+    return cli_fail(cli, CLI_USAGE, "%s: %s; usage: %s%s%s%s", shown_name(command), problem,
+                    shown_name(command), command->options != NULL ? " [OPTION VALUE]..." : "",
+                    command->usage[0] == '\0' ? "" : " ", command->usage);
+}
+
+/* "--name value" or "--name=value" at *index of words, which is moved to its last word. */
+static int take_option(const struct cli *cli, struct cli_arguments *arguments, char *const *words,
+                       size_t count, size_t *index)
+{
+    const struct cli_command *command = arguments->command;
+    const char *name = words[*index] + 2;
+    const char *equals = strchr(name, '=');
+    size_t length = equals == NULL ? strlen(name) : (size_t)(equals - name);
+
+    for (size_t i = 0; command->options != NULL && command->options[i].name != NULL; i++) {
+        const struct cli_option *option = &command->options[i];
+
+        if (strlen(option->name) != length || memcmp(option->name, name, length) != 0)
+            continue;
+        if (equals == NULL && *index + 1 == count)
+            return cli_fail(cli, CLI_USAGE, "%s: --%s needs a value: %s", shown_name(command),
+                            option->name, option->value);
+        arguments->options[i] = equals != NULL ? equals + 1 : words[++*index];
+        return CLI_OK;
+    }
+    return cli_fail(cli, CLI_USAGE, "%s: no such option: %s (a file of this name follows a --)",
+                    shown_name(command), words[*index]);
+}
+
+/* Sorts words[1...] into arguments and options; items has room for count of them. *ret_is_help:
+ * the command is only to be explained. */
+static int take_arguments(const struct cli *cli, char *const *words, size_t count, char **items,
+                          struct cli_arguments *arguments, bool *ret_is_help)
+{
+    bool is_options = true;
+    int status = CLI_OK;
+
+    for (size_t i = 1; i < count && status == CLI_OK; i++) {
+        const char *word = words[i];
+
+        if (!is_options || word[0] != '-' || word[1] == '\0') {
+            items[arguments->count++] = words[i];
+        } else if (strcmp(word, "--") == 0) {
+            is_options = false;
+        } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            *ret_is_help = true;
+        } else if (word[1] != '-') {
+            status = cli_fail(cli, CLI_USAGE,
+                              "%s: no such option: %s (options of mrcli itself, "
+                              "such as -o, come before the command)",
+                              shown_name(arguments->command), word);
+        } else {
+            status = take_option(cli, arguments, words, count, &i);
+        }
+    }
+    return status;
+}
+
+static int run(struct cli *cli, struct cli_arguments *arguments)
+{
+    const struct cli_command *command = arguments->command;
+
+    if (command->group == CLI_LINES && !cli->is_script && !cli->is_shell)
+        return cli_fail(cli, CLI_USAGE, "%s is for the shell and for scripts", command->name);
+    if (arguments->count < command->count_min)
+        return fail_usage(cli, command, "something is missing");
+    if (arguments->count > command->count_max)
+        return fail_usage(cli, command, "too many arguments");
+    return command->run(cli, arguments);
+}
+
+int cli_command_run(struct cli *cli, char *const *words, size_t count)
+{
+    struct cli_arguments arguments = {.command = cli_command_find(words[0])};
+    bool is_help = false;
+    char **items;
+    int status, flushed;
+
+    if (arguments.command == NULL)
+        return fail_unknown(cli, words[0]);
+    items = calloc(count, sizeof *items);
+    if (items == NULL)
+        return cli_no_memory(cli);
+    arguments.items = items;
+    status = take_arguments(cli, words, count, items, &arguments, &is_help);
+    if (status == CLI_OK && is_help)
+        print_help(stdout, arguments.command);
+    else if (status == CLI_OK)
+        status = run(cli, &arguments);
+    flushed = cli_output_flush(cli);
+    free(items);
+    return status != CLI_OK ? status : flushed;
+}

@@ -1,0 +1,29 @@
+/* Signals that end mrcli, without leaving a partial file or a block that nobody knows of.
+ *
+ * The first SIGINT, SIGTERM or SIGHUP is only noted: a transfer that is under way sees it at its
+ * next piece, gives back what it has allocated, and mrcli ends by that signal. What does not come
+ * to such a point within a second (a silent server, a pipe without a writer), or gets a second
+ * signal, ends at once; the temporary file goes in any case. SIGPIPE is ignored, so that a closed
+ * pipe is an error like any other. */
+#ifndef MREGION_CLIENT_CLI_SIGNAL_H
+#define MREGION_CLIENT_CLI_SIGNAL_H
+
+#include <stdbool.h>
+
+void cli_signal_init(void);
+
+/* Whether a signal has come that nothing has been done about. */
+bool cli_signal_pending(void);
+
+/* The shell has dealt with it. */
+void cli_signal_clear(void);
+
+/* Ends the process by the pending signal, if there is one. */
+void cli_signal_finish(void);
+
+/* mkostemp of template, which then is removed if a signal ends the process. The descriptor, or -1
+ * with errno set. template must stay until cli_signal_forget. One at a time. */
+int cli_signal_temporary(char *template);
+void cli_signal_forget(void);
+
+#endif
