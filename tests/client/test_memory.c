@@ -1,0 +1,233 @@
+/* Every allocation of libmregion fails once, its own and msgpack-c's: the call says so or gets by
+ * without, the connection is in order afterwards, nothing is stored that was not asked for, and
+ * (under a sanitizer) nothing leaks.
+ *
+ * malloc and its kin are this program's own here: in the test's thread, not the server's, they
+ * count down to the one that fails, and pass the others on. */
+#include <check.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support_fake.h"
+
+/* Calls left until one fails; negative: none does. */
+static _Thread_local long countdown = -1;
+static _Thread_local bool has_failed;
+
+static bool must_fail(void)
+{
+    if (countdown < 0 || countdown-- > 0)
+        return false;
+    has_failed = true;
+    return true;
+}
+
+/* The next definition of a function in link order: the C library's or the sanitizer's. */
+#define NEXT(name)                                                                                 \
+    static __typeof__(name) *next;                                                                 \
+    if (next == NULL)                                                                              \
+    next = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
+
+__attribute__((visibility("default"))) void *malloc(size_t size)
+{
+    NEXT(malloc);
+    return must_fail() ? NULL : next(size);
+}
+
+__attribute__((visibility("default"))) void *realloc(void *memory, size_t size)
+{
+    NEXT(realloc);
+    return must_fail() ? NULL : next(memory, size);
+}
+
+__attribute__((visibility("default"))) char *strdup(const char *text)
+{
+    NEXT(strdup);
+    return must_fail() ? NULL : next(text);
+}
+
+__attribute__((visibility("default"))) char *strndup(const char *text, size_t size)
+{
+    NEXT(strndup);
+    return must_fail() ? NULL : next(text, size);
+}
+
+#define MAX_MESSAGE ((uint64_t)64 << 10)
+#define SIZE (3 * MAX_MESSAGE)
+
+static struct fake fake;
+static struct fake_region region;
+static struct mregion_error error;
+static uint8_t bytes[SIZE];
+
+typedef int step(struct mregion *connection);
+
+/* ---- What is done ---- */
+
+static int add_small(struct mregion *connection)
+{
+    uint64_t address;
+
+    return mregion_add(connection, "main", bytes, 1000, &address, &error);
+}
+
+static int add_large(struct mregion *connection)
+{
+    uint64_t address;
+
+    return mregion_add(connection, "main", bytes, SIZE, &address, &error);
+}
+
+static int load_large(struct mregion *connection)
+{
+    void *loaded;
+    int code = mregion_load_new(connection, "main", 0, SIZE, &loaded, &error);
+
+    if (code == 0)
+        mregion_free(loaded);
+    return code;
+}
+
+static int add_file(struct mregion *connection)
+{
+    uint64_t address, size;
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int code = mregion_add_fd(connection, "main", fd, &address, &size, &error);
+
+    (void)close(fd);
+    return code;
+}
+
+static int load_file(struct mregion *connection)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int code = mregion_load_fd(connection, "main", 0, SIZE, fd, &error);
+
+    (void)close(fd);
+    return code;
+}
+
+static int by_name(struct mregion *connection)
+{
+    static const uint8_t params[] = {0x93, 0xa1, 'm', 0, 0xcd, 0x40, 0x00};
+    void *result;
+    size_t size;
+    int code = mregion_call(connection, "loadBlob", params, sizeof params, &result, &size, &error);
+
+    if (code == 0)
+        mregion_free(result);
+    return code;
+}
+
+static int pipeline(struct mregion *connection)
+{
+    mregion_ticket tickets[20];
+    unsigned count = 0;
+    int code = 0, first = 0;
+    uint64_t address;
+
+    while (count < 20 && code == 0)
+        if ((code = mregion_submit_add(connection, "main", bytes, 12000, &tickets[count],
+                                       &error)) == 0)
+            count++;
+    for (unsigned i = 0; i < count; i++) {
+        first = mregion_collect_uint(connection, tickets[i], &address, &error);
+        if (code == 0)
+            code = first;
+    }
+    return code;
+}
+
+static step *const steps[] = {add_small, add_large, load_large, add_file,
+                              load_file, by_name,   pipeline};
+#define STEPS ((int)(sizeof steps / sizeof steps[0]))
+
+START_TEST(each_allocation_fails)
+{
+    long nth = 0;
+
+    has_failed = true;
+    for (; has_failed; nth++) {
+        struct mregion *connection = NULL;
+        uint64_t max_size = (uint64_t)32 << 20;
+        int code;
+
+        ck_assert_int_lt(nth, 200);
+        fake_region_init(&region, max_size, MAX_MESSAGE);
+        region.size = SIZE;
+        fake_start(&fake, fake_region_script, &region);
+        has_failed = false;
+        countdown = nth;
+        code = mregion_connect(fake.address, NULL, &connection, &error);
+        if (code == 0)
+            code = steps[_i](connection);
+        countdown = -1;
+        if (!has_failed)
+            ck_assert_msg(code == 0, "%s", error.text);
+        if (code != 0)
+            ck_assert_msg(code == MREGION_ERR_MEMORY, "%ld: %s: %s", nth,
+                          mregion_code_name(error.code), error.text);
+        /* What was allocated for a blob that did not get there is free again. */
+        if (code != 0 && region.stores > 0)
+            ck_assert_uint_eq(region.frees, 1);
+        if (connection != NULL)
+            ck_assert_msg(steps[_i](connection) == 0, "%ld: afterwards: %s", nth, error.text);
+        mregion_close(connection);
+        fake_stop(&fake);
+        fake_region_release(&region);
+    }
+    /* Address (twice), request, output, input: so many there are at least. */
+    ck_assert_int_ge(nth, 6);
+}
+END_TEST
+
+static void refuse_all(struct fake *server, int fd, unsigned number)
+{
+    struct fake_request request;
+
+    (void)number;
+    while (fake_read(server, fd, &request)) {
+        (void)fake_answer_error(fd, request.rpc.msgid, "no_space: the disk is full");
+        fake_drop(&request);
+    }
+}
+
+/* The reason is lost for want of memory, the code is not. */
+START_TEST(a_refusal_is_still_a_refusal)
+{
+    struct mregion *connection;
+    uint64_t address;
+
+    fake_start(&fake, refuse_all, NULL);
+    ck_assert_int_eq(mregion_connect(fake.address, NULL, &connection, &error), 0);
+    ck_assert_int_eq(mregion_allocate(connection, "m", 1, &address, &error), MREGION_ERR_NO_SPACE);
+    ck_assert_str_eq(error.text, "the disk is full");
+    countdown = 0; /* everything else is there from the call before */
+    ck_assert_int_eq(mregion_allocate(connection, "m", 1, &address, &error), MREGION_ERR_NO_SPACE);
+    ck_assert(has_failed);
+    ck_assert_ptr_nonnull(strstr(error.text, "out of memory"));
+    mregion_close(connection);
+    fake_stop(&fake);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("client/memory");
+    TCase *tcase = tcase_create("memory");
+    SRunner *runner;
+    int failed;
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, each_allocation_fails, 0, STEPS);
+    tcase_add_test(tcase, a_refusal_is_still_a_refusal);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
