@@ -175,8 +175,10 @@ void commit_pump(struct server *server)
             continue; /* being dropped */
         start_lane(entry, LANE_COMMIT);
         start_lane(entry, LANE_BACKGROUND);
-        if (entry->checkpoints != NULL || region_failure(entry->region) != NULL)
-            settle(entry); /* a job may fail before there is one, for want of memory */
+        /* Either may come to its end before there is a job, for want of memory. */
+        answer_checkpoints(entry);
+        if (region_failure(entry->region) != NULL && !entry->has_failed)
+            settle(entry);
         set_deadline(entry);
         if (entry->is_dropping && commit_is_quiet(entry))
             admin_region_quiet(entry);
