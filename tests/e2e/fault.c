@@ -6,8 +6,8 @@
  *     FUNCTION ERRNO PATH     calls on files whose path contains PATH fail with that number
  *     FUNCTION hold PATH      they wait until the rule is gone
  *
- * FUNCTION is pread, pwritev, fdatasync, fsync, fallocate or openat; the variants with other names
- * (preadv2, pwrite64, ...) follow the same rule. */
+ * FUNCTION is pread, preadv2, pwritev, fdatasync, fsync, fallocate or openat; pwrite follows the
+ * rule of pwritev, and each pread64 and the like that of the function without the number. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -94,9 +94,10 @@ static bool fails(const char *function, int fd)
 FORWARD(ssize_t, pread, "pread", (int fd, void *to, size_t size, off_t at), fd, (fd, to, size, at))
 FORWARD(ssize_t, pread64, "pread", (int fd, void *to, size_t size, off_t at), fd,
         (fd, to, size, at))
-FORWARD(ssize_t, preadv2, "pread", (int fd, const struct iovec *to, int count, off_t at, int flags),
-        fd, (fd, to, count, at, flags))
-FORWARD(ssize_t, preadv64v2, "pread",
+FORWARD(ssize_t, preadv2, "preadv2",
+        (int fd, const struct iovec *to, int count, off_t at, int flags), fd,
+        (fd, to, count, at, flags))
+FORWARD(ssize_t, preadv64v2, "preadv2",
         (int fd, const struct iovec *to, int count, off_t at, int flags), fd,
         (fd, to, count, at, flags))
 FORWARD(ssize_t, pwrite, "pwritev", (int fd, const void *from, size_t size, off_t at), fd,

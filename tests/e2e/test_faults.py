@@ -101,7 +101,7 @@ class Faults(Case):
                       (b"\1" * 1000, b"\2" * 1000))
 
     def test_failed_read(self):
-        self.rule(f"pread {errno.EIO} regions/main/data")
+        self.rule(f"pread {errno.EIO} regions/main/data", f"preadv2 {errno.EIO} regions/main/data")
         self.assertIn("Input/output error",
                       self.refused(["io_error"], "loadBlob", "main", self.address, 1000))
         self.refused(["io_error"], "removeBlob", "main", self.address, 1000)
@@ -178,6 +178,107 @@ class Faults(Case):
         self.rule()
         self.assertEqual([self.client.wait(msgid) for msgid in ids],
                          [1000 + 100 * i for i in range(100)])
+
+    # ---- Reads that have to wait for the disk ----
+
+    UNCACHED = f"preadv2 {errno.EAGAIN} regions/main/data"
+    SLOW = (UNCACHED, "pread hold regions/main/data")
+
+    def test_uncached_blobs(self):
+        self.rule(self.UNCACHED)
+        blobs = {}
+        for size in (1, 4096, 70000, 2 << 20):
+            blob = os.urandom(size)
+            blobs[self.client.call("addBlob", "main", blob)] = blob
+        ids = [(self.client.send("loadBlob", "main", address, len(blob)), blob)
+               for address, blob in blobs.items() for _ in range(20)]
+        for msgid, blob in ids:
+            self.assertTrue(self.client.wait(msgid) == blob)
+        for address, blob in blobs.items():
+            self.assertTrue(self.client.call("removeBlob", "main", address, len(blob)) == blob)
+            self.assertTrue(self.client.call("isFreed", "main", address, len(blob)))
+
+    def test_store_while_the_block_is_being_read(self):
+        self.rule(*self.SLOW)
+        load = self.client.send("loadBlob", "main", self.address, 1000)
+        self.assertFalse(self.client.readable(0.1))
+        other = self.connect()
+        store = other.send("storeBlob", "main", self.address, b"\2" * 1000)
+        self.assertEqual(self.connect().call("ping"), "pong")
+        self.assertFalse(self.client.readable(0.1))
+        self.rule()
+        self.assertIn(self.client.wait(load), (self.blob, b"\2" * 1000))
+        self.assertIsNone(other.wait(store))
+        self.assertEqual(self.client.call("loadBlob", "main", self.address, 1000), b"\2" * 1000)
+
+    def test_two_remove_the_same_blob(self):
+        for method in ("removeBlob", "deallocate"):
+            address = self.client.call("addBlob", "main", self.blob)
+            self.rule(*self.SLOW)
+            other = self.connect()
+            ids = [(self.client, self.client.send("removeBlob", "main", address, 1000)),
+                   (other, other.send(method, "main", address, 1000))]
+            self.assertFalse(self.client.readable(0.1))
+            self.rule()
+            outcomes = []
+            for client, msgid in ids:
+                try:
+                    self.assertIn(client.wait(msgid), (self.blob, None))
+                    outcomes.append("removed")
+                except RpcError as error:
+                    outcomes.append(error.code)
+            self.assertEqual(sorted(outcomes), ["not_allocated", "removed"])
+            self.assertTrue(self.client.call("isFreed", "main", address, 1000))
+
+    def test_later_requests_see_a_slow_remove(self):
+        self.rule(*self.SLOW)
+        ids = [self.client.send("removeBlob", "main", self.address, 1000),
+               self.client.send("addBlob", "main", b"n" * 1000),
+               self.client.send("loadBlob", "main", self.address, 1000)]
+        self.assertFalse(self.client.readable(0.1))
+        self.rule()
+        self.assertEqual([self.client.wait(msgid) for msgid in ids],
+                         [self.blob, self.address, b"n" * 1000])
+
+    def test_who_asked_has_gone(self):
+        address = self.client.call("addBlob", "main", os.urandom(1 << 20))
+        self.rule(*self.SLOW)
+        for method in ("loadBlob", "removeBlob"):
+            for end in ("close", "reset"):
+                client = self.connect()
+                client.send(method, "main", address, 1 << 20)
+                self.assertFalse(client.readable(0.05))
+                getattr(client, end)()
+        self.rule()
+        self.assert_intact()
+
+    def test_region_dropped_while_it_is_read(self):
+        self.rule(*self.SLOW)
+        load = self.client.send("loadBlob", "main", self.address, 1000)
+        self.assertFalse(self.client.readable(0.1))
+        other = self.connect()
+        drop = other.send("dropRegion", "main")
+        self.assertFalse(other.readable(0.1))
+        with self.assertRaises(RpcError) as caught:
+            self.connect().call("size", "main")
+        self.assertEqual(caught.exception.code, "no_such_region")
+        self.rule()
+        self.assertEqual(self.client.wait(load), self.blob)
+        self.assertIsNone(other.wait(drop))
+        self.assertEqual(self.client.call("listRegions"), ["other"])
+        self.assertIsInstance(self.client.call("createRegion", "main"), int)
+
+    def test_stop_while_a_blob_is_read(self):
+        self.rule(*self.SLOW)
+        load = self.client.send("loadBlob", "main", self.address, 1000)
+        remove = self.client.send("removeBlob", "main", self.address, 1000)
+        self.assertFalse(self.client.readable(0.1))
+        self.daemon.signal(signal.SIGTERM)
+        self.daemon.wait_log("stopping")
+        self.rule()
+        self.assertEqual(self.client.wait(load), self.blob)
+        self.assertEqual(self.client.wait(remove), self.blob)
+        self.assertEqual(self.daemon.wait(), 0)
 
     def test_stop_finishes_what_is_in_flight(self):
         self.rule("fdatasync hold regions/main/")

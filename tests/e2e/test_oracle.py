@@ -4,8 +4,10 @@ died may have happened or not, wholly.
 
 SEED in the environment repeats a run's choices; ROUNDS makes it longer.
 """
+import errno
 import os
 import random
+import tempfile
 import threading
 import unittest
 
@@ -14,6 +16,7 @@ from mpack import Client, Closed
 
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 ROUNDS = int(os.environ.get("ROUNDS", "6"))
+FAULT = os.environ.get("MREGION_FAULT_LIBRARY")  # fault.c
 CLIENTS = 6
 SIZES = (1, 7, 64, 500, 4096, 5000, 65535, 65536, 70000, 300000)
 
@@ -167,9 +170,21 @@ class Oracle(Case):
                 start = address + size
             self.assertEqual(client.call("allocated", "main"), sum(size for _, size in certain))
 
-    def test_random_operations_through_restarts(self):
-        choices = random.Random(SEED)
-        server = self.server(config="regions: [{name: main, journal_size: 16MiB}]\n")
+    def test_through_restarts(self):
+        self.run_rounds(random.Random(SEED))
+
+    @unittest.skipIf(FAULT is None, "needs the preloaded library")
+    def test_through_restarts_uncached(self):
+        """Every read goes to a worker, as if nothing were cached."""
+        rules = tempfile.NamedTemporaryFile("w", suffix=".rules")
+        self.addCleanup(rules.close)
+        rules.write(f"preadv2 {errno.EAGAIN} regions/main/data\n")
+        rules.flush()
+        self.run_rounds(random.Random(SEED + 1),
+                        {"LD_PRELOAD": FAULT, "MREGION_FAULT": rules.name})
+
+    def run_rounds(self, choices, env=None):
+        server = self.server(config="regions: [{name: main, journal_size: 16MiB}]\n", env=env)
         server.command += ["--listen", "unix:" + server.path("s"), "--listen", "tcp:127.0.0.1:0"]
         users = [User(choices.randrange(2**32)) for _ in range(CLIENTS)]
         print(f"SEED={SEED}", flush=True)
