@@ -139,7 +139,7 @@ class Faults(Case):
     def test_full_disk_refuses_everybody_and_then_nobody(self):
         self.rule(f"fallocate {errno.ENOSPC} regions/main/")
         clients = [self.connect() for _ in range(8)]
-        blobs = [bytes([i]) * (3 << 20) for i in range(len(clients))]  # more than was reserved ahead
+        blobs = [bytes([i]) * (3 << 20) for i in range(len(clients))]  # more than is reserved
         ids = [[client.send("addBlob", "main", blob) for _ in range(12)]
                for client, blob in zip(clients, blobs)]
         for client, msgids in zip(clients, ids):

@@ -4,25 +4,19 @@ import sys
 import unittest
 import uuid
 
-from case import Case
 from methods import METHODS
 from mpack import Client, RpcError
-from server import Server
+from region import Region, start, stop
 
 PAGE = 65536
 
-server = None
-
 
 def setUpModule():
-    global server
-    server = Server()
-    unittest.addModuleCleanup(server.remove)
-    server.start()
+    start()
 
 
 def tearDownModule():
-    server.stop()
+    stop()
     if any(not argument.startswith("-") for argument in sys.argv[1:]):
         return  # only some tests were run
     missing = {method.name for method in METHODS} - Client.called
@@ -32,45 +26,6 @@ def tearDownModule():
                 "not_allocated", "partly_free", "no_space"}
     if expected - Client.codes:
         raise AssertionError(f"no test has provoked {expected - Client.codes}")
-
-
-class Region(Case):
-    """Each test has a region of its own and a connection, a TCP one and a Unix one by turns."""
-    options = {}
-    turn = 0
-
-    def setUp(self):
-        Region.turn += 1
-        self.client = self.connect(server.unix if Region.turn % 2 else server.tcp)
-        self.region = f"test-{Region.turn}"
-        self.id = self.client.call("createRegion", self.region, self.options)
-        self.addCleanup(self.drop)
-
-    def connect(self, address):
-        client = Client(address)
-        self.addCleanup(client.close)
-        return client
-
-    def drop(self):
-        with Client(server.unix) as client:
-            if self.region in client.call("listRegions"):
-                client.call("dropRegion", self.region)
-
-    def call(self, method, *params):
-        return self.client.call(method, self.region, *params)
-
-    def refused(self, code, method, *params):
-        with self.assertRaises(RpcError) as caught:
-            self.call(method, *params)
-        self.assertEqual(caught.exception.code, code, caught.exception)
-        return caught.exception.sentence
-
-    def free(self):
-        return self.call("getFreeMemory")
-
-    def fill(self, *sizes):
-        """Adds blobs of these sizes one behind the other; returns their addresses."""
-        return [self.call("addBlob", bytes([i + 1]) * size) for i, size in enumerate(sizes)]
 
 
 class Blobs(Region):
@@ -506,7 +461,7 @@ class ServerMethods(Region):
             self.assertIn(key, info)
         self.assertEqual(info["max_message"], 64 << 20)
         count = info["connections"]
-        self.connect(server.unix).call("ping")
+        self.connect(self.server.unix).call("ping")
         self.assertEqual(self.client.call("serverInfo")["connections"], count + 1)
 
     def test_unknown_method(self):
@@ -515,88 +470,6 @@ class ServerMethods(Region):
                 self.client.call(name)
             self.assertEqual(caught.exception.code, "no_such_method")
         self.assertEqual(self.client.call("ping"), "pong")
-
-
-class Stream(Region):
-    def test_pipelined_effects_are_in_order(self):
-        ids = [self.client.send("addBlob", self.region, bytes([i % 251]) * 10) for i in range(3000)]
-        loads = [self.client.send("loadBlob", self.region, i * 10, 10) for i in range(3000)]
-        self.assertEqual([self.client.wait(msgid) for msgid in ids],
-                         list(range(0, 30000, 10)))
-        for i, msgid in enumerate(loads):
-            self.assertEqual(self.client.wait(msgid), bytes([i % 251]) * 10)
-
-    def test_a_load_sees_what_was_stored_before_it(self):
-        self.fill(200000)
-        ids = []
-        for i in range(200):
-            blob = bytes([i]) * (100000 if i % 50 == 0 else 9)
-            self.client.send("storeBlob", self.region, i, blob)
-            ids.append((i, self.client.send("loadBlob", self.region, i, 9)))
-        for i, msgid in ids:
-            self.assertEqual(self.client.wait(msgid), bytes([i]) * 9)
-
-    def test_removed_space_is_handed_out_with_the_right_bytes(self):
-        adds, removes = [], []
-        for i in range(500):
-            adds.append(self.client.send("addBlob", self.region, bytes([i % 256]) * 5000))
-            removes.append(self.client.send("removeBlob", self.region, 0, 5000))
-        for i in range(500):
-            self.assertEqual(self.client.wait(adds[i]), 0)
-            self.assertEqual(self.client.wait(removes[i]), bytes([i % 256]) * 5000)
-
-    def test_notifications(self):
-        self.client.notify("addBlob", self.region, b"quiet")
-        self.client.notify("noSuchMethod", 1, 2, 3)
-        self.client.notify("loadBlob", self.region, 2**64 - 1, 1)
-        self.client.notify("addBlob", "no region of this name", b"x")
-        self.client.notify("addBlob")
-        self.assertEqual(self.call("loadBlob", 0, 5), b"quiet")
-        self.assertEqual(self.call("size"), 5)
-        self.assertEqual(self.client.answers, {})
-
-    def test_msgids(self):
-        ids = (0, 1, 127, 128, 255, 256, 65535, 65536, 2**31, 2**32 - 1)
-        for msgid in ids:
-            self.client.next_msgid = msgid
-            self.assertEqual(self.client.call("ping"), "pong")
-
-    def test_equal_msgids_each_get_an_answer(self):
-        for _ in range(3):
-            self.client.next_msgid = 7
-            self.client.send("ping")
-        self.assertEqual([self.client.receive() for _ in range(3)], [(7, None, "pong")] * 3)
-
-    def test_integers_of_every_width(self):
-        self.fill(100)
-        name = b"\xc4" + bytes([len(self.region)]) + self.region.encode()
-        for address in ("05", "cc05", "cd0005", "ce00000005", "cf0000000000000005", "d005",
-                        "d10005", "d200000005", "d30000000000000005"):
-            result = self.client.call_packed("loadBlob", b"\xdc\x00\x03" + name +
-                                             bytes.fromhex(address) + b"\xcc\x03")
-            self.assertEqual(result, b"\1\1\1")
-
-    def test_a_load_never_sees_half_a_store(self):
-        for size in (100, 5000, 70000, 1 << 20):
-            rounds = 40 if size < 1 << 20 else 12
-            address = self.call("addBlob", bytes(size))
-            reader = self.connect(server.tcp)
-            for i in range(1, rounds):
-                stores = [self.client.send("storeBlob", self.region, address, bytes([j]) * size)
-                          for j in (i, i + 100)]
-                loads = [reader.send("loadBlob", self.region, address, size) for _ in range(3)]
-                for msgid in loads:
-                    self.assertEqual(len(set(reader.wait(msgid))), 1, "half of each")
-                for msgid in stores:
-                    self.client.wait(msgid)
-                self.assertEqual(self.call("loadBlob", address, size), bytes([i + 100]) * size)
-
-    def test_two_connections_share_a_region(self):
-        other = self.connect(server.unix)
-        self.assertEqual(self.call("addBlob", b"mine"), 0)
-        self.assertEqual(other.call("loadBlob", self.region, 0, 4), b"mine")
-        self.assertEqual(other.call("removeBlob", self.region, 0, 4), b"mine")
-        self.refused("not_allocated", "loadBlob", 0, 4)
 
 
 if __name__ == "__main__":

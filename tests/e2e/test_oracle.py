@@ -1,4 +1,4 @@
-"""Random operations of several clients against a model of each one's blobs, through restarts in order
+"""Random operations of several clients against a model of each one's blobs, through orderly restarts
 and SIGKILL. What was answered must be there, byte for byte; what was not answered when the server
 died may have happened or not, wholly.
 
