@@ -217,10 +217,22 @@ static void encode_header(uint8_t *block, const uint8_t uuid[16],
     put_u32(block + AT_CRC, header_checksum(block));
 }
 
-int checkpoint_complete(struct checkpoint_writer *writer, struct err *err)
+static int write_header(struct checkpoint_writer *writer, struct err *err)
 {
     struct io *io = writer->io;
     uint8_t block[DISK_BLOCK];
+    encode_header(block, writer->uuid, &writer->checkpoint);
+    struct iovec vector = {block, sizeof block};
+    int result = io->ops->write(io, writer->file, &vector, 1, 0);
+    if (result != 0)
+        return write_error(writer, result, "write", err);
+    result = io->ops->sync(io, writer->file);
+    return result == 0 ? 0 : write_error(writer, result, "sync", err);
+}
+
+int checkpoint_complete(struct checkpoint_writer *writer, struct err *err)
+{
+    struct io *io = writer->io;
     assert(writer->chunk_size == 0 && writer->checkpoint.start <= writer->checkpoint.end);
     int code = open_slot(writer, err);
     if (code != 0)
@@ -229,13 +241,19 @@ int checkpoint_complete(struct checkpoint_writer *writer, struct err *err)
     int result = io->ops->sync(io, writer->file);
     if (result != 0)
         return write_error(writer, result, "sync", err);
-    encode_header(block, writer->uuid, &writer->checkpoint);
-    struct iovec vector = {block, sizeof block};
-    result = io->ops->write(io, writer->file, &vector, 1, 0);
-    if (result != 0)
-        return write_error(writer, result, "write", err);
-    result = io->ops->sync(io, writer->file);
-    return result == 0 ? 0 : write_error(writer, result, "sync", err);
+    return write_header(writer, err);
+}
+
+int checkpoint_rewrite_header(struct io *io, const char *folder, const uint8_t uuid[16],
+                              const struct checkpoint *checkpoint, struct err *err)
+{
+    struct checkpoint_writer writer = {.io = io, .folder = folder, .checkpoint = *checkpoint};
+    memcpy(writer.uuid, uuid, sizeof writer.uuid);
+    int code = open_slot(&writer, err);
+    if (code == 0)
+        code = write_header(&writer, err);
+    checkpoint_release(&writer);
+    return code;
 }
 
 int checkpoint_write(struct io *io, const char *folder, const uint8_t uuid[16],

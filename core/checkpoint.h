@@ -83,6 +83,11 @@ int checkpoint_write(struct io *io, const char *folder, const uint8_t uuid[16],
                      const struct checkpoint *checkpoint, const struct maxtree *tree,
                      struct err *err);
 
+/* Writes the header of a checkpoint that is there once more, with a sync: whoever wrote it may have
+ * been killed before the sync, or that sync failed. May block. ERR_IO_ERROR. */
+int checkpoint_rewrite_header(struct io *io, const char *folder, const uint8_t uuid[16],
+                              const struct checkpoint *checkpoint, struct err *err);
+
 /* ---- Reading ---- */
 
 /* The header of a slot. *ret_valid is false, and *err says why, when the slot has none. Fails only

@@ -146,6 +146,20 @@ int journal_reader_read(struct journal_reader *reader, uint64_t lsn, uint8_t *by
     return 0;
 }
 
+int journal_reader_sync(struct journal_reader *reader, uint64_t from, uint64_t to, struct err *err)
+{
+    char name[JOURNAL_NAME_SIZE];
+    for (uint64_t seq = journal_seq(from); from < to && seq <= journal_seq(to - 1); seq++) {
+        int code = open_segment(reader, seq, err);
+        if (code != 0)
+            return code;
+        int result = reader->io->ops->sync(reader->io, reader->open);
+        if (result != 0)
+            return err_io_at(err, result, "sync", reader->folder, journal_name(name, seq));
+    }
+    return 0;
+}
+
 static int need_capacity(struct journal_record *record, uint64_t size, struct err *err)
 {
     if (size <= record->capacity)

@@ -48,6 +48,10 @@ uint64_t journal_reader_reach(const struct journal_reader *reader, uint64_t lsn)
 int journal_reader_read(struct journal_reader *reader, uint64_t lsn, uint8_t *bytes, size_t size,
                         struct err *err);
 
+/* Makes [from, to), all of it within reach, durable: who wrote it may have been killed before the
+ * sync. ERR_IO_ERROR. */
+int journal_reader_sync(struct journal_reader *reader, uint64_t from, uint64_t to, struct err *err);
+
 /* A record in memory that grows and is used again. */
 struct journal_record {
     uint8_t *bytes;

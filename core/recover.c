@@ -19,6 +19,7 @@ struct recovering {
     size_t count, capacity;
     uint64_t end;     /* of the last valid record */
     uint64_t durable; /* what checkpoints say was durable */
+    uint64_t synced;  /* what records say was durable */
 };
 
 /* An error about a position of the journal: names the segment's file and the offset in it. */
@@ -178,6 +179,7 @@ static int forward(struct recovering *r, struct err *err)
             return err_no_memory(err);
         r->records = records;
         records[r->count++] = lsn;
+        r->synced = max_u64(r->synced, r->record.header.synced);
         lsn = end;
     }
     r->end = lsn;
@@ -218,6 +220,27 @@ static int cut_tail(struct recovering *r, struct err *err)
     r->out->report.cut_bytes = end - r->end;
     r->out->report.cut_at = r->end;
     return 0;
+}
+
+/* ---- What was written and maybe never synced ---- */
+
+/* Whoever wrote the last records may have been killed before the sync, and then they are in a cache
+ * only. They must be durable before their bytes overwrite live ones. */
+static int settle_journal(struct recovering *r, struct err *err)
+{
+    uint64_t known = max_u64(max_u64(r->durable, r->synced), r->out->checkpoint.start);
+    return journal_reader_sync(&r->reader, min_u64(known, r->end), r->end, err);
+}
+
+/* So may the checkpoint's header, and the next one goes over the other. That it is durable is
+ * certain once a segment's floor says so; until then nothing was recycled that the other one needs,
+ * and the header may be written again: a failed sync leaves it cached and never tries again. */
+static int settle_checkpoint(struct recovering *r, struct err *err)
+{
+    struct recovery *out = r->out;
+    if (r->reader.floor >= out->checkpoint.start)
+        return 0;
+    return checkpoint_rewrite_header(out->io, out->folder, out->meta->uuid, &out->checkpoint, err);
 }
 
 /* ---- The bytes ---- */
@@ -336,6 +359,8 @@ static int begin_anew(struct recovering *r, struct err *err)
     out->journal_start = fresh_start(r);
     int code = reserve_slots(out, err);
     if (code == 0)
+        code = settle_checkpoint(r, err);
+    if (code == 0)
         code = write_checkpoint(r, err);
     /* Only now may the old segments go. */
     if (code == 0)
@@ -357,6 +382,8 @@ int recover(struct recovery *recovery, struct err *err)
         code = forward(&r, err);
     if (code == 0)
         code = cut_tail(&r, err);
+    if (code == 0 && !recovery->read_only)
+        code = settle_journal(&r, err);
     if (code == 0)
         code = put_bytes(&r, err);
     recovery->report.free_blocks = recovery->space.tree.blocks;

@@ -1,0 +1,175 @@
+/* What recovery finds need not be on the disk: a process that is killed, or whose region failed,
+ * leaves writes in the caches that no sync ever followed. The next process sees them all, and then
+ * the power goes. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/region.h"
+#include "support_region.h"
+
+#define OLD_SIZE 4096
+#define NEW_SIZE 2048
+
+static struct simdisk *disk;
+static struct io *io;
+static struct region *region;
+static struct err err;
+static uint8_t old_bytes[OLD_SIZE], new_bytes[NEW_SIZE];
+static uint64_t seed, address, cuts;
+
+static struct region *open_on(struct simdisk *on)
+{
+    struct region *opened = NULL;
+    int code = region_open(simdisk_io(on), "r", NULL, false, &opened, NULL, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+    return opened;
+}
+
+static void set_up(void)
+{
+    struct region_options options = region_options_default();
+    options.journal_size = JOURNAL_SIZE_MIN;
+    disk = simdisk_new(++seed);
+    io = simdisk_io(disk);
+    drive_pattern(old_bytes, sizeof old_bytes, 1);
+    drive_pattern(new_bytes, sizeof new_bytes, 2);
+    cuts = 0;
+    int code = region_create(io, "r", "main", 7, &options, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+    ck_assert_int_eq(io->ops->sync_directory(io, "."), 0);
+    region = open_on(disk);
+    address = drive_add(region, old_bytes, sizeof old_bytes);
+    drive_checkpoint(region); /* no replay puts the old bytes back */
+}
+
+static void tear_down(void)
+{
+    ck_assert_uint_eq(simdisk_breaches(disk), 0);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    simdisk_free(disk);
+}
+
+/* The old blob is there whole, or it is freed and what may stand in its place is whole. */
+static void check_blobs(struct region *found)
+{
+    bool is_old, is_new;
+    ck_assert_int_eq(region_is_allocated(found, (struct extent){address, OLD_SIZE}, &is_old, &err),
+                     0);
+    ck_assert_int_eq(region_is_allocated(found, (struct extent){address, NEW_SIZE}, &is_new, &err),
+                     0);
+    if (is_old)
+        drive_expect(found, address, old_bytes, OLD_SIZE);
+    else if (is_new)
+        drive_expect(found, address, new_bytes, NEW_SIZE);
+}
+
+/* A power cut that keeps what was written to the files of one kind, and nothing else. */
+static void cut(const struct simdisk *before, const char *prefix)
+{
+    size_t count = simdisk_pending(before);
+    const struct pending *const *pending = simdisk_pending_list(before);
+    bool *kept = calloc(count + 1, sizeof *kept);
+    ck_assert_ptr_nonnull(kept);
+    for (size_t i = 0; i < count; i++)
+        kept[i] = prefix != NULL && pending[i]->kind != PENDING_NAMES &&
+                  strncmp(pending[i]->node->name, prefix, strlen(prefix)) == 0;
+    struct simdisk *crashed = simdisk_crash(before, kept, (struct tear){0}, 1);
+    free(kept);
+    struct region *found = open_on(crashed);
+    check_blobs(found);
+    drive_close(found);
+    simdisk_free(crashed);
+    cuts++;
+}
+
+static void cut_before_sync(void *context, struct simdisk *before, enum simdisk_op op,
+                            const char *path)
+{
+    (void)context;
+    (void)path;
+    if (!(SIM_SYNCS & SIM_BIT(op)))
+        return;
+    cut(before, NULL);
+    cut(before, "data");
+    cut(before, "checkpoint");
+    cut(before, "journal");
+}
+
+/* The region fails, with EIO, from the nth call on that the fault is about. */
+static void fail_in_background(unsigned ops, const char *pattern, uint64_t nth)
+{
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = ops, .pattern = pattern, .nth = nth, .error = EIO, .forever = true});
+    while (drive_step(region, LANE_BACKGROUND))
+        ;
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_ptr_nonnull(region_failure(region));
+    region_close(region);
+    region = NULL;
+}
+
+static void recover_with_power_cuts(void)
+{
+    simdisk_set_hook(disk, cut_before_sync, NULL);
+    region = open_on(disk);
+    simdisk_set_hook(disk, NULL, NULL);
+    ck_assert_uint_gt(cuts, 0);
+    check_blobs(region);
+    drive_close(region);
+}
+
+START_TEST(bytes_are_not_put_before_their_records_are_durable)
+{
+    struct region_info info;
+    uint64_t ignored;
+    region_get_info(region, &info);
+    info.options.durability = DURABILITY_INTERVAL;
+    region_set_options(region, &info.options);
+    drive_deallocate(region, address, OLD_SIZE);
+    ck_assert(drive_step(region, LANE_COMMIT));
+    ck_assert_uint_eq(drive_add(region, new_bytes, NEW_SIZE), address);
+    ck_assert(drive_step(region, LANE_COMMIT));
+    ck_assert_int_eq(region_allocate(region, 100 * MIB, &ignored, &err), REGION_WAIT);
+    fail_in_background(SIM_BIT(SIM_ALLOCATE), "r/data", 1);
+    recover_with_power_cuts();
+}
+END_TEST
+
+/* Its header was written, and the sync of it failed: the next process still sees it. Each time
+ * another part of it reached the disk. */
+START_TEST(a_checkpoint_that_is_only_cached_is_made_durable_before_the_other_goes)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t ticket, hole = drive_allocate(region, 100);
+        drive_allocate(region, 1);
+        drive_deallocate(region, hole, 100);
+        drive_checkpoint(region);
+        drive_checkpoint(region); /* both slots have a block to tell */
+        ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+        fail_in_background(SIM_BIT(SIM_SYNC), "r/checkpoint-*", 2);
+        recover_with_power_cuts();
+        tear_down();
+        set_up();
+    }
+    drive_close(region);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("killed");
+    TCase *recovery = tcase_create("recovery");
+    tcase_add_checked_fixture(recovery, set_up, tear_down);
+    tcase_add_test(recovery, bytes_are_not_put_before_their_records_are_durable);
+    tcase_add_test(recovery,
+                   a_checkpoint_that_is_only_cached_is_made_durable_before_the_other_goes);
+    suite_add_tcase(suite, recovery);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
