@@ -186,6 +186,14 @@ static int remove_folder(struct io *io, const char *folder, struct err *err)
     return result == 0 ? 0 : err_io(err, result, "remove", folder);
 }
 
+/* The process before may have been killed between a renaming and its sync. What is done to a region
+ * from here on, be it opened or removed, must not outlive the name that it has now. */
+static int settle_names(struct store *store, struct err *err)
+{
+    int result = store->io->ops->sync_directory(store->io, REGIONS);
+    return result == 0 ? 0 : err_io(err, result, "sync", REGIONS);
+}
+
 static int clean_up(struct store *store, struct err *err)
 {
     struct name_list list;
@@ -229,6 +237,8 @@ static int open_locked(struct store *store, struct err *err)
                        STORE_FILE);
     if (is_missing)
         code = make_store(store, err);
+    if (code == 0 && !store->read_only)
+        code = settle_names(store, err);
     if (code == 0 && !store->read_only)
         code = clean_up(store, err);
     return code;

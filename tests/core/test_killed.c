@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/region.h"
+#include "core/store.h"
 #include "support_region.h"
 
 #define OLD_SIZE 4096
@@ -158,15 +159,56 @@ START_TEST(a_checkpoint_that_is_only_cached_is_made_durable_before_the_other_goe
 }
 END_TEST
 
+START_TEST(a_region_whose_name_is_only_cached_is_not_lost)
+{
+    struct simdisk *crashed;
+    struct store *store;
+    struct region_options options = region_options_default();
+    ck_assert_int_eq(store_open(io, false, &store, &err), 0);
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_SYNC_DIRECTORY),
+                                                   .pattern = "regions",
+                                                   .nth = 1,
+                                                   .error = EIO});
+    ck_assert_int_eq(store_create_region(store, "a", &options, &region, &err), ERR_IO_ERROR);
+    store_close(store);
+
+    ck_assert_int_eq(store_open(io, false, &store, &err), 0);
+    ck_assert_int_eq(store_open_region(store, "a", NULL, &region, NULL, &err), 0);
+    address = drive_add(region, new_bytes, NEW_SIZE);
+    drive_close(region);
+    store_close(store);
+
+    crashed = simdisk_crash_none(disk);
+    simdisk_free(disk);
+    disk = crashed;
+    io = simdisk_io(disk);
+    ck_assert_int_eq(store_open(io, false, &store, &err), 0);
+    int code = store_open_region(store, "a", NULL, &region, NULL, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+    drive_expect(region, address, new_bytes, NEW_SIZE);
+    drive_close(region);
+    store_close(store);
+}
+END_TEST
+
+static void set_up_alone(void)
+{
+    set_up();
+    drive_close(region);
+}
+
 int main(void)
 {
     Suite *suite = suite_create("killed");
-    TCase *recovery = tcase_create("recovery");
+    TCase *recovery = tcase_create("recovery"), *names = tcase_create("names");
     tcase_add_checked_fixture(recovery, set_up, tear_down);
     tcase_add_test(recovery, bytes_are_not_put_before_their_records_are_durable);
     tcase_add_test(recovery,
                    a_checkpoint_that_is_only_cached_is_made_durable_before_the_other_goes);
+    tcase_add_checked_fixture(names, set_up_alone, tear_down);
+    tcase_add_test(names, a_region_whose_name_is_only_cached_is_not_lost);
     suite_add_tcase(suite, recovery);
+    suite_add_tcase(suite, names);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
