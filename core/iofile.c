@@ -12,6 +12,10 @@ int err_io(struct err *err, int error, const char *verb, const char *path)
         code = ERR_NO_SPACE;
     if (error == -ENOMEM)
         code = ERR_INTERNAL;
+    /* Whatever the reason, what was pending is lost and the next sync may well succeed: nobody may
+     * take it for a refusal that changed nothing. */
+    if (strcmp(verb, "sync") == 0)
+        code = ERR_IO_ERROR;
     return err_set(err, code, "cannot %s %s: %s", verb, path, why != NULL ? why : "unknown error");
 }
 

@@ -16,7 +16,8 @@
 
 /* Fills *err for an operation that failed with -errno on a file: "cannot sync main/data: ...".
  * A full disk (or quota, or the file system's largest file) is ERR_NO_SPACE, no memory
- * ERR_INTERNAL, everything else ERR_IO_ERROR. Returns the code. */
+ * ERR_INTERNAL, everything else and every error of the verb "sync" ERR_IO_ERROR. Returns the code.
+ */
 int err_io(struct err *err, int error, const char *verb, const char *path);
 /* The same for a file in a folder. */
 int err_io_at(struct err *err, int error, const char *verb, const char *folder, const char *name);

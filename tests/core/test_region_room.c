@@ -1,0 +1,108 @@
+/* Errors that look like a full disk, and what becomes of the room that was asked for. */
+#include "core/region_private.h"
+
+#include <check.h>
+#include <errno.h>
+#include <string.h>
+
+#include "support_region.h"
+
+static struct simdisk *disk;
+static struct io *io;
+static struct region *region;
+static struct err err;
+static uint8_t bytes[8192];
+
+static void open_region(void)
+{
+    int code = region_open(io, "r", NULL, false, &region, NULL, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+}
+
+static void set_up(void)
+{
+    struct region_options options = region_options_default();
+    options.journal_size = JOURNAL_SIZE_MIN;
+    disk = simdisk_new(1);
+    io = simdisk_io(disk);
+    drive_pattern(bytes, sizeof bytes, 1);
+    int code = region_create(io, "r", "main", 7, &options, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+    ck_assert_int_eq(io->ops->sync_directory(io, "."), 0);
+    open_region();
+}
+
+static void tear_down(void)
+{
+    drive_close(region);
+    ck_assert_uint_eq(simdisk_breaches(disk), 0);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    simdisk_free(disk);
+}
+
+/* As after a power cut, with nothing unsynced on the disk. */
+static void crash(void)
+{
+    struct simdisk *crashed = simdisk_crash_none(disk);
+    drive_settle(region);
+    region_close(region);
+    simdisk_free(disk);
+    disk = crashed;
+    io = simdisk_io(disk);
+    open_region();
+}
+
+static void set_fault(unsigned op, const char *pattern, int error)
+{
+    simdisk_set_fault(disk, (struct simdisk_fault){
+                                .ops = SIM_BIT(op), .pattern = pattern, .nth = 1, .error = error});
+}
+
+static const int full[] = {ENOSPC, EDQUOT, ENOMEM};
+
+/* A thin volume without space says so when it writes back. Once told, the next sync is fine and the
+ * bytes are gone: no checkpoint may be taken, and no journal recycled, on the strength of that. */
+START_TEST(a_failed_sync_is_no_refusal_to_a_checkpoint)
+{
+    uint64_t ticket, address = drive_add(region, bytes, sizeof bytes);
+    drive_settle(region);
+    set_fault(SIM_SYNC, "r/data", full[_i]);
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    drive_settle(region);
+    ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
+    if (region_failure(region) == NULL)
+        drive_checkpoint(region);
+    crash();
+    drive_expect(region, address, bytes, sizeof bytes);
+}
+END_TEST
+
+START_TEST(a_failed_sync_is_no_refusal_to_more_room)
+{
+    uint64_t ignored, address = drive_add(region, bytes, sizeof bytes);
+    drive_settle(region);
+    set_fault(SIM_SYNC, "r/data", full[_i]);
+    ck_assert_int_eq(region_allocate(region, 8 * MIB, &ignored, &err), REGION_WAIT);
+    drive_settle(region);
+    ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
+    if (region_failure(region) == NULL)
+        drive_checkpoint(region);
+    crash();
+    drive_expect(region, address, bytes, sizeof bytes);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("region_room");
+    TCase *tests = tcase_create("refusals");
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, a_failed_sync_is_no_refusal_to_a_checkpoint, 0, 3);
+    tcase_add_loop_test(tests, a_failed_sync_is_no_refusal_to_more_room, 0, 3);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
