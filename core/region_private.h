@@ -157,7 +157,7 @@ struct region {
 
     struct reservation data_room, journal_room;
     uint64_t slot_room[CHECKPOINT_SLOTS];
-    uint64_t slot_refused; /* blocks for which a slot could not be had; 0 = none */
+    uint64_t slot_retry; /* blocks from which a slot that could not be had is tried again */
 
     struct checkpoint checkpoint; /* the newest durable one */
     enum checkpoint_state checkpoint_state;

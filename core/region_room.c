@@ -183,6 +183,7 @@ static void journal_done(struct region *region, struct room_job *job)
 static void room_done(struct region *region, struct region_job *base)
 {
     struct room_job *job = (struct room_job *)(void *)base;
+    uint64_t blocks = region->space.tree.blocks;
     if (base->code == ERR_IO_ERROR) {
         region_fail(region, &base->err);
         return;
@@ -197,7 +198,7 @@ static void room_done(struct region *region, struct region_job *base)
     case ROOM_SLOT:
         if (base->code == 0)
             region->slot_room[job->slot] = job->want;
-        region->slot_refused = base->code == 0 ? 0 : region->space.tree.blocks;
+        region->slot_retry = base->code == 0 ? 0 : blocks + blocks / 4 + 1;
         break;
     }
 }
@@ -266,7 +267,7 @@ static struct region_job *journal_job(struct region *region, bool ahead)
 static struct region_job *slot_job(struct region *region)
 {
     uint64_t blocks = region->space.tree.blocks;
-    if (region->slot_refused != 0 && blocks < region->slot_refused + region->slot_refused / 4)
+    if (blocks < region->slot_retry)
         return NULL;
     for (unsigned slot = 0; slot < CHECKPOINT_SLOTS; slot++) {
         if (checkpoint_room(blocks + blocks / 2) <= region->slot_room[slot])

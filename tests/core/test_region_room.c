@@ -92,6 +92,22 @@ START_TEST(a_failed_sync_is_no_refusal_to_more_room)
 }
 END_TEST
 
+/* Two free blocks and a slot that cannot get room for three. */
+START_TEST(a_slot_that_cannot_grow_is_not_asked_for_again_and_again)
+{
+    uint64_t address = drive_allocate(region, 1000);
+    drive_deallocate(region, address + 100, 100);
+    drive_deallocate(region, address + 300, 100);
+    drive_close(region);
+    ck_assert_int_eq(io->ops->remove(io, "r/checkpoint-1"), 0);
+    ck_assert_int_eq(io->ops->sync_directory(io, "r"), 0);
+    simdisk_set_capacity(disk, simdisk_used(disk) + 8 * DISK_BLOCK);
+    open_region();
+    for (unsigned i = 0; drive_step(region, LANE_BACKGROUND); i++)
+        ck_assert_uint_lt(i, 100);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("region_room");
@@ -99,6 +115,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_loop_test(tests, a_failed_sync_is_no_refusal_to_a_checkpoint, 0, 3);
     tcase_add_loop_test(tests, a_failed_sync_is_no_refusal_to_more_room, 0, 3);
+    tcase_add_test(tests, a_slot_that_cannot_grow_is_not_asked_for_again_and_again);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
