@@ -84,9 +84,11 @@ struct conn {
     char peer[80];   /* for the log */
 };
 
-/* Takes a waiting connection from a listener. Refuses it, with a line in the log, beyond
- * max_connections. False without memory: it waits still. */
-bool conn_accept(struct server *server, uv_stream_t *listener, bool is_unix);
+/* A connection whose handle is initialized but not connected yet; NULL without memory. It counts as
+ * open until conn_close. */
+struct conn *conn_new(struct server *server, bool is_unix);
+/* Its handle is connected: begins to read. */
+void conn_start(struct conn *conn);
 
 /* Handles what has arrived, as far as it goes, then reads on or stops. */
 void conn_run(struct conn *conn);

@@ -14,7 +14,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "daemon/conn.h"
+#include "daemon/accept.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 
@@ -192,7 +192,7 @@ static int open_unix(struct server *server, const struct conf_listen *listen, st
             close(fd);
         return fail(listen->address, error, err);
     }
-    struct listener *listener;
+    struct listener *listener = NULL;
     status = adopt(server, fd, &listener, err);
     if (status != 0) {
         unlink(listen->path);
@@ -290,7 +290,7 @@ static void on_connection(uv_stream_t *stream, int status)
                         uv_strerror(status));
         return;
     }
-    listener->is_waiting = !conn_accept(listener->server, stream, listener->is_unix);
+    listener->is_waiting = !accept_connection(listener->server, stream, listener->is_unix);
     if (listener->is_waiting) {
         log_error("cannot accept a connection on %s now: out of memory", listener->address);
         server_sweep_soon(listener->server);
@@ -302,7 +302,7 @@ void listeners_retry(struct server *server)
     for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)
         if (listener->is_waiting)
             listener->is_waiting =
-                !conn_accept(server, &listener->handle.stream, listener->is_unix);
+                !accept_connection(server, &listener->handle.stream, listener->is_unix);
 }
 
 int listeners_start(struct server *server, struct err *err)

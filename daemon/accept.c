@@ -1,0 +1,80 @@
+#include "daemon/accept.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "daemon/conn.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+
+static void name_unix_peer(struct conn *conn, int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+        peer = (struct ucred){0};
+    snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64 " (unix, uid %u, gid %u, pid %d)",
+             conn->number, peer.uid, peer.gid, peer.pid);
+}
+
+static void name_tcp_peer(struct conn *conn)
+{
+    struct sockaddr_storage address = {0};
+    int size = sizeof address;
+    char host[INET6_ADDRSTRLEN] = "?";
+    unsigned port = 0;
+    if (uv_tcp_getpeername(&conn->handle.tcp, (struct sockaddr *)&address, &size) == 0) {
+        if (address.ss_family == AF_INET6) {
+            const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+            inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+            port = ntohs(in6->sin6_port);
+        } else {
+            const struct sockaddr_in *in4 = (const struct sockaddr_in *)&address;
+            inet_ntop(AF_INET, &in4->sin_addr, host, sizeof host);
+            port = ntohs(in4->sin_port);
+        }
+    }
+    snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64 " (tcp, %s port %u)",
+             conn->number, host, port);
+}
+
+/* Opens an accepted connection, or closes it at once where there are too many. */
+static void admit(struct conn *conn, bool is_unix)
+{
+    struct server *server = conn->server;
+    int fd;
+    if (is_unix && uv_fileno((uv_handle_t *)&conn->handle.stream, &fd) == 0)
+        name_unix_peer(conn, fd);
+    else
+        name_tcp_peer(conn);
+    if (server->conns_count > server->conf.max_connections) {
+        if (log_allow(&server->refuse_limit, "refused connections"))
+            log_warning("%s: refused: max_connections, %" PRIu64 ", are open", conn->peer,
+                        server->conf.max_connections);
+        conn_close(conn);
+        return;
+    }
+    if (!is_unix)
+        uv_tcp_nodelay(&conn->handle.tcp, 1);
+    if (log_has_level(LOG_LEVEL_DEBUG) || log_allow(&server->accept_limit, "new connections"))
+        log_info("%s: open", conn->peer);
+    conn_start(conn);
+}
+
+bool accept_connection(struct server *server, uv_stream_t *listener, bool is_unix)
+{
+    struct conn *conn = conn_new(server, is_unix);
+    if (conn == NULL)
+        return false;
+    int error = uv_accept(listener, &conn->handle.stream);
+    if (error == 0) {
+        admit(conn, is_unix);
+    } else {
+        log_warning("cannot accept a connection: %s", uv_strerror(error));
+        conn_close(conn);
+    }
+    return true;
+}
