@@ -75,7 +75,7 @@ find_package(mregion ${VERSION%.*} REQUIRED)
 add_executable(use "$here/use.c")
 target_link_libraries(use PRIVATE mregion::mregion)
 TEXT
-cmake -S "$work" -B "$work/build" -DCMAKE_C_COMPILER="$CC" -DCMAKE_PREFIX_PATH="$stage$PREFIX" \
+cmake -G Ninja -S "$work" -B "$work/build" -DCMAKE_C_COMPILER="$CC" -DCMAKE_PREFIX_PATH="$stage$PREFIX" \
     --log-level=WARNING
 cmake --build "$work/build" >"$work/log" || fail "$(cat "$work/log")"
 expect_version "$work/build/use"
