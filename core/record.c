@@ -54,7 +54,7 @@ int record_reserve(struct record *record, size_t size)
         return 0;
     /* Doubling, but a single large blob gets what it needs and no more. */
     size_t capacity = (size_t)max_u64(need, min_u64(record->capacity * 2, BATCH_BYTES));
-    capacity = (size_t)max_u64(capacity, 4 * DISK_BLOCK);
+    capacity = (size_t)max_u64(capacity, (uint64_t)4 * DISK_BLOCK);
     void *bytes;
     if (posix_memalign(&bytes, DISK_BLOCK, capacity) != 0)
         return -ENOMEM;

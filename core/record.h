@@ -21,8 +21,8 @@
 #define RECORD_HEADER 48
 /* Encoded length of an effect with an extent (use, free, and put without its bytes), and of
  * pages. */
-#define RECORD_EXTENT_EFFECT 17
-#define RECORD_PAGES_EFFECT 9
+#define RECORD_EXTENT_EFFECT ((size_t)17)
+#define RECORD_PAGES_EFFECT ((size_t)9)
 
 enum effect_kind {
     EFFECT_USE = 1,   /* these bytes are in use; the region grows if they end past its size */

@@ -71,7 +71,7 @@ int region_read(struct region *region, uint64_t address, void *buffer, size_t si
         return err_io_at(err, (int)got, "read", region->folder, "data");
     if ((size_t)got < size)
         return err_set(err, ERR_CORRUPT, "%s/data ends at %llu, within block [%llu, +%zu)",
-                       region->folder, (unsigned long long)(address + (size_t)got),
+                       region->folder, (unsigned long long)address + (size_t)got,
                        (unsigned long long)address, size);
     overlay_read(&region->overlay, address, buffer, size);
     return 0;

@@ -196,7 +196,7 @@ static struct batch_need blob_need(uint64_t size)
 int region_allocate(struct region *region, uint64_t size, uint64_t *ret_address, struct err *err)
 {
     struct batch_need need = {.record = RECORD_EXTENT_EFFECT, .undos = 1};
-    uint64_t address;
+    uint64_t address = 0;
     int code = check_writable(region, err);
     if (code == 0 && size == 0) {
         *ret_address = region->space.size;
@@ -217,7 +217,7 @@ int region_add(struct region *region, const void *bytes, uint64_t size, uint64_t
                struct err *err)
 {
     struct batch_need need = blob_need(size);
-    uint64_t address;
+    uint64_t address = 0;
     if (size == 0)
         return region_allocate(region, 0, ret_address, err);
     int code = check_writable(region, err);
@@ -380,7 +380,7 @@ static int replace_elsewhere(struct region *region, struct extent block, const u
                              uint64_t size, uint64_t *ret_address, struct err *err)
 {
     struct batch_need need = blob_need(size);
-    uint64_t address;
+    uint64_t address = 0;
     need.record += RECORD_EXTENT_EFFECT;
     need.undos++;
     int code = prepare(region, &need, false, err);
@@ -516,7 +516,7 @@ static int grow_elsewhere(struct region *region, struct extent block, uint64_t n
                           uint64_t *ret_address, struct err *err)
 {
     struct batch_need need = blob_need(block.size);
-    uint64_t address;
+    uint64_t address = 0;
     need.record += RECORD_EXTENT_EFFECT;
     need.copies = 3;
     need.undos++;

@@ -514,6 +514,41 @@ START_TEST(none_syncs_only_for_a_checkpoint)
 }
 END_TEST
 
+/* Any part of what was never synced is on the disk: what was there at the last checkpoint and was
+ * not touched since is whole, and the region opens, at some moment of the past. */
+START_TEST(none_survives_a_power_cut)
+{
+    struct rng rng = {.state = (uint64_t)_i + 1};
+    uint64_t old[8], fresh[32];
+    set_durability(DURABILITY_NONE);
+    for (int i = 0; i < 8; i++)
+        old[i] = drive_add(region, big + i, 3000 + 20000 * (uint64_t)i);
+    drive_checkpoint(region);
+    for (int i = 0; i < 32; i++)
+        fresh[i] = drive_add(region, small, 100 * (uint64_t)i + 1);
+    for (int i = 0; i < 100; i++) {
+        uint64_t n = rng_below(&rng, 32), size = 100 * n + 1;
+        drive_deallocate(region, fresh[n], size);
+        if (rng_chance(&rng, 30))
+            drive_step(region, LANE_COMMIT);
+        drive_deallocate(region, drive_add(region, big, 70000), 70000);
+        fresh[n] = drive_add(region, big, size);
+    }
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    for (int i = 0; i < 20; i++) {
+        struct simdisk *crashed = simdisk_crash_random(disk, &rng);
+        struct region *opened = NULL;
+        int code = region_open(simdisk_io(crashed), "r", NULL, false, &opened, NULL, &err);
+        ck_assert_msg(code == 0, "%s", err.text);
+        for (int k = 0; k < 8; k++)
+            drive_expect(opened, old[k], big + k, 3000 + 20000 * (uint64_t)k);
+        drive_close(opened);
+        simdisk_free(crashed);
+    }
+}
+END_TEST
+
 START_TEST(a_change_of_durability_flushes)
 {
     set_durability(DURABILITY_INTERVAL);
@@ -982,7 +1017,9 @@ int main(void)
                                      a_newer_format_is_refused};
     Suite *suite = suite_create("region");
     suite_add_tcase(suite, cases("changes", changes, COUNT(changes)));
-    suite_add_tcase(suite, cases("commits", commits, COUNT(commits)));
+    TCase *commit_cases = cases("commits", commits, COUNT(commits));
+    tcase_add_loop_test(commit_cases, none_survives_a_power_cut, 0, 10);
+    suite_add_tcase(suite, commit_cases);
     suite_add_tcase(suite, cases("checkpoints", checkpoints, COUNT(checkpoints)));
     suite_add_tcase(suite, cases("failures", failures, COUNT(failures)));
     SRunner *runner = srunner_create(suite);
