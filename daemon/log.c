@@ -171,8 +171,8 @@ bool log_allow(struct log_limit *limit, const char *what)
     uint64_t second = (uint64_t)now.tv_sec;
     if (second != limit->second) {
         if (limit->dropped > 0)
-            log_warning("%s: %llu more like it were not logged", what,
-                        (unsigned long long)limit->dropped);
+            log_info("%s: %llu more like it were not logged", what,
+                     (unsigned long long)limit->dropped);
         *limit = (struct log_limit){.second = second};
     }
     if (limit->lines >= LOG_LIMIT_LINES) {

@@ -1,10 +1,12 @@
 /* mregiond: the daemon's command line. */
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "daemon/arguments.h"
 #include "daemon/check.h"
@@ -53,6 +55,18 @@ static int run(const struct arguments *arguments, struct conf *conf)
     return status;
 }
 
+/* A process that is started with one of the standard descriptors closed would get a file or a
+ * socket in its place, and log into it. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments;
@@ -62,6 +76,7 @@ int main(int argc, char **argv)
     /* Workers allocate seldom: a heap of their own each would cost more memory than it saves
      * time. */
     mallopt(M_ARENA_MAX, 1);
+    fill_standard_descriptors();
     arguments_parse(&arguments, argc, argv);
     int status = arguments_load(&arguments, &conf, &error);
     if (status != 0) {

@@ -71,6 +71,23 @@ class Sockets(Case):
             server.wait_log(rf"uid\D{{1,3}}{os.getuid()}\b")
         server.stop()
 
+    def test_max_connections(self):
+        server = self.server(config="listen: []\n")
+        server.write_config(f"max_connections: 3\nlisten:\n  - unix: {server.path('s')}\n")
+        server.start()
+        clients = [self.connect(server) for _ in range(3)]
+        with socket.socket(socket.AF_UNIX) as fourth:
+            fourth.connect(server.path("s"))
+            self.assertEqual(fourth.recv(1), b"", "it was let in")
+        server.wait_log("max_connections")
+        for client in clients:
+            self.assertEqual(client.call("serverInfo")["connections"], 3)
+        clients[0].close()
+        while clients[1].call("serverInfo")["connections"] == 3:
+            pass
+        self.assert_serves(server)
+        server.stop()
+
 
 if __name__ == "__main__":
     unittest.main()
