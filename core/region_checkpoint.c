@@ -201,7 +201,7 @@ static void recycling_done(struct region *region, struct region_job *base)
     journal->old_count -= job->count;
     memmove(journal->old, journal->old + job->count, journal->old_count * sizeof journal->old[0]);
     /* There is room again for whom it was refused. */
-    region->journal_room.owed = 0;
+    region->journal_room.is_owed = false;
     region->journal_room.is_tight = false;
 }
 

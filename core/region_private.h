@@ -108,9 +108,9 @@ enum checkpoint_state {
 /* Space that was asked for. */
 struct reservation {
     uint64_t want;    /* so much is needed; 0 = nothing */
-    uint64_t waiting; /* changes that were told to wait for it */
+    bool is_awaited;  /* a change was told to wait for it, once or often */
     uint64_t refused; /* so much could not be had... */
-    uint64_t owed;    /* ...which so many of those that waited have yet to be told */
+    bool is_owed;     /* ...which who waited has yet to be told */
     bool is_tight;    /* the last chunk could not be had: none ahead of need */
 };
 

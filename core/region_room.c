@@ -1,8 +1,9 @@
 /* Space reserved ahead, so that a full disk is found out before anything is changed.
  *
  * A change that lacks room asks for it and waits; a background job gets it, or the disk is full,
- * and then the change is refused when it is tried again. As many are refused as have waited; who
- * comes later has the disk asked anew, since somebody may have made space.
+ * and then the change is refused when it is tried again. Changes are tried in order, so one is
+ * refused, the one that waited, however often it was tried meanwhile; whoever is next has the disk
+ * asked anew, since somebody may have made space.
  *
  * The last part of the journal that is prepared is for frees alone: on a full disk they can be
  * recorded even while no checkpoint can be taken. A checkpoint, into its slot, which has its space
@@ -25,30 +26,30 @@
 /* True when so much was refused to one that has waited for it. */
 static bool is_refused(struct reservation *room, uint64_t need)
 {
-    if (room->owed == 0 || need < room->refused)
+    if (!room->is_owed || need < room->refused)
         return false;
-    room->owed--;
+    room->is_owed = false;
     return true;
 }
 
 static int wait_for(struct reservation *room, uint64_t need)
 {
     room->want = max_u64(room->want, need);
-    room->waiting++;
+    room->is_awaited = true;
     return REGION_WAIT;
 }
 
 static void refuse(struct reservation *room, uint64_t need)
 {
     room->refused = need;
-    room->owed = room->waiting;
-    room->waiting = 0;
+    room->is_owed = room->is_awaited;
+    room->is_awaited = false;
 }
 
 /* Those who waited find out for themselves whether it is enough. */
 static void grant(struct reservation *room)
 {
-    room->owed = room->waiting = 0;
+    room->is_owed = room->is_awaited = false;
 }
 
 /* ---- Needs ---- */
@@ -92,7 +93,7 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
     if (!is_refused(room, need))
         return wait_for(room, need);
     if (region_press_checkpoint(region)) {
-        room->owed++; /* not told yet: it waits for the checkpoint's space first */
+        room->is_owed = true; /* not told yet: it waits for the checkpoint's space first */
         return REGION_WAIT;
     }
     return err_set(err, ERR_NO_SPACE,

@@ -108,6 +108,24 @@ START_TEST(a_slot_that_cannot_grow_is_not_asked_for_again_and_again)
 }
 END_TEST
 
+/* Jobs come and go while it waits, and each time it is tried again. */
+START_TEST(a_refusal_is_told_once_however_often_it_was_asked_for)
+{
+    uint64_t ignored;
+    for (unsigned i = 0; i < 10; i++) {
+        drive_allocate(region, 1);
+        ck_assert_int_eq(region_allocate(region, 64 * MIB, &ignored, &err), REGION_WAIT);
+        ck_assert(drive_step(region, LANE_COMMIT));
+    }
+    simdisk_set_capacity(disk, simdisk_used(disk) + 1);
+    ck_assert(drive_step(region, LANE_BACKGROUND));
+    ck_assert_int_eq(region_allocate(region, 64 * MIB, &ignored, &err), ERR_NO_SPACE);
+    /* Somebody makes space. */
+    simdisk_set_capacity(disk, 0);
+    drive_allocate(region, 64 * MIB);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("region_room");
@@ -116,6 +134,7 @@ int main(void)
     tcase_add_loop_test(tests, a_failed_sync_is_no_refusal_to_a_checkpoint, 0, 3);
     tcase_add_loop_test(tests, a_failed_sync_is_no_refusal_to_more_room, 0, 3);
     tcase_add_test(tests, a_slot_that_cannot_grow_is_not_asked_for_again_and_again);
+    tcase_add_test(tests, a_refusal_is_told_once_however_often_it_was_asked_for);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
