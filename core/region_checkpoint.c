@@ -125,9 +125,15 @@ static bool is_due(const struct region *region)
 static void begin(struct region *region)
 {
     struct err err;
+    uint64_t sequence = region->checkpoint.sequence + 1;
+    /* An attempt that failed may have left a header all the same: chunks of this one must not pass
+     * for its. */
+    if (sequence <= region->checkpoint_sequence)
+        sequence = region->checkpoint_sequence + CHECKPOINT_SLOTS;
+    region->checkpoint_sequence = sequence;
     region->checkpoint_started++;
-    if (checkpoint_begin(&region->writer, region->io, region->folder, region->meta.uuid,
-                         region->checkpoint.sequence + 1, region->applied) != 0) {
+    if (checkpoint_begin(&region->writer, region->io, region->folder, region->meta.uuid, sequence,
+                         region->applied) != 0) {
         (void)err_no_memory(&err);
         give_up(region, &err);
         return;

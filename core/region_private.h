@@ -166,6 +166,7 @@ struct region {
     bool checkpoint_failed;
     struct err checkpoint_failure;
     uint64_t checkpoint_failed_ticket; /* the newest that is void */
+    uint64_t checkpoint_sequence;      /* of the newest attempt, or 0 */
     uint64_t checkpoint_retry;         /* lsn from which one is tried again after a failure */
 
     struct region_pin pins; /* the ring's head */
