@@ -288,6 +288,10 @@ static int reserve_slots(struct recovery *out, struct err *err)
     return 0;
 }
 
+/* No journal gets this far within the life of a disk: what claims so is not ours, and to go on
+ * behind it would end where no lsn can be. */
+#define JOURNAL_END (REGION_SIZE_MAX / 2)
+
 /* The lsn behind everything that any segment or checkpoint knows of. */
 static uint64_t fresh_start(const struct recovering *r)
 {
@@ -353,10 +357,16 @@ static int renew_segments(struct recovering *r, struct err *err)
 static int begin_anew(struct recovering *r, struct err *err)
 {
     struct recovery *out = r->out;
+    char name[JOURNAL_NAME_SIZE];
     int result = out->io->ops->sync(out->io, out->data);
     if (result != 0)
         return err_io_at(err, result, "sync", out->folder, "data");
     out->journal_start = fresh_start(r);
+    if (out->journal_start > JOURNAL_END)
+        return err_set(
+            err, ERR_CORRUPT,
+            "%s/%s is not of this region, or a checkpoint is not: no journal gets so far",
+            out->folder, journal_name(name, journal_seq(out->journal_start) - 1));
     int code = reserve_slots(out, err);
     if (code == 0)
         code = settle_checkpoint(r, err);
