@@ -194,6 +194,19 @@ START_TEST(leftovers_are_removed)
 }
 END_TEST
 
+/* Somebody put a folder into a region's, which is not ours to remove. */
+START_TEST(what_cannot_be_removed_is_in_nobodys_way)
+{
+    drive_close(create("one"));
+    ck_assert_int_eq(io->ops->make_directory(io, "regions/one/backup"), 0);
+    ck_assert_int_eq(store_drop_region(store, "one", &err), ERR_IO_ERROR);
+    store_close(store);
+    open_store(false);
+    drive_close(create("one"));
+    drive_close(create("two"));
+}
+END_TEST
+
 START_TEST(a_full_disk_leaves_no_region)
 {
     struct region *region;
@@ -270,6 +283,7 @@ int main(void)
     tcase_add_test(tests, one_at_a_time);
     tcase_add_test(tests, read_only_makes_nothing);
     tcase_add_test(tests, leftovers_are_removed);
+    tcase_add_test(tests, what_cannot_be_removed_is_in_nobodys_way);
     tcase_add_test(tests, a_full_disk_leaves_no_region);
     tcase_add_test(tests, a_copied_folder_is_refused);
     tcase_add_loop_test(tests, a_damaged_store_is_refused, 0, 3);
