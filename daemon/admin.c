@@ -35,9 +35,9 @@ bool admin_is_idle(const struct admin *admin)
 }
 
 /* Ends the first task with an answer. */
-static void finish(struct admin_task *task, uint64_t id)
+static void finish(struct server *server, uint64_t id)
 {
-    struct server *server = task->server;
+    struct admin_task *task = server->admin.first;
     const char *verb = task->entry == NULL ? "create" : "drop";
     if (task->err.code == ERR_OK)
         log_info("region %s: %s", task->name, task->entry == NULL ? "created" : "dropped");
@@ -102,7 +102,7 @@ static void on_created(struct work *work)
             id = entry->id;
         }
     }
-    finish(task, id);
+    finish(server, id);
     start_next(server);
 }
 
@@ -113,7 +113,7 @@ static void on_dropped(struct work *work)
     regions_free(task->entry);
     if (task->region != NULL && regions_add(server, task->region) == NULL)
         region_close(task->region);
-    finish(task, 0);
+    finish(server, 0);
     start_next(server);
 }
 
@@ -136,22 +136,29 @@ static bool has_name(const struct server *server, const struct admin_task *task)
     return regions_find_name(&server->regions, task->name, strlen(task->name)) != NULL;
 }
 
+/* Starts the task, which is the first; true when it is over already. */
+static bool start(struct server *server, struct admin_task *task)
+{
+    task->is_started = true;
+    if (task->entry != NULL) {
+        region_hurry(task->entry->region);
+        commit_touch(task->entry);
+        return false;
+    }
+    if (has_name(server, task)) {
+        err_set(&task->err, ERR_EXISTS, "there is a region named \"%s\" already", task->name);
+        return true;
+    }
+    task->work = (struct work){.run = run_create, .done = on_created};
+    workers_submit(&server->workers, WORK_OTHER, &task->work);
+    return false;
+}
+
 static void start_next(struct server *server)
 {
-    struct admin_task *task;
-    while ((task = server->admin.first) != NULL && !task->is_started) {
-        task->is_started = true;
-        if (task->entry != NULL) {
-            region_hurry(task->entry->region);
-            commit_touch(task->entry);
-        } else if (has_name(server, task)) {
-            err_set(&task->err, ERR_EXISTS, "there is a region named \"%s\" already", task->name);
-            finish(task, 0);
-        } else {
-            task->work = (struct work){.run = run_create, .done = on_created};
-            workers_submit(&server->workers, WORK_OTHER, &task->work);
-        }
-    }
+    while (server->admin.first != NULL && !server->admin.first->is_started)
+        if (start(server, server->admin.first))
+            finish(server, 0);
 }
 
 static void append(struct server *server, struct admin_task *task)

@@ -124,8 +124,8 @@ static void start_lane(struct region_entry *entry, enum region_lane number)
     lane->job = region_next_job(entry->region, number, now_ms());
     if (lane->job == NULL)
         return;
-    enum work_class class = number == LANE_COMMIT ? WORK_COMMIT : WORK_OTHER;
-    workers_submit(&entry->server->workers, class, &lane->work);
+    enum work_class kind = number == LANE_COMMIT ? WORK_COMMIT : WORK_OTHER;
+    workers_submit(&entry->server->workers, kind, &lane->work);
 }
 
 static void on_deadline(uv_timer_t *timer)

@@ -139,8 +139,8 @@ static int bind_unix(int fd, const union address *address, socklen_t size, unsig
 
 /* ---- Opening ---- */
 
-/* Makes a listener of a bound socket. Takes fd. */
-static int adopt(struct server *server, int fd, struct listener **ret_listener, struct err *err)
+/* Makes a listener of a bound socket; NULL when it fails. Takes fd. */
+static struct listener *adopt(struct server *server, int fd, struct err *err)
 {
     union address address = {0};
     socklen_t size = sizeof address;
@@ -148,7 +148,8 @@ static int adopt(struct server *server, int fd, struct listener **ret_listener, 
     if (listener == NULL || getsockname(fd, &address.any, &size) != 0) {
         free(listener);
         close(fd);
-        return err_set(err, ERR_INTERNAL, "cannot listen: out of memory");
+        err_set(err, ERR_INTERNAL, "cannot listen: out of memory");
+        return NULL;
     }
     listener->server = server;
     listener->is_unix = address.any.sa_family == AF_UNIX;
@@ -166,11 +167,11 @@ static int adopt(struct server *server, int fd, struct listener **ret_listener, 
     server->listeners = listener;
     if (error != 0) {
         close(fd);
-        return err_set(err, ERR_IO_ERROR, "cannot listen on %s: %s", listener->address,
-                       uv_strerror(error));
+        err_set(err, ERR_IO_ERROR, "cannot listen on %s: %s", listener->address,
+                uv_strerror(error));
+        return NULL;
     }
-    *ret_listener = listener;
-    return 0;
+    return listener;
 }
 
 static int open_unix(struct server *server, const struct conf_listen *listen, struct err *err)
@@ -192,11 +193,10 @@ static int open_unix(struct server *server, const struct conf_listen *listen, st
             close(fd);
         return fail(listen->address, error, err);
     }
-    struct listener *listener = NULL;
-    status = adopt(server, fd, &listener, err);
-    if (status != 0) {
+    struct listener *listener = adopt(server, fd, err);
+    if (listener == NULL) {
         unlink(listen->path);
-        return status;
+        return (int)err->code;
     }
     listener->path = strdup(listen->path); /* without memory the file stays: harmless */
     listener->device = stat.st_dev;
@@ -219,8 +219,7 @@ static int open_tcp(struct server *server, const struct conf_listen *listen, str
             close(fd);
         return fail(listen->address, error, err);
     }
-    struct listener *listener;
-    return adopt(server, fd, &listener, err);
+    return adopt(server, fd, err) != NULL ? 0 : (int)err->code;
 }
 
 /* A socket from the service manager: it has to be of a kind, and at an address, that the
@@ -242,8 +241,7 @@ static int open_passed(struct server *server, int fd, struct err *err)
         close(fd);
         return refuse_address(text, err);
     }
-    struct listener *listener;
-    return adopt(server, fd, &listener, err);
+    return adopt(server, fd, err) != NULL ? 0 : (int)err->code;
 }
 
 static void reverse(struct server *server)

@@ -115,14 +115,12 @@ static void put_line(const char *line, size_t length)
 
 static void put_text(enum log_level level, const char *text, size_t length)
 {
+    char escaped[LOG_LINE_MAX - 16]; /* leaves room for the prefix */
     char line[LOG_LINE_MAX];
     const char *prefix = (log_state.to_journal ? journal_priority : plain_prefix)[level];
-    size_t used = strlen(prefix);
-    memcpy(line, prefix, used);
-    log_escape(text, length, line + used, sizeof line - used - 1);
-    used += strlen(line + used);
-    line[used++] = '\n';
-    put_line(line, used);
+    log_escape(text, length, escaped, sizeof escaped);
+    int used = snprintf(line, sizeof line, "%s%s\n", prefix, escaped);
+    put_line(line, (size_t)used);
 }
 
 static void put_formatted(enum log_level level, const char *format, va_list arguments)

@@ -122,10 +122,10 @@ int workers_init(struct workers *workers, uv_loop_t *loop)
         return error;
     workers->async.data = workers;
     pthread_mutex_init(&workers->done_lock, NULL);
-    for (int class = 0; class < WORK_CLASSES; class ++) {
-        error = queue_init(&workers->queues[class], workers);
+    for (int kind = 0; kind < WORK_CLASSES; kind++) {
+        error = queue_init(&workers->queues[kind], workers);
         if (error != 0) {
-            for (int started = 0; started <= class; started++)
+            for (int started = 0; started <= kind; started++)
                 queue_stop(&workers->queues[started]);
             pthread_mutex_destroy(&workers->done_lock);
             uv_close((uv_handle_t *)&workers->async, NULL);
@@ -135,9 +135,9 @@ int workers_init(struct workers *workers, uv_loop_t *loop)
     return 0;
 }
 
-void workers_submit(struct workers *workers, enum work_class class, struct work *work)
+void workers_submit(struct workers *workers, enum work_class kind, struct work *work)
 {
-    struct worker_queue *queue = &workers->queues[class];
+    struct worker_queue *queue = &workers->queues[kind];
     work->next = NULL;
     pthread_mutex_lock(&queue->lock);
     *queue->last = work;
@@ -154,8 +154,8 @@ void workers_submit(struct workers *workers, enum work_class class, struct work 
 
 void workers_stop(struct workers *workers)
 {
-    for (int class = 0; class < WORK_CLASSES; class ++)
-        queue_stop(&workers->queues[class]);
+    for (int kind = 0; kind < WORK_CLASSES; kind++)
+        queue_stop(&workers->queues[kind]);
     pthread_mutex_destroy(&workers->done_lock);
     uv_close((uv_handle_t *)&workers->async, NULL);
 }

@@ -55,7 +55,7 @@ struct workers {
 /* Starts the threads. 0 or -errno. */
 int workers_init(struct workers *workers, uv_loop_t *loop);
 /* Borrows the work until its done(). Loop. */
-void workers_submit(struct workers *workers, enum work_class class, struct work *work);
+void workers_submit(struct workers *workers, enum work_class kind, struct work *work);
 /* Waits until every submitted work has run, without calling done(), and ends the threads; closes
  * the handle on the loop. The struct must live until the loop has closed it. */
 void workers_stop(struct workers *workers);

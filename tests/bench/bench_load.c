@@ -82,7 +82,7 @@ static uint64_t random_below(uint64_t bound)
     random_state ^= random_state << 13;
     random_state ^= random_state >> 7;
     random_state ^= random_state << 17;
-    return random_state % bound;
+    return bound > 0 ? random_state % bound : 0;
 }
 
 /* ---- Latencies: buckets of 1/64 of a power of two of nanoseconds ---- */
@@ -182,7 +182,7 @@ static int connect_server(void)
         struct sockaddr_un un = {.sun_family = AF_UNIX};
         if (strlen(address + 5) >= sizeof un.sun_path)
             die("%s: too long", address);
-        strcpy(un.sun_path, address + 5);
+        memcpy(un.sun_path, address + 5, strlen(address + 5) + 1);
         fd = socket(AF_UNIX, SOCK_STREAM, 0);
         if (fd < 0 || connect(fd, (struct sockaddr *)&un, sizeof un) != 0)
             die("%s: %s", address, strerror(errno));
@@ -273,18 +273,19 @@ static void build_resp(struct slot *slot)
     slot->head_size = (size_t)length;
 }
 
-static enum kind choose_kind(const struct blobs *blobs)
+static enum kind choose_kind(void)
 {
     uint64_t roll = random_below(100);
-    if (preloading || roll < options.mix[ADD] || blobs->count == 0)
+    if (preloading || roll < options.mix[ADD])
         return ADD;
     return roll < options.mix[ADD] + options.mix[LOAD] ? LOAD : REMOVE;
 }
 
 static void choose(struct slot *slot, struct blobs *blobs)
 {
-    slot->kind = choose_kind(blobs);
-    if (slot->kind == ADD) {
+    slot->kind = choose_kind();
+    if (slot->kind == ADD || blobs->blob == NULL || blobs->count == 0) {
+        slot->kind = ADD;
         slot->number = next_number++;
         return;
     }

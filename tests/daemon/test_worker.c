@@ -78,8 +78,8 @@ START_TEST(every_work_runs_and_is_done_once)
         ck_assert_int_eq(counted[i].dones, 0); /* never from within the submit */
     uv_run(&loop, UV_RUN_DEFAULT);
     check_once(counted, WORKS);
-    for (int class = 0; class < WORK_CLASSES; class ++)
-        ck_assert_uint_le(workers.queues[class].threads_count, WORKER_THREADS_MAX);
+    for (int kind = 0; kind < WORK_CLASSES; kind++)
+        ck_assert_uint_le(workers.queues[kind].threads_count, WORKER_THREADS_MAX);
 }
 END_TEST
 
