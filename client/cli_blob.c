@@ -35,19 +35,40 @@ static int open_source(struct cli *cli, const char *path, struct cli_source *sou
     return status;
 }
 
-/* What was added of a file that changed meanwhile is given back. */
-static int undo_add(struct cli *cli, const char *region, const char *name,
-                    struct mregion_block block)
+/* Gives back what was added and is of no use. On failure the error's text is why. */
+static bool undo_add(struct cli *cli, const char *region, struct mregion_block block,
+                     struct mregion_error *error)
+{
+    return block.size == 0 || mregion_deallocate(cli->connection, region, block.address, block.size,
+                                                 error) == MREGION_OK;
+}
+
+static int fail_changed(struct cli *cli, const char *region, const char *name,
+                        struct mregion_block block)
 {
     struct mregion_error error;
 
-    if (block.size > 0 && mregion_deallocate(cli->connection, region, block.address, block.size,
-                                             &error) != MREGION_OK)
-        return cli_fail(cli, CLI_LOCAL_IO,
-                        "%s: changed while it was read; what was added, %" PRIu64 "+%" PRIu64
-                        ", could not be freed: %s",
-                        name, block.address, block.size, error.text);
-    return cli_fail(cli, CLI_LOCAL_IO, "%s: changed while it was read; nothing was added", name);
+    if (undo_add(cli, region, block, &error))
+        return cli_fail(cli, CLI_LOCAL_IO, "%s: changed while it was read; nothing was added",
+                        name);
+    return cli_fail(cli, CLI_LOCAL_IO,
+                    "%s: changed while it was read; what was added, %" PRIu64 "+%" PRIu64
+                    ", could not be freed: %s",
+                    name, block.address, block.size, error.text);
+}
+
+/* A blob whose reference reached nobody is nobody's. */
+static int print_added(struct cli *cli, const char *region, struct mregion_block block)
+{
+    struct mregion_error error;
+    int status;
+
+    cli_output_reference(stdout, cli->form, block);
+    status = cli_output_flush(cli);
+    if (status != CLI_OK && !undo_add(cli, region, block, &error))
+        (void)cli_fail(cli, status, "%" PRIu64 "+%" PRIu64 " stays in use: %s", block.address,
+                       block.size, error.text);
+    return status;
 }
 
 static int add_file(struct cli *cli, const char *path)
@@ -67,9 +88,9 @@ static int add_file(struct cli *cli, const char *path)
     if (code != MREGION_OK)
         status = cli_fail_library(cli, &error, source.name);
     else if (cli_source_has_changed(&source))
-        status = undo_add(cli, region, source.name, block);
+        status = fail_changed(cli, region, source.name, block);
     else
-        cli_output_reference(stdout, cli->form, block);
+        status = print_added(cli, region, block);
     cli_source_close(&source);
     return status;
 }
@@ -83,12 +104,8 @@ int cli_blob_add(struct cli *cli, const struct cli_arguments *arguments)
         from_stdin += strcmp(arguments->items[i], "-") == 0;
     if (from_stdin > 1)
         return cli_fail(cli, CLI_USAGE, "add: - is standard input, which ends once");
-    /* Each reference is out before the next file goes in: none is lost when that fails. */
-    for (size_t i = 0; i < arguments->count && status == CLI_OK; i++) {
+    for (size_t i = 0; i < arguments->count && status == CLI_OK; i++)
         status = add_file(cli, arguments->items[i]);
-        if (status == CLI_OK)
-            status = cli_output_flush(cli);
-    }
     return status;
 }
 

@@ -206,7 +206,8 @@ void cli_json_write_bytes(FILE *file, const void *bytes, size_t size)
 
 void cli_json_write_string(FILE *file, const char *bytes, size_t size)
 {
-    json_t *string = json_stringn(bytes, size);
+    /* An empty one may come without an address. */
+    json_t *string = json_stringn(size > 0 ? bytes : "", size);
 
     if (string != NULL)
         (void)json_dumpf(string, file, JSON_ENCODE_ANY);
@@ -234,23 +235,17 @@ static void write_key(FILE *file, const msgpack_object *key)
 {
     char *text = NULL;
     size_t size = 0;
-    FILE *memory;
+    FILE *memory = open_memstream(&text, &size);
+    bool is_there = false;
 
-    if (key->type == MSGPACK_OBJECT_STR && key->via.str.size > 0) {
-        json_t *string = json_stringn(key->via.str.ptr, key->via.str.size);
-
-        if (string != NULL) {
-            (void)json_dumpf(string, file, JSON_ENCODE_ANY);
-            json_decref(string);
-            return;
-        }
-    }
-    memory = open_memstream(&text, &size);
     if (memory != NULL) {
         cli_json_write(memory, key);
-        if (fclose(memory) == 0)
-            cli_json_write_string(file, text, size);
+        is_there = fclose(memory) == 0;
     }
+    if (is_there && text[0] == '"')
+        (void)fwrite(text, 1, size, file);
+    else
+        cli_json_write_string(file, text, is_there ? size : 0);
     free(text);
 }
 

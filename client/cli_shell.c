@@ -168,7 +168,26 @@ static unsigned char complete(EditLine *edit, int character)
     return el_insertstr(edit, rest) == 0 ? CC_REFRESH : CC_ERROR;
 }
 
-/* ---- The loop ---- */
+/* ---- Typing ---- */
+
+/* As libedit's own, except that Ctrl-C ends the line, which libedit would read on. */
+static int read_character(EditLine *edit, wchar_t *ret_character)
+{
+    (void)edit;
+    for (;;) {
+        wint_t character;
+
+        errno = 0;
+        character = fgetwc(stdin);
+        if (character != WEOF) {
+            *ret_character = (wchar_t)character;
+            return 1;
+        }
+        if (feof(stdin) || cli_signal_pending() || (errno != EINTR && errno != EILSEQ))
+            return 0;
+        clearerr(stdin);
+    }
+}
 
 static char *prompt(EditLine *edit)
 {
@@ -182,6 +201,8 @@ static char *prompt(EditLine *edit)
     return shell->prompt;
 }
 
+/* ---- The loop ---- */
+
 static bool shell_init(struct shell *shell, struct cli *cli)
 {
     *shell = (struct shell){.cli = cli, .edit = el_init("mrcli", stdin, stdout, stderr)};
@@ -191,8 +212,11 @@ static bool shell_init(struct shell *shell, struct cli *cli)
     (void)el_set(shell->edit, EL_PROMPT, prompt);
     (void)el_set(shell->edit, EL_EDITOR, "emacs");
     (void)el_set(shell->edit, EL_SIGNAL, 1);
+    /* Unbuffered, so that a command can read what is typed behind its line. */
+    (void)setvbuf(stdin, NULL, _IONBF, 0);
+    (void)el_set(shell->edit, EL_GETCFN, read_character);
     load_history(shell);
-    (void)el_set(shell->edit, EL_ADDFN, "complete", "complete a command or a file", complete);
+    (void)el_wset(shell->edit, EL_ADDFN, L"complete", L"complete a command or a file", complete);
     (void)el_set(shell->edit, EL_BIND, "^I", "complete", NULL);
     (void)el_set(shell->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     (void)el_source(shell->edit, NULL);
@@ -241,6 +265,7 @@ int cli_shell_run(struct cli *cli)
             (void)putchar('\n');
             if (!cli_signal_pending())
                 break;
+            clearerr(stdin);
         } else {
             run_line(&shell, line);
         }
