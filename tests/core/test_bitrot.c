@@ -37,8 +37,8 @@ static void prepare(struct patient *patient, uint64_t seed)
         if (i == 55)
             patient->past = simdisk_crash_none(scene->disk);
         expect(pump_run(scene->pump, 1));
-        expect(pump_settle(scene->pump));
     }
+    expect(pump_settle(scene->pump));
     shadow_copy(&patient->before, pump_state(scene->pump, pump_begun(scene->pump)));
     /* One that surely has a record of its own. */
     struct change last = {.kind = CHANGE_ALLOCATE, .size = 100};

@@ -22,40 +22,54 @@ struct profile {
     }
 
 static const struct profile profiles[] = {
+    /* Small blobs, reused over and over. */
     {"small",
-     5,
+     4,
      {
-         .operations = 300,
+         .operations = 400,
          .region = {.durability = DURABILITY_SYNC, .fit = FIT_TIGHT},
          .weights = {.live_target = 60000, .size_max = 12000, .bad_percent = 3},
          .checkpoint_percent = 8,
-         .plan = PLAN(7, 10, 12, 8),
+         .plan = PLAN(7, 8, 8, 6),
          .extra_percent = 4,
      }},
+    /* Many blobs that are written straight into freed space. */
     {"large",
-     2,
+     3,
      {
-         .operations = 150,
+         .operations = 300,
          .region = {.durability = DURABILITY_SYNC, .fit = FIT_LOWEST},
-         .weights = {.live_target = 500000, .size_max = 300000, .large_percent = 40},
+         .weights = {.live_target = 300000, .size_max = 200000, .large_percent = 40},
          .checkpoint_percent = 10,
-         .plan = PLAN(6, 8, 12, 6),
-         .extra_percent = 4,
+         .plan = PLAN(5, 4, 5, 3),
+         .extra_percent = 3,
+     }},
+    /* A region, and with it its data file, that grows all the time. */
+    {"growing",
+     3,
+     {
+         .operations = 300,
+         .region = {.durability = DURABILITY_SYNC, .fit = FIT_TIGHT},
+         .weights = {.live_target = 2000000, .size_max = 15000},
+         .checkpoint_percent = 2,
+         .plan = PLAN(6, 4, 4, 2),
+         .extra_percent = 2,
      }},
     {"interval",
      3,
      {
-         .operations = 300,
+         .operations = 400,
          .region = {.durability = DURABILITY_INTERVAL, .flush_interval_ms = 20, .fit = FIT_LARGEST},
          .weights = {.live_target = 100000, .size_max = 100000, .large_percent = 10},
          .checkpoint_percent = 6,
-         .plan = PLAN(6, 8, 12, 6),
-         .extra_percent = 4,
+         .plan = PLAN(5, 5, 6, 4),
+         .extra_percent = 3,
      }},
+    /* The limits as they are. */
     {"real",
      1,
      {
-         .operations = 80,
+         .operations = 150,
          .region = {.durability = DURABILITY_SYNC, .fit = FIT_TIGHT},
          .weights = {.live_target = 400000, .size_max = 200000, .large_percent = 10},
          .checkpoint_percent = 8,
