@@ -44,12 +44,14 @@
 #define BATCH_BYTES (16 * MIB)
 #endif
 
-/* The data file grows by an eighth, within these bounds: few reservations while it grows fast, and
- * little space held idle. */
+/* The data file begins with the smaller and grows by an eighth, within these bounds: few
+ * reservations while it grows fast, and little space held idle. */
 #ifndef DATA_CHUNK_MIN
 #define DATA_CHUNK_MIN (1 * MIB)
 #endif
+#ifndef DATA_CHUNK_MAX
 #define DATA_CHUNK_MAX (256 * MIB)
+#endif
 
 /* Entries a checkpoint encodes on the loop at a stretch: some 20 microseconds. */
 #ifndef CHECKPOINT_SLICE

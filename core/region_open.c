@@ -12,9 +12,6 @@
 
 #define DATA_FILE "data"
 
-/* What a new region's data file has reserved. */
-#define DATA_INITIAL (1 * MIB)
-
 /* ---- Creating ---- */
 
 static int create_data(struct io *io, const char *folder, struct err *err)
@@ -24,7 +21,7 @@ static int create_data(struct io *io, const char *folder, struct err *err)
     if (code != 0)
         return code;
     const char *verb = "reserve space for";
-    int result = io->ops->allocate(io, file, 0, DATA_INITIAL);
+    int result = io->ops->allocate(io, file, 0, DATA_CHUNK_MIN);
     if (result == 0) {
         verb = "sync";
         result = io->ops->sync(io, file);
