@@ -20,6 +20,7 @@ struct recovering {
     uint64_t end;     /* of the last valid record */
     uint64_t durable; /* what checkpoints say was durable */
     uint64_t synced;  /* what records say was durable */
+    bool is_doubtful; /* whether the loaded checkpoint is */
 };
 
 /* An error about a position of the journal: names the segment's file and the offset in it. */
@@ -81,6 +82,9 @@ static int load_newest(struct recovering *r, struct err *err)
                            (unsigned long long)r->reader.floor,
                            (unsigned long long)slots[slot].start);
         int code = load(r, &slots[slot], &why[slot]);
+        unsigned other = 1 - slot;
+        r->is_doubtful = is_valid[other] && slots[other].sequence < slots[slot].sequence &&
+                         is_reached(r, &slots[other]);
         if (code == 0)
             return 0;
         if (code != ERR_CORRUPT) {
@@ -232,13 +236,14 @@ static int settle_journal(struct recovering *r, struct err *err)
     return journal_reader_sync(&r->reader, min_u64(known, r->end), r->end, err);
 }
 
-/* So may the checkpoint's header, and the next one goes over the other. That it is durable is
- * certain once a segment's floor says so; until then nothing was recycled that the other one needs,
- * and the header may be written again: a failed sync leaves it cached and never tries again. */
+/* So may the checkpoint's header, and the next one goes over the other. While the journal still
+ * reaches back to the other, the header may be written again without risk, since a sync alone does
+ * not help where one has failed. When it does not, a floor says so that was written only after this
+ * checkpoint was durable. */
 static int settle_checkpoint(struct recovering *r, struct err *err)
 {
     struct recovery *out = r->out;
-    if (r->reader.floor >= out->checkpoint.start)
+    if (!r->is_doubtful)
         return 0;
     return checkpoint_rewrite_header(out->io, out->folder, out->meta->uuid, &out->checkpoint, err);
 }
