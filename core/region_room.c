@@ -20,6 +20,10 @@
  * always get more than one, so that a checkpoint has a segment to recycle. */
 #define JOURNAL_RESERVE (JOURNAL_PAYLOAD / 4)
 
+/* Segments that a busy region prepares ahead, besides the one that every region does: it fills one
+ * in a batch or two. */
+#define JOURNAL_AHEAD_MAX 4
+
 /* How far the journal may outgrow journal_size while a checkpoint is under way, as a factor. */
 #define JOURNAL_OVERSHOOT 2
 
@@ -249,10 +253,13 @@ static struct region_job *journal_job(struct region *region, bool ahead)
     if (room->want != 0) {
         count = (room->want - prepared + JOURNAL_PAYLOAD - 1) / JOURNAL_PAYLOAD;
     } else {
-        /* Ahead of need: the reserve and a segment, unless a checkpoint is about to make
-         * old segments new. */
+        /* Ahead of need: the reserve and a segment, and more in a region that writes a lot,
+         * unless a checkpoint is about to make old segments new. */
         uint64_t left = prepared - staged_end(region);
-        if (room->is_tight || left >= JOURNAL_PAYLOAD + JOURNAL_RESERVE ||
+        uint64_t used = region->journal.next - region->checkpoint.start;
+        uint64_t enough = JOURNAL_PAYLOAD + JOURNAL_RESERVE +
+                          min_u64(used / 4, JOURNAL_AHEAD_MAX * JOURNAL_PAYLOAD);
+        if (room->is_tight || left >= enough ||
             prepared - region->checkpoint.start >
                 JOURNAL_OVERSHOOT * region->meta.options.journal_size)
             return NULL;
