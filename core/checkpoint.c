@@ -19,7 +19,7 @@ enum {
     AT_MAGIC = 0,
     AT_VERSION = 8,
     AT_CRC = 12, /* of the whole block with zeros here */
-    AT_UUID = 16,
+    AT_SECRET = 16,
     AT_SEQUENCE = 32,
     AT_START = 40,
     AT_END = 48,
@@ -99,11 +99,11 @@ int checkpoint_reserve(struct io *io, const char *folder, unsigned slot, uint64_
 /* ---- Writing ---- */
 
 int checkpoint_begin(struct checkpoint_writer *writer, struct io *io, const char *folder,
-                     const uint8_t uuid[16], uint64_t sequence, uint64_t start)
+                     const uint8_t secret[16], uint64_t sequence, uint64_t start)
 {
     *writer = (struct checkpoint_writer){.io = io, .folder = folder};
     writer->checkpoint = (struct checkpoint){.sequence = sequence, .start = start};
-    memcpy(writer->uuid, uuid, sizeof writer->uuid);
+    memcpy(writer->secret, secret, sizeof writer->secret);
     writer->chunk = malloc(CHECKPOINT_CHUNK_MAX);
     writer->extents = malloc(CHECKPOINT_SLICE * sizeof writer->extents[0]);
     if (writer->chunk != NULL && writer->extents != NULL)
@@ -179,7 +179,7 @@ int checkpoint_write_chunk(struct checkpoint_writer *writer, struct err *err)
     int code = open_slot(writer, err);
     if (code != 0)
         return code;
-    uint32_t seed = record_seed(writer->uuid);
+    uint32_t seed = record_seed(writer->secret);
     put_u32(chunk + CHUNK_CRC, crc32c(seed, chunk + CHUNK_COUNT, size - CHUNK_COUNT));
     struct iovec vector = {chunk, size};
     int result = writer->io->ops->write(writer->io, writer->file, &vector, 1,
@@ -196,16 +196,16 @@ static uint32_t header_checksum(const uint8_t *block)
     static const uint8_t zeros[4];
     uint32_t crc = crc32c(0, block, AT_CRC);
     crc = crc32c(crc, zeros, sizeof zeros);
-    return crc32c(crc, block + AT_UUID, DISK_BLOCK - AT_UUID);
+    return crc32c(crc, block + AT_SECRET, DISK_BLOCK - AT_SECRET);
 }
 
-static void encode_header(uint8_t *block, const uint8_t uuid[16],
+static void encode_header(uint8_t *block, const uint8_t secret[16],
                           const struct checkpoint *checkpoint)
 {
     memset(block, 0, DISK_BLOCK);
     memcpy(block + AT_MAGIC, magic, sizeof magic);
     put_u32(block + AT_VERSION, VERSION);
-    memcpy(block + AT_UUID, uuid, 16);
+    memcpy(block + AT_SECRET, secret, 16);
     put_u64(block + AT_SEQUENCE, checkpoint->sequence);
     put_u64(block + AT_START, checkpoint->start);
     put_u64(block + AT_END, checkpoint->end);
@@ -221,7 +221,7 @@ static int write_header(struct checkpoint_writer *writer, struct err *err)
 {
     struct io *io = writer->io;
     uint8_t block[DISK_BLOCK];
-    encode_header(block, writer->uuid, &writer->checkpoint);
+    encode_header(block, writer->secret, &writer->checkpoint);
     struct iovec vector = {block, sizeof block};
     int result = io->ops->write(io, writer->file, &vector, 1, 0);
     if (result != 0)
@@ -244,11 +244,11 @@ int checkpoint_complete(struct checkpoint_writer *writer, struct err *err)
     return write_header(writer, err);
 }
 
-int checkpoint_rewrite_header(struct io *io, const char *folder, const uint8_t uuid[16],
+int checkpoint_rewrite_header(struct io *io, const char *folder, const uint8_t secret[16],
                               const struct checkpoint *checkpoint, struct err *err)
 {
     struct checkpoint_writer writer = {.io = io, .folder = folder, .checkpoint = *checkpoint};
-    memcpy(writer.uuid, uuid, sizeof writer.uuid);
+    memcpy(writer.secret, secret, sizeof writer.secret);
     int code = open_slot(&writer, err);
     if (code == 0)
         code = write_header(&writer, err);
@@ -256,12 +256,12 @@ int checkpoint_rewrite_header(struct io *io, const char *folder, const uint8_t u
     return code;
 }
 
-int checkpoint_write(struct io *io, const char *folder, const uint8_t uuid[16],
+int checkpoint_write(struct io *io, const char *folder, const uint8_t secret[16],
                      const struct checkpoint *checkpoint, const struct maxtree *tree,
                      struct err *err)
 {
     struct checkpoint_writer writer;
-    if (checkpoint_begin(&writer, io, folder, uuid, checkpoint->sequence, checkpoint->start) != 0)
+    if (checkpoint_begin(&writer, io, folder, secret, checkpoint->sequence, checkpoint->start) != 0)
         return err_no_memory(err);
     writer.checkpoint.end = checkpoint->end;
     writer.checkpoint.size = checkpoint->size;
@@ -279,7 +279,7 @@ int checkpoint_write(struct io *io, const char *folder, const uint8_t uuid[16],
 
 /* ---- Reading ---- */
 
-bool checkpoint_decode_header(const uint8_t *block, const uint8_t uuid[16],
+bool checkpoint_decode_header(const uint8_t *block, const uint8_t secret[16],
                               struct checkpoint *ret_checkpoint)
 {
     struct checkpoint checkpoint = {
@@ -293,7 +293,7 @@ bool checkpoint_decode_header(const uint8_t *block, const uint8_t uuid[16],
         .body_size = get_u64(block + AT_BODY_SIZE),
     };
     if (memcmp(block + AT_MAGIC, magic, sizeof magic) != 0 ||
-        get_u32(block + AT_VERSION) != VERSION || memcmp(block + AT_UUID, uuid, 16) != 0 ||
+        get_u32(block + AT_VERSION) != VERSION || memcmp(block + AT_SECRET, secret, 16) != 0 ||
         get_u32(block + AT_CRC) != header_checksum(block))
         return false;
     if (checkpoint.sequence == 0 || checkpoint.start > checkpoint.end ||
@@ -305,8 +305,9 @@ bool checkpoint_decode_header(const uint8_t *block, const uint8_t uuid[16],
     return true;
 }
 
-int checkpoint_read_header(struct io *io, const char *folder, unsigned slot, const uint8_t uuid[16],
-                           struct checkpoint *ret_checkpoint, bool *ret_valid, struct err *err)
+int checkpoint_read_header(struct io *io, const char *folder, unsigned slot,
+                           const uint8_t secret[16], struct checkpoint *ret_checkpoint,
+                           bool *ret_valid, struct err *err)
 {
     const char *name = checkpoint_name(slot);
     char path[IO_PATH_SIZE];
@@ -328,7 +329,7 @@ int checkpoint_read_header(struct io *io, const char *folder, unsigned slot, con
     io->ops->close(io, file);
     if (got < 0)
         return err_io(err, (int)got, "read", path);
-    if ((size_t)got < sizeof block || !checkpoint_decode_header(block, uuid, &checkpoint) ||
+    if ((size_t)got < sizeof block || !checkpoint_decode_header(block, secret, &checkpoint) ||
         checkpoint_slot(checkpoint.sequence) != slot) {
         (void)err_set(err, ERR_CORRUPT, "%s: the header at offset 0 is not valid", path);
         return 0;
@@ -435,12 +436,12 @@ static int load_body(struct loading *loading, struct maxtree *tree, struct err *
     return 0;
 }
 
-int checkpoint_load(struct io *io, const char *folder, const uint8_t uuid[16],
+int checkpoint_load(struct io *io, const char *folder, const uint8_t secret[16],
                     const struct checkpoint *checkpoint, struct maxtree *tree, struct err *err)
 {
     char path[IO_PATH_SIZE];
     struct loading loading = {
-        .io = io, .path = path, .checkpoint = checkpoint, .seed = record_seed(uuid)};
+        .io = io, .path = path, .checkpoint = checkpoint, .seed = record_seed(secret)};
     const char *name = checkpoint_name(checkpoint_slot(checkpoint->sequence));
     int code = io_join(path, folder, name, err);
     if (code == 0)

@@ -55,7 +55,7 @@ int checkpoint_reserve(struct io *io, const char *folder, unsigned slot, uint64_
 struct checkpoint_writer {
     struct io *io;
     const char *folder; /* borrowed */
-    uint8_t uuid[16];
+    uint8_t secret[16];
     struct io_file *file;
     struct checkpoint checkpoint;
     uint64_t cursor;        /* bytes of the region below are done */
@@ -66,7 +66,7 @@ struct checkpoint_writer {
 
 /* 0, or -ENOMEM. The file is opened by the first checkpoint_write_chunk. */
 int checkpoint_begin(struct checkpoint_writer *writer, struct io *io, const char *folder,
-                     const uint8_t uuid[16], uint64_t sequence, uint64_t start);
+                     const uint8_t secret[16], uint64_t sequence, uint64_t start);
 void checkpoint_release(struct checkpoint_writer *writer);
 
 /* Loop. Encodes the next slice of at most CHECKPOINT_SLICE free blocks. Returns true when it was
@@ -79,25 +79,26 @@ int checkpoint_write_chunk(struct checkpoint_writer *writer, struct err *err);
 int checkpoint_complete(struct checkpoint_writer *writer, struct err *err);
 
 /* All of it at once, for the thread that creates or opens a region. */
-int checkpoint_write(struct io *io, const char *folder, const uint8_t uuid[16],
+int checkpoint_write(struct io *io, const char *folder, const uint8_t secret[16],
                      const struct checkpoint *checkpoint, const struct maxtree *tree,
                      struct err *err);
 
 /* Writes the header of a checkpoint that is there once more, with a sync: whoever wrote it may have
  * been killed before the sync, or that sync failed. May block. ERR_IO_ERROR. */
-int checkpoint_rewrite_header(struct io *io, const char *folder, const uint8_t uuid[16],
+int checkpoint_rewrite_header(struct io *io, const char *folder, const uint8_t secret[16],
                               const struct checkpoint *checkpoint, struct err *err);
 
 /* ---- Reading ---- */
 
 /* The header of a slot. *ret_valid is false, and *err says why, when the slot has none. Fails only
  * where the file cannot be read: ERR_IO_ERROR, ERR_INTERNAL. */
-int checkpoint_read_header(struct io *io, const char *folder, unsigned slot, const uint8_t uuid[16],
-                           struct checkpoint *ret_checkpoint, bool *ret_valid, struct err *err);
+int checkpoint_read_header(struct io *io, const char *folder, unsigned slot,
+                           const uint8_t secret[16], struct checkpoint *ret_checkpoint,
+                           bool *ret_valid, struct err *err);
 
 /* The free blocks of a checkpoint whose header was read, into an empty tree. ERR_CORRUPT names the
  * file and the offset; ERR_IO_ERROR, ERR_INTERNAL. */
-int checkpoint_load(struct io *io, const char *folder, const uint8_t uuid[16],
+int checkpoint_load(struct io *io, const char *folder, const uint8_t secret[16],
                     const struct checkpoint *checkpoint, struct maxtree *tree, struct err *err);
 
 /* The pure part of loading, for tests and fuzzing: decodes one chunk. Returns how many bytes it
@@ -105,7 +106,7 @@ int checkpoint_load(struct io *io, const char *folder, const uint8_t uuid[16],
  * `index` of checkpoint `sequence`. */
 size_t checkpoint_decode_chunk(const uint8_t *bytes, size_t size, uint32_t seed, uint64_t sequence,
                                uint64_t index, struct extent *blocks, size_t *ret_count);
-bool checkpoint_decode_header(const uint8_t *block, const uint8_t uuid[16],
+bool checkpoint_decode_header(const uint8_t *block, const uint8_t secret[16],
                               struct checkpoint *ret_checkpoint);
 
 #define CHECKPOINT_CHUNK_HEADER 32

@@ -23,7 +23,7 @@ enum {
     AT_CRC = 12, /* of the whole block with zeros here */
     AT_SEQ = 16,
     AT_FLOOR = 24,
-    AT_UUID = 32,
+    AT_SECRET = 32,
 };
 
 #define PREFIX "journal-"
@@ -50,10 +50,10 @@ bool journal_parse_name(const char *name, uint64_t *ret_seq)
 /* ---- Loop ---- */
 
 void journal_init(struct journal *journal, struct io *io, const char *folder,
-                  const uint8_t uuid[16])
+                  const uint8_t secret[16])
 {
-    *journal = (struct journal){.io = io, .folder = folder, .seed = record_seed(uuid)};
-    memcpy(journal->uuid, uuid, sizeof journal->uuid);
+    *journal = (struct journal){.io = io, .folder = folder, .seed = record_seed(secret)};
+    memcpy(journal->secret, secret, sizeof journal->secret);
 }
 
 void journal_release(struct journal *journal)
@@ -135,18 +135,18 @@ static uint32_t header_checksum(const uint8_t *block)
     return crc32c(crc, block + AT_SEQ, DISK_BLOCK - AT_SEQ);
 }
 
-bool journal_decode_header(const uint8_t *block, const uint8_t uuid[16],
+bool journal_decode_header(const uint8_t *block, const uint8_t secret[16],
                            struct journal_header *ret_header)
 {
     if (memcmp(block + AT_MAGIC, magic, sizeof magic) != 0 ||
-        get_u32(block + AT_VERSION) != VERSION || memcmp(block + AT_UUID, uuid, 16) != 0 ||
+        get_u32(block + AT_VERSION) != VERSION || memcmp(block + AT_SECRET, secret, 16) != 0 ||
         get_u32(block + AT_CRC) != header_checksum(block))
         return false;
     *ret_header = (struct journal_header){get_u64(block + AT_SEQ), get_u64(block + AT_FLOOR)};
     return true;
 }
 
-static int write_header(struct io *io, struct io_file *file, const uint8_t uuid[16], uint64_t seq,
+static int write_header(struct io *io, struct io_file *file, const uint8_t secret[16], uint64_t seq,
                         uint64_t floor)
 {
     _Alignas(DISK_BLOCK) uint8_t block[DISK_BLOCK] = {0};
@@ -154,7 +154,7 @@ static int write_header(struct io *io, struct io_file *file, const uint8_t uuid[
     put_u32(block + AT_VERSION, VERSION);
     put_u64(block + AT_SEQ, seq);
     put_u64(block + AT_FLOOR, floor);
-    memcpy(block + AT_UUID, uuid, 16);
+    memcpy(block + AT_SECRET, secret, 16);
     put_u32(block + AT_CRC, header_checksum(block));
     struct iovec vector = {block, DISK_BLOCK};
     int result = io->ops->write(io, file, &vector, 1, 0);
@@ -174,8 +174,8 @@ static int write_zeros(struct io *io, struct io_file *file)
     return io->ops->sync(io, file);
 }
 
-int journal_create_segment(struct io *io, const char *folder, const uint8_t uuid[16], uint64_t seq,
-                           uint64_t floor, struct err *err)
+int journal_create_segment(struct io *io, const char *folder, const uint8_t secret[16],
+                           uint64_t seq, uint64_t floor, struct err *err)
 {
     char name[JOURNAL_NAME_SIZE], path[IO_PATH_SIZE];
     struct io_file *file;
@@ -191,7 +191,7 @@ int journal_create_segment(struct io *io, const char *folder, const uint8_t uuid
         result = write_zeros(io, file);
     }
     if (result == 0)
-        result = write_header(io, file, uuid, seq, floor);
+        result = write_header(io, file, secret, seq, floor);
     io->ops->close(io, file);
     if (result == 0)
         return 0;
@@ -200,7 +200,7 @@ int journal_create_segment(struct io *io, const char *folder, const uint8_t uuid
     return err_io(err, result, verb, path);
 }
 
-int journal_recycle_segment(struct io *io, const char *folder, const uint8_t uuid[16],
+int journal_recycle_segment(struct io *io, const char *folder, const uint8_t secret[16],
                             uint64_t from, uint64_t to, uint64_t floor, struct err *err)
 {
     char name[JOURNAL_NAME_SIZE], old_path[IO_PATH_SIZE], new_path[IO_PATH_SIZE];
@@ -212,7 +212,7 @@ int journal_recycle_segment(struct io *io, const char *folder, const uint8_t uui
         code = io_open_at(io, folder, name, IO_ALIGNED, &file, err);
     if (code != 0)
         return code;
-    int result = write_header(io, file, uuid, to, floor);
+    int result = write_header(io, file, secret, to, floor);
     io->ops->close(io, file);
     if (result != 0)
         return err_io(err, result, "write", old_path);

@@ -34,7 +34,7 @@ struct journal_segment {
 struct journal {
     struct io *io;
     const char *folder; /* borrowed for the journal's life */
-    uint8_t uuid[16];
+    uint8_t secret[16];
     uint32_t seed;
     /* Segments in use and prepared, ascending without a gap. */
     struct journal_segment *live;
@@ -63,7 +63,7 @@ const char *journal_name(char name[JOURNAL_NAME_SIZE], uint64_t seq);
 bool journal_parse_name(const char *name, uint64_t *ret_seq);
 
 void journal_init(struct journal *journal, struct io *io, const char *folder,
-                  const uint8_t uuid[16]);
+                  const uint8_t secret[16]);
 /* Closes the files. */
 void journal_release(struct journal *journal);
 
@@ -86,10 +86,10 @@ struct journal_segment *journal_segments(struct journal *journal, uint64_t from,
 /* Creates segment seq with zeros and a header, durably but for its name: the caller syncs the
  * folder. floor is the start of the newest durable checkpoint. On failure the file is gone
  * again. */
-int journal_create_segment(struct io *io, const char *folder, const uint8_t uuid[16], uint64_t seq,
-                           uint64_t floor, struct err *err);
+int journal_create_segment(struct io *io, const char *folder, const uint8_t secret[16],
+                           uint64_t seq, uint64_t floor, struct err *err);
 /* Gives segment from a header for place to and renames it; the caller syncs the folder. */
-int journal_recycle_segment(struct io *io, const char *folder, const uint8_t uuid[16],
+int journal_recycle_segment(struct io *io, const char *folder, const uint8_t secret[16],
                             uint64_t from, uint64_t to, uint64_t floor, struct err *err);
 /* Writes size bytes (aligned, whole blocks) at lsn into the segments, which hold that part of the
  * stream, and opens those that are not open. No sync. */
@@ -107,7 +107,7 @@ struct journal_header {
 };
 
 /* Whether the DISK_BLOCK bytes are the header of a segment of this region. */
-bool journal_decode_header(const uint8_t *block, const uint8_t uuid[16],
+bool journal_decode_header(const uint8_t *block, const uint8_t secret[16],
                            struct journal_header *ret_header);
 
 #endif

@@ -62,7 +62,7 @@ static int read_header(struct journal_reader *reader, struct journal_file *file,
         got = io->ops->read(io, reader->open, block, sizeof block, 0);
     if (got < 0)
         return err_io_at(err, (int)got, "read", reader->folder, journal_name(name, file->seq));
-    if (got == sizeof block && journal_decode_header(block, reader->uuid, &header)) {
+    if (got == sizeof block && journal_decode_header(block, reader->secret, &header)) {
         /* A header that names another place was written by a recycling that did not get to the
          * renaming: what it says about the floor is true all the same. */
         file->has_header = header.seq == file->seq;
@@ -72,10 +72,10 @@ static int read_header(struct journal_reader *reader, struct journal_file *file,
 }
 
 int journal_reader_open(struct journal_reader *reader, struct io *io, const char *folder,
-                        const uint8_t uuid[16], struct err *err)
+                        const uint8_t secret[16], struct err *err)
 {
-    *reader = (struct journal_reader){.io = io, .folder = folder, .seed = record_seed(uuid)};
-    memcpy(reader->uuid, uuid, sizeof reader->uuid);
+    *reader = (struct journal_reader){.io = io, .folder = folder, .seed = record_seed(secret)};
+    memcpy(reader->secret, secret, sizeof reader->secret);
     int result = io->ops->list(io, folder, collect, reader);
     if (result != 0)
         return err_io(err, result, "list", folder);
@@ -183,7 +183,7 @@ int journal_reader_record(struct journal_reader *reader, uint64_t lsn,
     int code = need_capacity(record, DISK_BLOCK, err);
     if (code == 0)
         code = journal_reader_read(reader, lsn, record->bytes, DISK_BLOCK, err);
-    if (code != 0 || !record_peek(record->bytes, lsn, &record->header) ||
+    if (code != 0 || !record_peek(record->bytes, lsn, reader->seed, &record->header) ||
         record->header.length > reach)
         return code;
     uint64_t length = record->header.length;
@@ -212,7 +212,7 @@ static int look_in_file(struct journal_reader *reader, const struct journal_file
     int code = journal_reader_read(reader, lsn, bytes, stop - lsn, err);
     for (uint64_t at = lsn; code == 0 && at < stop; at += DISK_BLOCK) {
         bool is_valid = false;
-        if (!record_peek(bytes + (at - lsn), at, &header))
+        if (!record_peek(bytes + (at - lsn), at, reader->seed, &header))
             continue;
         code = journal_reader_record(reader, at, record, &is_valid, err);
         if (code == 0 && is_valid) {

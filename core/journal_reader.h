@@ -22,7 +22,7 @@ struct journal_file {
 struct journal_reader {
     struct io *io;
     const char *folder; /* borrowed */
-    uint8_t uuid[16];
+    uint8_t secret[16];
     uint32_t seed;
     struct journal_file *files; /* ascending by seq, gaps possible */
     size_t count, capacity;
@@ -35,7 +35,7 @@ struct journal_reader {
 /* Lists a region's segments and reads their headers. ERR_IO_ERROR. Release it also after a
  * failure. */
 int journal_reader_open(struct journal_reader *reader, struct io *io, const char *folder,
-                        const uint8_t uuid[16], struct err *err);
+                        const uint8_t secret[16], struct err *err);
 void journal_reader_release(struct journal_reader *reader);
 
 /* The file that holds a position; NULL when it is not there. */

@@ -20,7 +20,8 @@ enum {
     AT_JOURNAL_SIZE = 40,
     AT_ID = 48,
     AT_UUID = 56,
-    AT_NAME = 72, /* zeros behind it */
+    AT_SECRET = 72,
+    AT_NAME = 88, /* zeros behind it */
     META_SIZE = AT_NAME + REGION_NAME_MAX,
 };
 
@@ -52,6 +53,7 @@ int meta_decode_v1(const uint8_t *bytes, size_t size, const char *folder, struct
         return err_set(err, ERR_CORRUPT, "%s/" META_FILE " does not match its checksum", folder);
     meta.id = get_u64(bytes + AT_ID);
     memcpy(meta.uuid, bytes + AT_UUID, sizeof meta.uuid);
+    memcpy(meta.secret, bytes + AT_SECRET, sizeof meta.secret);
     memcpy(meta.name, bytes + AT_NAME, REGION_NAME_MAX);
     meta.name[REGION_NAME_MAX] = '\0';
     meta.options = (struct region_options){
@@ -80,6 +82,7 @@ int meta_write(struct io *io, const char *folder, const struct meta *meta, struc
     put_u64(bytes + AT_JOURNAL_SIZE, meta->options.journal_size);
     put_u64(bytes + AT_ID, meta->id);
     memcpy(bytes + AT_UUID, meta->uuid, sizeof meta->uuid);
+    memcpy(bytes + AT_SECRET, meta->secret, sizeof meta->secret);
     memcpy(bytes + AT_NAME, meta->name, strlen(meta->name));
     put_u32(bytes + AT_CRC, checksum(bytes));
     return io_replace_small(io, folder, META_FILE, bytes, sizeof bytes, err);

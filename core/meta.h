@@ -24,7 +24,10 @@
 
 struct meta {
     uint64_t id;
-    uint8_t uuid[16];
+    uint8_t uuid[16]; /* who it is, told to everybody */
+    /* What journal and checkpoint are marked and checksummed with. No client is ever told: else
+     * whoever may write blobs could put one on the disk that passes for a journal record. */
+    uint8_t secret[16];
     char name[REGION_NAME_MAX + 1];
     struct region_options options;
 };

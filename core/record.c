@@ -16,12 +16,13 @@ enum {
     AT_LENGTH = 16,
     AT_SYNCED = 24,
     AT_EFFECTS = 32,
-    AT_ZEROS = 36, /* to RECORD_HEADER */
+    AT_HEADER_CRC = 36, /* of [AT_LSN, AT_HEADER_CRC), begun with the seed */
+    AT_ZEROS = 40,      /* to RECORD_HEADER */
 };
 
-uint32_t record_seed(const uint8_t uuid[16])
+uint32_t record_seed(const uint8_t secret[16])
 {
-    return crc32c(0, uuid, 16);
+    return crc32c(0, secret, 16);
 }
 
 /* ---- Encoding ---- */
@@ -107,6 +108,11 @@ size_t record_add_put(struct record *record, struct extent extent)
     return offset;
 }
 
+static uint32_t header_checksum(const uint8_t *bytes, uint32_t seed)
+{
+    return crc32c(seed, bytes + AT_LSN, AT_HEADER_CRC - AT_LSN);
+}
+
 void record_seal(struct record *record, uint32_t seed, uint64_t lsn, uint64_t synced)
 {
     uint8_t *bytes = record->bytes;
@@ -117,6 +123,7 @@ void record_seal(struct record *record, uint32_t seed, uint64_t lsn, uint64_t sy
     put_u64(bytes + AT_LENGTH, record->length);
     put_u64(bytes + AT_SYNCED, synced);
     put_u32(bytes + AT_EFFECTS, record->effects);
+    put_u32(bytes + AT_HEADER_CRC, header_checksum(bytes, seed));
     memset(bytes + AT_ZEROS, 0, RECORD_HEADER - AT_ZEROS);
     memset(bytes + record->length, 0, padded - record->length);
     put_u32(bytes + AT_CRC, crc32c(seed, bytes + AT_LSN, record->length - AT_LSN));
@@ -124,7 +131,8 @@ void record_seal(struct record *record, uint32_t seed, uint64_t lsn, uint64_t sy
 
 /* ---- Decoding ---- */
 
-bool record_peek(const uint8_t *bytes, uint64_t lsn, struct record_header *ret_header)
+bool record_peek(const uint8_t *bytes, uint64_t lsn, uint32_t seed,
+                 struct record_header *ret_header)
 {
     struct record_header header = {
         .crc = get_u32(bytes + AT_CRC),
@@ -133,8 +141,9 @@ bool record_peek(const uint8_t *bytes, uint64_t lsn, struct record_header *ret_h
         .length = get_u64(bytes + AT_LENGTH),
         .synced = get_u64(bytes + AT_SYNCED),
     };
-    if (get_u32(bytes + AT_MAGIC) != MAGIC || header.lsn != lsn || header.length < RECORD_HEADER ||
-        header.length > REGION_SIZE_MAX || header.synced > lsn)
+    if (get_u32(bytes + AT_MAGIC) != MAGIC || header.lsn != lsn ||
+        get_u32(bytes + AT_HEADER_CRC) != header_checksum(bytes, seed) ||
+        header.length < RECORD_HEADER || header.length > REGION_SIZE_MAX || header.synced > lsn)
         return false;
     *ret_header = header;
     return true;

@@ -3,7 +3,7 @@
  * One record is one batch of changes, as a list of effects: each says what is so afterwards, so
  * that replaying a record twice, or on top of a newer snapshot, does no harm. A record is valid at
  * a position of the journal if and only if its magic, its own position and its checksum are right;
- * the checksum begins with a seed made from the region's uuid, so that a record of another region
+ * the checksum begins with a seed made from the region's secret, so that a record of another region
  * is never valid.
  *
  * No thread, no file: bytes only. */
@@ -32,7 +32,7 @@ enum effect_kind {
 };
 
 /* What a checksum begins with in this region. */
-uint32_t record_seed(const uint8_t uuid[16]);
+uint32_t record_seed(const uint8_t secret[16]);
 
 /* ---- Encoding ---- */
 
@@ -78,9 +78,11 @@ struct record_header {
     uint64_t synced;
 };
 
-/* Whether the RECORD_HEADER bytes may begin a record at position lsn: says nothing yet about its
- * checksum. */
-bool record_peek(const uint8_t *bytes, uint64_t lsn, struct record_header *ret_header);
+/* Whether the RECORD_HEADER bytes are the header of a record that was sealed for position lsn. It
+ * says nothing yet about what follows: that may be torn. The header has a checksum of its own, so
+ * that no length is believed, and nothing is read for it, that this region did not write. */
+bool record_peek(const uint8_t *bytes, uint64_t lsn, uint32_t seed,
+                 struct record_header *ret_header);
 /* Whether all header->length bytes are what was sealed. */
 bool record_is_valid(const uint8_t *bytes, const struct record_header *header, uint32_t seed);
 

@@ -44,7 +44,7 @@ static int load(struct recovering *r, const struct checkpoint *checkpoint, struc
 {
     struct recovery *out = r->out;
     int code =
-        checkpoint_load(out->io, out->folder, out->meta->uuid, checkpoint, &out->space.tree, err);
+        checkpoint_load(out->io, out->folder, out->meta->secret, checkpoint, &out->space.tree, err);
     if (code != 0)
         return code;
     out->space.size = checkpoint->size;
@@ -60,7 +60,7 @@ static int load_newest(struct recovering *r, struct err *err)
     bool is_valid[CHECKPOINT_SLOTS];
     struct err why[CHECKPOINT_SLOTS];
     for (unsigned i = 0; i < CHECKPOINT_SLOTS; i++) {
-        int code = checkpoint_read_header(out->io, out->folder, i, out->meta->uuid, &slots[i],
+        int code = checkpoint_read_header(out->io, out->folder, i, out->meta->secret, &slots[i],
                                           &is_valid[i], &why[i]);
         if (code != 0) {
             *err = why[i];
@@ -245,7 +245,8 @@ static int settle_checkpoint(struct recovering *r, struct err *err)
     struct recovery *out = r->out;
     if (!r->is_doubtful)
         return 0;
-    return checkpoint_rewrite_header(out->io, out->folder, out->meta->uuid, &out->checkpoint, err);
+    return checkpoint_rewrite_header(out->io, out->folder, out->meta->secret, &out->checkpoint,
+                                     err);
 }
 
 /* ---- The bytes ---- */
@@ -316,8 +317,8 @@ static int write_checkpoint(struct recovering *r, struct err *err)
         .size = out->space.size,
         .pages = out->pages,
     };
-    int code =
-        checkpoint_write(out->io, out->folder, out->meta->uuid, &checkpoint, &out->space.tree, err);
+    int code = checkpoint_write(out->io, out->folder, out->meta->secret, &checkpoint,
+                                &out->space.tree, err);
     if (code == 0)
         out->checkpoint = checkpoint;
     return code;
@@ -336,7 +337,7 @@ static int renew_segments(struct recovering *r, struct err *err)
     for (size_t i = 0; code == 0 && i < r->reader.count; i++) {
         const struct journal_file *file = &r->reader.files[i];
         if (file->size == JOURNAL_SEGMENT && out->segment_count < keep) {
-            code = journal_recycle_segment(io, out->folder, out->meta->uuid, file->seq,
+            code = journal_recycle_segment(io, out->folder, out->meta->secret, file->seq,
                                            out->first_segment + out->segment_count,
                                            out->journal_start, err);
             out->segment_count += code == 0;
@@ -348,7 +349,7 @@ static int renew_segments(struct recovering *r, struct err *err)
             code = err_io(err, result, "remove", path);
     }
     while (code == 0 && out->segment_count < JOURNAL_SEGMENTS_MIN) {
-        code = journal_create_segment(io, out->folder, out->meta->uuid,
+        code = journal_create_segment(io, out->folder, out->meta->secret,
                                       out->first_segment + out->segment_count, out->journal_start,
                                       err);
         out->segment_count += code == 0;
@@ -387,7 +388,7 @@ int recover(struct recovery *recovery, struct err *err)
 {
     struct recovering r = {.out = recovery};
     int code =
-        journal_reader_open(&r.reader, recovery->io, recovery->folder, recovery->meta->uuid, err);
+        journal_reader_open(&r.reader, recovery->io, recovery->folder, recovery->meta->secret, err);
     if (code == 0)
         code = load_newest(&r, err);
     if (code == 0 && recovery->space.size > recovery->data_size)

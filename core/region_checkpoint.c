@@ -132,7 +132,7 @@ static void begin(struct region *region)
         sequence = region->checkpoint_sequence + CHECKPOINT_SLOTS;
     region->checkpoint_sequence = sequence;
     region->checkpoint_started++;
-    if (checkpoint_begin(&region->writer, region->io, region->folder, region->meta.uuid, sequence,
+    if (checkpoint_begin(&region->writer, region->io, region->folder, region->meta.secret, sequence,
                          region->applied) != 0) {
         (void)err_no_memory(&err);
         give_up(region, &err);
@@ -179,7 +179,7 @@ static int run_recycling(struct region_job *base, struct err *err)
     for (job->done = 0; code == 0 && job->done < job->count; job->done += code == 0) {
         uint64_t from = job->from[job->done];
         if (job->done < job->keep) {
-            code = journal_recycle_segment(job->io, job->folder, job->uuid, from,
+            code = journal_recycle_segment(job->io, job->folder, job->secret, from,
                                            job->to + job->done, job->floor, err);
             continue;
         }
@@ -227,7 +227,7 @@ struct region_job *region_next_recycling(struct region *region)
     if (journal_reserve(journal, job->keep) != 0)
         return NULL;
     memcpy(job->from, journal->old, job->count * sizeof job->from[0]);
-    memcpy(job->uuid, region->meta.uuid, sizeof job->uuid);
+    memcpy(job->secret, region->meta.secret, sizeof job->secret);
     job->to = journal_seq(journal_prepared(journal));
     job->floor = region->checkpoint.start;
     job->io = region->io;

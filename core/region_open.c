@@ -39,9 +39,9 @@ static int create_files(struct io *io, const char *folder, const struct meta *me
     for (unsigned slot = 0; code == 0 && slot < CHECKPOINT_SLOTS; slot++)
         code = checkpoint_reserve(io, folder, slot, recover_slot_room(0), err);
     for (uint64_t seq = 0; code == 0 && seq < JOURNAL_SEGMENTS_MIN; seq++)
-        code = journal_create_segment(io, folder, meta->uuid, seq, 0, err);
+        code = journal_create_segment(io, folder, meta->secret, seq, 0, err);
     if (code == 0)
-        code = checkpoint_write(io, folder, meta->uuid, &checkpoint, &empty, err);
+        code = checkpoint_write(io, folder, meta->secret, &checkpoint, &empty, err);
     /* Last, with a sync of the folder and all its names: a folder with a meta file is whole. */
     if (code == 0)
         code = meta_write(io, folder, meta, err);
@@ -63,6 +63,8 @@ int region_create(struct io *io, const char *path, const char *name, uint64_t id
             name, REGION_NAME_MAX);
     memcpy(meta.name, name, strlen(name));
     int result = io->ops->random(io, meta.uuid, sizeof meta.uuid);
+    if (result == 0)
+        result = io->ops->random(io, meta.secret, sizeof meta.secret);
     if (result != 0)
         return err_io(err, result, "get random bytes for", path);
     result = io->ops->make_directory(io, path);
@@ -169,7 +171,7 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     region->folder = strdup(path);
     int code = region->folder == NULL ? err_no_memory(err) : read_meta(region, options, err);
     if (code == 0) {
-        journal_init(&region->journal, io, region->folder, region->meta.uuid);
+        journal_init(&region->journal, io, region->folder, region->meta.secret);
         code = open_data(region, err);
     }
     if (code == 0)

@@ -68,7 +68,7 @@ struct room_job {
     struct io *io;
     const char *folder;
     struct io_file *data;
-    uint8_t uuid[16];
+    uint8_t secret[16];
     enum room_kind kind;
     unsigned slot;
     uint64_t from;         /* data: bytes that are there; journal: seq of the first new one */
@@ -84,7 +84,7 @@ struct recycle_job {
     struct region_job job;
     struct io *io;
     const char *folder;
-    uint8_t uuid[16];
+    uint8_t secret[16];
     uint64_t floor;
     uint64_t from[RECYCLE_MAX];
     size_t keep, count; /* the first keep are renamed to `to` and on, the others removed */

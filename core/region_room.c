@@ -112,7 +112,7 @@ static int make_segments(struct room_job *job, struct err *err)
 {
     int code = 0;
     for (job->got = 0; code == 0 && job->got < job->count; job->got += code == 0)
-        code = journal_create_segment(job->io, job->folder, job->uuid, job->from + job->got,
+        code = journal_create_segment(job->io, job->folder, job->secret, job->from + job->got,
                                       job->floor, err);
     if (job->got == 0)
         return code;
@@ -216,7 +216,7 @@ static struct region_job *room_job(struct region *region, enum room_kind kind)
     job->folder = region->folder;
     job->data = region->data_for_sync;
     job->floor = region->checkpoint.start;
-    memcpy(job->uuid, region->meta.uuid, sizeof job->uuid);
+    memcpy(job->secret, region->meta.secret, sizeof job->secret);
     job->job.run = run_room;
     job->job.done = room_done;
     return &job->job;

@@ -8,7 +8,7 @@
 #include "core/record.h"
 #include "support_simdisk.h"
 
-static const uint8_t uuid[16] = "sixteen bytes ok", other[16] = "another region's";
+static const uint8_t secret[16] = "sixteen bytes ok", other[16] = "another region's";
 static struct simdisk *disk;
 static struct io *io;
 static struct maxtree tree, loaded;
@@ -84,16 +84,16 @@ START_TEST(what_is_written_is_read)
                                       3 * CHECKPOINT_SLICE};
     struct checkpoint found, want = sample(6);
     add_blocks(counts[_i]);
-    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &want, &tree, &err), 0);
-    ck_assert(read_header(0, uuid, &found));
-    ck_assert(!read_header(1, uuid, &want));
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &err), 0);
+    ck_assert(read_header(0, secret, &found));
+    ck_assert(!read_header(1, secret, &want));
     ck_assert_uint_eq(found.sequence, 6);
     ck_assert_uint_eq(found.start, 3 * DISK_BLOCK);
     ck_assert_uint_eq(found.end, 5 * DISK_BLOCK);
     ck_assert_uint_eq(found.pages, 77);
     ck_assert_uint_eq(found.blocks, counts[_i]);
     ck_assert_uint_le(DISK_BLOCK + found.body_size, checkpoint_room(counts[_i]));
-    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &found, &loaded, &err), 0);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &err), 0);
     expect_same_tree();
 }
 END_TEST
@@ -102,11 +102,11 @@ START_TEST(the_slots_take_turns)
 {
     struct checkpoint found, five = sample(5), six = sample(6);
     add_blocks(100);
-    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &five, &tree, &err), 0);
-    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &six, &tree, &err), 0);
-    ck_assert(read_header(1, uuid, &found));
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &five, &tree, &err), 0);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &six, &tree, &err), 0);
+    ck_assert(read_header(1, secret, &found));
     ck_assert_uint_eq(found.sequence, 5);
-    ck_assert(read_header(0, uuid, &found));
+    ck_assert(read_header(0, secret, &found));
     ck_assert_uint_eq(found.sequence, 6);
 }
 END_TEST
@@ -116,7 +116,7 @@ START_TEST(slices_of_a_changing_tree)
 {
     struct checkpoint_writer writer;
     add_blocks(2 * CHECKPOINT_SLICE);
-    ck_assert_int_eq(checkpoint_begin(&writer, io, "r", uuid, 2, 0), 0);
+    ck_assert_int_eq(checkpoint_begin(&writer, io, "r", secret, 2, 0), 0);
     ck_assert(!checkpoint_encode_slice(&writer, &tree));
     ck_assert_int_eq(checkpoint_write_chunk(&writer, &err), 0);
     /* One block across the cursor, from within the first slice to behind it. */
@@ -134,7 +134,7 @@ START_TEST(slices_of_a_changing_tree)
     ck_assert_int_eq(checkpoint_complete(&writer, &err), 0);
     struct checkpoint found = writer.checkpoint;
     checkpoint_release(&writer);
-    int code = checkpoint_load(io, "r", uuid, &found, &loaded, &err);
+    int code = checkpoint_load(io, "r", secret, &found, &loaded, &err);
     ck_assert_msg(code == 0, "%s", err.text);
     struct extent block;
     ck_assert(maxtree_seek(&loaded, cursor, &block));
@@ -147,25 +147,25 @@ START_TEST(damage_is_named)
 {
     struct checkpoint found, want = sample(3);
     add_blocks(CHECKPOINT_SLICE + 10);
-    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &want, &tree, &err), 0);
-    ck_assert(read_header(1, uuid, &found));
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &err), 0);
+    ck_assert(read_header(1, secret, &found));
     ck_assert(!read_header(1, other, &want));
     static const uint64_t offsets[] = {0, 8, 12, 16, 40, 100, DISK_BLOCK - 1};
     for (unsigned i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
         flip("r/checkpoint-1", offsets[i]);
-        ck_assert(!read_header(1, uuid, &want));
+        ck_assert(!read_header(1, secret, &want));
         ck_assert_ptr_nonnull(strstr(err.text, "r/checkpoint-1"));
         flip("r/checkpoint-1", offsets[i]);
     }
     uint64_t second = DISK_BLOCK + CHECKPOINT_CHUNK_MAX;
     flip("r/checkpoint-1", second + 100);
-    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &found, &loaded, &err), ERR_CORRUPT);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &err), ERR_CORRUPT);
     ck_assert_ptr_nonnull(strstr(err.text, "r/checkpoint-1"));
     ck_assert_ptr_nonnull(strstr(err.text, "offset 135200"));
     ck_assert_uint_eq(loaded.blocks, 0);
     flip("r/checkpoint-1", second + 100);
     found.body_size--;
-    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &found, &loaded, &err), ERR_CORRUPT);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &err), ERR_CORRUPT);
 }
 END_TEST
 
@@ -174,12 +174,12 @@ START_TEST(a_stale_chunk_is_not_valid)
 {
     struct checkpoint three, five, want = sample(3);
     add_blocks(10);
-    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &want, &tree, &err), 0);
-    ck_assert(read_header(1, uuid, &three));
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &err), 0);
+    ck_assert(read_header(1, secret, &three));
     five = three;
     five.sequence = 5;
-    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &five, &loaded, &err), ERR_CORRUPT);
-    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &three, &loaded, &err), 0);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &five, &loaded, &err), ERR_CORRUPT);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &three, &loaded, &err), 0);
 }
 END_TEST
 
@@ -189,11 +189,11 @@ START_TEST(nonsense_is_refused)
     struct checkpoint want = sample(2), found;
     add_blocks(10);
     want.size = 180 + 9; /* the last block is [180, 190) */
-    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &want, &tree, &err), 0);
-    ck_assert(read_header(0, uuid, &found));
-    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &found, &loaded, &err), ERR_CORRUPT);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &err), 0);
+    ck_assert(read_header(0, secret, &found));
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &err), ERR_CORRUPT);
     found.size = 190;
-    ck_assert_int_eq(checkpoint_load(io, "r", uuid, &found, &loaded, &err), 0);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &err), 0);
 }
 END_TEST
 
@@ -201,11 +201,11 @@ START_TEST(a_missing_or_short_file)
 {
     struct checkpoint found;
     struct io_file *file;
-    ck_assert(!read_header(0, uuid, &found));
+    ck_assert(!read_header(0, secret, &found));
     ck_assert_ptr_nonnull(strstr(err.text, "missing"));
     ck_assert_int_eq(io->ops->open(io, "r/checkpoint-0", IO_CREATE, &file), 0);
     io->ops->close(io, file);
-    ck_assert(!read_header(0, uuid, &found));
+    ck_assert(!read_header(0, secret, &found));
 }
 END_TEST
 
@@ -217,7 +217,7 @@ START_TEST(room_is_reserved)
     ck_assert_int_eq(checkpoint_reserve(io, "r", 1, DISK_BLOCK, &err), 0);
     simdisk_set_capacity(disk, simdisk_used(disk));
     add_blocks(5000);
-    ck_assert_int_eq(checkpoint_write(io, "r", uuid, &want, &tree, &err), 0);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &err), 0);
     ck_assert_int_eq(checkpoint_reserve(io, "r", 1, 100 * room, &err), ERR_NO_SPACE);
 }
 END_TEST

@@ -9,7 +9,7 @@
 #include "core/record.h"
 #include "support_simdisk.h"
 
-static const uint8_t uuid[16] = "sixteen bytes ok", other[16] = "another region's";
+static const uint8_t secret[16] = "sixteen bytes ok", other[16] = "another region's";
 static struct simdisk *disk;
 static struct io *io;
 static struct journal journal;
@@ -21,7 +21,7 @@ static void set_up(void)
     disk = simdisk_new(1);
     io = simdisk_io(disk);
     ck_assert_int_eq(io->ops->make_directory(io, "r"), 0);
-    journal_init(&journal, io, "r", uuid);
+    journal_init(&journal, io, "r", secret);
     record_init(&record);
 }
 
@@ -36,7 +36,7 @@ static void tear_down(void)
 
 static void create(uint64_t seq)
 {
-    ck_assert_int_eq(journal_create_segment(io, "r", uuid, seq, 0, &err), 0);
+    ck_assert_int_eq(journal_create_segment(io, "r", secret, seq, 0, &err), 0);
     ck_assert_int_eq(journal_reserve(&journal, 1), 0);
     journal_add(&journal, seq);
 }
@@ -61,7 +61,7 @@ static uint64_t append(uint64_t size, uint64_t synced)
 
 static void open_reader(struct journal_reader *reader)
 {
-    int code = journal_reader_open(reader, io, "r", uuid, &err);
+    int code = journal_reader_open(reader, io, "r", secret, &err);
     ck_assert_msg(code == 0, "%s", err.text);
 }
 
@@ -148,7 +148,7 @@ START_TEST(recycling_makes_stale)
     create(0);
     create(1);
     uint64_t one = append(100, 0);
-    ck_assert_int_eq(journal_recycle_segment(io, "r", uuid, 0, 7, 12345, &err), 0);
+    ck_assert_int_eq(journal_recycle_segment(io, "r", secret, 0, 7, 12345, &err), 0);
     open_reader(&reader);
     ck_assert_uint_eq(reader.count, 2);
     ck_assert_ptr_null(journal_reader_find(&reader, one));
@@ -237,7 +237,7 @@ START_TEST(no_half_segment_is_left_on_a_full_disk)
 {
     struct journal_reader reader;
     simdisk_set_capacity(disk, JOURNAL_SEGMENT / 2);
-    ck_assert_int_eq(journal_create_segment(io, "r", uuid, 0, 0, &err), ERR_NO_SPACE);
+    ck_assert_int_eq(journal_create_segment(io, "r", secret, 0, 0, &err), ERR_NO_SPACE);
     open_reader(&reader);
     ck_assert_uint_eq(reader.count, 0);
     journal_reader_release(&reader);

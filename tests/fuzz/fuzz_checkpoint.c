@@ -14,12 +14,12 @@
 #define CHUNK_SEQUENCE 8
 #define CHUNK_INDEX 16
 
-static const uint8_t uuid[16] = "a region's uuid";
+static const uint8_t secret[16] = "region's secret";
 
 static void header(uint8_t *block)
 {
     struct checkpoint found;
-    if (checkpoint_decode_header(block, uuid, &found)) {
+    if (checkpoint_decode_header(block, secret, &found)) {
         FUZZ_REQUIRE(found.sequence > 0 && found.start <= found.end);
         FUZZ_REQUIRE(found.start % DISK_BLOCK == 0 && found.end % DISK_BLOCK == 0);
         FUZZ_REQUIRE(found.size <= REGION_SIZE_MAX && found.end <= REGION_SIZE_MAX);
@@ -33,7 +33,7 @@ static void chunk(const uint8_t *bytes, size_t size)
     size_t count = 0;
     if (size < CHECKPOINT_CHUNK_HEADER)
         return;
-    uint32_t seed = record_seed(uuid);
+    uint32_t seed = record_seed(secret);
     uint64_t sequence = get_u64(bytes + CHUNK_SEQUENCE), index = get_u64(bytes + CHUNK_INDEX);
     size_t length = checkpoint_decode_chunk(bytes, size, seed, sequence, index, blocks, &count);
     if (length == 0)
@@ -60,7 +60,7 @@ static void mend(uint8_t *bytes, size_t size)
         return;
     uint64_t length = CHECKPOINT_CHUNK_HEADER + (uint64_t)get_u32(at + CHUNK_COUNT) * 16;
     if (length <= size - DISK_BLOCK)
-        put_u32(at, crc32c(record_seed(uuid), at + CHUNK_COUNT, length - CHUNK_COUNT));
+        put_u32(at, crc32c(record_seed(secret), at + CHUNK_COUNT, length - CHUNK_COUNT));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
