@@ -126,8 +126,6 @@ static void start_lane(struct region_entry *entry, enum region_lane number)
         return;
     enum work_class kind = number == LANE_COMMIT ? WORK_COMMIT : WORK_OTHER;
     workers_submit(&entry->server->workers, kind, &lane->work);
-    if (number == LANE_COMMIT && entry->changes != NULL && entry->changes->next == NULL)
-        workers_watch(&entry->server->workers);
 }
 
 static void on_deadline(uv_timer_t *timer)

@@ -10,21 +10,17 @@
 /* Jobs keep their buffers on the heap. */
 #define WORKER_STACK ((size_t)512 * 1024)
 
-/* How long the loop watches for a work's end: twice what a disk worth watching takes. */
-#define WATCH_NS 250000
-#define WATCH_SPINS 50
-
 /* ---- On the worker threads ---- */
 
 static void give_back(struct workers *workers, struct work *work)
 {
     work->next = NULL;
     pthread_mutex_lock(&workers->done_lock);
-    bool is_slept_for = workers->done_first == NULL && !workers->is_watched;
+    bool was_empty = workers->done_first == NULL;
     *workers->done_last = work;
     workers->done_last = &work->next;
     pthread_mutex_unlock(&workers->done_lock);
-    if (is_slept_for)
+    if (was_empty)
         uv_async_send(&workers->async);
 }
 
@@ -80,51 +76,19 @@ static int start_thread(struct worker_queue *queue)
     return 0;
 }
 
-static void take_done(struct workers *workers)
+static void on_async(uv_async_t *async)
 {
+    struct workers *workers = async->data;
     pthread_mutex_lock(&workers->done_lock);
     struct work *work = workers->done_first;
     workers->done_first = NULL;
     workers->done_last = &workers->done_first;
-    workers->is_watched = false;
     pthread_mutex_unlock(&workers->done_lock);
-    uv_idle_stop(&workers->idle);
     while (work != NULL) {
         struct work *next = work->next;
         work->done(work);
         work = next;
     }
-}
-
-static void on_async(uv_async_t *async)
-{
-    take_done(async->data);
-}
-
-/* Between two looks at the sockets. */
-static void on_idle(uv_idle_t *idle)
-{
-    struct workers *workers = idle->data;
-    for (int i = 0; i < WATCH_SPINS; i++) {
-        if (__atomic_load_n(&workers->done_first, __ATOMIC_ACQUIRE) != NULL) {
-            take_done(workers);
-            return;
-        }
-        __builtin_ia32_pause();
-    }
-    if (uv_hrtime() >= workers->watch_until_ns)
-        take_done(workers); /* with what has come in the meantime; from here on it sleeps */
-}
-
-void workers_watch(struct workers *workers)
-{
-    workers->watch_until_ns = uv_hrtime() + WATCH_NS;
-    if (workers->is_watched)
-        return;
-    pthread_mutex_lock(&workers->done_lock);
-    workers->is_watched = true;
-    pthread_mutex_unlock(&workers->done_lock);
-    uv_idle_start(&workers->idle, on_idle);
 }
 
 static int queue_init(struct worker_queue *queue, struct workers *workers)
@@ -157,9 +121,6 @@ int workers_init(struct workers *workers, uv_loop_t *loop)
     if (error != 0)
         return error;
     workers->async.data = workers;
-    uv_idle_init(loop, &workers->idle);
-    workers->idle.data = workers;
-    workers->is_watched = false;
     pthread_mutex_init(&workers->done_lock, NULL);
     for (int kind = 0; kind < WORK_CLASSES; kind++) {
         error = queue_init(&workers->queues[kind], workers);
@@ -168,7 +129,6 @@ int workers_init(struct workers *workers, uv_loop_t *loop)
                 queue_stop(&workers->queues[started]);
             pthread_mutex_destroy(&workers->done_lock);
             uv_close((uv_handle_t *)&workers->async, NULL);
-            uv_close((uv_handle_t *)&workers->idle, NULL);
             return error;
         }
     }
@@ -198,5 +158,4 @@ void workers_stop(struct workers *workers)
         queue_stop(&workers->queues[kind]);
     pthread_mutex_destroy(&workers->done_lock);
     uv_close((uv_handle_t *)&workers->async, NULL);
-    uv_close((uv_handle_t *)&workers->idle, NULL);
 }

@@ -49,19 +49,13 @@ struct workers {
     struct worker_queue queues[WORK_CLASSES];
     pthread_mutex_t done_lock;
     struct work *done_first, **done_last; /* under done_lock */
-    bool is_watched; /* under done_lock: the loop looks at the list itself */
     uv_async_t async;
-    uv_idle_t idle; /* active while the loop watches */
-    uint64_t watch_until_ns;
 };
 
 /* Starts the threads. 0 or -errno. */
 int workers_init(struct workers *workers, uv_loop_t *loop);
 /* Borrows the work until its done(). Loop. */
 void workers_submit(struct workers *workers, enum work_class kind, struct work *work);
-/* A work is under way for whose end somebody waits who is alone: for a short while the loop watches
- * for it instead of sleeping, which saves it the way through the scheduler. Loop. */
-void workers_watch(struct workers *workers);
 /* Waits until every submitted work has run, without calling done(), and ends the threads; closes
  * the handle on the loop. The struct must live until the loop has closed it. */
 void workers_stop(struct workers *workers);
