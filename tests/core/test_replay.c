@@ -59,7 +59,7 @@ static void replay_it(void)
 {
     struct record_header header;
     record_seal(&record, record_seed(uuid), 0, 0);
-    ck_assert(record_peek(record.bytes, 0, &header));
+    ck_assert(record_peek(record.bytes, 0, record_seed(uuid), &header));
     ck_assert_int_eq(replay_record(&replay, record.bytes, &header, &err), 0);
     record_reset(&record);
 }
