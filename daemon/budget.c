@@ -19,9 +19,9 @@ bool budget_fits(const struct budget *budget, const struct conn *conn, uint64_t 
 {
     if (budget->used + size <= budget->limit)
         return true;
-    if (budget->overdrawn != NULL && budget->overdrawn != conn)
-        return false;
-    return budget->used + size <= budget->limit + budget->overdraft;
+    if (budget->overdrawn == NULL)
+        return size <= budget->overdraft;
+    return budget->overdrawn == conn && budget->used + size <= budget->floor + budget->overdraft;
 }
 
 bool budget_take(struct budget *budget, const struct conn *conn, uint64_t size)
@@ -35,22 +35,31 @@ bool budget_take(struct budget *budget, const struct conn *conn, uint64_t size)
         return false;
     if (!budget_fits(budget, conn, size))
         return false;
-    budget->used += size;
-    if (budget->used > budget->limit)
+    if (budget->overdrawn == NULL && budget->used + size > budget->limit) {
         budget->overdrawn = (struct conn *)(uintptr_t)conn;
+        budget->floor = budget->used > budget->limit ? budget->used : budget->limit;
+    }
+    budget->used += size;
     return true;
 }
 
 void budget_add(struct budget *budget, uint64_t size)
 {
     budget->used += size;
+    if (budget->overdrawn != NULL)
+        budget->floor += size;
 }
 
 void budget_give(struct budget *budget, uint64_t size)
 {
     assert(size <= budget->used);
     budget->used -= size;
-    if (budget->used <= budget->limit)
+    if (budget->overdrawn == NULL)
+        return;
+    /* Who gave is not known, but a small buffer was no part of the overdraft. */
+    if (size < BUDGET_SMALL)
+        budget->floor -= size < budget->floor ? size : budget->floor;
+    if (budget->used <= budget->limit || budget->used <= budget->floor)
         budget->overdrawn = NULL;
 }
 

@@ -4,7 +4,8 @@
  * Small buffers are counted only (budget_add). A large one is asked for (budget_take): what does
  * not fit waits, first come first served. So that connections which each hold half a message
  * cannot block each other for ever, one of them at a time may exceed the limit, by one message at
- * most: the true bound is limit + overdraft. Loop thread. */
+ * most, however much the small buffers of those that wait add up to. So the true bound is overdraft
+ * above the limit, or above the small buffers where they alone exceed it. Loop thread. */
 #ifndef MREGION_DAEMON_BUDGET_H
 #define MREGION_DAEMON_BUDGET_H
 
@@ -18,6 +19,7 @@ struct budget {
     uint64_t limit;         /* max_buffered */
     uint64_t overdraft;     /* max_message, and the room a buffer's growth may waste */
     struct conn *overdrawn; /* who holds the overdraft; only compared */
+    uint64_t floor;         /* what is used without the overdraft, while somebody holds it */
     struct conn *waiting;   /* linked by wait_next, wait_previous of struct conn */
     bool is_granting;       /* the first of those that waited is being served */
 };

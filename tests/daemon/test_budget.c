@@ -54,6 +54,38 @@ START_TEST(the_overdraft_ends_with_its_holder)
 }
 END_TEST
 
+START_TEST(small_ones_alone_do_not_block_all)
+{
+    for (uint64_t i = 0; i < 2 * LIMIT; i += BUDGET_SMALL / 2)
+        budget_add(&budget, BUDGET_SMALL / 2);
+    uint64_t small = budget.used;
+    ck_assert(budget_take(&budget, CONN(0), MESSAGE));
+    ck_assert(!budget_take(&budget, CONN(1), MESSAGE));
+    budget_add(&budget, BUDGET_SMALL / 2); /* somebody else's, who will wait too */
+    ck_assert(budget_take(&budget, CONN(0), MESSAGE));
+    ck_assert(!budget_take(&budget, CONN(0), MESSAGE));
+    ck_assert(!budget_fits(&budget, CONN(1), MESSAGE));
+    budget_give(&budget, 2 * MESSAGE); /* its message is done */
+    ck_assert_uint_eq(budget.used, small + BUDGET_SMALL / 2);
+    ck_assert(budget_take(&budget, CONN(1), MESSAGE));
+    ck_assert(!budget_take(&budget, CONN(0), MESSAGE));
+}
+END_TEST
+
+START_TEST(small_ones_come_and_go_beside_an_overdraft)
+{
+    budget_add(&budget, LIMIT);
+    ck_assert(budget_take(&budget, CONN(0), 2 * MESSAGE));
+    for (int i = 0; i < 1000; i++) {
+        budget_add(&budget, BUDGET_SMALL / 2);
+        ck_assert(!budget_fits(&budget, CONN(1), MESSAGE));
+        budget_give(&budget, BUDGET_SMALL / 2);
+        ck_assert(!budget_fits(&budget, CONN(1), MESSAGE));
+    }
+    ck_assert_uint_eq(budget.used, LIMIT + 2 * MESSAGE);
+}
+END_TEST
+
 START_TEST(nobody_overtakes_those_who_wait)
 {
     budget.waiting = (struct conn *)(void *)&room[0];
@@ -83,6 +115,8 @@ int main(void)
     tcase_add_test(tcase, takes_up_to_the_limit);
     tcase_add_test(tcase, one_at_a_time_may_overdraw);
     tcase_add_test(tcase, the_overdraft_ends_with_its_holder);
+    tcase_add_test(tcase, small_ones_alone_do_not_block_all);
+    tcase_add_test(tcase, small_ones_come_and_go_beside_an_overdraft);
     tcase_add_test(tcase, nobody_overtakes_those_who_wait);
     tcase_add_test(tcase, limits_may_change);
     suite_add_tcase(suite, tcase);
