@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "daemon/conn.h"
+#include "daemon/files.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 
@@ -45,8 +46,9 @@ static void name_tcp_peer(struct conn *conn)
 static void admit(struct conn *conn, bool is_unix)
 {
     struct server *server = conn->server;
-    int fd;
-    if (is_unix && uv_fileno((uv_handle_t *)&conn->handle.stream, &fd) == 0)
+    int fd = -1;
+    uv_fileno((uv_handle_t *)&conn->handle.stream, &fd);
+    if (is_unix)
         name_unix_peer(conn, fd);
     else
         name_tcp_peer(conn);
@@ -54,6 +56,14 @@ static void admit(struct conn *conn, bool is_unix)
         if (log_allow(&server->refuse_limit, "refused connections"))
             log_warning("%s: refused: max_connections, %" PRIu64 ", are open", conn->peer,
                         server->conf.max_connections);
+        conn_close(conn);
+        return;
+    }
+    if (!files_spare_connection(server, fd)) {
+        if (log_allow(&server->refuse_limit, "refused connections"))
+            log_warning("%s: refused: the regions need the file descriptors that are left; raise "
+                        "the limit on open files, or lower max_connections",
+                        conn->peer);
         conn_close(conn);
         return;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/commit.h"
+#include "daemon/files.h"
 #include "daemon/log.h"
 #include "daemon/regions.h"
 #include "daemon/request.h"
@@ -147,6 +148,14 @@ static bool start(struct server *server, struct admin_task *task)
     }
     if (has_name(server, task)) {
         err_set(&task->err, ERR_EXISTS, "there is a region named \"%s\" already", task->name);
+        return true;
+    }
+    files_raise_limit(server);
+    if (!files_spare_region(server)) {
+        err_set(&task->err, ERR_BUSY,
+                "region %s would need more file descriptors than there are: close connections, or "
+                "raise the server's limit on open files",
+                task->name);
         return true;
     }
     task->work = (struct work){.run = run_create, .done = on_created};

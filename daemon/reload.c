@@ -5,6 +5,8 @@
 #include "daemon/admin.h"
 #include "daemon/arguments.h"
 #include "daemon/commit.h"
+#include "daemon/conn.h"
+#include "daemon/files.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/regions.h"
@@ -40,6 +42,16 @@ static void apply_region(struct server *server, const struct conf_region *wanted
     }
 }
 
+/* Those that wait for memory find out anew what they need and whether they may have it. */
+static void retry_waiting(struct server *server)
+{
+    struct conn *conn;
+    while ((conn = server->budget.waiting) != NULL) {
+        conn_unpark(conn);
+        conn_wake(conn);
+    }
+}
+
 static void apply(struct server *server, struct conf *wanted)
 {
     struct conf *conf = &server->conf;
@@ -62,6 +74,8 @@ static void apply(struct server *server, struct conf *wanted)
     old.listens = wanted->listens;
     old.listens_count = wanted->listens_count;
     conf_release(&old);
+    retry_waiting(server);
+    files_raise_limit(server);
 }
 
 static void on_loaded(struct work *work)

@@ -9,6 +9,7 @@
 
 #include "daemon/commit.h"
 #include "daemon/conn.h"
+#include "daemon/files.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/startup.h"
@@ -37,12 +38,20 @@ static void run_ready(struct server *server)
     }
 }
 
+/* Whether there is room for the first of those who wait for memory. */
+static bool may_grant(const struct server *server)
+{
+    const struct budget *budget = &server->budget;
+    return budget->waiting != NULL &&
+           budget_fits(budget, budget->waiting, budget->waiting->wait_bytes);
+}
+
 /* Those who wait for memory, in their order, as far as it goes. */
 static void grant_memory(struct server *server)
 {
     struct budget *budget = &server->budget;
-    struct conn *conn;
-    while ((conn = budget->waiting) != NULL && budget_fits(budget, conn, conn->wait_bytes)) {
+    while (may_grant(server)) {
+        struct conn *conn = budget->waiting;
         budget->is_granting = true;
         conn_unpark(conn);
         conn_run(conn);
@@ -75,7 +84,8 @@ static void turn(struct server *server)
         grant_memory(server);
         commit_pump(server);
         flush_dirty(server);
-    } while (server->ready != NULL || server->dirty != NULL || server->regions.touched != NULL);
+    } while (server->ready != NULL || server->dirty != NULL || server->regions.touched != NULL ||
+             may_grant(server)); /* what was sent has left room */
     if (server->phase > SERVER_RUNNING)
         advance_stop(server);
 }
@@ -246,7 +256,7 @@ static int start(struct server *server, struct err *err)
     int status = startup_open_store(server, err);
     if (status != 0)
         return status;
-    startup_raise_limits(server);
+    files_raise_limit(server);
     int error = workers_init(&server->workers, &server->loop);
     if (error != 0)
         return err_set(err, ERR_INTERNAL, "cannot start worker threads: %s", strerror(-error));

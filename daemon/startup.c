@@ -3,18 +3,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/regions.h"
 #include "daemon/server.h"
-
-/* Descriptors besides those of connections: listeners, the loop's own, the store's. */
-#define FILES_BASE 128
-/* Of one region: data, journal segments, a checkpoint. */
-#define FILES_PER_REGION 16
 
 int startup_open_directory(const char *path, bool read_only, struct io **ret_io,
                            struct store **ret_store, struct err *err)
@@ -137,18 +131,4 @@ void startup_close_store(struct server *server)
         io_posix_free(server->io);
     server->store = NULL;
     server->io = NULL;
-}
-
-void startup_raise_limits(const struct server *server)
-{
-    struct rlimit limit;
-    rlim_t wanted =
-        FILES_BASE + server->conf.max_connections + FILES_PER_REGION * (server->regions.count + 1);
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
-        log_warning("max_connections, %" PRIu64 ", may need %" PRIu64
-                    " file descriptors; the limit is %" PRIu64,
-                    server->conf.max_connections, (uint64_t)wanted, (uint64_t)limit.rlim_cur);
 }

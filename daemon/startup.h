@@ -20,7 +20,4 @@ void startup_close_store(struct server *server);
 int startup_open_directory(const char *path, bool read_only, struct io **ret_io,
                            struct store **ret_store, struct err *err);
 
-/* Lets the process have as many file descriptors as max_connections needs, where it may. */
-void startup_raise_limits(const struct server *server);
-
 #endif
