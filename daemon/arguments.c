@@ -41,7 +41,7 @@ static const char description[] =
     "Runs in the foreground and logs to stderr. Options override the file; without a file the "
     "built-in defaults hold. SIGTERM and SIGINT stop the server in order, SIGHUP reads the "
     "configuration again.\n\nExit status: 0 after an orderly stop, 1 for a failure, 64 for wrong "
-    "usage, 78 for a wrong configuration.";
+    "usage, 74 for a report that could not be written, 78 for a wrong configuration.";
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {

@@ -13,15 +13,20 @@
 #include "daemon/log.h"
 #include "daemon/server.h"
 
+/* Whoever asked for a report and got a part of it must not take it for the whole. */
+static int flush_report(int status)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "mregiond: cannot write to standard output: %s\n",
+            strerror(errno != 0 ? errno : EIO));
+    return EX_IOERR;
+}
+
 static int print_config(const struct conf *conf)
 {
-    int status = conf_print(conf, stdout);
-    if (status == 0 && fflush(stdout) != 0)
-        status = -errno;
-    if (status != 0) {
-        fprintf(stderr, "mregiond: cannot print the configuration: %s\n", strerror(-status));
-        return EX_IOERR;
-    }
+    (void)conf_print(conf, stdout); /* flush_report says what is wrong */
     return EXIT_SUCCESS;
 }
 
@@ -52,7 +57,7 @@ static int run(const struct arguments *arguments, struct conf *conf)
         break;
     }
     conf_release(conf);
-    return status;
+    return flush_report(status);
 }
 
 /* A process that is started with one of the standard descriptors closed would get a file or a

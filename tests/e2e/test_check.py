@@ -2,9 +2,11 @@
 import os
 import re
 import shutil
+import subprocess
 import unittest
 
 from case import Case, run
+from server import DEADLINE, MREGIOND
 
 
 class DataDirectory(Case):
@@ -26,6 +28,17 @@ class DataDirectory(Case):
                             re.escape(server.data_dir))
         self.assert_serves(server)
         server.stop()
+
+    def test_a_report_that_is_not_whole_is_no_success(self):
+        server = self.server().start()
+        server.stop()
+        for args in (["--check"], ["--check-config"], ["--print-config"]):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([MREGIOND, "--data-dir", server.data_dir, *args],
+                                      stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=DEADLINE, check=False)
+            self.assertEqual(done.returncode, 74, args)
+            self.assertRegex(done.stderr, "^mregiond: cannot write to standard output: [^\n]*\n$")
 
     def test_not_a_folder(self):
         server = self.server()
