@@ -368,6 +368,7 @@ struct loading {
     struct extent *decoded; /* CHECKPOINT_SLICE */
     struct extent *blocks;  /* the whole, neighbors merged */
     size_t count, capacity;
+    uint64_t end; /* of the last block */
 };
 
 static int damaged(const struct loading *loading, uint64_t offset, struct err *err)
@@ -386,16 +387,16 @@ static int append(struct loading *loading, size_t count, uint64_t offset, struct
     loading->blocks = blocks;
     for (size_t i = 0; i < count; i++) {
         struct extent extent = loading->decoded[i];
-        struct extent *last = loading->count > 0 ? &blocks[loading->count - 1] : NULL;
-        uint64_t end = last != NULL ? extent_end(*last) : 0;
-        if (extent.size == 0 || extent.address < end || extent.address > REGION_SIZE_MAX ||
+        if (extent.size == 0 || extent.address < loading->end || extent.address > REGION_SIZE_MAX ||
             extent.size > loading->checkpoint->size ||
             extent_end(extent) > loading->checkpoint->size)
             return damaged(loading, offset, err);
-        if (last != NULL && extent.address == end)
-            last->size += extent.size;
+        if (loading->count > 0 && extent.address == loading->end)
+            /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): the count says it is not */
+            blocks[loading->count - 1].size += extent.size;
         else
             blocks[loading->count++] = extent;
+        loading->end = extent_end(extent);
     }
     return 0;
 }

@@ -32,6 +32,7 @@ static void names_remove(struct names *names, const char *name, const struct nod
 {
     struct entry *entry = names_find(names, name);
     if (entry != NULL && (target == NULL || entry->node == target))
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an entry of theirs was found */
         *entry = names->entries[--names->count];
 }
 

@@ -45,11 +45,13 @@ static struct region *create(const char *name)
     return region;
 }
 
+#define NAMES_SIZE 200
+
 static int join(void *context, const char *name)
 {
     char *text = context;
-    strcat(text, name);
-    strcat(text, " ");
+    size_t length = strlen(text);
+    snprintf(text + length, NAMES_SIZE - length, "%s ", name);
     return strcmp(name, "stop") == 0 ? 42 : 0;
 }
 
@@ -63,7 +65,7 @@ static int count_entries(void *context, const char *name, bool is_directory)
 
 START_TEST(regions_are_made_listed_and_dropped)
 {
-    char names[200] = "";
+    char names[NAMES_SIZE] = "";
     struct region *region;
     drive_close(create("one"));
     ck_assert_int_eq(store_list(store, join, names, &err), 0);
@@ -81,7 +83,7 @@ END_TEST
 
 START_TEST(a_visit_can_stop_the_list)
 {
-    char names[200] = "";
+    char names[NAMES_SIZE] = "";
     drive_close(create("stop"));
     ck_assert_int_eq(store_list(store, join, names, &err), 42);
 }
