@@ -24,9 +24,18 @@ static bool take_block(struct cursor *cursor, struct mregion_block *ret_block)
     return true;
 }
 
-/* Asks for at most limit blocks. */
-static int fetch(struct mregion *connection, const struct request *request, size_t limit,
-                 struct mregion_block *blocks, size_t *ret_count, struct mregion_error *error)
+/* Whether the block begins at *from or behind it; *from is its end then. */
+static bool take_in_order(uint64_t *from, struct mregion_block block)
+{
+    return block.address >= *from && block.size > 0 &&
+           !__builtin_add_overflow(block.address, block.size, from);
+}
+
+/* Asks for at most limit blocks, from an address on. They have to come in order: a list that goes
+ * back would never come to an end. */
+static int fetch(struct mregion *connection, const struct request *request, uint64_t from,
+                 size_t limit, struct mregion_block *blocks, size_t *ret_count,
+                 struct mregion_error *error)
 {
     struct reply reply = {0};
     struct cursor cursor;
@@ -40,7 +49,7 @@ static int fetch(struct mregion *connection, const struct request *request, size
     if (list.type != VALUE_ARRAY || list.count > limit)
         code = reply_unexpected(error);
     for (size_t i = 0; code == MREGION_OK && i < list.count; i++)
-        if (!take_block(&cursor, &blocks[i]))
+        if (!take_block(&cursor, &blocks[i]) || !take_in_order(&from, blocks[i]))
             code = reply_unexpected(error);
     if (code == MREGION_OK)
         *ret_count = list.count;
@@ -67,7 +76,7 @@ int mregion_free_memory(struct mregion *connection, const char *region, uint64_t
             .options = {{.key = "from", .number = from}, {.key = "limit", .number = wanted}},
             .options_count = 2,
         };
-        int code = fetch(connection, &request, wanted, blocks + count, &got, error);
+        int code = fetch(connection, &request, from, wanted, blocks + count, &got, error);
 
         if (code != MREGION_OK)
             return code;
@@ -130,7 +139,7 @@ static int blocks_in_range(struct mregion *connection, enum method_id method, co
             .options = {{.key = "limit", .number = wanted}},
             .options_count = 1,
         };
-        int code = fetch(connection, &request, wanted, blocks + count, &got, error);
+        int code = fetch(connection, &request, start, wanted, blocks + count, &got, error);
 
         if (code != MREGION_OK)
             return code;
