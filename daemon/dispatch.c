@@ -111,6 +111,9 @@ static enum outcome execute(struct call *call)
     if (rpc_call_parse(&call->envelope, &call->args, &err) != 0)
         return call_error(call, &err);
     const struct method *method = &methods[call->args.method];
+    if (call->envelope.is_notification &&
+        (method->access == METHOD_READ || method->access == METHOD_SERVER))
+        return HANDLED; /* nobody wants to know, and nothing would change */
     if (method->parameters[0] == 'R') {
         if (regions_find(&call->server->regions, &call->args.params[0], &call->entry, &err) != 0)
             return call_error(call, &err);

@@ -175,6 +175,7 @@ struct range {
     uint64_t start;
     uint64_t end;
     uint64_t limit;
+    uint64_t max_bytes; /* packed, beyond which it is of no use to go on */
 };
 
 static uint64_t packed_size(uint64_t number)
@@ -182,8 +183,8 @@ static uint64_t packed_size(uint64_t number)
     return number < 128 ? 1 : number < 256 ? 2 : number < 65536 ? 3 : number >> 32 == 0 ? 5 : 9;
 }
 
-/* Goes through the blocks of the range: packs them if there is a packer, and counts them and their
- * packed bytes. */
+/* Goes through the blocks of the range: packs them if there is a packer, and counts their packed
+ * bytes. Gives up beyond range.max_bytes: many that ask too much are not to stop the loop. */
 static int walk(const struct region *region, struct range range, msgpack_packer *packer,
                 uint64_t *ret_count, uint64_t *ret_bytes, struct err *err)
 {
@@ -208,7 +209,7 @@ static int walk(const struct region *region, struct range range, msgpack_packer 
         total += count;
         if (count > 0)
             range.start = extent_end(blocks[count - 1]);
-    } while (count == STRETCH);
+    } while (count == STRETCH && bytes <= range.max_bytes);
     *ret_count = total;
     *ret_bytes = bytes;
     return 0;
@@ -221,13 +222,14 @@ static enum outcome answer_blocks(struct call *call, struct range range)
     struct budget *budget = &call->server->budget;
     struct err err;
     uint64_t count, bytes;
+    range.max_bytes = call->server->conf.max_message - RPC_BIN_HEADER_MAX;
     if (walk(region, range, NULL, &count, &bytes, &err) != 0)
         return call_error(call, &err);
-    if (bytes + RPC_BIN_HEADER_MAX > call->server->conf.max_message) {
+    if (bytes > range.max_bytes) {
         err_set(&err, ERR_TOO_LARGE,
-                "%s: %" PRIu64 " blocks do not fit an answer of max_message, %" PRIu64
+                "%s: so many blocks do not fit an answer of max_message, %" PRIu64
                 " bytes; ask for fewer with the option \"limit\"",
-                methods[call->args.method].name, count, call->server->conf.max_message);
+                methods[call->args.method].name, call->server->conf.max_message);
         return call_error(call, &err);
     }
     if (!budget_take(budget, conn, bytes)) {
@@ -258,7 +260,7 @@ static int range_options(struct call *call, struct range *range, struct err *err
 enum outcome handle_GET_FREE_MEMORY(struct call *call)
 {
     uint64_t size = region_size(call->entry->region);
-    struct range range = {region_free_blocks, 0, size, UINT64_MAX};
+    struct range range = {region_free_blocks, 0, size, UINT64_MAX, 0};
     struct err err;
     if (range_options(call, &range, &err) != 0)
         return call_error(call, &err);
@@ -270,7 +272,7 @@ enum outcome handle_GET_FREE_MEMORY(struct call *call)
 static enum outcome answer_range(struct call *call, blocks_source source)
 {
     struct range range = {source, call->args.params[1].number, call->args.params[2].number,
-                          UINT64_MAX};
+                          UINT64_MAX, 0};
     struct err err;
     if (range_options(call, &range, &err) != 0)
         return call_error(call, &err);
