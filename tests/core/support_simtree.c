@@ -22,7 +22,7 @@ static void copy_name(char *to, const char *from)
 
 static struct entry *names_find(const struct names *names, const char *name)
 {
-    for (size_t i = 0; names->entries != NULL && i < names->count; i++)
+    for (size_t i = 0; i < names->count; i++)
         if (strcmp(names->entries[i].name, name) == 0)
             return &names->entries[i];
     return NULL;
@@ -30,7 +30,7 @@ static struct entry *names_find(const struct names *names, const char *name)
 
 static void names_remove(struct names *names, const char *name, const struct node *target)
 {
-    struct entry *entry = names_find(names, name);
+    struct entry *entry = names->entries == NULL ? NULL : names_find(names, name);
     if (entry != NULL && (target == NULL || entry->node == target))
         /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an entry of theirs was found */
         *entry = names->entries[--names->count];
@@ -53,10 +53,10 @@ static void names_put(struct names *names, const char *name, struct node *node)
 
 static void names_copy(struct names *to, const struct names *from)
 {
-    *to = (struct names){.count = from->count, .capacity = from->count + 1};
-    to->entries = need(malloc(to->capacity * sizeof to->entries[0]));
+    struct entry *entries = need(malloc((from->count + 1) * sizeof *entries));
     for (size_t i = 0; i < from->count; i++)
-        to->entries[i] = from->entries[i];
+        entries[i] = from->entries[i];
+    *to = (struct names){entries, from->count, from->count + 1};
 }
 
 /* ---- Nodes ---- */
