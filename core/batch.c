@@ -50,6 +50,7 @@ void batch_reset(struct batch *batch)
     extentset_clear(&batch->frees);
     extentset_clear(&batch->reads);
     batch->put_count = batch->direct_count = batch->copy_count = batch->undo_count = 0;
+    batch->overwrites = batch->moves = false;
     batch->next = NULL;
 }
 
@@ -149,6 +150,12 @@ void batch_put(struct batch *batch, uint64_t address, const void *bytes, size_t 
     }
 }
 
+void batch_overwrite(struct batch *batch, uint64_t address, const void *bytes, size_t size)
+{
+    batch->overwrites = true;
+    batch_put(batch, address, bytes, size);
+}
+
 void batch_write_direct(struct batch *batch, uint64_t address, const uint8_t *bytes, uint64_t size)
 {
     assert(batch->direct_count < batch->direct_capacity);
@@ -171,6 +178,7 @@ void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t
         return;
     assert(batch->copy_count < batch->copy_capacity);
     batch->copies[batch->copy_count++] = (struct batch_copy){from, to, size, 0};
+    batch->moves = true;
     (void)extentset_add(&batch->dirty, (struct extent){to, size});
 }
 

@@ -60,6 +60,8 @@ struct batch {
     size_t copy_count, copy_capacity;
     size_t undo_count, undo_capacity;
     uint64_t size_before, pages_before; /* of the region */
+    bool overwrites;                    /* some of its puts go over blobs */
+    bool moves;                         /* some blobs' bytes go straight to another place */
     struct extentset dirty;             /* bytes that it writes */
     struct extentset frees;             /* bytes that it freed */
     struct extentset reads;             /* bytes that loads wait for to read as they are in it */
@@ -98,6 +100,8 @@ void batch_gave(struct batch *batch, struct extent extent); /* effect: free */
 void batch_gave_part(struct batch *batch, struct extent extent);
 void batch_free_range(struct batch *batch, struct extent extent);
 void batch_put(struct batch *batch, uint64_t address, const void *bytes, size_t size);
+/* The same, over bytes that were in use before. */
+void batch_overwrite(struct batch *batch, uint64_t address, const void *bytes, size_t size);
 void batch_write_direct(struct batch *batch, uint64_t address, const uint8_t *bytes, uint64_t size);
 /* Copies size bytes into fresh space, journaled or straight. */
 void batch_copy_journaled(struct batch *batch, uint64_t from, uint64_t to, uint64_t size);

@@ -11,7 +11,8 @@
  *
  * With durability interval step 4 is left out until the interval is over or somebody wants to read
  * what was not put in place yet; until then the batch is pending. With none it is left out until
- * the next checkpoint, and step 5 does not wait for it. */
+ * the next checkpoint, and step 5 does not wait for it, unless the bytes would go over others that
+ * may be in use on the disk: such a batch is pending, too, and so is all behind it. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -222,11 +223,17 @@ static bool is_interval(const struct region *region)
     return region->meta.options.durability == DURABILITY_INTERVAL;
 }
 
+/* Whether pending batches may wait for the flush interval to pass. */
+static bool is_patient(const struct region *region)
+{
+    return region->meta.options.durability != DURABILITY_SYNC;
+}
+
 uint64_t region_deadline_ms(const struct region *region)
 {
     if (region->pending.first == NULL || region->is_failed || region->is_failing)
         return UINT64_MAX;
-    if (!is_interval(region) || region->pending.first->ticket <= region->hurry_ticket)
+    if (!is_patient(region) || region->pending.first->ticket <= region->hurry_ticket)
         return region->now_ms;
     return region->pending_since_ms + region->meta.options.flush_interval_ms;
 }
@@ -295,6 +302,16 @@ static struct region_job *flush(struct region *region)
     return commit_job(region);
 }
 
+/* Whether the batch's puts, before its record is durable, could damage what a power cut would bring
+ * back: a blob that it overwrites, or one that was freed and whose space is used again. */
+static bool is_harmful(const struct region *region, const struct batch *batch, bool flush_first)
+{
+    if (batch->put_count == 0)
+        return false;
+    return batch->overwrites || !extentset_is_empty(&batch->frees) ||
+           (!flush_first && region->last_free > region->journal.synced);
+}
+
 static struct region_job *commit(struct region *region, struct batch *batch)
 {
     struct commit_job *job = &region->commit;
@@ -303,12 +320,14 @@ static struct region_job *commit(struct region *region, struct batch *batch)
     bool is_direct = batch_is_direct(batch);
     bool is_unsynced = region->pending.first != NULL || region->last_free > synced;
     job->flush_first = is_direct && is_unsynced && synced < region->written;
-    job->sync_data = is_direct && durability != DURABILITY_NONE;
+    job->sync_data = batch->moves || (is_direct && durability != DURABILITY_NONE);
     job->sync_journal =
         durability == DURABILITY_SYNC || is_flush_due(region) ||
         synced < min_u64(region->flush_to, batch->end) ||
         (is_interval(region) && (is_direct || batch->ticket <= region->hurry_ticket));
-    job->apply = job->sync_journal || durability == DURABILITY_NONE;
+    bool is_held = (region->pending.first != NULL && !job->flush_first) ||
+                   is_harmful(region, batch, job->flush_first);
+    job->apply = job->sync_journal || (durability == DURABILITY_NONE && !is_held);
     job->flushed = batch->end;
     bool has_pending = job->apply || job->flush_first;
     if ((job->apply && region_is_pinned(region, &batch->dirty)) ||
@@ -328,7 +347,7 @@ struct region_job *region_next_commit(struct region *region)
     const struct batch *pending = region->pending.first;
     bool is_due = is_flush_due(region);
     /* Somebody waits to read what is pending, as it is now and not as the next batch leaves it. */
-    if (pending != NULL && (pending->ticket <= region->hurry_ticket || !is_interval(region)))
+    if (pending != NULL && (pending->ticket <= region->hurry_ticket || !is_patient(region)))
         return flush(region);
     if (region->queue.first == NULL)
         region_seal(region);

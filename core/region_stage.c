@@ -352,7 +352,7 @@ int region_store(struct region *region, uint64_t address, const void *bytes, uin
     if (needs_own_batch(region, block, (struct extent){0, 0}) &&
         begin_own_batch(region, &need) != 0)
         return err_no_memory(err);
-    batch_put(region->gathering, address, bytes, (size_t)size);
+    batch_overwrite(region->gathering, address, bytes, (size_t)size);
     return staged(region);
 }
 
@@ -414,7 +414,7 @@ static int replace_in_place(struct region *region, struct extent block, const ui
         return err_no_memory(err);
     if (rest.size > 0 && freespace_give(&region->space, rest) != 0)
         return err_no_memory(err);
-    batch_put(region->gathering, block.address, bytes, (size_t)size);
+    batch_overwrite(region->gathering, block.address, bytes, (size_t)size);
     if (rest.size > 0)
         batch_gave(region->gathering, rest);
     *ret_address = block.address;
@@ -437,7 +437,7 @@ static int replace_and_grow(struct region *region, struct extent block, const ui
         begin_own_batch(region, &need) != 0)
         return give_back(region, behind, err);
     batch_took(region->gathering, behind);
-    batch_put(region->gathering, block.address, bytes, (size_t)size);
+    batch_overwrite(region->gathering, block.address, bytes, (size_t)size);
     *ret_address = block.address;
     return staged(region);
 }

@@ -549,6 +549,97 @@ START_TEST(none_survives_a_power_cut)
 }
 END_TEST
 
+/* The disk after a power cut that took all that was not synced, but for one kind of files. */
+static struct region *open_crashed(struct simdisk **ret_crashed, const char *kept_prefix)
+{
+    struct region *opened = NULL;
+    size_t count = simdisk_pending(disk);
+    const struct pending *const *pending = simdisk_pending_list(disk);
+    bool *kept = calloc(count + 1, sizeof *kept);
+    ck_assert_ptr_nonnull(kept);
+    for (size_t i = 0; i < count; i++)
+        kept[i] = strncmp(pending[i]->node->name, kept_prefix, strlen(kept_prefix)) == 0;
+    *ret_crashed = simdisk_crash(disk, kept, (struct tear){0}, 1);
+    free(kept);
+    int code = region_open(simdisk_io(*ret_crashed), "r", NULL, false, &opened, NULL, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+    return opened;
+}
+
+/* The power goes when all bytes of blobs are on the disk, and the journal only as far as it was
+ * synced: what was durable is whole, whether it was freed and its space used again, or overwritten.
+ */
+START_TEST(none_leaves_what_was_durable_alone)
+{
+    uint64_t a = drive_add(region, big, 3000), b = drive_add(region, big + 1, 2000), c;
+    drive_checkpoint(region);
+    set_durability(DURABILITY_NONE);
+    switch (_i) {
+    case 0: /* in two batches */
+        drive_deallocate(region, a, 3000);
+        while (drive_step(region, LANE_COMMIT))
+            continue;
+        ck_assert_uint_eq(drive_add(region, small, 3000), a);
+        break;
+    case 1: /* in one */
+        drive_deallocate(region, a, 3000);
+        ck_assert_uint_eq(drive_add(region, small, 3000), a);
+        break;
+    case 2:
+        drive_store(region, b + 100, small, 900);
+        break;
+    case 3:
+        ck_assert_uint_eq(drive_replace(region, b, 2000, small, 1500), b);
+        break;
+    case 4: /* behind one that is held back */
+        drive_store(region, a, small, 10);
+        while (drive_step(region, LANE_COMMIT))
+            continue;
+        drive_add(region, small, 50);
+        drive_add(region, big, 100000);
+        break;
+    }
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    ck_assert_uint_eq(region_done_ticket(region), region_ticket(region));
+    struct simdisk *crashed;
+    struct region *opened = open_crashed(&crashed, "data");
+    /* In the last case the large blob made all before it durable. */
+    drive_expect(opened, a, _i == 4 ? small : big, 10);
+    drive_expect(opened, a + 10, big + 10, 2990);
+    drive_expect(opened, b, big + 1, 2000);
+    drive_close(opened);
+    simdisk_free(crashed);
+    /* Who is still running reads the new bytes, and after a flush so does everybody else. */
+    if (_i == 2)
+        drive_expect(region, b + 100, small, 900);
+    region_hurry(region);
+    drive_settle(region);
+    ck_assert(region_idle(region));
+    c = drive_add(region, small, 77);
+    drive_expect(region, c, small, 77);
+}
+END_TEST
+
+/* The other way round: the journal is on the disk, and of the bytes only what was synced. */
+START_TEST(none_moves_what_was_durable)
+{
+    struct simdisk *crashed;
+    uint64_t a = drive_add(region, big, 100000);
+    drive_add(region, small, 10);
+    drive_checkpoint(region);
+    set_durability(DURABILITY_NONE);
+    uint64_t b = drive_resize(region, a, 100000, 100001);
+    ck_assert_uint_ne(a, b);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    struct region *opened = open_crashed(&crashed, "journal");
+    drive_expect(opened, b, big, 100000);
+    drive_close(opened);
+    simdisk_free(crashed);
+}
+END_TEST
+
 START_TEST(a_change_of_durability_flushes)
 {
     set_durability(DURABILITY_INTERVAL);
@@ -1019,6 +1110,8 @@ int main(void)
     suite_add_tcase(suite, cases("changes", changes, COUNT(changes)));
     TCase *commit_cases = cases("commits", commits, COUNT(commits));
     tcase_add_loop_test(commit_cases, none_survives_a_power_cut, 0, 10);
+    tcase_add_loop_test(commit_cases, none_leaves_what_was_durable_alone, 0, 5);
+    tcase_add_test(commit_cases, none_moves_what_was_durable);
     suite_add_tcase(suite, commit_cases);
     suite_add_tcase(suite, cases("checkpoints", checkpoints, COUNT(checkpoints)));
     suite_add_tcase(suite, cases("failures", failures, COUNT(failures)));
