@@ -68,6 +68,8 @@ const struct cli_command *cli_command_find(const char *name)
 
 /* ---- Help ---- */
 
+#define USAGE_WIDTH 28
+
 static const char *const headings[] = {
     [CLI_BLOBS] = "Blobs",     [CLI_BLOCKS] = "Blocks", [CLI_QUESTIONS] = "Questions",
     [CLI_REGIONS] = "Regions", [CLI_SERVER] = "Server", [CLI_LINES] = "In the shell and in scripts",
@@ -86,11 +88,15 @@ void cli_command_list(FILE *file)
     for (const struct cli_command *command = cli_commands; command->name != NULL;
          before = command, command++) {
         char usage[64];
+        bool is_long;
 
         if (before == NULL || before->group != command->group)
             (void)fprintf(file, "%s%s:\n", before == NULL ? "" : "\n", headings[command->group]);
         (void)snprintf(usage, sizeof usage, "%s %s", shown_name(command), command->usage);
-        (void)fprintf(file, "  %-38s %s\n", usage, command->help);
+        is_long = strlen(usage) > USAGE_WIDTH;
+        if (is_long)
+            (void)fprintf(file, "  %s\n", usage);
+        (void)fprintf(file, "  %-*s %s\n", USAGE_WIDTH, is_long ? "" : usage, command->help);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "client/cli_command.h"
 #include "client/cli_script.h"
@@ -174,7 +175,7 @@ static unsigned char complete(EditLine *edit, int character)
 static int read_character(EditLine *edit, wchar_t *ret_character)
 {
     (void)edit;
-    for (;;) {
+    while (cli_signal_wait_for_input(STDIN_FILENO)) {
         wint_t character;
 
         errno = 0;
@@ -183,10 +184,11 @@ static int read_character(EditLine *edit, wchar_t *ret_character)
             *ret_character = (wchar_t)character;
             return 1;
         }
-        if (feof(stdin) || cli_signal_pending() || (errno != EINTR && errno != EILSEQ))
+        if (feof(stdin) || (errno != EINTR && errno != EILSEQ))
             return 0;
         clearerr(stdin);
     }
+    return 0;
 }
 
 static char *prompt(EditLine *edit)

@@ -1,6 +1,8 @@
 #include "client/cli_signal.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -55,6 +57,19 @@ void cli_signal_init(void)
 bool cli_signal_pending(void)
 {
     return pending != 0;
+}
+
+bool cli_signal_wait_for_input(int fd)
+{
+    struct pollfd input = {.fd = fd, .events = POLLIN};
+    sigset_t all, before;
+
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &before);
+    while (pending == 0 && ppoll(&input, 1, NULL, &before) < 0 && errno == EINTR)
+        ;
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    return pending == 0;
 }
 
 void cli_signal_clear(void)

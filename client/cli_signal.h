@@ -15,6 +15,10 @@ void cli_signal_init(void);
 /* Whether a signal has come that nothing has been done about. */
 bool cli_signal_pending(void);
 
+/* Waits until there is something to read, or a signal: true for the former. What comes right before
+ * the wait ends it too. */
+bool cli_signal_wait_for_input(int fd);
+
 /* The shell has dealt with it. */
 void cli_signal_clear(void);
 

@@ -29,30 +29,29 @@ static void hold_standard_descriptors(void)
 
 static void print_help(void)
 {
-    (void)puts(
-        "usage: mrcli [-s ADDR] [-r REGION] [-o table|json|raw] [OPTION]... COMMAND ...\n"
-        "Stores blobs in a region of mregiond, and gives them back.\n"
-        "\n"
-        "  -s, --server ADDR      unix:PATH or tcp:HOST:PORT; default $MREGION_SERVER, then\n"
-        "                         " CLI_SERVER_DEFAULT "\n"
-        "  -r, --region REGION    a name, or a number as #7; default $MREGION_REGION, then\n"
-        "                         the only region there is\n"
-        "  -o, --output FORM      table for people (default), json, or raw: bare values\n"
-        "      --timeout TIME     how long a request may take, such as 500ms or 5m;\n"
-        "                         default 60s\n"
-        "      --keep-going       commands from standard input: go on after a failure\n"
-        "  -h, --help\n"
-        "      --version\n"
-        "\n"
-        "Without a command it is a shell, or runs the commands that come from standard\n"
-        "input, one per line. FILE may be - for standard input or output. REF is\n"
-        "ADDRESS+SIZE, as add prints it; SIZE takes KiB, MiB, GiB and TiB.\n");
+    (void)puts("usage: mrcli [-s ADDR] [-r REGION] [-o table|json|raw] [OPTION]... COMMAND ...\n"
+               "Stores blobs in a region of mregiond, and gives them back.\n"
+               "\n"
+               "  -s, --server ADDR      unix:PATH or tcp:HOST:PORT; default $MREGION_SERVER,\n"
+               "                         then " CLI_SERVER_DEFAULT "\n"
+               "  -r, --region REGION    a name, or a number as #7; default $MREGION_REGION,\n"
+               "                         then the only region there is\n"
+               "  -o, --output FORM      table for people (default), json, or raw: bare values\n"
+               "      --timeout TIME     how long a request may take, such as 500ms or 5m;\n"
+               "                         default 60s\n"
+               "      --keep-going       commands from standard input: go on after a failure\n"
+               "  -h, --help\n"
+               "      --version\n"
+               "\n"
+               "Without a command it is a shell, or runs the commands that come from standard\n"
+               "input, one per line. FILE may be - for standard input or output. REF is\n"
+               "ADDRESS+SIZE, as add prints it; SIZE takes KiB, MiB, GiB and TiB.\n");
     cli_command_list(stdout);
-    (void)puts(
-        "\n"
-        "Exit status: 0 done, 1 refused by the server, 3 no such region or block, 5 no\n"
-        "space, 6 corrupt data, 64 wrong usage, 69 cannot connect, 74 input or output here,\n"
-        "75 busy or timed out, 77 denied, 78 bad configuration. mrcli(1) is the manual.");
+    (void)puts("\n"
+               "Exit status: 0 done, 1 refused by the server, 3 no such region or block,\n"
+               "5 no space, 6 corrupt data, 64 wrong usage, 69 cannot connect, 74 input or\n"
+               "output here, 75 busy or timed out, 77 denied, 78 bad configuration.\n"
+               "mrcli(1) is the manual.");
 }
 
 /* ---- Options ---- */

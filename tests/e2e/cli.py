@@ -3,6 +3,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import socket
 import subprocess
 import termios
@@ -14,8 +15,16 @@ from case import Case
 from server import DEADLINE, MRCLI, Server
 
 
+def default_signals():
+    """In a new process: what the tests were started with (in the background, by nohup) is not
+    what they are about."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def take_terminal():
     """In a new process: its standard input is its terminal, whose Ctrl-C it gets."""
+    default_signals()
     os.setsid()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

@@ -5,12 +5,10 @@ import random
 import signal
 import stat
 import subprocess
-import tempfile
 import threading
-import time
 import unittest
 
-from cli import CliCase, FakeServer
+from cli import CliCase, FakeServer, default_signals
 from server import DEADLINE, MRCLI, Server
 
 MIB = 1 << 20
@@ -101,7 +99,7 @@ class Bytes(CliCase):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             process = subprocess.Popen([MRCLI, "add", "-"], env=self.environment, cwd=self.folder,
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       stderr=subprocess.PIPE)
+                                       stderr=subprocess.PIPE, preexec_fn=default_signals)
             try:
                 while self.out("allocated") == "0\n":
                     process.stdin.write(bytes(MIB))
@@ -218,7 +216,7 @@ class Targets(CliCase):
             with FakeServer(answer) as fake:
                 process = subprocess.Popen([MRCLI, "-s", fake.address, "load", "0+8", "old"],
                                            env=self.environment, cwd=self.folder,
-                                           stderr=subprocess.PIPE)
+                                           stderr=subprocess.PIPE, preexec_fn=default_signals)
                 self.assertTrue(loading.wait(DEADLINE))
                 self.assertEqual(len(os.listdir(self.folder)), 2)
                 process.send_signal(number)
