@@ -44,6 +44,22 @@ int blob_check_message(struct mregion *connection, uint64_t size, struct mregion
     return code;
 }
 
+struct request blob_add_request(const char *region, const void *bytes, uint64_t size)
+{
+    return (struct request){
+        .method = METHOD_ADD_BLOB, .region = region, .blob = bytes, .blob_size = size};
+}
+
+struct request blob_store_request(const char *region, uint64_t address, const void *bytes,
+                                  uint64_t size)
+{
+    return (struct request){.method = METHOD_STORE_BLOB,
+                            .region = region,
+                            .numbers = {address},
+                            .blob = bytes,
+                            .blob_size = size};
+}
+
 struct request blob_load_request(const char *region, uint64_t address, uint64_t size, void *buffer)
 {
     return (struct request){.method = METHOD_LOAD_BLOB,
@@ -95,8 +111,7 @@ static int add_in_pieces(struct mregion *connection, const char *region, const v
 int blob_add(struct mregion *connection, const char *region, const void *bytes, uint64_t size,
              uint64_t *ret_address, struct mregion_error *error)
 {
-    struct request request = {
-        .method = METHOD_ADD_BLOB, .region = region, .blob = bytes, .blob_size = size};
+    struct request request = blob_add_request(region, bytes, size);
     uint64_t max;
     int code = blob_message_max(connection, size, &max, error);
 
@@ -179,22 +194,31 @@ int blob_load(struct mregion *connection, const char *region, uint64_t address, 
     return load_in_pieces(connection, region, (struct mregion_block){address, size}, buffer, error);
 }
 
-int mregion_load(struct mregion *connection, const char *region, uint64_t address, uint64_t size,
-                 void *buffer, struct mregion_error *error)
+/* Load or remove. */
+typedef int take_function(struct mregion *connection, const char *region, uint64_t address,
+                          uint64_t size, void *buffer, struct mregion_error *error);
+
+/* With the reporting. */
+static int take_reported(take_function *take, struct mregion *connection, const char *region,
+                         struct mregion_block block, void *buffer, struct mregion_error *error)
 {
     struct transfer transfer;
     int code;
 
-    blob_begin(connection, &transfer, size);
-    code = blob_load(connection, region, address, size, buffer, error);
+    blob_begin(connection, &transfer, block.size);
+    code = take(connection, region, block.address, block.size, buffer, error);
     blob_end(connection);
     return code;
 }
 
-typedef int take_function(struct mregion *connection, const char *region, uint64_t address,
-                          uint64_t size, void *buffer, struct mregion_error *error);
+int mregion_load(struct mregion *connection, const char *region, uint64_t address, uint64_t size,
+                 void *buffer, struct mregion_error *error)
+{
+    return take_reported(blob_load, connection, region, (struct mregion_block){address, size},
+                         buffer, error);
+}
 
-/* Load or remove, into fresh memory. */
+/* With the reporting, into fresh memory. */
 static int take_new(take_function *take, struct mregion *connection, const char *region,
                     struct mregion_block block, void **ret_bytes, struct mregion_error *error)
 {
@@ -207,7 +231,7 @@ static int take_new(take_function *take, struct mregion *connection, const char 
     if (bytes == NULL)
         return error_set(error, MREGION_ERR_MEMORY, "no memory for a blob of %llu bytes",
                          (unsigned long long)block.size);
-    code = take(connection, region, block.address, block.size, bytes, error);
+    code = take_reported(take, connection, region, block, bytes, error);
     if (code == MREGION_OK)
         *ret_bytes = bytes;
     else
@@ -218,8 +242,8 @@ static int take_new(take_function *take, struct mregion *connection, const char 
 int mregion_load_new(struct mregion *connection, const char *region, uint64_t address,
                      uint64_t size, void **ret_bytes, struct mregion_error *error)
 {
-    return take_new(mregion_load, connection, region, (struct mregion_block){address, size},
-                    ret_bytes, error);
+    return take_new(blob_load, connection, region, (struct mregion_block){address, size}, ret_bytes,
+                    error);
 }
 
 /* ---- Store ---- */
@@ -227,11 +251,7 @@ int mregion_load_new(struct mregion *connection, const char *region, uint64_t ad
 int blob_store(struct mregion *connection, const char *region, uint64_t address, const void *bytes,
                uint64_t size, struct mregion_error *error)
 {
-    struct request request = {.method = METHOD_STORE_BLOB,
-                              .region = region,
-                              .numbers = {address},
-                              .blob = bytes,
-                              .blob_size = size};
+    struct request request = blob_store_request(region, address, bytes, size);
     struct pieces pieces;
     uint64_t max;
     int code = blob_message_max(connection, size, &max, error);
@@ -287,19 +307,14 @@ static int remove_blob(struct mregion *connection, const char *region, uint64_t 
 int mregion_remove(struct mregion *connection, const char *region, uint64_t address, uint64_t size,
                    void *buffer, struct mregion_error *error)
 {
-    struct transfer transfer;
-    int code;
-
-    blob_begin(connection, &transfer, size);
-    code = remove_blob(connection, region, address, size, buffer, error);
-    blob_end(connection);
-    return code;
+    return take_reported(remove_blob, connection, region, (struct mregion_block){address, size},
+                         buffer, error);
 }
 
 int mregion_remove_new(struct mregion *connection, const char *region, uint64_t address,
                        uint64_t size, void **ret_bytes, struct mregion_error *error)
 {
-    return take_new(mregion_remove, connection, region, (struct mregion_block){address, size},
+    return take_new(remove_blob, connection, region, (struct mregion_block){address, size},
                     ret_bytes, error);
 }
 

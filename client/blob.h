@@ -14,6 +14,10 @@ int blob_message_max(struct mregion *connection, uint64_t size, uint64_t *ret_ma
 /* MREGION_ERR_ARGUMENT when a blob of this size does not. */
 int blob_check_message(struct mregion *connection, uint64_t size, struct mregion_error *error);
 
+/* The requests of one blob in one message. They borrow bytes and buffer. */
+struct request blob_add_request(const char *region, const void *bytes, uint64_t size);
+struct request blob_store_request(const char *region, uint64_t address, const void *bytes,
+                                  uint64_t size);
 struct request blob_load_request(const char *region, uint64_t address, uint64_t size, void *buffer);
 
 /* Between these, what moves is reported to the caller's callback. total 0: not known. */

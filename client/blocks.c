@@ -62,31 +62,46 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-int mregion_free_memory(struct mregion *connection, const char *region, uint64_t from, size_t limit,
-                        struct mregion_block *blocks, size_t *ret_count,
-                        struct mregion_error *error)
+/* Asks page by page. *from and *wanted are the request's own: where a page begins, and for how
+ * many blocks it asks. */
+static int fetch_pages(struct mregion *connection, const struct request *request, uint64_t *from,
+                       uint64_t *wanted, uint64_t end, size_t limit, struct mregion_block *blocks,
+                       size_t *ret_count, struct mregion_error *error)
 {
     size_t count = 0;
 
     while (count < limit) {
-        size_t wanted = min_size(limit - count, PAGE), got;
-        struct request request = {
-            .method = METHOD_GET_FREE_MEMORY,
-            .region = region,
-            .options = {{.key = "from", .number = from}, {.key = "limit", .number = wanted}},
-            .options_count = 2,
-        };
-        int code = fetch(connection, &request, from, wanted, blocks + count, &got, error);
+        size_t page = min_size(limit - count, PAGE), got;
+        int code;
 
+        *wanted = page;
+        code = fetch(connection, request, *from, page, blocks + count, &got, error);
         if (code != MREGION_OK)
             return code;
         count += got;
-        if (got < wanted)
+        if (got < page)
             break;
-        from = blocks[count - 1].address + blocks[count - 1].size;
+        *from = blocks[count - 1].address + blocks[count - 1].size;
+        if (*from >= end)
+            break;
     }
     *ret_count = count;
     return MREGION_OK;
+}
+
+int mregion_free_memory(struct mregion *connection, const char *region, uint64_t from, size_t limit,
+                        struct mregion_block *blocks, size_t *ret_count,
+                        struct mregion_error *error)
+{
+    struct request request = {
+        .method = METHOD_GET_FREE_MEMORY,
+        .region = region,
+        .options = {{.key = "from", .number = from}, {.key = "limit"}},
+        .options_count = 2,
+    };
+
+    return fetch_pages(connection, &request, &request.options[0].number, &request.options[1].number,
+                       UINT64_MAX, limit, blocks, ret_count, error);
 }
 
 int mregion_free_memory_all(struct mregion *connection, const char *region,
@@ -128,30 +143,16 @@ static int blocks_in_range(struct mregion *connection, enum method_id method, co
                            uint64_t start, uint64_t end, size_t limit, struct mregion_block *blocks,
                            size_t *ret_count, struct mregion_error *error)
 {
-    size_t count = 0;
+    struct request request = {
+        .method = method,
+        .region = region,
+        .numbers = {start, end},
+        .options = {{.key = "limit"}},
+        .options_count = 1,
+    };
 
-    while (count < limit) {
-        size_t wanted = min_size(limit - count, PAGE), got;
-        struct request request = {
-            .method = method,
-            .region = region,
-            .numbers = {start, end},
-            .options = {{.key = "limit", .number = wanted}},
-            .options_count = 1,
-        };
-        int code = fetch(connection, &request, start, wanted, blocks + count, &got, error);
-
-        if (code != MREGION_OK)
-            return code;
-        count += got;
-        if (got < wanted)
-            break;
-        start = blocks[count - 1].address + blocks[count - 1].size;
-        if (start >= end)
-            break;
-    }
-    *ret_count = count;
-    return MREGION_OK;
+    return fetch_pages(connection, &request, &request.numbers[0], &request.options[0].number, end,
+                       limit, blocks, ret_count, error);
 }
 
 int mregion_allocated_blocks_in_range(struct mregion *connection, const char *region,

@@ -206,6 +206,19 @@ int reply_unexpected(struct mregion_error *error)
                      "the server's answer is not what the method promises");
 }
 
+int reply_take_scalar(struct reply *reply, enum value_type type, struct value *ret_value,
+                      struct mregion_error *error)
+{
+    struct cursor cursor = reply_cursor(reply);
+    struct value value = cursor_next(&cursor);
+
+    reply_release(reply);
+    if (value.type != type)
+        return reply_unexpected(error);
+    *ret_value = value;
+    return MREGION_OK;
+}
+
 int call_for_nothing(struct mregion *connection, const struct request *request,
                      struct mregion_error *error)
 {
@@ -217,41 +230,34 @@ int call_for_nothing(struct mregion *connection, const struct request *request,
     return code;
 }
 
+static int call_for_scalar(struct mregion *connection, const struct request *request,
+                           enum value_type type, struct value *ret_value,
+                           struct mregion_error *error)
+{
+    struct reply reply = {0};
+    int code = call(connection, request, &reply, error);
+
+    return code != MREGION_OK ? code : reply_take_scalar(&reply, type, ret_value, error);
+}
+
 int call_for_uint(struct mregion *connection, const struct request *request, uint64_t *ret,
                   struct mregion_error *error)
 {
-    struct reply reply = {0};
-    struct cursor cursor;
     struct value value;
-    int code = call(connection, request, &reply, error);
+    int code = call_for_scalar(connection, request, VALUE_UINT, &value, error);
 
-    if (code != MREGION_OK)
-        return code;
-    cursor = reply_cursor(&reply);
-    value = cursor_next(&cursor);
-    reply_release(&reply);
-    if (value.type != VALUE_UINT)
-        return reply_unexpected(error);
-    if (ret != NULL)
+    if (code == MREGION_OK && ret != NULL)
         *ret = value.number;
-    return MREGION_OK;
+    return code;
 }
 
 int call_for_bool(struct mregion *connection, const struct request *request, bool *ret,
                   struct mregion_error *error)
 {
-    struct reply reply = {0};
-    struct cursor cursor;
     struct value value;
-    int code = call(connection, request, &reply, error);
+    int code = call_for_scalar(connection, request, VALUE_BOOL, &value, error);
 
-    if (code != MREGION_OK)
-        return code;
-    cursor = reply_cursor(&reply);
-    value = cursor_next(&cursor);
-    reply_release(&reply);
-    if (value.type != VALUE_BOOL)
-        return reply_unexpected(error);
-    *ret = value.boolean;
-    return MREGION_OK;
+    if (code == MREGION_OK)
+        *ret = value.boolean;
+    return code;
 }

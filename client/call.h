@@ -64,6 +64,10 @@ int call(struct mregion *connection, const struct request *request, struct reply
 void reply_release(struct reply *reply);
 /* A cursor over the result. */
 struct cursor reply_cursor(const struct reply *reply);
+/* A result that is one number or one truth value. Takes the reply; MREGION_ERR_PROTOCOL when it is
+ * of another type. */
+int reply_take_scalar(struct reply *reply, enum value_type type, struct value *ret_value,
+                      struct mregion_error *error);
 /* MREGION_ERR_PROTOCOL: the result is not what the method promises. */
 int reply_unexpected(struct mregion_error *error);
 

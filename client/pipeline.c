@@ -36,8 +36,7 @@ int mregion_submit(struct mregion *connection, const char *method, const void *p
 int mregion_submit_add(struct mregion *connection, const char *region, const void *bytes,
                        uint64_t size, mregion_ticket *ret_ticket, struct mregion_error *error)
 {
-    struct request request = {
-        .method = METHOD_ADD_BLOB, .region = region, .blob = bytes, .blob_size = size};
+    struct request request = blob_add_request(region, bytes, size);
     int code = blob_check_message(connection, size, error);
 
     return code != MREGION_OK ? code : submit(connection, &request, ret_ticket, error);
@@ -47,11 +46,7 @@ int mregion_submit_store(struct mregion *connection, const char *region, uint64_
                          const void *bytes, uint64_t size, mregion_ticket *ret_ticket,
                          struct mregion_error *error)
 {
-    struct request request = {.method = METHOD_STORE_BLOB,
-                              .region = region,
-                              .numbers = {address},
-                              .blob = bytes,
-                              .blob_size = size};
+    struct request request = blob_store_request(region, address, bytes, size);
     int code = blob_check_message(connection, size, error);
 
     return code != MREGION_OK ? code : submit(connection, &request, ret_ticket, error);
@@ -138,19 +133,14 @@ int mregion_collect_uint(struct mregion *connection, mregion_ticket ticket, uint
                          struct mregion_error *error)
 {
     struct reply reply = {0};
-    struct cursor cursor;
     struct value value;
     int code = collect(connection, ticket, &reply, error);
 
-    if (code != MREGION_OK)
-        return code;
-    cursor = reply_cursor(&reply);
-    value = cursor_next(&cursor);
-    reply_release(&reply);
-    if (value.type != VALUE_UINT)
-        return reply_unexpected(error);
-    *ret_number = value.number;
-    return MREGION_OK;
+    if (code == MREGION_OK)
+        code = reply_take_scalar(&reply, VALUE_UINT, &value, error);
+    if (code == MREGION_OK)
+        *ret_number = value.number;
+    return code;
 }
 
 int mregion_collect_done(struct mregion *connection, mregion_ticket ticket,
