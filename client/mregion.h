@@ -146,8 +146,9 @@ MREGION_API void mregion_set_timeout(struct mregion *connection, uint32_t timeou
  * except that a load begins again after the connection was lost. Return 0 to go on; anything else
  * stops the call, which returns MREGION_ERR_CANCELED and changes nothing (a store of several
  * messages has stored some of them); when done has reached total it is too late for that. A message
- * that is stopped in the middle costs the connection, and open tickets with it. The callback must
- * not use the connection. */
+ * that is stopped in the middle costs the connection, and open tickets with it. It is also called
+ * when a signal comes while the call waits for a descriptor that it reads from or writes to. The
+ * callback must not use the connection. */
 typedef int (*mregion_progress)(uint64_t done, uint64_t total, void *context);
 
 /* From now on every call that moves one blob reports its progress; NULL: no longer. context is

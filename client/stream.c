@@ -21,6 +21,7 @@
 /* ---- Sources ---- */
 
 struct source {
+    struct mregion *connection; /* whose progress is asked when a signal comes */
     int fd;
     bool is_sized; /* a regular file: so many bytes are left of it, at least now */
     uint64_t expected;
@@ -30,12 +31,12 @@ struct source {
     bool at_end;
 };
 
-static void source_init(struct source *source, int fd)
+static void source_init(struct source *source, struct mregion *connection, int fd)
 {
     struct stat status;
     off_t offset;
 
-    *source = (struct source){.fd = fd};
+    *source = (struct source){.connection = connection, .fd = fd};
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
         return;
     offset = lseek(fd, 0, SEEK_CUR);
@@ -64,18 +65,34 @@ static int source_reserve(struct source *source, size_t capacity, struct mregion
     return MREGION_OK;
 }
 
+/* A signal has come while a descriptor was waited for, which may take for ever: whoever watches the
+ * progress may have had enough. */
+static int interrupted(struct mregion *connection, struct mregion_error *error)
+{
+    struct transfer *transfer = connection->transfer;
+
+    if (transfer == NULL ||
+        transfer->progress(transfer->done, transfer->total, transfer->context) == 0)
+        return MREGION_OK;
+    transfer->is_canceled = true;
+    return error_set(error, MREGION_ERR_CANCELED, "canceled");
+}
+
 /* Waits for a descriptor that is not blocking after all. */
-static void wait_for(int fd, short events)
+static int wait_for(struct mregion *connection, int fd, short events, struct mregion_error *error)
 {
     struct pollfd waiting = {.fd = fd, .events = events};
 
-    (void)poll(&waiting, 1, -1);
+    return poll(&waiting, 1, -1) < 0 && errno == EINTR ? interrupted(connection, error)
+                                                       : MREGION_OK;
 }
 
 /* Reads until the buffer holds size bytes or the source ends. */
 static int source_fill(struct source *source, size_t size, struct mregion_error *error)
 {
-    while (source->filled < size && !source->at_end) {
+    int code = MREGION_OK;
+
+    while (code == MREGION_OK && source->filled < size && !source->at_end) {
         ssize_t count = read(source->fd, source->buffer + source->filled, size - source->filled);
 
         if (count > 0)
@@ -83,11 +100,13 @@ static int source_fill(struct source *source, size_t size, struct mregion_error 
         else if (count == 0)
             source->at_end = true;
         else if (errno == EAGAIN)
-            wait_for(source->fd, POLLIN);
-        else if (errno != EINTR)
-            return error_set_system(error, MREGION_ERR_LOCAL_IO, errno, "cannot read");
+            code = wait_for(source->connection, source->fd, POLLIN, error);
+        else if (errno == EINTR)
+            code = interrupted(source->connection, error);
+        else
+            code = error_set_system(error, MREGION_ERR_LOCAL_IO, errno, "cannot read");
     }
-    return MREGION_OK;
+    return code;
 }
 
 /* Reads it whole if it has at most max bytes: then at_end is set. Otherwise its beginning is in
@@ -223,7 +242,7 @@ static int read_message(struct mregion *connection, struct source *source,
 static int begin_source(struct mregion *connection, struct source *source,
                         struct transfer *transfer, int fd, struct mregion_error *error)
 {
-    source_init(source, fd);
+    source_init(source, connection, fd);
     blob_begin(connection, transfer, source->expected);
     return read_message(connection, source, error);
 }
@@ -319,21 +338,26 @@ int mregion_replace_fd(struct mregion *connection, const char *region, uint64_t 
 
 /* ---- To a descriptor ---- */
 
-static int write_all(int fd, const uint8_t *bytes, uint64_t size, struct mregion_error *error)
+static int write_all(struct mregion *connection, int fd, const uint8_t *bytes, uint64_t size,
+                     struct mregion_error *error)
 {
-    while (size > 0) {
+    int code = MREGION_OK;
+
+    while (code == MREGION_OK && size > 0) {
         ssize_t count = write(fd, bytes, (size_t)size);
 
         if (count >= 0) {
             bytes += count;
             size -= (uint64_t)count;
         } else if (errno == EAGAIN) {
-            wait_for(fd, POLLOUT);
-        } else if (errno != EINTR) {
-            return error_set_system(error, MREGION_ERR_LOCAL_IO, errno, "cannot write");
+            code = wait_for(connection, fd, POLLOUT, error);
+        } else if (errno == EINTR) {
+            code = interrupted(connection, error);
+        } else {
+            code = error_set_system(error, MREGION_ERR_LOCAL_IO, errno, "cannot write");
         }
     }
-    return MREGION_OK;
+    return code;
 }
 
 /* While one piece is written the next one is on its way. */
@@ -367,7 +391,7 @@ static int copy_out(struct mregion *connection, const char *region, struct mregi
             piece = min_u64(block.size - *written, pieces.size);
             code = pieces_pop(&pieces, error);
             if (code == MREGION_OK)
-                code = write_all(fd, buffers + out * pieces.size, piece, error);
+                code = write_all(connection, fd, buffers + out * pieces.size, piece, error);
             if (code == MREGION_OK)
                 *written += piece;
             out = (out + 1) % BUFFERS;

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "support_fake.h"
@@ -467,6 +469,59 @@ START_TEST(progress_can_cancel)
 }
 END_TEST
 
+static volatile sig_atomic_t has_rung;
+
+static void on_alarm(int number)
+{
+    (void)number;
+    has_rung = 1;
+}
+
+static int until_it_rings(uint64_t done, uint64_t total, void *context)
+{
+    (void)done;
+    (void)total;
+    (void)context;
+    return has_rung;
+}
+
+/* Rings until it is heard: once could be just before the call begins to wait. */
+static void ring(bool is_on)
+{
+    struct sigaction action = {.sa_handler = on_alarm};
+    struct itimerval every = {{0, is_on ? 50000 : 0}, {0, is_on ? 50000 : 0}};
+
+    has_rung = 0;
+    ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+    ck_assert_int_eq(setitimer(ITIMER_REAL, &every, NULL), 0);
+}
+
+START_TEST(a_descriptor_without_end_can_be_canceled)
+{
+    uint64_t size = 4 * PIECE, address, added;
+    int silent[2], full[2];
+
+    ck_assert_int_eq(pipe2(silent, O_CLOEXEC | (_i == 1 ? O_NONBLOCK : 0)), 0);
+    ck_assert_int_eq(pipe2(full, O_CLOEXEC | (_i == 1 ? O_NONBLOCK : 0)), 0);
+    OK(mregion_allocate(connection, "main", size, &address, &error));
+    mregion_set_progress(connection, until_it_rings, NULL);
+    ring(true);
+    ck_assert_int_eq(mregion_add_fd(connection, "main", silent[0], &address, &added, &error),
+                     MREGION_ERR_CANCELED);
+    ring(false);
+    ring(true);
+    ck_assert_int_eq(mregion_load_fd(connection, "main", 0, size, full[1], &error),
+                     MREGION_ERR_CANCELED);
+    ring(false);
+    mregion_set_progress(connection, NULL, NULL);
+    ck_assert_uint_eq(fake.connections, 1);
+    for (int i = 0; i < 2; i++) {
+        (void)close(silent[i]);
+        (void)close(full[i]);
+    }
+}
+END_TEST
+
 START_TEST(one_message_can_be_canceled)
 {
     uint64_t size = 30 << 20, address = 4711;
@@ -515,6 +570,7 @@ int main(void)
     tcase_add_test(tcase, a_block_that_cannot_be_given_back_is_named);
     tcase_add_loop_test(tcase, progress_is_told, 0, SIZES);
     tcase_add_test(tcase, progress_can_cancel);
+    tcase_add_loop_test(tcase, a_descriptor_without_end_can_be_canceled, 0, 2);
     tcase_add_test(tcase, one_message_can_be_canceled);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
