@@ -18,6 +18,10 @@
 #define NEW_PREFIX ".new-"
 #define DROP_PREFIX ".drop-"
 
+/* Names to try for a region that is being removed: one may be taken by what could not be removed.
+ */
+#define DROP_NAMES 100
+
 #define STORE_FORMAT 1
 
 static const char magic[8] = {'M', 'R', 'E', 'G', 'S', 'T', 'O', 'R'};
@@ -413,6 +417,28 @@ int store_create_region(struct store *store, const char *name, const struct regi
     return code;
 }
 
+/* Renames a folder to ".drop-NAME", or to ".drop-NAME.N" where somebody's own files are in the way
+ * that were in a region dropped earlier. */
+static int move_away(struct store *store, const char *name, const char *path,
+                     char dropped[IO_PATH_SIZE], struct err *err)
+{
+    char again[REGION_NAME_MAX + 16];
+    int code = special_path(dropped, DROP_PREFIX, name, err);
+    int result = code == 0 ? store->io->ops->rename(store->io, path, dropped) : 0;
+    for (int i = 1; code == 0 && (result == -ENOTEMPTY || result == -EEXIST) && i < DROP_NAMES;
+         i++) {
+        (void)snprintf(again, sizeof again, DROP_PREFIX "%.*s.%d", REGION_NAME_MAX, name, i);
+        code = io_join(dropped, REGIONS, again, err);
+        result = code == 0 ? store->io->ops->rename(store->io, path, dropped) : 0;
+    }
+    if (code != 0)
+        return code;
+    if (result != 0)
+        return err_io(err, result, "rename", path);
+    result = store->io->ops->sync_directory(store->io, REGIONS);
+    return result == 0 ? 0 : err_io(err, result, "sync", REGIONS);
+}
+
 int store_drop_region(struct store *store, const char *name, struct err *err)
 {
     char path[IO_PATH_SIZE], dropped[IO_PATH_SIZE];
@@ -422,9 +448,7 @@ int store_drop_region(struct store *store, const char *name, struct err *err)
     if (code == 0)
         code = io_join(path, REGIONS, name, err);
     if (code == 0)
-        code = special_path(dropped, DROP_PREFIX, name, err);
-    if (code == 0)
-        code = rename_folder(store, path, dropped, err);
+        code = move_away(store, name, path, dropped, err);
     if (code != 0)
         return code;
     return remove_folder(store->io, dropped, err);

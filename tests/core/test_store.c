@@ -204,7 +204,14 @@ START_TEST(what_cannot_be_removed_is_in_nobodys_way)
     ck_assert_int_eq(store_drop_region(store, "one", &err), ERR_IO_ERROR);
     store_close(store);
     open_store(false);
+    for (int i = 0; i < 3; i++) {
+        drive_close(create("one"));
+        ck_assert_int_eq(io->ops->make_directory(io, "regions/one/backup"), 0);
+        ck_assert_int_eq(store_drop_region(store, "one", &err), ERR_IO_ERROR);
+        ck_assert_int_eq(store_drop_region(store, "one", &err), ERR_NO_SUCH_REGION);
+    }
     drive_close(create("one"));
+    ck_assert_int_eq(store_drop_region(store, "one", &err), 0);
     drive_close(create("two"));
 }
 END_TEST
