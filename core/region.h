@@ -175,8 +175,9 @@ void region_job_run(struct region_job *job);
 /* Back on the loop, exactly once per job. Takes the job. */
 void region_job_done(struct region *region, struct region_job *job);
 
-/* When to ask for a commit job although nothing is staged anew (durability interval), as a
- * now_ms; UINT64_MAX when never. */
+/* When to ask for a commit job although nothing is staged anew (a flush that durability interval or
+ * none put off), as a now_ms; UINT64_MAX when there is none to be had, as while a pin lies on what
+ * it would write: region_unpin is the moment to ask again. */
 uint64_t region_deadline_ms(const struct region *region);
 /* Whether no job is under way, nothing is staged and nothing awaits a flush or a checkpoint. */
 bool region_idle(const struct region *region);

@@ -229,13 +229,27 @@ static bool is_patient(const struct region *region)
     return region->meta.options.durability != DURABILITY_SYNC;
 }
 
-uint64_t region_deadline_ms(const struct region *region)
+static uint64_t due_ms(const struct region *region)
 {
-    if (region->pending.first == NULL || region->is_failed || region->is_failing)
-        return UINT64_MAX;
     if (!is_patient(region) || region->pending.first->ticket <= region->hurry_ticket)
         return region->now_ms;
     return region->pending_since_ms + region->meta.options.flush_interval_ms;
+}
+
+static bool is_pending_pinned(const struct region *region)
+{
+    for (const struct batch *batch = region->pending.first; batch != NULL; batch = batch->next)
+        if (region_is_pinned(region, &batch->dirty))
+            return true;
+    return false;
+}
+
+uint64_t region_deadline_ms(const struct region *region)
+{
+    if (region->pending.first == NULL || region->is_failed || region->is_failing ||
+        is_pending_pinned(region))
+        return UINT64_MAX;
+    return due_ms(region);
 }
 
 void region_hurry(struct region *region)
@@ -250,15 +264,7 @@ static bool is_flush_due(const struct region *region)
         region->written - region->journal.synced > UNSYNCED_MAX)
         return true;
     return region->pending.first != NULL &&
-           (region->now_ms >= region_deadline_ms(region) || region->pending_bytes > BATCH_BYTES);
-}
-
-static bool is_pending_pinned(const struct region *region)
-{
-    for (const struct batch *batch = region->pending.first; batch != NULL; batch = batch->next)
-        if (region_is_pinned(region, &batch->dirty))
-            return true;
-    return false;
+           (region->now_ms >= due_ms(region) || region->pending_bytes > BATCH_BYTES);
 }
 
 /* Hands the worker its own copy of the segments that hold [from, to). */

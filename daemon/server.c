@@ -175,7 +175,7 @@ static bool all_durable(const struct server *server)
 {
     struct region_entry *entry, *next;
     HASH_ITER(by_name, server->regions.names, entry, next)
-    if (entry->changes != NULL || entry->lanes[LANE_COMMIT].job != NULL ||
+    if (entry->changes != NULL || entry->reads > 0 || entry->lanes[LANE_COMMIT].job != NULL ||
         region_deadline_ms(entry->region) != UINT64_MAX)
         return false;
     return true;

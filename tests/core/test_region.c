@@ -481,6 +481,29 @@ START_TEST(interval_waits_for_the_deadline)
 }
 END_TEST
 
+/* A flush that waits for a read to end is nothing to be woken for again and again. */
+START_TEST(a_pin_puts_the_deadline_off)
+{
+    struct region_pin pin;
+    uint64_t after, a = drive_add(region, small, 100);
+    drive_settle(region);
+    set_durability(DURABILITY_INTERVAL);
+    ck_assert_int_eq(region_load_begin(region, (struct extent){a, 100}, &after, &err), 0);
+    region_pin(region, &pin, (struct extent){a, 100});
+    drive_store(region, a, big, 10);
+    drive_settle(region);
+    drive_now_ms += 1000;
+    drive_settle(region);
+    ck_assert_uint_eq(region_deadline_ms(region), UINT64_MAX);
+    ck_assert(!region_idle(region));
+    region_unpin(region, &pin);
+    ck_assert_uint_le(region_deadline_ms(region), drive_now_ms);
+    drive_settle(region);
+    ck_assert(region_idle(region));
+    drive_expect(region, a, big, 10);
+}
+END_TEST
+
 START_TEST(interval_may_lose_its_last)
 {
     struct region_report report;
@@ -1111,6 +1134,7 @@ int main(void)
     TCase *commit_cases = cases("commits", commits, COUNT(commits));
     tcase_add_loop_test(commit_cases, none_survives_a_power_cut, 0, 10);
     tcase_add_loop_test(commit_cases, none_leaves_what_was_durable_alone, 0, 5);
+    tcase_add_test(commit_cases, a_pin_puts_the_deadline_off);
     tcase_add_test(commit_cases, none_moves_what_was_durable);
     suite_add_tcase(suite, commit_cases);
     suite_add_tcase(suite, cases("checkpoints", checkpoints, COUNT(checkpoints)));
