@@ -137,13 +137,21 @@ static void set_reading(struct conn *conn, bool reading)
     }
 }
 
+/* How many bytes of answers may be owed before the next request is executed. Where memory is short,
+ * small answers must not pile up either, which are not asked for. Whoever stops here has answers to
+ * be sent, and goes on after that. */
+static uint64_t pending_max(const struct budget *budget)
+{
+    return budget->used < budget->limit ? OUTPUT_PENDING_MAX : BUDGET_SMALL;
+}
+
 /* Whether the next request may be executed now. */
 static bool may_execute(const struct conn *conn)
 {
     return (conn->state == CONN_OPEN || conn->state == CONN_ENDING) &&
            conn->wait == CONN_WAITS_NOT && conn->held == NULL &&
            conn->in_flight < conn->server->conf.max_pipeline &&
-           conn->output.pending + conn->reserved < OUTPUT_PENDING_MAX;
+           conn->output.pending + conn->reserved < pending_max(&conn->server->budget);
 }
 
 /* After as much was executed as can be: wanted is what the message at the input's start needs at

@@ -38,6 +38,21 @@ class Memory(Case):
         for client in clients:
             self.assertIsInstance(client.wait(1), int)
 
+    def test_small_answers_that_nobody_reads(self):
+        """Each is too small to wait for memory, and many clients together let them pile up."""
+        server = self.configured("128KiB", "1MiB")
+        patient = self.connect(server)
+        address = patient.call("addBlob", "main", b"x" * 60000)
+        clients = [self.connect(server) for _ in range(40)]
+        asked = {client: [client.send("loadBlob", "main", address, 60000) for _ in range(40)]
+                 for client in clients}
+        most = max(patient.call("serverInfo")["buffered"] for _ in range(100))
+        self.assertLess(most, 1 * MIB + len(clients) * 192 * KIB)
+        for client in clients:
+            for msgid in asked[client]:
+                self.assertEqual(len(client.wait(msgid)), 60000)
+        self.assertEqual(patient.call("serverInfo")["buffered"], 0)
+
     def test_less_after_a_reload(self):
         """Those that wait for memory when the limits sink learn that they wait in vain."""
         server = self.configured("8MiB", "8MiB")
