@@ -146,8 +146,9 @@ bool journal_decode_header(const uint8_t *block, const uint8_t secret[16],
     return true;
 }
 
+/* *ret_verb is what failed. */
 static int write_header(struct io *io, struct io_file *file, const uint8_t secret[16], uint64_t seq,
-                        uint64_t floor)
+                        uint64_t floor, const char **ret_verb)
 {
     _Alignas(DISK_BLOCK) uint8_t block[DISK_BLOCK] = {0};
     memcpy(block + AT_MAGIC, magic, sizeof magic);
@@ -157,8 +158,12 @@ static int write_header(struct io *io, struct io_file *file, const uint8_t secre
     memcpy(block + AT_SECRET, secret, 16);
     put_u32(block + AT_CRC, header_checksum(block));
     struct iovec vector = {block, DISK_BLOCK};
+    *ret_verb = "write";
     int result = io->ops->write(io, file, &vector, 1, 0);
-    return result != 0 ? result : io->ops->sync(io, file);
+    if (result != 0)
+        return result;
+    *ret_verb = "sync";
+    return io->ops->sync(io, file);
 }
 
 static int write_zeros(struct io *io, struct io_file *file)
@@ -191,7 +196,7 @@ int journal_create_segment(struct io *io, const char *folder, const uint8_t secr
         result = write_zeros(io, file);
     }
     if (result == 0)
-        result = write_header(io, file, secret, seq, floor);
+        result = write_header(io, file, secret, seq, floor, &verb);
     io->ops->close(io, file);
     if (result == 0)
         return 0;
@@ -212,10 +217,11 @@ int journal_recycle_segment(struct io *io, const char *folder, const uint8_t sec
         code = io_open_at(io, folder, name, IO_ALIGNED, &file, err);
     if (code != 0)
         return code;
-    int result = write_header(io, file, secret, to, floor);
+    const char *verb;
+    int result = write_header(io, file, secret, to, floor, &verb);
     io->ops->close(io, file);
     if (result != 0)
-        return err_io(err, result, "write", old_path);
+        return err_io(err, result, verb, old_path);
     result = io->ops->rename(io, old_path, new_path);
     return result == 0 ? 0 : err_io(err, result, "rename", old_path);
 }

@@ -88,7 +88,9 @@ struct journal_segment *journal_segments(struct journal *journal, uint64_t from,
  * again. */
 int journal_create_segment(struct io *io, const char *folder, const uint8_t secret[16],
                            uint64_t seq, uint64_t floor, struct err *err);
-/* Gives segment from a header for place to and renames it; the caller syncs the folder. */
+/* Gives segment from a header for place to and renames it; the caller syncs the folder. After
+ * ERR_NO_SPACE or ERR_INTERNAL it has its old name, maybe no valid header any more, and the same
+ * may be tried again. */
 int journal_recycle_segment(struct io *io, const char *folder, const uint8_t secret[16],
                             uint64_t from, uint64_t to, uint64_t floor, struct err *err);
 /* Writes size bytes (aligned, whole blocks) at lsn into the segments, which hold that part of the

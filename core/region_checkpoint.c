@@ -27,7 +27,8 @@ bool region_press_checkpoint(struct region *region)
     if (region->checkpoint_state != CHECKPOINT_IDLE ||
         region->checkpoint_wanted > region->checkpoint_started)
         return true;
-    if (region->journal.old_count > 0 || region->under_way[LANE_BACKGROUND] == &region->recycle.job)
+    if (region->under_way[LANE_BACKGROUND] == &region->recycle.job ||
+        (region->journal.old_count > 0 && !region->is_recycling_tight))
         return true;
     uint64_t end = region->journal.next;
     if (region->gathering != NULL)
@@ -66,6 +67,7 @@ static void finish(struct region *region)
     region->checkpoints++;
     region_abandon_checkpoint(region);
     journal_retire(&region->journal, region->checkpoint.start);
+    region->is_recycling_tight = false;
 }
 
 static void checkpoint_step_done(struct region *region, struct region_job *base)
@@ -198,14 +200,18 @@ static void recycling_done(struct region *region, struct region_job *base)
 {
     struct recycle_job *job = (struct recycle_job *)(void *)base;
     struct journal *journal = &region->journal;
-    if (base->code != 0) {
+    /* A rename or a write in place may need space, too. What is left is tried again later. */
+    region->is_recycling_tight = base->code == ERR_NO_SPACE || base->code == ERR_INTERNAL;
+    if (base->code != 0 && !region->is_recycling_tight) {
         region_fail(region, &base->err);
         return;
     }
-    for (size_t i = 0; i < job->keep; i++)
+    for (size_t i = 0; i < job->keep && i < job->done; i++)
         journal_add(journal, job->to + i);
-    journal->old_count -= job->count;
-    memmove(journal->old, journal->old + job->count, journal->old_count * sizeof journal->old[0]);
+    journal->old_count -= job->done;
+    memmove(journal->old, journal->old + job->done, journal->old_count * sizeof journal->old[0]);
+    if (job->done == 0)
+        return;
     /* There is room again for whom it was refused. */
     region->journal_room.is_owed = false;
     region->journal_room.is_tight = false;
@@ -217,7 +223,7 @@ struct region_job *region_next_recycling(struct region *region)
     struct journal *journal = &region->journal;
     size_t target =
         (size_t)max_u64(region->meta.options.journal_size / JOURNAL_PAYLOAD, JOURNAL_SEGMENTS_MIN);
-    if (journal->old_count == 0)
+    if (journal->old_count == 0 || region->is_recycling_tight)
         return NULL;
     job->count = (size_t)min_u64(journal->old_count, RECYCLE_MAX);
     job->keep = journal->live_count < target ? target - journal->live_count : 0;

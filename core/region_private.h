@@ -153,6 +153,7 @@ struct region {
     struct commit_job commit;
     struct room_job room;
     struct recycle_job recycle;
+    bool is_recycling_tight; /* the last one met a full disk: none until there may be space again */
     struct checkpoint_job checkpointing;
 
     struct reservation data_room, journal_room;

@@ -94,8 +94,10 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
         return err_set(err, ERR_NO_SPACE,
                        "the journal of %s is full and no checkpoint can be taken: %s",
                        region->folder, region->checkpoint_failure.text);
-    if (!is_refused(room, need))
+    if (!is_refused(room, need)) {
+        region->is_recycling_tight = false;
         return wait_for(room, need);
+    }
     if (region_press_checkpoint(region)) {
         room->is_owed = true; /* not told yet: it waits for the checkpoint's space first */
         return REGION_WAIT;
@@ -177,10 +179,12 @@ static void journal_done(struct region *region, struct room_job *job)
     struct reservation *room = &region->journal_room;
     for (uint64_t i = 0; i < job->got; i++)
         journal_add(&region->journal, job->from + i);
-    if (job->job.code == 0)
+    if (job->job.code == 0) {
         grant(room);
-    else
+        region->is_recycling_tight = false;
+    } else {
         refuse(room, journal_prepared(&region->journal) + 1);
+    }
     room->is_tight = job->job.code != 0;
     room->want = 0;
 }

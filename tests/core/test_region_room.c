@@ -164,6 +164,60 @@ START_TEST(a_failed_attempt_is_not_mixed_with_the_next)
 }
 END_TEST
 
+static unsigned segment_files;
+
+static int count_segments(void *context, const char *name, bool is_directory)
+{
+    (void)context;
+    segment_files += !is_directory && strncmp(name, "journal-", 8) == 0;
+    return 0;
+}
+
+/* One job of the background, while calls of one kind on the journal find no space. */
+static bool step_while_full(unsigned op, uint64_t nth)
+{
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(op) | SIM_BIT(SIM_ALLOCATE),
+                                                   .pattern = "r/journal-*",
+                                                   .nth = nth,
+                                                   .error = ENOSPC,
+                                                   .forever = true});
+    bool is_busy = drive_step(region, LANE_BACKGROUND);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    return is_busy;
+}
+
+/* On some file systems a full disk refuses a rename, or a write in place. */
+START_TEST(a_full_disk_puts_recycling_off)
+{
+    static const unsigned ops[] = {SIM_RENAME, SIM_WRITE, SIM_REMOVE};
+    uint64_t address = 0, kept = drive_add(region, bytes, sizeof bytes);
+    int code = 0;
+    for (unsigned i = 0; i < 8000 && code == 0; i++) {
+        while ((code = region_add(region, bytes, sizeof bytes, &address, &err)) == REGION_WAIT) {
+            bool is_busy = drive_step(region, LANE_COMMIT);
+            is_busy |= step_while_full(ops[_i % 3], _i < 3 ? 1 : 2);
+            ck_assert_msg(is_busy, "told to wait, but for nothing");
+        }
+        if (code == 0)
+            drive_deallocate(region, address, sizeof bytes);
+    }
+    ck_assert_ptr_null(region_failure(region));
+    /* One segment that can be had is enough to go on, and so is one that cannot be removed. */
+    ck_assert_int_eq(code, _i < 2 ? ERR_NO_SPACE : 0);
+    drive_deallocate(region, kept, 1); /* from the reserve */
+    kept++;
+    for (unsigned i = 0; i < 2000; i++)
+        drive_deallocate(region, drive_add(region, bytes, sizeof bytes), sizeof bytes);
+    drive_checkpoint(region);
+    drive_settle(region);
+    segment_files = 0;
+    ck_assert_int_eq(io->ops->list(io, "r", count_segments, NULL), 0);
+    ck_assert_uint_le(segment_files, 2 * JOURNAL_SIZE_MIN / JOURNAL_SEGMENT + 2);
+    crash_but_for(NULL, 0);
+    drive_expect(region, kept, bytes + 1, sizeof bytes - 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("region_room");
@@ -174,6 +228,7 @@ int main(void)
     tcase_add_test(tests, a_slot_that_cannot_grow_is_not_asked_for_again_and_again);
     tcase_add_test(tests, a_refusal_is_told_once_however_often_it_was_asked_for);
     tcase_add_test(tests, a_failed_attempt_is_not_mixed_with_the_next);
+    tcase_add_loop_test(tests, a_full_disk_puts_recycling_off, 0, 6);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
