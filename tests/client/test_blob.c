@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "support_fake.h"
+#include "tests/support_main.h"
 
 #define MAX_MESSAGE ((uint64_t)64 << 10)
 #define PIECE (MAX_MESSAGE - 1024)
@@ -551,8 +552,6 @@ int main(void)
 {
     Suite *suite = suite_create("client/blob");
     TCase *tcase = tcase_create("blob");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
@@ -573,9 +572,5 @@ int main(void)
     tcase_add_loop_test(tcase, a_descriptor_without_end_can_be_canceled, 0, 2);
     tcase_add_test(tcase, one_message_can_be_canceled);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main(suite);
 }

@@ -1,8 +1,8 @@
 /* Lists of blocks from a server that is not to be trusted. */
 #include <check.h>
-#include <stdlib.h>
 
 #include "support_fake.h"
+#include "tests/support_main.h"
 
 /* As many as the library asks for at a time. */
 #define PAGE 3000
@@ -81,14 +81,8 @@ int main(void)
 {
     Suite *suite = suite_create("blocks");
     TCase *tcase = tcase_create("blocks");
-    SRunner *runner;
-    int failed;
 
     tcase_add_loop_test(tcase, a_list_without_end, 0, sizeof lies / sizeof *lies);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "client/cli_command.h"
 #include "proto/methods.h"
+#include "tests/support_main.h"
 
 /* "addBlob" -> "add-blob" */
 static void to_kebab(const char *name, char kebab[64])
@@ -170,8 +171,6 @@ int main(void)
 {
     Suite *suite = suite_create("client/cli_command");
     TCase *tcase = tcase_create("commands");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, every_method_is_a_command);
     tcase_add_test(tcase, the_parameters_are_those_of_the_method);
@@ -179,9 +178,5 @@ int main(void)
     tcase_add_test(tcase, the_manual_has_every_command);
     tcase_add_test(tcase, exit_codes);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main(suite);
 }

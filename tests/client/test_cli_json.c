@@ -5,6 +5,7 @@
 
 #include "client/cli_base64.h"
 #include "client/cli_json.h"
+#include "tests/support_main.h"
 
 /* The MessagePack of a JSON text in hexadecimal; give it to free. */
 static char *packed(const char *text)
@@ -216,8 +217,6 @@ int main(void)
 {
     Suite *suite = suite_create("client/cli_json");
     TCase *tcase = tcase_create("json");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, scalars_are_packed);
     tcase_add_test(tcase, integers_are_exact);
@@ -229,9 +228,5 @@ int main(void)
     tcase_add_test(tcase, floats_are_written_short_and_exact);
     tcase_add_test(tcase, base64_goes_both_ways);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "client/cli_output.h"
 #include "client/cli_progress.h"
+#include "tests/support_main.h"
 
 static FILE *file;
 static char *text;
@@ -199,8 +200,6 @@ int main(void)
 {
     Suite *suite = suite_create("client/cli_output");
     TCase *tcase = tcase_create("output");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, references);
@@ -213,9 +212,5 @@ int main(void)
     tcase_add_test(tcase, sizes_for_people);
     tcase_add_test(tcase, progress_fits_its_line);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main(suite);
 }

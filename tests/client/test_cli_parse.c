@@ -1,8 +1,8 @@
 /* client/cli_parse: numbers, sizes, references and times, and what is none. */
 #include <check.h>
-#include <stdlib.h>
 
 #include "client/cli_parse.h"
+#include "tests/support_main.h"
 
 static uint64_t size_of(const char *text)
 {
@@ -134,8 +134,6 @@ int main(void)
 {
     Suite *suite = suite_create("client/cli_parse");
     TCase *tcase = tcase_create("parse");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, sizes);
     tcase_add_test(tcase, no_sizes);
@@ -144,9 +142,5 @@ int main(void)
     tcase_add_test(tcase, no_references);
     tcase_add_test(tcase, times);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/cli_words.h"
+#include "tests/support_main.h"
 
 /* The words of the line, each in brackets. */
 static const char *split(const char *line)
@@ -105,8 +106,6 @@ int main(void)
 {
     Suite *suite = suite_create("client/cli_words");
     TCase *tcase = tcase_create("words");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, words_are_separated_by_blanks);
     tcase_add_test(tcase, quotes);
@@ -115,9 +114,5 @@ int main(void)
     tcase_add_test(tcase, what_is_open_is_refused);
     tcase_add_test(tcase, short_lines);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main(suite);
 }

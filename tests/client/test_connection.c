@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "support_fake.h"
+#include "tests/support_main.h"
 
 static struct fake fake;
 static struct mregion_error error;
@@ -657,8 +658,6 @@ int main(void)
 {
     Suite *suite = suite_create("client/connection");
     TCase *tcase = tcase_create("connection");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, bad_addresses_are_refused);
@@ -684,9 +683,5 @@ int main(void)
     tcase_add_test(tcase, arguments_are_checked_before_anything_is_sent);
     tcase_add_test(tcase, a_region_by_id);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main(suite);
 }

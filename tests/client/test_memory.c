@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "support_fake.h"
+#include "tests/support_main.h"
 
 /* Calls left until one fails; negative: none does. */
 static _Thread_local long countdown = -1;
@@ -218,16 +219,10 @@ int main(void)
 {
     Suite *suite = suite_create("client/memory");
     TCase *tcase = tcase_create("memory");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, each_allocation_fails, 0, STEPS);
     tcase_add_test(tcase, a_refusal_is_still_a_refusal);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "support_fake.h"
+#include "tests/support_main.h"
 
 static struct fake fake;
 static struct fake_region region;
@@ -102,8 +103,6 @@ int main(void)
 {
     Suite *suite = suite_create("client/numbers");
     TCase *tcase = tcase_create("numbers");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, numbers_are_little_endian);
@@ -111,9 +110,5 @@ int main(void)
     tcase_add_test(tcase, an_error_leaves_the_value_alone);
     tcase_add_test(tcase, codes_have_names);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main(suite);
 }

@@ -3,7 +3,8 @@
 #define MREGION_TESTS_CONF_RUN_H
 
 #include <check.h>
-#include <stdlib.h>
+
+#include "tests/support_main.h"
 
 /* set_up and tear_down surround each test; NULL for none. */
 static inline int run_suite(const char *name, SFun set_up, SFun tear_down,
@@ -11,19 +12,13 @@ static inline int run_suite(const char *name, SFun set_up, SFun tear_down,
 {
     Suite *suite = suite_create(name);
     TCase *tcase = tcase_create(name);
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     for (size_t i = 0; i < count; i++)
         tcase_add_test(tcase, tests[i]);
     tcase_set_timeout(tcase, 120);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }
 
 #define RUN_SUITE_WITH(name, set_up, tear_down, ...)                                               \

@@ -10,6 +10,7 @@
 
 #include "core/limits.h"
 #include "support_scene.h"
+#include "tests/support_main.h"
 
 static uint64_t countdown; /* the allocation that fails, 1 = the next, 0 = none */
 static uint64_t failures;
@@ -196,9 +197,5 @@ int main(void)
     tcase_add_test(tcase, test_at_open);
     tcase_add_test(tcase, test_at_create);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

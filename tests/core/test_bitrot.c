@@ -10,6 +10,7 @@
 
 #include "core/limits.h"
 #include "support_scene.h"
+#include "tests/support_main.h"
 
 struct patient {
     struct scene scene;
@@ -217,9 +218,5 @@ int main(void)
                         getenv("MREGION_CRASH_LONG") != NULL ? 20 : runs);
     tcase_add_test(tcase, test_short_data);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

@@ -1,8 +1,9 @@
 #include "core/bytes.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "tests/support_main.h"
 
 START_TEST(least_significant_byte_first)
 {
@@ -65,9 +66,5 @@ int main(void)
     tcase_add_test(tests, neighbors_are_left_alone);
     tcase_add_test(tests, rounding);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -2,11 +2,11 @@
 
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/record.h"
 #include "support_simdisk.h"
+#include "tests/support_main.h"
 
 static const uint8_t secret[16] = "sixteen bytes ok", other[16] = "another region's";
 static struct simdisk *disk;
@@ -236,9 +236,5 @@ int main(void)
     tcase_add_test(tests, a_missing_or_short_file);
     tcase_add_test(tests, room_is_reserved);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

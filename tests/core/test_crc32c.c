@@ -1,8 +1,9 @@
 #include "core/crc32c.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "tests/support_main.h"
 
 /* The check value of the standard, and RFC 3720's examples for iSCSI. */
 START_TEST(standard_values)
@@ -58,9 +59,5 @@ int main(void)
     tcase_add_test(tests, pieces_equal_the_whole);
     tcase_add_test(tests, every_single_bit_matters);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -1,8 +1,9 @@
 #include "core/err.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "tests/support_main.h"
 
 /* The public contract, written down a second time on purpose. */
 static const struct {
@@ -81,9 +82,5 @@ int main(void)
     tcase_add_test(tests, set_formats_and_returns_the_code);
     tcase_add_test(tests, a_long_sentence_is_cut);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

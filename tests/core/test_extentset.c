@@ -1,9 +1,9 @@
 #include "core/extentset.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 #include "support_model.h"
+#include "tests/support_main.h"
 
 static struct extentset set;
 
@@ -112,9 +112,5 @@ int main(void)
     tcase_add_test(tests, everything_is_everything);
     tcase_add_loop_test(tests, random_extents, 0, 20);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "core/limits.h"
 #include "support_scene.h"
+#include "tests/support_main.h"
 
 #define SETTLED 25 /* changes before the fault */
 #define CHANGES 40 /* changes under the fault */
@@ -365,9 +366,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_at_the_edge_of_a_full_disk, 0, 4);
     tcase_add_test(tcase, test_max_size);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

@@ -7,6 +7,7 @@
 #include "core/limits.h"
 #include "core/maxtree_node.h"
 #include "support_model.h"
+#include "tests/support_main.h"
 
 static struct freespace space;
 static uint64_t seed;
@@ -389,9 +390,5 @@ int main(void)
     tcase_add_loop_test(cases, test_model, FIT_TIGHT, FIT_LARGEST + 1);
     tcase_add_test(cases, test_marks_are_idempotent);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_main(suite);
 }

@@ -8,6 +8,7 @@
 #include "core/journal_reader.h"
 #include "core/record.h"
 #include "support_simdisk.h"
+#include "tests/support_main.h"
 
 static const uint8_t secret[16] = "sixteen bytes ok", other[16] = "another region's";
 static struct simdisk *disk;
@@ -260,9 +261,5 @@ int main(void)
     tcase_add_test(tests, retiring_keeps_the_last);
     tcase_add_test(tests, no_half_segment_is_left_on_a_full_disk);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

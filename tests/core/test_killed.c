@@ -9,6 +9,7 @@
 #include "core/region.h"
 #include "core/store.h"
 #include "support_region.h"
+#include "tests/support_main.h"
 
 #define OLD_SIZE 4096
 #define NEW_SIZE 2048
@@ -214,9 +215,5 @@ int main(void)
     tcase_add_test(names, a_region_whose_name_is_only_cached_is_not_lost);
     suite_add_tcase(suite, recovery);
     suite_add_tcase(suite, names);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

@@ -9,6 +9,7 @@
 #include "core/maxtree_node.h"
 #include "support_maxtree.h"
 #include "support_model.h"
+#include "tests/support_main.h"
 
 #define FANOUT ((uint64_t)MAXTREE_FANOUT)
 
@@ -572,9 +573,5 @@ int main(void)
     tcase_add_test(memory, test_taking_and_merging_need_no_memory);
     suite_add_tcase(suite, memory);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_main(suite);
 }

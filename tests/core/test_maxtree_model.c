@@ -7,6 +7,7 @@
 #include "core/maxtree_node.h"
 #include "support_maxtree.h"
 #include "support_model.h"
+#include "tests/support_main.h"
 
 #define FANOUT ((uint64_t)MAXTREE_FANOUT)
 
@@ -139,9 +140,5 @@ int main(void)
     tcase_add_loop_test(cases, test_model_small, TIGHT, LARGEST + 1);
     tcase_add_loop_test(cases, test_model_large, TIGHT, LARGEST + 1);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_main(suite);
 }

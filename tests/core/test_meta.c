@@ -1,13 +1,13 @@
 #include "core/meta.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/bytes.h"
 #include "core/crc32c.h"
 #include "core/migrate.h"
 #include "support_simdisk.h"
+#include "tests/support_main.h"
 
 static struct simdisk *disk;
 static struct io *io;
@@ -162,9 +162,5 @@ int main(void)
     tcase_add_loop_test(tests, nonsense_is_refused, 0, 3);
     tcase_add_test(tests, versions);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

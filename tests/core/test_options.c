@@ -1,9 +1,9 @@
 /* core/options: the words, the defaults, the ranges and the names of regions. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/options.h"
+#include "tests/support_main.h"
 
 START_TEST(defaults_are_valid)
 {
@@ -116,8 +116,6 @@ int main(void)
 {
     Suite *suite = suite_create("core/options");
     TCase *tcase = tcase_create("options");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, defaults_are_valid);
     tcase_add_test(tcase, words_go_both_ways);
@@ -125,9 +123,5 @@ int main(void)
     tcase_add_test(tcase, ranges_are_named);
     tcase_add_test(tcase, region_names);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "core/limits.h"
 #include "support_scene.h"
+#include "tests/support_main.h"
 
 #define ROUNDS 8
 #define CHANGES 250 /* per round */
@@ -186,9 +187,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_random_changes, 0, SETTINGS);
     tcase_add_test(tcase, test_a_new_region_is_empty);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

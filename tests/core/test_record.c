@@ -2,10 +2,10 @@
 
 #include <check.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/crc32c.h"
+#include "tests/support_main.h"
 
 static const uint8_t secret[16] = "sixteen bytes ok";
 static struct record record;
@@ -221,9 +221,5 @@ int main(void)
     tcase_add_test(tests, impossible_headers_are_not_even_looked_at);
     tcase_add_test(tests, room_grows_and_is_kept);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -5,6 +5,7 @@
 #include "core/journal.h"
 #include "core/region.h"
 #include "support_region.h"
+#include "tests/support_main.h"
 
 static struct simdisk *disk;
 static struct io *io;
@@ -61,9 +62,5 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, a_segment_that_nobody_can_have_reached_is_named);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "support_region.h"
+#include "tests/support_main.h"
 
 static struct simdisk *disk;
 static struct io *io;
@@ -230,9 +231,5 @@ int main(void)
     tcase_add_test(tests, a_failed_attempt_is_not_mixed_with_the_next);
     tcase_add_loop_test(tests, a_full_disk_puts_recycling_off, 0, 6);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

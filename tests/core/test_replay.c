@@ -1,10 +1,10 @@
 #include "core/replay.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support_simdisk.h"
+#include "tests/support_main.h"
 
 static const uint8_t uuid[16] = "sixteen bytes ok";
 static struct simdisk *disk;
@@ -152,9 +152,5 @@ int main(void)
     tcase_add_loop_test(tests, order_counts_within_a_record, 0, 2);
     tcase_add_test(tests, an_overlay_reads_any_part);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

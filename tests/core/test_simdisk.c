@@ -7,6 +7,7 @@
 #include "core/limits.h"
 #include "support_simcrash.h"
 #include "support_simdisk.h"
+#include "tests/support_main.h"
 
 static struct simdisk *disk;
 static struct io *io;
@@ -550,9 +551,5 @@ int main(void)
     tcase_add_test(tcase, test_a_missing_sync_is_found);
     tcase_add_test(tcase, test_copies_are_independent);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

@@ -3,10 +3,10 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "support_region.h"
+#include "tests/support_main.h"
 
 static struct simdisk *disk;
 static struct io *io;
@@ -298,9 +298,5 @@ int main(void)
     tcase_add_loop_test(tests, a_damaged_store_is_refused, 0, 3);
     tcase_add_test(tests, a_missing_store_file_is_refused);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

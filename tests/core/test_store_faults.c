@@ -7,6 +7,7 @@
 #include "core/limits.h"
 #include "core/store.h"
 #include "support_simdisk.h"
+#include "tests/support_main.h"
 
 #define NAMES 2
 
@@ -134,9 +135,5 @@ int main(void)
     tcase_set_timeout(tcase, 0);
     tcase_add_loop_test(tcase, test_the_nth_call_fails, 0, 4);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

@@ -1,10 +1,10 @@
 /* The crash checks are checked: an engine with a sync left out, or one that acknowledges too early,
  * must be caught, and the engine as it is must not. The simulated disk plays the bugs. */
 #include <check.h>
-#include <stdlib.h>
 
 #include "core/limits.h"
 #include "support_crash.h"
+#include "tests/support_main.h"
 
 #define SEEDS 6 /* a bug must show with one of so many seeds */
 
@@ -74,9 +74,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_mutant_is_caught, 0, MUTANTS);
     tcase_add_test(tcase, test_the_engine_itself_is_not);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

@@ -9,6 +9,7 @@
 #include "../core/support_simcrash.h"
 #include "core/limits.h"
 #include "core/store.h"
+#include "tests/support_main.h"
 
 #define NAMES 4
 
@@ -213,9 +214,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_make_and_drop, 0,
                         getenv("MREGION_CRASH_LONG") != NULL ? 20 : 2);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_main(suite);
 }

@@ -1,7 +1,7 @@
 #include <check.h>
-#include <stdlib.h>
 
 #include "daemon/budget.h"
+#include "tests/support_main.h"
 
 #define MESSAGE ((uint64_t)1000000)
 #define LIMIT ((uint64_t)4000000)
@@ -120,9 +120,5 @@ int main(void)
     tcase_add_test(tcase, nobody_overtakes_those_who_wait);
     tcase_add_test(tcase, limits_may_change);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -1,8 +1,8 @@
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/dispatch.h"
+#include "tests/support_main.h"
 
 static bool peek(const char *bytes, size_t size, uint32_t *ret_msgid)
 {
@@ -57,9 +57,5 @@ int main(void)
     tcase_add_test(tcase, the_msgid_of_a_beginning);
     tcase_add_test(tcase, what_says_nobody_to_answer);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -1,8 +1,8 @@
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/input.h"
+#include "tests/support_main.h"
 
 static struct budget budget;
 static uint8_t scratch[SCRATCH_SIZE];
@@ -125,9 +125,5 @@ int main(void)
     tcase_add_test(tcase, a_large_message_is_read_to_its_end_only);
     tcase_add_test(tcase, waits_where_the_budget_is_full);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/log.h"
+#include "tests/support_main.h"
 
 static int saved_stderr;
 static int reader; /* of what is logged */
@@ -133,9 +134,5 @@ int main(void)
     tcase_add_test(tcase, a_full_pipe_does_not_block);
     tcase_add_test(tcase, a_flood_is_limited);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -1,8 +1,8 @@
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/output.h"
+#include "tests/support_main.h"
 
 static struct budget budget;
 static struct pieces pieces;
@@ -137,9 +137,5 @@ int main(void)
     tcase_add_test(tcase, an_idle_connection_holds_nothing);
     tcase_add_test(tcase, recycled_pieces_are_bounded);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -1,8 +1,8 @@
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/worker.h"
+#include "tests/support_main.h"
 
 #define WORKS 200
 
@@ -160,9 +160,5 @@ int main(void)
     tcase_add_test(tcase, a_commit_passes_blocked_reads);
     tcase_add_test(tcase, stop_runs_what_was_submitted);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -11,6 +11,7 @@
 
 #include "client/mregion.h"
 #include "support_server.h"
+#include "tests/support_main.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -532,8 +533,6 @@ int main(void)
 {
     Suite *suite = suite_create("e2e/library");
     TCase *usual = tcase_create("usual"), *small = tcase_create("small messages");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(usual, 300);
     tcase_set_timeout(small, 300);
@@ -559,9 +558,5 @@ int main(void)
     tcase_add_test(usual, open_tickets_when_the_server_is_killed);
     suite_add_tcase(suite, usual);
     suite_add_tcase(suite, small);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main(suite);
 }

@@ -1,11 +1,11 @@
 /* proto/cursor: every form of every type, compared with what msgpack-c packs, and skipping. */
 #include <check.h>
 #include <msgpack.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "proto/cursor.h"
 #include "support_hex.h"
+#include "tests/support_main.h"
 
 static struct value first_value(const char *text, size_t *ret_taken)
 {
@@ -243,8 +243,6 @@ int main(void)
 {
     Suite *suite = suite_create("proto/cursor");
     TCase *tcase = tcase_create("cursor");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, integers_of_every_width);
     tcase_add_test(tcase, the_sign_decides_not_the_form);
@@ -256,9 +254,5 @@ int main(void)
     tcase_add_test(tcase, reads_what_msgpack_c_packs);
     tcase_add_test(tcase, types_have_distinct_names);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -8,6 +8,7 @@
 #include "core/limits.h"
 #include "proto/frame.h"
 #include "support_hex.h"
+#include "tests/support_main.h"
 
 #define LIMIT (64 * MIB)
 
@@ -356,8 +357,6 @@ int main(void)
 {
     Suite *suite = suite_create("proto/frame");
     TCase *tcase = tcase_create("frame");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, every_form_ends_where_it_ends, 0,
@@ -375,9 +374,5 @@ int main(void)
     tcase_add_test(tcase, the_limit_counts_what_must_still_come);
     tcase_add_test(tcase, slices_get_the_same_verdict);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

@@ -9,6 +9,7 @@
 #include "proto/frame.h"
 #include "proto/rpc.h"
 #include "support_hex.h"
+#include "tests/support_main.h"
 
 START_TEST(every_method_is_found)
 {
@@ -233,8 +234,6 @@ int main(void)
     Suite *suite = suite_create("proto/methods");
     TCase *tcase = tcase_create("methods");
     TCase *documentation = tcase_create("documentation");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, every_method_is_found);
     tcase_add_test(tcase, nothing_else_is_found);
@@ -246,9 +245,5 @@ int main(void)
     tcase_add_test(documentation, the_examples_are_right);
     suite_add_tcase(suite, tcase);
     suite_add_tcase(suite, documentation);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }

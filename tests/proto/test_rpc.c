@@ -2,12 +2,12 @@
  * answers. */
 #include <check.h>
 #include <msgpack.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "proto/frame.h"
 #include "proto/rpc.h"
 #include "support_hex.h"
+#include "tests/support_main.h"
 
 /* ---- Envelope ---- */
 
@@ -433,8 +433,6 @@ int main(void)
 {
     Suite *suite = suite_create("proto/rpc");
     TCase *tcase = tcase_create("rpc");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, requests_in_every_width);
     tcase_add_test(tcase, notifications_and_params);
@@ -453,9 +451,5 @@ int main(void)
     tcase_add_test(tcase, bin_headers_are_those_of_msgpack_c);
     tcase_add_test(tcase, a_buffer_that_cannot_grow_is_reported);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_main(suite);
 }
