@@ -19,7 +19,7 @@ static int collect(void *context, const char *name, bool is_directory)
     if (files == NULL)
         return -ENOMEM;
     reader->files = files;
-    files[reader->count++] = (struct journal_file){.seq = seq};
+    files[reader->count++] = (struct journal_file){.seq = seq, .named = UINT64_MAX};
     return 0;
 }
 
@@ -66,6 +66,7 @@ static int read_header(struct journal_reader *reader, struct journal_file *file,
         /* A header that names another place was written by a recycling that did not get to the
          * renaming: what it says about the floor is true all the same. */
         file->has_header = header.seq == file->seq;
+        file->named = header.seq;
         reader->floor = max_u64(reader->floor, header.floor);
     }
     return 0;
@@ -121,6 +122,19 @@ uint64_t journal_reader_reach(const struct journal_reader *reader, uint64_t lsn)
     while (file + 1 < end && file[1].seq == file->seq + 1 && file->size >= JOURNAL_SEGMENT)
         file++;
     return max_u64(lsn, file_end(file));
+}
+
+bool journal_reader_is_missing(const struct journal_reader *reader, uint64_t seq)
+{
+    /* A region always has segments; and whoever wrote this floor had one behind it. */
+    bool is_known = reader->count == 0 || journal_seq(reader->floor) >= seq;
+    for (size_t i = 0; i < reader->count; i++) {
+        const struct journal_file *file = &reader->files[i];
+        if (file->seq == seq || file->named == seq)
+            return false;
+        is_known |= file->has_header && file->seq > seq;
+    }
+    return is_known;
 }
 
 int journal_reader_read(struct journal_reader *reader, uint64_t lsn, uint8_t *bytes, size_t size,

@@ -17,6 +17,7 @@ struct journal_file {
     uint64_t seq;
     uint64_t size;   /* of the file */
     bool has_header; /* the header is valid and names this place */
+    uint64_t named;  /* the place that a valid header names; UINT64_MAX without one */
 };
 
 struct journal_reader {
@@ -43,6 +44,11 @@ const struct journal_file *journal_reader_find(const struct journal_reader *read
 /* How far the segments that are there reach from lsn on without a gap; lsn when its own is
  * missing. */
 uint64_t journal_reader_reach(const struct journal_reader *reader, uint64_t lsn);
+
+/* Whether the segment of that seq was there once although no file has its name: one that comes
+ * later was made, or one with the same floor. False where its own making may have been under way:
+ * then a header that names it is in a file that was not renamed durably. */
+bool journal_reader_is_missing(const struct journal_reader *reader, uint64_t seq);
 
 /* Reads [lsn, lsn + size), all of it within reach. ERR_IO_ERROR. */
 int journal_reader_read(struct journal_reader *reader, uint64_t lsn, uint8_t *bytes, size_t size,

@@ -191,6 +191,18 @@ static int forward(struct recovering *r, struct err *err)
     return 0;
 }
 
+/* Segments become durable one after the other, and records are written only to those that are. */
+static int check_missing(const struct recovering *r, struct err *err)
+{
+    uint64_t claimed = r->record.header.length;
+    uint64_t reach = journal_reader_reach(&r->reader, r->end);
+    bool is_between = reach % JOURNAL_PAYLOAD == 0;
+    bool is_needed = claimed > 0 && r->end + record_padded(claimed) > reach;
+    if (is_between && (is_needed || journal_reader_is_missing(&r->reader, journal_seq(reach))))
+        return corrupt_at(r, reach, "the segment is missing, and the journal goes on", err);
+    return 0;
+}
+
 /* A segment has its full length, durably, before its header is written. */
 static int check_lengths(const struct recovering *r, struct err *err)
 {
@@ -213,6 +225,8 @@ static int cut_tail(struct recovering *r, struct err *err)
     uint64_t claimed = r->record.header.length;
     uint64_t reach = journal_reader_reach(&r->reader, r->end);
     int code = check_lengths(r, err);
+    if (code == 0)
+        code = check_missing(r, err);
     if (code == 0)
         code = journal_reader_look_behind(&r->reader, r->end, &end, &synced, err);
     if (code != 0)
@@ -324,6 +338,12 @@ static int write_checkpoint(struct recovering *r, struct err *err)
     return code;
 }
 
+static int sync_folder(const struct recovery *out, struct err *err)
+{
+    int result = out->io->ops->sync_directory(out->io, out->folder);
+    return result == 0 ? 0 : err_io(err, result, "sync", out->folder);
+}
+
 /* The segments that were replayed become the next ones; a few are kept and the rest removed. */
 static int renew_segments(struct recovering *r, struct err *err)
 {
@@ -353,11 +373,11 @@ static int renew_segments(struct recovering *r, struct err *err)
                                       out->first_segment + out->segment_count, out->journal_start,
                                       err);
         out->segment_count += code == 0;
+        /* Each before the next: none may be found without those before it. */
+        if (code == 0)
+            code = sync_folder(out, err);
     }
-    if (code != 0)
-        return code;
-    int result = io->ops->sync_directory(io, out->folder);
-    return result == 0 ? 0 : err_io(err, result, "sync", out->folder);
+    return code == 0 ? sync_folder(out, err) : code;
 }
 
 static int begin_anew(struct recovering *r, struct err *err)

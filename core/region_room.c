@@ -112,14 +112,17 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
 
 static int make_segments(struct room_job *job, struct err *err)
 {
-    int code = 0;
-    for (job->got = 0; code == 0 && job->got < job->count; job->got += code == 0)
-        code = journal_create_segment(job->io, job->folder, job->secret, job->from + job->got,
-                                      job->floor, err);
-    if (job->got == 0)
-        return code;
-    int result = job->io->ops->sync_directory(job->io, job->folder);
-    return result == 0 ? code : err_io(err, result, "sync", job->folder);
+    for (job->got = 0; job->got < job->count; job->got++) {
+        int code = journal_create_segment(job->io, job->folder, job->secret, job->from + job->got,
+                                          job->floor, err);
+        if (code != 0)
+            return code;
+        /* Each before the next: none may be found without those before it. */
+        int result = job->io->ops->sync_directory(job->io, job->folder);
+        if (result != 0)
+            return err_io(err, result, "sync", job->folder);
+    }
+    return 0;
 }
 
 static int extend_data(struct room_job *job, struct err *err)

@@ -1,5 +1,7 @@
 /* What is in a region's folder and does not belong there. */
 #include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/journal.h"
@@ -55,12 +57,86 @@ START_TEST(a_segment_that_nobody_can_have_reached_is_named)
 }
 END_TEST
 
+/* Every segment that the next start needs is missed by name, wherever the journal ends. */
+START_TEST(a_missing_segment_is_named)
+{
+    char path[64] = "r/", aside[] = "aside";
+    uint64_t seq = 0, address = 0;
+    uint8_t *bytes = calloc(1, 5 * MIB);
+    ck_assert_ptr_nonnull(bytes);
+    for (unsigned i = 0; i < 80 * (unsigned)_i; i++)
+        address = drive_add(region, bytes, 50000); /* some 4 MB of journal a turn */
+    drive_settle(region);
+    region_close(region);
+    ck_assert_int_eq(io->ops->sync_directory(io, "r"), 0);
+    struct region *opened = NULL;
+    ck_assert_int_eq(region_open(io, "r", NULL, true, &opened, NULL, &err), 0);
+    region_close(opened);
+    unsigned files = 0, named = 0;
+    for (; seq < 100; seq++) {
+        journal_name(path + 2, seq);
+        if (io->ops->rename(io, path, aside) != 0)
+            continue;
+        files++;
+        opened = NULL;
+        int code = region_open(io, "r", NULL, true, &opened, NULL, &err);
+        if (code == 0) /* nothing was written there yet, and nothing stands behind it */
+            region_close(opened);
+        else
+            ck_assert_msg(code == ERR_CORRUPT && strstr(err.text, path + 2) != NULL, "%s",
+                          err.text);
+        named += code != 0;
+        ck_assert_int_eq(io->ops->rename(io, aside, path), 0);
+    }
+    ck_assert_uint_ge(files, 2);
+    ck_assert_uint_ge(named, files - 1);
+    free(bytes);
+    ck_assert_int_eq(open_region(), 0);
+    if (_i > 0) {
+        bool is_allocated;
+        ck_assert_int_eq(
+            region_is_allocated(region, (struct extent){address, 50000}, &is_allocated, &err), 0);
+        ck_assert(is_allocated);
+    }
+}
+END_TEST
+
+static int remove_segment(void *context, const char *name, bool is_directory)
+{
+    char path[64];
+    uint64_t seq;
+    (void)context;
+    if (is_directory || !journal_parse_name(name, &seq))
+        return 0;
+    (void)snprintf(path, sizeof path, "r/%s", name);
+    return io->ops->remove(io, path);
+}
+
+START_TEST(no_segment_at_all_is_no_journal)
+{
+    drive_close(region);
+    ck_assert_int_eq(open_region(), 0); /* the journal begins anew, at a checkpoint */
+    region_close(region);
+    ck_assert_int_eq(io->ops->sync_directory(io, "."), 0);
+    struct simdisk *copy = simdisk_crash_none(disk);
+    ck_assert_int_eq(io->ops->list(io, "r", remove_segment, NULL), 0);
+    ck_assert_int_eq(open_region(), ERR_CORRUPT);
+    ck_assert_msg(strstr(err.text, "missing") != NULL, "%s", err.text);
+    simdisk_free(disk);
+    disk = copy;
+    io = simdisk_io(disk);
+    ck_assert_int_eq(open_region(), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("recover");
     TCase *tests = tcase_create("strangers");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, a_segment_that_nobody_can_have_reached_is_named);
+    tcase_add_loop_test(tests, a_missing_segment_is_named, 0, 4);
+    tcase_add_test(tests, no_segment_at_all_is_no_journal);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }
