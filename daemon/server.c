@@ -272,6 +272,13 @@ static int start(struct server *server, struct err *err)
 /* Closes whatever is open, whether the start went through or not. */
 static void stop(struct server *server)
 {
+    /* Closing their handles makes signals deadly again: one more of them, which is obeyed already,
+     * is not to spoil the exit status. */
+    sigset_t late;
+    sigemptyset(&late);
+    for (size_t i = 0; i < 3; i++)
+        sigaddset(&late, signal_numbers[i]);
+    pthread_sigmask(SIG_BLOCK, &late, NULL);
     listeners_close(server);
     if (server->has_workers)
         workers_stop(&server->workers);

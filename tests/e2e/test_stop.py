@@ -1,0 +1,22 @@
+"""Signals that come while the server stops."""
+import signal
+import unittest
+
+from case import Case
+
+
+class Stop(Case):
+    def test_asked_again_and_again(self):
+        """However late another signal comes, the status is that of an orderly stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            for _ in range(3):
+                server = self.server().start()
+                self.connect(server).call("addBlob", "main", bytes(100000))
+                server.signal(signal.SIGTERM)
+                while server.process.poll() is None:
+                    server.signal(number)
+                self.assertEqual(server.wait(), 0, server.log())
+
+
+if __name__ == "__main__":
+    unittest.main()
