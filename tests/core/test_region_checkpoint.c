@@ -1,0 +1,142 @@
+/* Checkpoints, the journal they shorten, and regions that are opened again. */
+#include "core/region.h"
+
+#include <check.h>
+#include <string.h>
+
+#include "support_fixture.h"
+#include "tests/support_main.h"
+
+/* ---- Checkpoints ---- */
+
+START_TEST(a_checkpoint_shortens_the_replay)
+{
+    struct region_report report;
+    struct region_info info;
+    for (int i = 0; i < 50; i++) {
+        drive_add(region, small, 100);
+        drive_settle(region);
+    }
+    drive_checkpoint(region);
+    region_get_info(region, &info);
+    ck_assert_uint_eq(info.journal_bytes, 0);
+    ck_assert_uint_eq(info.checkpoints, 1);
+    drive_deallocate(region, 0, 100);
+    drive_settle(region);
+    fixture_power_cut();
+    region = fixture_open(false, &report);
+    ck_assert_uint_eq(report.records, 1);
+    ck_assert_uint_eq(report.free_blocks, 1);
+    ck_assert_uint_eq(fixture_allocated(), 4900);
+}
+END_TEST
+
+/* Changes between its slices, before and behind the cursor. */
+START_TEST(a_checkpoint_does_not_stop_the_region)
+{
+    struct extent blocks[64] = {{0, 0}};
+    enum { COUNT = 3 * CHECKPOINT_SLICE };
+    uint64_t ticket, size = 0;
+    for (int i = 0; i < 2 * COUNT; i++)
+        drive_allocate(region, 10);
+    for (int i = 0; i < COUNT; i++)
+        drive_deallocate(region, (uint64_t)i * 20, 10);
+    drive_settle(region);
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    for (int i = 0; region_checkpoint_ticket(region) < ticket; i++) {
+        drive_step(region, LANE_BACKGROUND);
+        if (i < 8) {
+            drive_deallocate(region, (uint64_t)i * 40 + 10, 10);
+            drive_deallocate(region, (uint64_t)(2 * COUNT - i) * 10 - 10, 10 * (i % 2 == 0));
+            drive_add(region, small, 10);
+            drive_add(region, small, 1000);
+        }
+        drive_step(region, LANE_COMMIT);
+        size = region_size(region);
+    }
+    size_t before, after;
+    ck_assert_int_eq(region_free_blocks(region, 0, size, blocks, 64, &before, &err), 0);
+    struct extent kept[64];
+    memcpy(kept, blocks, sizeof kept);
+    uint64_t used = fixture_allocated();
+    drive_settle(region);
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    ck_assert_uint_eq(fixture_allocated(), used);
+    ck_assert_uint_eq(region_size(region), size);
+    ck_assert_int_eq(region_free_blocks(region, 0, size, blocks, 64, &after, &err), 0);
+    ck_assert_uint_eq(before, after);
+    ck_assert_mem_eq(kept, blocks, sizeof kept);
+}
+END_TEST
+
+/* Much more journal than its size: checkpoints come by themselves and segments are used again. */
+START_TEST(the_journal_is_bounded)
+{
+    struct region_info info;
+    uint64_t address = drive_allocate(region, 1 << 20);
+    for (int i = 0; i < 100; i++) {
+        drive_store(region, address, big + i, 1 << 20);
+        drive_settle(region);
+    }
+    region_get_info(region, &info);
+    ck_assert_uint_ge(info.checkpoints, 3);
+    ck_assert_uint_le(info.journal_bytes, 3 * JOURNAL_SIZE_MIN);
+    ck_assert_uint_le(simdisk_used(disk), 64 << 20);
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    drive_expect(region, address, big + 99, 1 << 20);
+}
+END_TEST
+
+/* ---- Opening ---- */
+
+START_TEST(read_only_sees_all_and_changes_nothing)
+{
+    uint64_t a = drive_add(region, small, 100), b = drive_add(region, big, 200000);
+    drive_settle(region);
+    drive_store(region, a, big, 50);
+    drive_settle(region);
+    fixture_power_cut();
+    uint64_t changes = simdisk_calls(disk, SIM_CHANGES | SIM_SYNCS), address;
+    region = fixture_open(true, NULL);
+    drive_expect(region, a, big, 50);
+    drive_expect(region, a + 50, small + 50, 50);
+    drive_expect(region, b, big, 200000);
+    ck_assert_int_eq(region_add(region, small, 1, &address, &err), ERR_READ_ONLY);
+    ck_assert_int_eq(region_request_checkpoint(region, &address, &err), ERR_READ_ONLY);
+    ck_assert_ptr_null(region_next_job(region, LANE_COMMIT, 0));
+    region_close(region);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_CHANGES | SIM_SYNCS), changes);
+    region = fixture_open(false, NULL);
+    drive_expect(region, a, big, 50);
+}
+END_TEST
+
+START_TEST(options_are_kept)
+{
+    struct region_options options = region_options_default();
+    struct region_info info;
+    options.fit = FIT_LARGEST;
+    options.max_size = 1 << 20;
+    drive_close(region);
+    ck_assert_int_eq(region_open(io, "r", &options, false, &region, NULL, &err), 0);
+    drive_close(region);
+    region = fixture_open(false, NULL);
+    region_get_info(region, &info);
+    ck_assert_int_eq(info.options.fit, FIT_LARGEST);
+    ck_assert_uint_eq(info.options.max_size, 1 << 20);
+    ck_assert_str_eq(info.name, "main");
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {a_checkpoint_shortens_the_replay,
+                                  a_checkpoint_does_not_stop_the_region, the_journal_is_bounded,
+                                  read_only_sees_all_and_changes_nothing, options_are_kept};
+    Suite *suite = suite_create("region: checkpoints");
+    TCase *tcase = fixture_tests("checkpoints", tests, sizeof tests / sizeof tests[0]);
+    suite_add_tcase(suite, tcase);
+    return suite_main(suite);
+}

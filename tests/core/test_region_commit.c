@@ -1,0 +1,155 @@
+/* Group commit: what is gathered, what waits for what, and what a load sees meanwhile. */
+#include "core/region.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#include "support_fixture.h"
+#include "tests/support_main.h"
+
+START_TEST(changes_gather_while_a_batch_commits)
+{
+    uint64_t a = drive_add(region, small, 10);
+    uint64_t ticket = region_ticket(region);
+    struct region_job *job = region_next_job(region, LANE_COMMIT, 1);
+    ck_assert_ptr_nonnull(job);
+    uint64_t b = drive_add(region, small + 10, 10);
+    drive_add(region, small + 20, 10);
+    ck_assert_uint_eq(region_ticket(region), ticket + 1);
+    ck_assert_ptr_null(region_next_job(region, LANE_COMMIT, 1));
+    ck_assert_uint_lt(region_done_ticket(region), ticket);
+    region_job_run(job);
+    region_job_done(region, job);
+    ck_assert_uint_eq(region_done_ticket(region), ticket);
+    ck_assert_uint_eq(region_applied_ticket(region), ticket);
+    drive_expect(region, a, small, 10);
+    drive_expect(region, b, small + 10, 10);
+    ck_assert_uint_eq(region_done_ticket(region), ticket + 1);
+}
+END_TEST
+
+/* One aligned write and one sync for a small change. */
+START_TEST(a_small_commit_is_one_write_and_one_sync)
+{
+    drive_add(region, small, 64);
+    drive_settle(region);
+    uint64_t syncs = simdisk_calls(disk, SIM_SYNCS), writes = simdisk_calls(disk, SIM_CHANGES);
+    drive_add(region, small, 64);
+    drive_step(region, LANE_COMMIT);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_SYNCS) - syncs, 1);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_CHANGES) - writes, 2); /* journal, data */
+}
+END_TEST
+
+/* A load sees the bytes as they were when it was asked for, though they are overwritten in the very
+ * next change, before anything was committed. */
+START_TEST(a_load_is_not_overtaken)
+{
+    for (unsigned durability = 0; durability < DURABILITIES; durability++) {
+        uint8_t buffer[100];
+        uint64_t after = 0, ticket;
+        fixture_set_durability((enum durability)durability);
+        uint64_t address = drive_add(region, small, 100);
+        struct extent block = {address, 100};
+        ck_assert_int_eq(region_load_begin(region, block, &after, &err), 0);
+        ck_assert_uint_eq(after, region_ticket(region));
+        drive_store(region, address, big, 100);
+        ticket = region_ticket(region);
+        ck_assert_uint_gt(ticket, after);
+        while (region_applied_ticket(region) < after)
+            ck_assert(drive_step(region, LANE_COMMIT));
+        ck_assert_uint_lt(region_applied_ticket(region), ticket);
+        ck_assert_int_eq(region_read(region, address, buffer, 100, &err), 0);
+        ck_assert_mem_eq(buffer, small, 100);
+        drive_expect(region, address, big, 100);
+    }
+}
+END_TEST
+
+/* The same where the bytes were written to the journal but not put in place yet. */
+START_TEST(a_load_of_pending_bytes_is_not_overtaken)
+{
+    uint8_t buffer[100];
+    uint64_t after = 0;
+    fixture_set_durability(DURABILITY_INTERVAL);
+    uint64_t address = drive_add(region, small, 100);
+    drive_settle(region);
+    ck_assert_uint_lt(region_applied_ticket(region), region_ticket(region));
+    struct extent block = {address, 100};
+    ck_assert_int_eq(region_load_begin(region, block, &after, &err), 0);
+    ck_assert_uint_eq(after, region_ticket(region));
+    drive_store(region, address, big, 100);
+    while (region_applied_ticket(region) < after)
+        ck_assert(drive_step(region, LANE_COMMIT));
+    ck_assert_int_eq(region_read(region, address, buffer, 100, &err), 0);
+    ck_assert_mem_eq(buffer, small, 100);
+    drive_expect(region, address, big, 100);
+}
+END_TEST
+
+START_TEST(a_pin_holds_the_commit_back)
+{
+    struct region_pin pin, other;
+    uint64_t address = drive_add(region, small, 100);
+    uint64_t elsewhere = drive_add(region, small, 100);
+    drive_settle(region);
+    region_pin(region, &pin, (struct extent){address + 99, 1});
+    region_pin(region, &other, (struct extent){elsewhere, 1});
+    drive_store(region, address, big, 99);
+    drive_settle(region);
+    ck_assert_uint_eq(region_done_ticket(region), region_ticket(region));
+    drive_store(region, address, big, 100);
+    drive_settle(region);
+    ck_assert_uint_lt(region_done_ticket(region), region_ticket(region));
+    region_unpin(region, &pin);
+    drive_settle(region);
+    ck_assert_uint_eq(region_done_ticket(region), region_ticket(region));
+    region_unpin(region, &other);
+}
+END_TEST
+
+/* A large blob goes straight to its place: never into space whose freeing is not durable. */
+START_TEST(a_large_blob_waits_for_the_free_below_it)
+{
+    uint64_t a = drive_add(region, big, 1 << 20);
+    drive_add(region, small, 1);
+    drive_settle(region);
+    drive_deallocate(region, a, 1 << 20);
+    uint64_t ticket = region_ticket(region);
+    ck_assert_uint_eq(drive_add(region, big + 5, 1 << 20), a);
+    ck_assert_uint_gt(region_ticket(region), ticket);
+    drive_expect(region, a, big + 5, 1 << 20);
+}
+END_TEST
+
+START_TEST(one_large_change_passes_alone)
+{
+    size_t size = BATCH_BYTES + BATCH_BYTES / 2;
+    uint8_t *bytes = malloc(size);
+    drive_pattern(bytes, size, 9);
+    uint64_t address = drive_allocate(region, size);
+    drive_store(region, address, bytes, size);
+    drive_store(region, address, bytes, size);
+    drive_expect(region, address, bytes, size);
+    drive_settle(region);
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    drive_expect(region, address, bytes, size);
+    free(bytes);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {changes_gather_while_a_batch_commits,
+                                  a_small_commit_is_one_write_and_one_sync,
+                                  a_load_is_not_overtaken,
+                                  a_load_of_pending_bytes_is_not_overtaken,
+                                  a_pin_holds_the_commit_back,
+                                  a_large_blob_waits_for_the_free_below_it,
+                                  one_large_change_passes_alone};
+    Suite *suite = suite_create("region: commits");
+    TCase *tcase = fixture_tests("commits", tests, sizeof tests / sizeof tests[0]);
+    suite_add_tcase(suite, tcase);
+    return suite_main(suite);
+}

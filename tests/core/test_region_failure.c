@@ -1,0 +1,301 @@
+/* Regions whose disk fails, is full, or gives back other bytes than it was given. */
+#include "core/region.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "support_fixture.h"
+#include "tests/support_main.h"
+
+/* ---- Failure ---- */
+
+START_TEST(a_failed_sync_makes_it_read_only)
+{
+    uint64_t a = drive_add(region, small, 100), after;
+    drive_settle(region);
+    uint64_t done = region_done_ticket(region);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_SYNC), .pattern = "r/journal-*", .nth = 1, .error = EIO});
+    uint64_t b = drive_add(region, big, 5000);
+    struct region_job *job = region_next_job(region, LANE_COMMIT, 1);
+    drive_deallocate(region, a, 100);
+    region_job_run(job);
+    region_job_done(region, job);
+    drive_settle(region);
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert_ptr_nonnull(strstr(region_failure(region)->text, "r/journal-"));
+    ck_assert_uint_eq(region_done_ticket(region), done);
+    ck_assert_uint_eq(fixture_allocated(), 100);
+    ck_assert_uint_eq(region_size(region), 100);
+    drive_expect(region, a, small, 100);
+    ck_assert_int_ne(region_load_begin(region, (struct extent){b, 5000}, &after, &err), 0);
+    ck_assert_int_eq(region_deallocate(region, (struct extent){a, 100}, &err), ERR_READ_ONLY);
+    ck_assert_ptr_null(region_next_job(region, LANE_BACKGROUND, 1));
+    ck_assert(region_idle(region));
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    drive_expect(region, a, small, 100);
+}
+END_TEST
+
+START_TEST(lost_bytes_are_not_shown)
+{
+    uint64_t after, a = drive_add(region, small, 100);
+    drive_settle(region);
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){
+                          .ops = SIM_BIT(SIM_WRITE), .pattern = "r/data", .nth = 1, .error = EIO});
+    drive_store(region, a + 50, big, 10);
+    drive_settle(region);
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert_int_eq(region_load_begin(region, (struct extent){a, 100}, &after, &err),
+                     ERR_IO_ERROR);
+    drive_expect(region, a, small, 50);
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    drive_expect(region, a + 50, big, 10); /* its record was durable */
+}
+END_TEST
+
+/* ---- A full disk ---- */
+
+START_TEST(a_full_disk_refuses_and_still_frees)
+{
+    uint64_t blobs = 0, address = 0;
+    simdisk_set_capacity(disk, simdisk_used(disk) + 4 * MIB);
+    for (;;) {
+        int code = region_add(region, big, 100000, &address, &err);
+        if (code == REGION_WAIT) {
+            drive_settle(region);
+            continue;
+        }
+        if (code != 0)
+            break;
+        blobs++;
+    }
+    ck_assert_int_eq(err.code, ERR_NO_SPACE);
+    drive_settle(region);
+    ck_assert_ptr_null(region_failure(region));
+    ck_assert_uint_eq(fixture_allocated(), blobs * 100000);
+    ck_assert_uint_ge(blobs, 20);
+    /* Every one can be removed, and many more times than one segment has blocks. */
+    for (int round = 0; round < 2000; round++) {
+        drive_deallocate(region, 0, 100000);
+        drive_settle(region);
+        ck_assert_uint_eq(drive_allocate(region, 100000), 0);
+        drive_settle(region);
+    }
+    drive_expect(region, 200000, big, 100000);
+    for (uint64_t i = 0; i < blobs; i++)
+        drive_deallocate(region, i * 100000, 100000);
+    drive_settle(region);
+    ck_assert_ptr_null(region_failure(region));
+    ck_assert_uint_eq(fixture_allocated(), 0);
+}
+END_TEST
+
+START_TEST(a_full_disk_can_be_opened)
+{
+    uint64_t a = drive_add(region, small, 100);
+    drive_settle(region);
+    fixture_power_cut();
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    region = fixture_open(false, NULL);
+    drive_expect(region, a, small, 100);
+    drive_deallocate(region, a, 100);
+    drive_settle(region);
+    ck_assert_uint_eq(fixture_allocated(), 0);
+}
+END_TEST
+
+/* More free blocks than the slots have room for, and no way to get more: the old checkpoint stands,
+ * and who asked is told. */
+START_TEST(a_checkpoint_without_room_is_told)
+{
+    struct region_info info;
+    uint64_t first, second;
+    for (int i = 0; i < 300000; i++)
+        drive_allocate(region, 2);
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    for (uint64_t i = 0; i < 150000; i++)
+        drive_deallocate(region, 4 * i, 2);
+    drive_settle(region);
+    ck_assert_int_eq(region_request_checkpoint(region, &first, &err), 0);
+    ck_assert_ptr_null(region_checkpoint_failure(region, first));
+    drive_step(region, LANE_BACKGROUND);
+    ck_assert_int_eq(region_request_checkpoint(region, &second, &err), 0);
+    drive_settle(region);
+    ck_assert_uint_lt(region_checkpoint_ticket(region), first);
+    ck_assert_int_eq(region_checkpoint_failure(region, first)->code, ERR_NO_SPACE);
+    ck_assert_ptr_nonnull(region_checkpoint_failure(region, second));
+    ck_assert_ptr_null(region_failure(region));
+    ck_assert(region_idle(region));
+    drive_deallocate(region, 2, 2);
+    drive_settle(region);
+    simdisk_set_capacity(disk, 0);
+    drive_checkpoint(region);
+    ck_assert_ptr_null(region_checkpoint_failure(region, second + 1));
+    region_get_info(region, &info);
+    uint64_t blocks = info.free_blocks;
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    region_get_info(region, &info);
+    ck_assert_uint_eq(info.free_blocks, blocks);
+}
+END_TEST
+
+/* ---- Damage ---- */
+
+static void flip(const char *path, uint64_t offset)
+{
+    struct io_file *file;
+    uint8_t byte;
+    ck_assert_int_eq(io->ops->open(io, path, 0, &file), 0);
+    ck_assert_int_eq(io->ops->read(io, file, &byte, 1, offset), 1);
+    byte ^= 0x10;
+    struct iovec vector = {&byte, 1};
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, offset), 0);
+    io->ops->close(io, file);
+}
+
+static void expect_corrupt(const char *word)
+{
+    struct region *opened = NULL;
+    uint64_t changes = simdisk_calls(disk, SIM_CHANGES);
+    ck_assert_int_eq(region_open(io, "r", NULL, false, &opened, NULL, &err), ERR_CORRUPT);
+    ck_assert_msg(strstr(err.text, word) != NULL, "%s", err.text);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_CHANGES), changes);
+}
+
+/* Closes the region and names the file that its journal begins in. */
+static const char *journal_file(void)
+{
+    static char name[64];
+    struct region_info info;
+    region_get_info(region, &info);
+    snprintf(name, sizeof name, "r/journal-%016llx", 2ull); /* the first open began at 2 */
+    drive_close(region);
+    region = NULL;
+    return name;
+}
+
+START_TEST(a_damaged_record_is_named)
+{
+    for (int i = 0; i < 3; i++) {
+        drive_add(region, small, 100);
+        drive_settle(region);
+    }
+    const char *name = journal_file();
+    flip(name, 4096 + 4096 + 60);
+    expect_corrupt("journal-0000000000000002");
+    expect_corrupt("offset 8192");
+    flip(name, 4096 + 4096 + 60);
+    region = fixture_open(false, NULL);
+    ck_assert_uint_eq(fixture_allocated(), 300);
+}
+END_TEST
+
+START_TEST(a_torn_tail_is_cut)
+{
+    struct region_report report;
+    for (int i = 0; i < 3; i++) {
+        drive_add(region, small, 100);
+        drive_settle(region);
+    }
+    flip(journal_file(), 4096 + 2 * 4096 + 60);
+    region = fixture_open(false, &report);
+    ck_assert_uint_eq(report.cut_bytes, 4096);
+    ck_assert_uint_eq(report.records, 2);
+    ck_assert_uint_eq(fixture_allocated(), 200);
+    drive_close(region);
+    region = fixture_open(false, &report);
+    ck_assert_uint_eq(report.cut_bytes, 0);
+    ck_assert_uint_eq(fixture_allocated(), 200);
+}
+END_TEST
+
+START_TEST(a_damaged_checkpoint_is_named)
+{
+    drive_add(region, small, 100);
+    drive_checkpoint(region);
+    drive_checkpoint(region);
+    drive_close(region);
+    region = fixture_open(false, NULL);
+    drive_close(region);
+    region = NULL;
+    flip("r/checkpoint-0", 70);
+    flip("r/checkpoint-1", 70);
+    expect_corrupt("r/checkpoint-");
+}
+END_TEST
+
+/* The older checkpoint does where the journal still reaches back to it, and only there. */
+START_TEST(an_older_checkpoint_takes_over)
+{
+    struct region_report report;
+    drive_add(region, small, 100);
+    drive_settle(region);
+    drive_checkpoint(region); /* 3; the older is 2, of the opening */
+    drive_add(region, small, 100);
+    drive_settle(region);
+    drive_close(region);
+    flip("r/checkpoint-1", 70);
+    region = fixture_open(false, &report);
+    ck_assert_uint_eq(report.checkpoint_sequence, 2);
+    ck_assert_uint_eq(report.records, 2);
+    ck_assert_uint_eq(fixture_allocated(), 200);
+    drive_close(region); /* now 3 again, and the segments before it are gone */
+    region = NULL;
+    flip("r/checkpoint-1", 70);
+    expect_corrupt("r/checkpoint-1");
+}
+END_TEST
+
+START_TEST(a_damaged_meta_is_named)
+{
+    drive_close(region);
+    region = NULL;
+    flip("r/meta", 60);
+    expect_corrupt("r/meta");
+    flip("r/meta", 60);
+    region = fixture_open(false, NULL);
+}
+END_TEST
+
+START_TEST(a_newer_format_is_refused)
+{
+    struct region *opened = NULL;
+    drive_close(region);
+    region = NULL;
+    flip("r/meta", 8);
+    uint64_t changes = simdisk_calls(disk, SIM_CHANGES);
+    ck_assert_int_eq(region_open(io, "r", NULL, false, &opened, NULL, &err), ERR_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "newer"));
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_CHANGES), changes);
+    flip("r/meta", 8);
+    region = fixture_open(false, NULL);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {a_failed_sync_makes_it_read_only,
+                                  lost_bytes_are_not_shown,
+                                  a_full_disk_refuses_and_still_frees,
+                                  a_full_disk_can_be_opened,
+                                  a_checkpoint_without_room_is_told,
+                                  a_damaged_record_is_named,
+                                  a_torn_tail_is_cut,
+                                  a_damaged_checkpoint_is_named,
+                                  an_older_checkpoint_takes_over,
+                                  a_damaged_meta_is_named,
+                                  a_newer_format_is_refused};
+    Suite *suite = suite_create("region: failures");
+    TCase *tcase = fixture_tests("failures", tests, sizeof tests / sizeof tests[0]);
+    suite_add_tcase(suite, tcase);
+    return suite_main(suite);
+}
