@@ -553,7 +553,6 @@ int main(void)
     Suite *suite = suite_create("client/blob");
     TCase *tcase = tcase_create("blob");
 
-    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, memory_in_and_out, 0, SIZES);
     tcase_add_test(tcase, a_large_replacement_is_added_before_the_old_one_goes);

@@ -659,7 +659,6 @@ int main(void)
     Suite *suite = suite_create("client/connection");
     TCase *tcase = tcase_create("connection");
 
-    tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, bad_addresses_are_refused);
     tcase_add_test(tcase, nobody_listens);
     tcase_add_test(tcase, an_answer_trickles_in);

@@ -220,7 +220,6 @@ int main(void)
     Suite *suite = suite_create("client/memory");
     TCase *tcase = tcase_create("memory");
 
-    tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, each_allocation_fails, 0, STEPS);
     tcase_add_test(tcase, a_refusal_is_still_a_refusal);
     suite_add_tcase(suite, tcase);

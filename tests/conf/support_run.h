@@ -16,7 +16,6 @@ static inline int run_suite(const char *name, SFun set_up, SFun tear_down,
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     for (size_t i = 0; i < count; i++)
         tcase_add_test(tcase, tests[i]);
-    tcase_set_timeout(tcase, 120);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }

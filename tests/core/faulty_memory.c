@@ -192,7 +192,6 @@ int main(void)
 {
     Suite *suite = suite_create("memory");
     TCase *tcase = tcase_create("memory");
-    tcase_set_timeout(tcase, 0);
     tcase_add_loop_test(tcase, test_at_work, 0, 2);
     tcase_add_test(tcase, test_at_open);
     tcase_add_test(tcase, test_at_create);

@@ -211,7 +211,6 @@ int main(void)
 {
     Suite *suite = suite_create("bit rot");
     TCase *tcase = tcase_create("bit rot");
-    tcase_set_timeout(tcase, 0);
     /* Real segments take long to look through; the crash tests run this with small ones, too. */
     int runs = JOURNAL_SEGMENT > MIB ? 1 : 3;
     tcase_add_loop_test(tcase, test_damage_is_found, 0,

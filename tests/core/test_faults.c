@@ -358,7 +358,6 @@ int main(void)
 {
     Suite *suite = suite_create("faults");
     TCase *tcase = tcase_create("faults");
-    tcase_set_timeout(tcase, 0);
     tcase_add_loop_test(tcase, test_the_nth_call_fails_at_work, 0, TRIALS);
     tcase_add_loop_test(tcase, test_the_nth_call_fails_at_open, 0, TRIALS);
     tcase_add_loop_test(tcase, test_the_nth_call_fails_at_create, 0, TRIALS);

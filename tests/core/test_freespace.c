@@ -377,7 +377,6 @@ int main(void)
 {
     Suite *suite = suite_create("freespace");
     TCase *cases = tcase_create("freespace");
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, test_take_grows_then_reuses);
     tcase_add_test(cases, test_policies);

@@ -552,7 +552,6 @@ int main(void)
     suite_add_tcase(suite, basics);
 
     TCase *shape = tcase_create("shape");
-    tcase_set_timeout(shape, 120);
     tcase_add_checked_fixture(shape, setup, teardown);
     tcase_add_test(shape, test_ascending_leaves_full_nodes);
     tcase_add_test(shape, test_descending);
@@ -566,7 +565,6 @@ int main(void)
     suite_add_tcase(suite, shape);
 
     TCase *memory = tcase_create("memory");
-    tcase_set_timeout(memory, 120);
     tcase_add_checked_fixture(memory, setup, teardown);
     tcase_add_test(memory, test_no_memory_leaves_all_as_it_was);
     tcase_add_test(memory, test_build_without_memory);

@@ -135,7 +135,6 @@ int main(void)
 {
     Suite *suite = suite_create("maxtree_model");
     TCase *cases = tcase_create("model");
-    tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_loop_test(cases, test_model_small, TIGHT, LARGEST + 1);
     tcase_add_loop_test(cases, test_model_large, TIGHT, LARGEST + 1);

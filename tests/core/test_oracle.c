@@ -183,7 +183,6 @@ int main(void)
 {
     Suite *suite = suite_create("oracle");
     TCase *tcase = tcase_create("oracle");
-    tcase_set_timeout(tcase, 0);
     tcase_add_loop_test(tcase, test_random_changes, 0, SETTINGS);
     tcase_add_test(tcase, test_a_new_region_is_empty);
     suite_add_tcase(suite, tcase);

@@ -132,7 +132,6 @@ int main(void)
 {
     Suite *suite = suite_create("store faults");
     TCase *tcase = tcase_create("store faults");
-    tcase_set_timeout(tcase, 0);
     tcase_add_loop_test(tcase, test_the_nth_call_fails, 0, 4);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);

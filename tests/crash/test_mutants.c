@@ -70,7 +70,6 @@ int main(void)
 {
     Suite *suite = suite_create("mutants");
     TCase *tcase = tcase_create("mutants");
-    tcase_set_timeout(tcase, 0);
     tcase_add_loop_test(tcase, test_mutant_is_caught, 0, MUTANTS);
     tcase_add_test(tcase, test_the_engine_itself_is_not);
     suite_add_tcase(suite, tcase);

@@ -210,7 +210,6 @@ int main(void)
 {
     Suite *suite = suite_create("store under power cuts");
     TCase *tcase = tcase_create("store");
-    tcase_set_timeout(tcase, 0);
     tcase_add_loop_test(tcase, test_make_and_drop, 0,
                         getenv("MREGION_CRASH_LONG") != NULL ? 20 : 2);
     suite_add_tcase(suite, tcase);

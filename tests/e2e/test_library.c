@@ -534,8 +534,6 @@ int main(void)
     Suite *suite = suite_create("e2e/library");
     TCase *usual = tcase_create("usual"), *small = tcase_create("small messages");
 
-    tcase_set_timeout(usual, 300);
-    tcase_set_timeout(small, 300);
     tcase_add_checked_fixture(usual, setup, teardown);
     tcase_add_checked_fixture(small, setup_small, teardown);
     tcase_add_test(usual, blocks);

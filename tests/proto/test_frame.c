@@ -358,7 +358,6 @@ int main(void)
     Suite *suite = suite_create("proto/frame");
     TCase *tcase = tcase_create("frame");
 
-    tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, every_form_ends_where_it_ends, 0,
                         (int)(sizeof forms / sizeof forms[0]));
     tcase_add_test(tcase, nested_objects_end_together);
