@@ -69,7 +69,6 @@ TCase *fixture_tests(const char *name, const TTest *const *tests, size_t count)
 {
     TCase *tcase = tcase_create(name);
     tcase_add_checked_fixture(tcase, fixture_set_up, fixture_tear_down);
-    tcase_set_timeout(tcase, 60);
     for (size_t i = 0; i < count; i++)
         tcase_add_test(tcase, tests[i]);
     return tcase;
