@@ -291,6 +291,12 @@ uint64_t recover_slot_room(uint64_t blocks)
     return max_u64(1 * MIB, checkpoint_room(2 * blocks));
 }
 
+static int sync_folder(const struct recovery *out, struct err *err)
+{
+    int result = out->io->ops->sync_directory(out->io, out->folder);
+    return result == 0 ? 0 : err_io(err, result, "sync", out->folder);
+}
+
 static int reserve_slots(struct recovery *out, struct err *err)
 {
     uint64_t blocks = out->space.tree.blocks;
@@ -336,12 +342,6 @@ static int write_checkpoint(struct recovering *r, struct err *err)
     if (code == 0)
         out->checkpoint = checkpoint;
     return code;
-}
-
-static int sync_folder(const struct recovery *out, struct err *err)
-{
-    int result = out->io->ops->sync_directory(out->io, out->folder);
-    return result == 0 ? 0 : err_io(err, result, "sync", out->folder);
 }
 
 /* The segments that were replayed become the next ones; a few are kept and the rest removed. */
@@ -394,6 +394,9 @@ static int begin_anew(struct recovering *r, struct err *err)
             "%s/%s is not of this region, or a checkpoint is not: no journal gets so far",
             out->folder, journal_name(name, journal_seq(out->journal_start) - 1));
     int code = reserve_slots(out, err);
+    /* The names of segments may be in a cache only, and each is about to get another. */
+    if (code == 0)
+        code = sync_folder(out, err);
     if (code == 0)
         code = settle_checkpoint(r, err);
     if (code == 0)
