@@ -1,7 +1,9 @@
 /* The inside of a region, for the files region*.c only.
  *
  *     region.c             what it is, questions, options, failure
- *     region_stage.c       changes
+ *     region_stage.c       changes: what all have in common, new blobs, freeing, growing
+ *     region_overwrite.c   changes: other bytes in place of a blob's
+ *     region_resize.c      changes: another size
  *     region_room.c        space reserved ahead: the data file, journal segments, checkpoint slots
  *     region_commit.c      the commit lane: batches and flushes
  *     region_checkpoint.c  checkpoints and the recycling of segments
@@ -193,6 +195,41 @@ int region_check_block(const struct region *region, struct extent block, struct 
 void region_fail(struct region *region, const struct err *err);
 /* A commit is done: what region_fail had to put off. */
 void region_finish_failing(struct region *region);
+
+/* ---- region_stage.c ---- */
+
+/* 0 or ERR_READ_ONLY. */
+int region_check_writable(const struct region *region, struct err *err);
+/* 0, ERR_OUT_OF_BOUNDS or ERR_NOT_ALLOCATED. */
+int region_check_used(const struct region *region, struct extent block, struct err *err);
+/* Room in the journal and in memory for a change. 0, REGION_WAIT or a code. */
+int region_prepare(struct region *region, const struct batch_need *need, bool is_free,
+                   struct err *err);
+/* Closes the gathering batch and prepares another: there is journal for it, region_prepare saw to
+ * that. -ENOMEM. */
+int region_begin_own_batch(struct region *region, const struct batch_need *need);
+/* Whether a change that writes dirty, and direct straight to the data file, must not be in the
+ * gathering batch. */
+bool region_needs_own_batch(const struct region *region, struct extent dirty, struct extent direct);
+bool region_is_large(uint64_t size);
+/* The part of a fresh extent that is written before the record is. */
+struct extent region_direct_part(struct extent fresh, uint64_t size);
+/* Takes size bytes. 0, REGION_WAIT or ERR_NO_SPACE. */
+int region_take(struct region *region, uint64_t size, uint64_t *ret_address, struct err *err);
+/* Takes the bytes behind a block so that it has new_size. 0, REGION_WAIT or ERR_NO_SPACE, which
+ * here means: not in place. */
+int region_take_behind(struct region *region, struct extent block, uint64_t new_size,
+                       struct err *err);
+/* Gives back what a change took that cannot go on for want of memory. Returns the code of that. */
+int region_give_back(struct region *region, struct extent extent, struct err *err);
+/* Notes a fresh extent with a blob in it. */
+void region_stage_blob(struct batch *batch, struct extent fresh, const uint8_t *bytes);
+/* What region_stage_blob needs, wherever the extent lies. */
+struct batch_need region_blob_need(uint64_t size);
+/* The end of every change; the latter where nothing had to be staged: done when everything before
+ * it is. Both return 0. */
+int region_staged(struct region *region);
+int region_staged_nothing(struct region *region);
 
 /* ---- region_commit.c ---- */
 

@@ -2,10 +2,10 @@
  * data file have room, so that nothing can fail later; change the free space; note the effects and
  * how to undo them in the gathering batch.
  *
- * Three things make a change begin a batch of its own (needs_own_batch), all because batches become
- * durable one after the other and what is within one does not: it would write straight into space
- * that the same batch frees; it would write what a load still has to read as it is in that batch;
- * it would copy what that batch has yet to write. */
+ * Three things make a change begin a batch of its own (region_needs_own_batch), all because batches
+ * become durable one after the other and what is within one does not: it would write straight into
+ * space that the same batch frees; it would write what a load still has to read as it is in that
+ * batch; it would copy what that batch has yet to write. */
 #include <assert.h>
 #include <errno.h>
 
@@ -18,7 +18,7 @@
 
 /* ---- Checks ---- */
 
-static int check_writable(const struct region *region, struct err *err)
+int region_check_writable(const struct region *region, struct err *err)
 {
     if (region->read_only)
         return err_set(err, ERR_READ_ONLY, "region %s was opened read-only", region->meta.name);
@@ -30,7 +30,7 @@ static int check_writable(const struct region *region, struct err *err)
     return 0;
 }
 
-static int check_used(const struct region *region, struct extent block, struct err *err)
+int region_check_used(const struct region *region, struct extent block, struct err *err)
 {
     int code = region_check_block(region, block, err);
     if (code != 0 || block.size == 0 || freespace_is_used(&region->space, block))
@@ -54,20 +54,20 @@ static int too_large(const struct region *region, uint64_t size, struct err *err
 /* ---- Preparing ---- */
 
 /* Room in the journal and in memory for a change. 0, REGION_WAIT or a code. */
-static int prepare(struct region *region, const struct batch_need *need, bool is_free,
+int region_prepare(struct region *region, const struct batch_need *need, bool is_free,
                    struct err *err)
 {
     const struct batch *gathering = region->gathering;
-    uint64_t staged = region->queued_bytes;
-    bool has_staged = staged > 0;
+    uint64_t waiting = region->queued_bytes;
+    bool has_staged = waiting > 0;
     if (gathering != NULL && !batch_is_empty(gathering)) {
         has_staged = true;
-        staged += gathering->record.length;
+        waiting += gathering->record.length;
         if (gathering->record.length + need->record > BATCH_BYTES)
             return REGION_WAIT;
     }
     /* Batches that had to be closed early may be queued; memory is bounded all the same. */
-    if (has_staged && staged + need->record > 2 * BATCH_BYTES)
+    if (has_staged && waiting + need->record > 2 * BATCH_BYTES)
         return REGION_WAIT;
     region->size_before_change = region->space.size;
     int code = region_need_journal(region, need->record, is_free, err);
@@ -80,7 +80,7 @@ static int prepare(struct region *region, const struct batch_need *need, bool is
 }
 
 /* Closes the gathering batch and prepares another: there is journal for it, prepare saw to that. */
-static int begin_own_batch(struct region *region, const struct batch_need *need)
+int region_begin_own_batch(struct region *region, const struct batch_need *need)
 {
     region_seal(region);
     struct batch *batch = region_gathering(region);
@@ -98,19 +98,19 @@ static struct extent whole_blocks(struct extent extent)
     return (struct extent){from, to > from ? to - from : 0};
 }
 
-static bool is_large(uint64_t size)
+bool region_is_large(uint64_t size)
 {
     return size >= LARGE_BLOB;
 }
 
 /* The part of a fresh extent that is written before the record is. */
-static struct extent direct_part(struct extent fresh, uint64_t size)
+struct extent region_direct_part(struct extent fresh, uint64_t size)
 {
-    return whole_blocks((struct extent){fresh.address, is_large(size) ? size : 0});
+    return whole_blocks((struct extent){fresh.address, region_is_large(size) ? size : 0});
 }
 
 /* Takes size bytes; where the region would have to grow beyond what is reserved, asks for that. */
-static int take(struct region *region, uint64_t size, uint64_t *ret_address, struct err *err)
+int region_take(struct region *region, uint64_t size, uint64_t *ret_address, struct err *err)
 {
     struct freespace *space = &region->space;
     struct extent last;
@@ -127,8 +127,27 @@ static int take(struct region *region, uint64_t size, uint64_t *ret_address, str
     return region_need_data(region, base + size, err);
 }
 
+/* Takes the bytes behind a block so that it has new_size. 0, REGION_WAIT or ERR_NO_SPACE, which
+ * here means: not in place. */
+int region_take_behind(struct region *region, struct extent block, uint64_t new_size,
+                       struct err *err)
+{
+    struct freespace *space = &region->space;
+    struct extent behind = {extent_end(block), new_size - block.size};
+    uint64_t limit = region_limit(region);
+    if (new_size > limit || block.address > limit - new_size)
+        return ERR_NO_SPACE;
+    uint64_t end = extent_end(behind);
+    struct extent hole = {behind.address, min_u64(end, space->size) - behind.address};
+    if (hole.size > 0 && !freespace_is_free(space, hole))
+        return ERR_NO_SPACE;
+    if (end > region->data_size)
+        return region_need_data(region, end, err);
+    return freespace_take_exact(space, behind) == 0 ? 0 : ERR_NO_SPACE;
+}
+
 /* Gives back what a change took that cannot go on for want of memory. */
-static int give_back(struct region *region, struct extent extent, struct err *err)
+int region_give_back(struct region *region, struct extent extent, struct err *err)
 {
     struct freespace *space = &region->space;
     uint64_t before = region->size_before_change;
@@ -146,14 +165,14 @@ static int give_back(struct region *region, struct extent extent, struct err *er
     return err_no_memory(err);
 }
 
-static int staged(struct region *region)
+int region_staged(struct region *region)
 {
     region->change_ticket = region->gathering->ticket;
     return 0;
 }
 
 /* Nothing had to be staged: done when everything before it is. */
-static int staged_nothing(struct region *region)
+int region_staged_nothing(struct region *region)
 {
     const struct batch *gathering = region->gathering;
     bool is_gathering = gathering != NULL && !batch_is_empty(gathering);
@@ -163,16 +182,16 @@ static int staged_nothing(struct region *region)
 
 /* ---- Fresh extents ---- */
 
-static bool needs_own_batch(const struct region *region, struct extent dirty, struct extent direct)
+bool region_needs_own_batch(const struct region *region, struct extent dirty, struct extent direct)
 {
     const struct batch *batch = region->gathering;
     return extentset_overlaps(&batch->reads, dirty) || extentset_overlaps(&batch->frees, direct);
 }
 
 /* Notes a fresh extent with a blob in it. */
-static void stage_blob(struct batch *batch, struct extent fresh, const uint8_t *bytes)
+void region_stage_blob(struct batch *batch, struct extent fresh, const uint8_t *bytes)
 {
-    struct extent direct = direct_part(fresh, fresh.size);
+    struct extent direct = region_direct_part(fresh, fresh.size);
     batch_took(batch, fresh);
     if (direct.size == 0) {
         batch_put(batch, fresh.address, bytes, (size_t)fresh.size);
@@ -186,9 +205,9 @@ static void stage_blob(struct batch *batch, struct extent fresh, const uint8_t *
 }
 
 /* What stage_blob needs, wherever the extent lies. */
-static struct batch_need blob_need(uint64_t size)
+struct batch_need region_blob_need(uint64_t size)
 {
-    uint64_t journaled = is_large(size) ? 2 * (uint64_t)DISK_BLOCK : size;
+    uint64_t journaled = region_is_large(size) ? 2 * (uint64_t)DISK_BLOCK : size;
     return (struct batch_need){
         .record = 3 * RECORD_EXTENT_EFFECT + journaled, .puts = 2, .directs = 1, .undos = 1};
 }
@@ -197,43 +216,43 @@ int region_allocate(struct region *region, uint64_t size, uint64_t *ret_address,
 {
     struct batch_need need = {.record = RECORD_EXTENT_EFFECT, .undos = 1};
     uint64_t address = 0;
-    int code = check_writable(region, err);
+    int code = region_check_writable(region, err);
     if (code == 0 && size == 0) {
         *ret_address = region->space.size;
-        return staged_nothing(region);
+        return region_staged_nothing(region);
     }
     if (code == 0)
-        code = prepare(region, &need, false, err);
+        code = region_prepare(region, &need, false, err);
     if (code == 0)
-        code = take(region, size, &address, err);
+        code = region_take(region, size, &address, err);
     if (code != 0)
         return code;
     batch_took(region->gathering, (struct extent){address, size});
     *ret_address = address;
-    return staged(region);
+    return region_staged(region);
 }
 
 int region_add(struct region *region, const void *bytes, uint64_t size, uint64_t *ret_address,
                struct err *err)
 {
-    struct batch_need need = blob_need(size);
+    struct batch_need need = region_blob_need(size);
     uint64_t address = 0;
     if (size == 0)
         return region_allocate(region, 0, ret_address, err);
-    int code = check_writable(region, err);
+    int code = region_check_writable(region, err);
     if (code == 0)
-        code = prepare(region, &need, false, err);
+        code = region_prepare(region, &need, false, err);
     if (code == 0)
-        code = take(region, size, &address, err);
+        code = region_take(region, size, &address, err);
     if (code != 0)
         return code;
     struct extent fresh = {address, size};
-    if (needs_own_batch(region, fresh, direct_part(fresh, size)) &&
-        begin_own_batch(region, &need) != 0)
-        return give_back(region, fresh, err);
-    stage_blob(region->gathering, fresh, bytes);
+    if (region_needs_own_batch(region, fresh, region_direct_part(fresh, size)) &&
+        region_begin_own_batch(region, &need) != 0)
+        return region_give_back(region, fresh, err);
+    region_stage_blob(region->gathering, fresh, bytes);
     *ret_address = address;
-    return staged(region);
+    return region_staged(region);
 }
 
 /* ---- Freeing ---- */
@@ -241,19 +260,19 @@ int region_add(struct region *region, const void *bytes, uint64_t size, uint64_t
 int region_deallocate(struct region *region, struct extent block, struct err *err)
 {
     struct batch_need need = {.record = RECORD_EXTENT_EFFECT, .undos = 1};
-    int code = check_writable(region, err);
+    int code = region_check_writable(region, err);
     if (code == 0)
-        code = check_used(region, block, err);
+        code = region_check_used(region, block, err);
     if (code == 0 && block.size == 0)
-        return staged_nothing(region);
+        return region_staged_nothing(region);
     if (code == 0)
-        code = prepare(region, &need, true, err);
+        code = region_prepare(region, &need, true, err);
     if (code != 0)
         return code;
     if (freespace_give(&region->space, block) != 0)
         return err_no_memory(err);
     batch_gave(region->gathering, block);
-    return staged(region);
+    return region_staged(region);
 }
 
 /* Notes for undoing all that is in use in the range. */
@@ -284,7 +303,7 @@ static int free_range(struct region *region, struct extent range, uint64_t *ret_
                       struct err *err)
 {
     struct batch_need need = {.record = RECORD_EXTENT_EFFECT};
-    int code = prepare(region, &need, true, err);
+    int code = region_prepare(region, &need, true, err);
     if (code != 0)
         return code;
     size_t count_before = region->gathering->undo_count;
@@ -293,19 +312,19 @@ static int free_range(struct region *region, struct extent range, uint64_t *ret_
         return err_no_memory(err);
     *ret_freed = freed;
     if (freed == 0)
-        return staged_nothing(region);
+        return region_staged_nothing(region);
     if (freespace_mark_free(&region->space, range) != 0) {
         region->gathering->undo_count = count_before;
         return err_no_memory(err);
     }
     batch_free_range(region->gathering, range);
-    return staged(region);
+    return region_staged(region);
 }
 
 int region_deallocate_range(struct region *region, uint64_t start, uint64_t end,
                             uint64_t *ret_freed, struct err *err)
 {
-    int code = check_writable(region, err);
+    int code = region_check_writable(region, err);
     if (code != 0)
         return code;
     if (start > end || end > region->space.size)
@@ -315,7 +334,7 @@ int region_deallocate_range(struct region *region, uint64_t start, uint64_t end,
                        (unsigned long long)region->space.size);
     if (start == end) {
         *ret_freed = 0;
-        return staged_nothing(region);
+        return region_staged_nothing(region);
     }
     return free_range(region, (struct extent){start, end - start}, ret_freed, err);
 }
@@ -324,240 +343,13 @@ int region_clear(struct region *region, uint64_t header_size, struct err *err)
 {
     uint64_t size = region->space.size, freed;
     if (header_size > size) {
-        int code = check_writable(region, err);
+        int code = region_check_writable(region, err);
         if (code != 0)
             return code;
         return err_set(err, ERR_OUT_OF_BOUNDS, "header size %llu is past the region's size %llu",
                        (unsigned long long)header_size, (unsigned long long)size);
     }
     return region_deallocate_range(region, header_size, size, &freed, err);
-}
-
-/* ---- Overwriting ---- */
-
-int region_store(struct region *region, uint64_t address, const void *bytes, uint64_t size,
-                 struct err *err)
-{
-    struct extent block = {address, size};
-    struct batch_need need = {.record = RECORD_EXTENT_EFFECT + size, .puts = 1};
-    int code = check_writable(region, err);
-    if (code == 0)
-        code = check_used(region, block, err);
-    if (code == 0 && size == 0)
-        return staged_nothing(region);
-    if (code == 0)
-        code = prepare(region, &need, false, err);
-    if (code != 0)
-        return code;
-    if (needs_own_batch(region, block, (struct extent){0, 0}) &&
-        begin_own_batch(region, &need) != 0)
-        return err_no_memory(err);
-    batch_overwrite(region->gathering, address, bytes, (size_t)size);
-    return staged(region);
-}
-
-/* Takes the bytes behind a block so that it has new_size. 0, REGION_WAIT or ERR_NO_SPACE, which
- * here means: not in place. */
-static int take_behind(struct region *region, struct extent block, uint64_t new_size,
-                       struct err *err)
-{
-    struct freespace *space = &region->space;
-    struct extent behind = {extent_end(block), new_size - block.size};
-    uint64_t limit = region_limit(region);
-    if (new_size > limit || block.address > limit - new_size)
-        return ERR_NO_SPACE;
-    uint64_t end = extent_end(behind);
-    struct extent hole = {behind.address, min_u64(end, space->size) - behind.address};
-    if (hole.size > 0 && !freespace_is_free(space, hole))
-        return ERR_NO_SPACE;
-    if (end > region->data_size)
-        return region_need_data(region, end, err);
-    return freespace_take_exact(space, behind) == 0 ? 0 : ERR_NO_SPACE;
-}
-
-/* The blob goes elsewhere and the old block is freed. */
-static int replace_elsewhere(struct region *region, struct extent block, const uint8_t *bytes,
-                             uint64_t size, uint64_t *ret_address, struct err *err)
-{
-    struct batch_need need = blob_need(size);
-    uint64_t address = 0;
-    need.record += RECORD_EXTENT_EFFECT;
-    need.undos++;
-    int code = prepare(region, &need, false, err);
-    if (code == 0)
-        code = take(region, size, &address, err);
-    if (code != 0)
-        return code;
-    struct extent fresh = {address, size};
-    if (needs_own_batch(region, fresh, direct_part(fresh, size)) &&
-        begin_own_batch(region, &need) != 0)
-        return give_back(region, fresh, err);
-    if (freespace_give(&region->space, block) != 0)
-        return give_back(region, fresh, err);
-    stage_blob(region->gathering, fresh, bytes);
-    batch_gave(region->gathering, block);
-    *ret_address = address;
-    return staged(region);
-}
-
-/* The blob, which is not larger, goes where the old one was, and the rest is freed. */
-static int replace_in_place(struct region *region, struct extent block, const uint8_t *bytes,
-                            uint64_t size, uint64_t *ret_address, struct err *err)
-{
-    struct batch_need need = {.record = 2 * RECORD_EXTENT_EFFECT + size, .puts = 1, .undos = 1};
-    struct extent rest = {block.address + size, block.size - size};
-    int code = prepare(region, &need, false, err);
-    if (code != 0)
-        return code;
-    if (needs_own_batch(region, (struct extent){block.address, size}, (struct extent){0, 0}) &&
-        begin_own_batch(region, &need) != 0)
-        return err_no_memory(err);
-    if (rest.size > 0 && freespace_give(&region->space, rest) != 0)
-        return err_no_memory(err);
-    batch_overwrite(region->gathering, block.address, bytes, (size_t)size);
-    if (rest.size > 0)
-        batch_gave(region->gathering, rest);
-    *ret_address = block.address;
-    return staged(region);
-}
-
-/* The blob is larger, and the bytes behind the old one are free. ERR_NO_SPACE when they are not. */
-static int replace_and_grow(struct region *region, struct extent block, const uint8_t *bytes,
-                            uint64_t size, uint64_t *ret_address, struct err *err)
-{
-    struct batch_need need = {.record = 2 * RECORD_EXTENT_EFFECT + size, .puts = 1, .undos = 1};
-    int code = prepare(region, &need, false, err);
-    if (code == 0)
-        code = take_behind(region, block, size, err);
-    if (code != 0)
-        return code;
-    struct extent behind = {extent_end(block), size - block.size};
-    struct extent whole = {block.address, size};
-    if (needs_own_batch(region, whole, (struct extent){0, 0}) &&
-        begin_own_batch(region, &need) != 0)
-        return give_back(region, behind, err);
-    batch_took(region->gathering, behind);
-    batch_overwrite(region->gathering, block.address, bytes, (size_t)size);
-    *ret_address = block.address;
-    return staged(region);
-}
-
-int region_replace(struct region *region, struct extent block, const void *bytes, uint64_t size,
-                   uint64_t *ret_address, struct err *err)
-{
-    int code = check_writable(region, err);
-    if (code == 0)
-        code = check_used(region, block, err);
-    if (code != 0)
-        return code;
-    if (block.size == 0)
-        return region_add(region, bytes, size, ret_address, err);
-    if (size == 0) {
-        code = region_deallocate(region, block, err);
-        if (code == 0)
-            *ret_address = region->space.size;
-        return code;
-    }
-    if (!is_large(size)) {
-        if (size <= block.size)
-            return replace_in_place(region, block, bytes, size, ret_address, err);
-        code = replace_and_grow(region, block, bytes, size, ret_address, err);
-        if (code != ERR_NO_SPACE)
-            return code;
-    }
-    code = replace_elsewhere(region, block, bytes, size, ret_address, err);
-    if (code == ERR_NO_SPACE && size <= block.size)
-        code = replace_in_place(region, block, bytes, size, ret_address, err);
-    return code;
-}
-
-/* ---- Resizing ---- */
-
-static int shrink(struct region *region, struct extent block, uint64_t new_size,
-                  uint64_t *ret_address, struct err *err)
-{
-    struct extent rest = {block.address + new_size, block.size - new_size};
-    int code = region_deallocate(region, rest, err);
-    if (code == 0)
-        *ret_address = new_size > 0 ? block.address : region->space.size;
-    return code;
-}
-
-static int grow_in_place(struct region *region, struct extent block, uint64_t new_size,
-                         uint64_t *ret_address, struct err *err)
-{
-    struct batch_need need = {.record = RECORD_EXTENT_EFFECT, .undos = 1};
-    int code = prepare(region, &need, false, err);
-    if (code == 0)
-        code = take_behind(region, block, new_size, err);
-    if (code != 0)
-        return code;
-    batch_took(region->gathering, (struct extent){extent_end(block), new_size - block.size});
-    *ret_address = block.address;
-    return staged(region);
-}
-
-static void stage_copy(struct batch *batch, uint64_t from, struct extent fresh, uint64_t size)
-{
-    uint64_t to = fresh.address;
-    struct extent direct = direct_part((struct extent){to, size}, size);
-    batch_took(batch, fresh);
-    if (direct.size == 0) {
-        batch_copy_journaled(batch, from, to, size);
-        return;
-    }
-    uint64_t head = direct.address - to, tail = to + size - extent_end(direct);
-    batch_copy_journaled(batch, from, to, head);
-    batch_copy_direct(batch, from + head, direct.address, direct.size);
-    batch_copy_journaled(batch, from + size - tail, extent_end(direct), tail);
-}
-
-static int grow_elsewhere(struct region *region, struct extent block, uint64_t new_size,
-                          uint64_t *ret_address, struct err *err)
-{
-    struct batch_need need = blob_need(block.size);
-    uint64_t address = 0;
-    need.record += RECORD_EXTENT_EFFECT;
-    need.copies = 3;
-    need.undos++;
-    int code = prepare(region, &need, false, err);
-    if (code == 0)
-        code = take(region, new_size, &address, err);
-    if (code != 0)
-        return code;
-    struct extent fresh = {address, new_size}, copied = {address, block.size};
-    bool is_dirty = extentset_overlaps(&region->gathering->dirty, block);
-    if ((is_dirty || needs_own_batch(region, copied, direct_part(copied, block.size))) &&
-        begin_own_batch(region, &need) != 0)
-        return give_back(region, fresh, err);
-    if (freespace_give(&region->space, block) != 0)
-        return give_back(region, fresh, err);
-    stage_copy(region->gathering, block.address, fresh, block.size);
-    batch_gave(region->gathering, block);
-    *ret_address = address;
-    return staged(region);
-}
-
-int region_resize(struct region *region, struct extent block, uint64_t new_size,
-                  uint64_t *ret_address, struct err *err)
-{
-    int code = check_writable(region, err);
-    if (code == 0)
-        code = check_used(region, block, err);
-    if (code != 0)
-        return code;
-    if (block.size == 0)
-        return region_allocate(region, new_size, ret_address, err);
-    if (new_size == block.size) {
-        *ret_address = block.address;
-        return staged_nothing(region);
-    }
-    if (new_size < block.size)
-        return shrink(region, block, new_size, ret_address, err);
-    code = grow_in_place(region, block, new_size, ret_address, err);
-    if (code == ERR_NO_SPACE)
-        code = grow_elsewhere(region, block, new_size, ret_address, err);
-    return code;
 }
 
 /* ---- Growing the region ---- */
@@ -567,19 +359,19 @@ int region_grow(struct region *region, uint64_t pages, uint64_t *ret_before, str
     struct batch_need need = {.record = RECORD_PAGES_EFFECT};
     struct region_info info;
     uint64_t limit = region_limit(region) / REGION_PAGE;
-    int code = check_writable(region, err);
+    int code = region_check_writable(region, err);
     if (code != 0)
         return code;
     region_get_info(region, &info);
     if (pages == 0) {
         *ret_before = info.pages;
-        return staged_nothing(region);
+        return region_staged_nothing(region);
     }
     if (info.pages > limit || pages > limit - info.pages)
         return err_set(
             err, ERR_NO_SPACE, "region %s has %llu pages and may not have more than %llu",
             region->meta.name, (unsigned long long)info.pages, (unsigned long long)limit);
-    code = prepare(region, &need, false, err);
+    code = region_prepare(region, &need, false, err);
     if (code != 0)
         return code;
     uint64_t capacity = (info.pages + pages) * REGION_PAGE;
@@ -588,5 +380,5 @@ int region_grow(struct region *region, uint64_t pages, uint64_t *ret_before, str
     region->pages = info.pages + pages;
     record_add_pages(&region->gathering->record, region->pages);
     *ret_before = info.pages;
-    return staged(region);
+    return region_staged(region);
 }

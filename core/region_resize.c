@@ -1,0 +1,90 @@
+/* Changes of a blob's size, which may take it to another place. */
+#include "core/region_private.h"
+
+static int shrink(struct region *region, struct extent block, uint64_t new_size,
+                  uint64_t *ret_address, struct err *err)
+{
+    struct extent rest = {block.address + new_size, block.size - new_size};
+    int code = region_deallocate(region, rest, err);
+    if (code == 0)
+        *ret_address = new_size > 0 ? block.address : region->space.size;
+    return code;
+}
+
+static int grow_in_place(struct region *region, struct extent block, uint64_t new_size,
+                         uint64_t *ret_address, struct err *err)
+{
+    struct batch_need need = {.record = RECORD_EXTENT_EFFECT, .undos = 1};
+    int code = region_prepare(region, &need, false, err);
+    if (code == 0)
+        code = region_take_behind(region, block, new_size, err);
+    if (code != 0)
+        return code;
+    batch_took(region->gathering, (struct extent){extent_end(block), new_size - block.size});
+    *ret_address = block.address;
+    return region_staged(region);
+}
+
+static void stage_copy(struct batch *batch, uint64_t from, struct extent fresh, uint64_t size)
+{
+    uint64_t to = fresh.address;
+    struct extent direct = region_direct_part((struct extent){to, size}, size);
+    batch_took(batch, fresh);
+    if (direct.size == 0) {
+        batch_copy_journaled(batch, from, to, size);
+        return;
+    }
+    uint64_t head = direct.address - to, tail = to + size - extent_end(direct);
+    batch_copy_journaled(batch, from, to, head);
+    batch_copy_direct(batch, from + head, direct.address, direct.size);
+    batch_copy_journaled(batch, from + size - tail, extent_end(direct), tail);
+}
+
+static int grow_elsewhere(struct region *region, struct extent block, uint64_t new_size,
+                          uint64_t *ret_address, struct err *err)
+{
+    struct batch_need need = region_blob_need(block.size);
+    uint64_t address = 0;
+    need.record += RECORD_EXTENT_EFFECT;
+    need.copies = 3;
+    need.undos++;
+    int code = region_prepare(region, &need, false, err);
+    if (code == 0)
+        code = region_take(region, new_size, &address, err);
+    if (code != 0)
+        return code;
+    struct extent fresh = {address, new_size}, copied = {address, block.size};
+    bool is_dirty = extentset_overlaps(&region->gathering->dirty, block);
+    if ((is_dirty ||
+         region_needs_own_batch(region, copied, region_direct_part(copied, block.size))) &&
+        region_begin_own_batch(region, &need) != 0)
+        return region_give_back(region, fresh, err);
+    if (freespace_give(&region->space, block) != 0)
+        return region_give_back(region, fresh, err);
+    stage_copy(region->gathering, block.address, fresh, block.size);
+    batch_gave(region->gathering, block);
+    *ret_address = address;
+    return region_staged(region);
+}
+
+int region_resize(struct region *region, struct extent block, uint64_t new_size,
+                  uint64_t *ret_address, struct err *err)
+{
+    int code = region_check_writable(region, err);
+    if (code == 0)
+        code = region_check_used(region, block, err);
+    if (code != 0)
+        return code;
+    if (block.size == 0)
+        return region_allocate(region, new_size, ret_address, err);
+    if (new_size == block.size) {
+        *ret_address = block.address;
+        return region_staged_nothing(region);
+    }
+    if (new_size < block.size)
+        return shrink(region, block, new_size, ret_address, err);
+    code = grow_in_place(region, block, new_size, ret_address, err);
+    if (code == ERR_NO_SPACE)
+        code = grow_elsewhere(region, block, new_size, ret_address, err);
+    return code;
+}
