@@ -181,7 +181,7 @@ void region_job_done(struct region *region, struct region_job *job);
 uint64_t region_deadline_ms(const struct region *region);
 /* Whether no job is under way, nothing is staged and nothing awaits a flush or a checkpoint. */
 bool region_idle(const struct region *region);
-/* Flush now what durability interval would still hold back: for shutdown and reload. */
+/* Flush now what durability interval or none would still hold back: for shutdown and reload. */
 void region_hurry(struct region *region);
 
 /* Changes up to this ticket are as durable as the options promise: answer them. */
