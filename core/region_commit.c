@@ -336,7 +336,8 @@ static struct region_job *commit(struct region *region, struct batch *batch)
     job->apply = job->sync_journal || (durability == DURABILITY_NONE && !is_held);
     job->flushed = batch->end;
     bool has_pending = job->apply || job->flush_first;
-    if ((job->apply && region_is_pinned(region, &batch->dirty)) ||
+    /* Held or not, what is direct is written by this job. */
+    if (((job->apply || is_direct) && region_is_pinned(region, &batch->dirty)) ||
         (has_pending && is_pending_pinned(region)) ||
         take_segments(region, min_u64(synced, batch->lsn), batch->end) != 0)
         return NULL;

@@ -155,7 +155,7 @@ START_TEST(test_random_changes)
 {
     const char *given = getenv("MREGION_SEED");
     uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : 1;
-    uint64_t runs = getenv("MREGION_CRASH_LONG") != NULL ? 30 : 2;
+    uint64_t runs = getenv("MREGION_CRASH_LONG") != NULL ? 30 : 10;
     for (uint64_t i = 0; i < runs; i++)
         run(&settings[_i], seed + i);
 }
