@@ -43,11 +43,6 @@ struct store {
     uint8_t uuid[16];
 };
 
-bool store_name_is_valid(const char *name, size_t length)
-{
-    return region_name_is_valid(name, length);
-}
-
 /* ---- The store's own file ---- */
 
 static uint32_t checksum(const uint8_t *bytes)
@@ -115,7 +110,7 @@ static int collect(void *context, const char *name, bool is_directory)
     bool is_leftover = strncmp(name, NEW_PREFIX, strlen(NEW_PREFIX)) == 0 ||
                        strncmp(name, DROP_PREFIX, strlen(DROP_PREFIX)) == 0;
     if (!is_directory || strlen(name) >= sizeof list->names[0] ||
-        (list->want_leftovers ? !is_leftover : !store_name_is_valid(name, strlen(name))))
+        (list->want_leftovers ? !is_leftover : !region_name_is_valid(name, strlen(name))))
         return 0;
     if (list->count == list->capacity) {
         size_t capacity = list->capacity == 0 ? 16 : list->capacity * 2;
@@ -293,7 +288,7 @@ int store_list(struct store *store, int (*visit)(void *context, const char *name
 
 static int check_name(const char *name, struct err *err)
 {
-    if (store_name_is_valid(name, strlen(name)))
+    if (region_name_is_valid(name, strlen(name)))
         return 0;
     return err_set(err, ERR_INVALID_ARGUMENT,
                    "'%.80s' is not a region name: 1 to %d letters, digits, dots, underscores and "

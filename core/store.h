@@ -23,9 +23,6 @@
 
 struct store;
 
-/* Whether the length bytes at name are a region's name. */
-bool store_name_is_valid(const char *name, size_t length);
-
 /* Opens (and on first use makes) the store in the io's directory and locks it. ERR_BUSY when
  * another process holds it, with read_only too. With read_only nothing is written or made. */
 int store_open(struct io *io, bool read_only, struct store **ret_store, struct err *err);

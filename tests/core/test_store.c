@@ -133,7 +133,7 @@ START_TEST(names_are_checked)
     struct region *region;
     char longest[REGION_NAME_MAX + 2];
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        ck_assert(!store_name_is_valid(bad[i], strlen(bad[i])));
+        ck_assert(!region_name_is_valid(bad[i], strlen(bad[i])));
         ck_assert_int_eq(store_create_region(store, bad[i], &options, &region, &err),
                          ERR_INVALID_ARGUMENT);
         ck_assert_int_eq(store_open_region(store, bad[i], NULL, &region, NULL, &err),
@@ -141,7 +141,7 @@ START_TEST(names_are_checked)
         ck_assert_int_eq(store_drop_region(store, bad[i], &err), ERR_NO_SUCH_REGION);
     }
     memset(longest, 'x', sizeof longest);
-    ck_assert(!store_name_is_valid(longest, REGION_NAME_MAX + 1));
+    ck_assert(!region_name_is_valid(longest, REGION_NAME_MAX + 1));
     longest[REGION_NAME_MAX] = '\0';
     drive_close(create(longest));
     drive_close(create("A.b-c_9"));
