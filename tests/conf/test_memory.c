@@ -3,59 +3,17 @@
  *
  * malloc and its kin are this program's own here: they count down to the one that fails and pass
  * the others on. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 
 #include "tests/conf/support_conf.h"
 #include "tests/conf/support_run.h"
-
-/* Calls left until one fails; negative: none does. */
-static long countdown = -1;
-static bool has_failed;
-
-static bool must_fail(void)
-{
-    if (countdown < 0 || countdown-- > 0)
-        return false;
-    has_failed = true;
-    return true;
-}
-
-/* The next definition of a function in link order: the C library's or the sanitizer's. */
-#define NEXT(name)                                                                                 \
-    static __typeof__(name) *next;                                                                 \
-    if (next == NULL)                                                                              \
-    next = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
-
-__attribute__((visibility("default"))) void *malloc(size_t size)
-{
-    NEXT(malloc);
-    return must_fail() ? NULL : next(size);
-}
-
-__attribute__((visibility("default"))) void *realloc(void *memory, size_t size)
-{
-    NEXT(realloc);
-    return must_fail() ? NULL : next(memory, size);
-}
+#include "tests/support_failing_memory.h"
 
 __attribute__((visibility("default"))) void *reallocarray(void *memory, size_t count, size_t size)
 {
     NEXT(reallocarray);
     return must_fail() ? NULL : next(memory, count, size);
-}
-
-__attribute__((visibility("default"))) char *strdup(const char *text)
-{
-    NEXT(strdup);
-    return must_fail() ? NULL : next(text);
-}
-
-__attribute__((visibility("default"))) char *strndup(const char *text, size_t size)
-{
-    NEXT(strndup);
-    return must_fail() ? NULL : next(text, size);
 }
 
 static const char text[] = "data_dir: /a\n"
