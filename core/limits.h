@@ -26,6 +26,10 @@
  * acknowledged is never written again, and what "whole page" means for a large blob. */
 #define DISK_BLOCK 4096
 
+/* The unit of checksums: so many bytes of the data file have one sum. A large blob's whole pages
+ * and its whole blocks are the same. */
+#define DATA_PAGE DISK_BLOCK
+
 /* From this size on, the whole blocks of a new blob go straight to the data file, at the price of
  * one more sync; below it, writing the bytes twice is cheaper than that sync. */
 #ifndef LARGE_BLOB
@@ -52,6 +56,37 @@
 #ifndef DATA_CHUNK_MAX
 #define DATA_CHUNK_MAX (256 * MIB)
 #endif
+
+/* A commit changes at most this many pages of which it must keep an image in memory (16 MiB), and
+ * requests wait beyond it. One larger request still passes alone. */
+#ifndef BATCH_IMAGES
+#define BATCH_IMAGES 4096
+#endif
+
+/* The answer that a token keeps, and all of them together: bounds memory and checkpoints. */
+#ifndef TOKEN_RESULT_MAX
+#define TOKEN_RESULT_MAX (1 * MIB)
+#endif
+#ifndef TOKEN_RESULTS_MAX
+#define TOKEN_RESULTS_MAX (16 * MIB)
+#endif
+
+/* Space is given back to the file system in pieces of at most this size, and at most so many bytes
+ * a second: a file system's journal is shared by everybody. */
+#ifndef DISCARD_PIECE
+#define DISCARD_PIECE (16 * MIB)
+#endif
+#ifndef DISCARD_RATE
+#define DISCARD_RATE (256 * MIB)
+#endif
+
+/* What a scrub reads at a time, pinned meanwhile: some 200 microseconds of disk. */
+#ifndef SCRUB_PIECE
+#define SCRUB_PIECE (1 * MIB)
+#endif
+
+/* Damaged pages that are remembered by address; all are counted. */
+#define DAMAGES_KEPT 1000
 
 /* Entries a checkpoint encodes on the loop at a stretch: some 20 microseconds. */
 #ifndef CHECKPOINT_SLICE

@@ -17,7 +17,7 @@
 #define META_FILE "meta"
 
 /* The on-disk version that this program writes. */
-#define REGION_FORMAT 1
+#define REGION_FORMAT 2
 
 /* No version's meta file is larger. */
 #define META_SIZE_MAX 4096
@@ -37,8 +37,11 @@ struct meta {
 int meta_version(const uint8_t *bytes, size_t size, const char *folder, uint32_t *ret_version,
                  struct err *err);
 
-/* The frozen reader of format 1. ERR_CORRUPT names the folder and what is wrong. */
+/* The readers of formats 1 and 2; what format 1 does not know gets its default. ERR_CORRUPT names
+ * the folder and what is wrong. */
 int meta_decode_v1(const uint8_t *bytes, size_t size, const char *folder, struct meta *ret_meta,
+                   struct err *err);
+int meta_decode_v2(const uint8_t *bytes, size_t size, const char *folder, struct meta *ret_meta,
                    struct err *err);
 
 /* Writes the current format, durably, all or nothing. */

@@ -8,6 +8,7 @@ typedef int meta_reader(const uint8_t *bytes, size_t size, const char *folder,
 /* By version. A released reader is never changed again. */
 static meta_reader *const readers[] = {
     [1] = meta_decode_v1,
+    [2] = meta_decode_v2,
 };
 
 _Static_assert(sizeof readers / sizeof readers[0] == REGION_FORMAT + 1,

@@ -17,6 +17,11 @@ static const char *const fit_names[FITS] = {
     [FIT_LARGEST] = "largest",
 };
 
+static const char *const checksum_names[CHECKSUMS] = {
+    [CHECKSUM_ON] = "on",
+    [CHECKSUM_OFF] = "off",
+};
+
 struct region_options region_options_default(void)
 {
     return (struct region_options){
@@ -25,6 +30,12 @@ struct region_options region_options_default(void)
         .fit = FIT_TIGHT,
         .max_size = 0,
         .journal_size = 256 * MIB,
+        .checksum = CHECKSUM_ON,
+        .token_window = 65536,
+        .discard = 1 * MIB,
+        .scrub_interval_ms = (uint64_t)7 * 24 * 3600 * 1000,
+        .scrub_rate = 8 * MIB,
+        .page_cache = 32 * MIB,
     };
 }
 
@@ -50,6 +61,9 @@ int region_options_check(const struct region_options *options, struct err *err)
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "fit must be tight, lowest or largest, not number %u",
                        (unsigned)options->fit);
+    if (checksum_name(options->checksum) == NULL)
+        return err_set(err, ERR_INVALID_ARGUMENT, "checksum must be on or off, not number %u",
+                       (unsigned)options->checksum);
     code = check_range("flush_interval", "milliseconds", options->flush_interval_ms,
                        FLUSH_INTERVAL_MIN_MS, FLUSH_INTERVAL_MAX_MS, err);
     if (code == 0)
@@ -57,6 +71,19 @@ int region_options_check(const struct region_options *options, struct err *err)
     if (code == 0)
         code = check_range("journal_size", "bytes", options->journal_size, JOURNAL_SIZE_MIN,
                            JOURNAL_SIZE_MAX, err);
+    if (code == 0)
+        code =
+            check_range("token_window", "tokens", options->token_window, 0, TOKEN_WINDOW_MAX, err);
+    if (code == 0)
+        code = check_range("discard", "bytes", options->discard, 0, REGION_SIZE_MAX, err);
+    if (code == 0)
+        code = check_range("scrub_interval", "milliseconds", options->scrub_interval_ms, 0,
+                           SCRUB_INTERVAL_MAX_MS, err);
+    if (code == 0)
+        code = check_range("scrub_rate", "bytes a second", options->scrub_rate, 0, REGION_SIZE_MAX,
+                           err);
+    if (code == 0)
+        code = check_range("page_cache", "bytes", options->page_cache, 0, 1 * TIB, err);
     return code;
 }
 
@@ -68,6 +95,11 @@ const char *durability_name(enum durability durability)
 const char *fit_name(enum fit fit)
 {
     return (unsigned)fit < FITS ? fit_names[fit] : NULL;
+}
+
+const char *checksum_name(enum checksum checksum)
+{
+    return (unsigned)checksum < CHECKSUMS ? checksum_names[checksum] : NULL;
 }
 
 static bool find_name(const char *const *names, unsigned count, const char *name, size_t length,
@@ -99,6 +131,16 @@ bool fit_from_name(const char *name, size_t length, enum fit *ret_fit)
     if (!find_name(fit_names, FITS, name, length, &index))
         return false;
     *ret_fit = (enum fit)index;
+    return true;
+}
+
+bool checksum_from_name(const char *name, size_t length, enum checksum *ret_checksum)
+{
+    unsigned index;
+
+    if (!find_name(checksum_names, CHECKSUMS, name, length, &index))
+        return false;
+    *ret_checksum = (enum checksum)index;
     return true;
 }
 

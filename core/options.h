@@ -30,15 +30,31 @@ enum durability {
 #define JOURNAL_SIZE_MIN (4 * JOURNAL_SEGMENT)
 #define JOURNAL_SIZE_MAX (64 * GIB)
 
+/* Each token costs some 64 bytes of memory and 40 of a checkpoint. */
+#define TOKEN_WINDOW_MAX ((uint64_t)16 * 1024 * 1024)
+/* Ten years: in effect never, which is said with 0. */
+#define SCRUB_INTERVAL_MAX_MS ((uint64_t)10 * 365 * 24 * 3600 * 1000)
+
+/* Whether pages are given checksums when they are written, and checked when they are read. The
+ * numbers are written into meta files: never renumber. */
+enum checksum { CHECKSUM_ON, CHECKSUM_OFF, CHECKSUMS };
+
 struct region_options {
     enum durability durability;
     uint64_t flush_interval_ms; /* only used with DURABILITY_INTERVAL */
     enum fit fit;
     uint64_t max_size;     /* bytes that the region may grow to, 0 = no limit but the disk */
     uint64_t journal_size; /* bytes of journal kept before a checkpoint is taken */
+    enum checksum checksum;
+    uint64_t token_window;      /* tokens remembered, 0 = none are taken */
+    uint64_t discard;           /* free blocks from this size on are given back to the file system;
+                                   0 = never */
+    uint64_t scrub_interval_ms; /* from the end of a scrub to the next one, 0 = only when asked */
+    uint64_t scrub_rate;        /* bytes a second, 0 = no limit */
+    uint64_t page_cache;        /* bytes of verified pages kept in memory, 0 = none */
 };
 
-/* sync, 100 ms, tight, no limit, 256 MiB. */
+/* sync, 100 ms, tight, no limit, 256 MiB; on, 65536, 1 MiB, a week, 8 MiB, 32 MiB. */
 struct region_options region_options_default(void);
 
 /* 0, or ERR_INVALID_ARGUMENT and a sentence that names the option and its range. */
@@ -48,10 +64,12 @@ int region_options_check(const struct region_options *options, struct err *err);
  * none of the enum. */
 const char *durability_name(enum durability durability);
 const char *fit_name(enum fit fit);
+const char *checksum_name(enum checksum checksum);
 
 /* The reverse, from length bytes at name; false (and *ret untouched) for any other word. */
 bool durability_from_name(const char *name, size_t length, enum durability *ret_durability);
 bool fit_from_name(const char *name, size_t length, enum fit *ret_fit);
+bool checksum_from_name(const char *name, size_t length, enum checksum *ret_checksum);
 
 /* Whether the length bytes at name are a region's name: [A-Za-z0-9][A-Za-z0-9._-]{0,63}. */
 bool region_name_is_valid(const char *name, size_t length);

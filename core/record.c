@@ -108,6 +108,45 @@ size_t record_add_put(struct record *record, struct extent extent)
     return offset;
 }
 
+size_t record_add_sums(struct record *record, enum effect_kind kind, struct page_run run)
+{
+    uint8_t *at = record->bytes + record->length;
+    assert(run.count > 0 && run.count <= UINT32_MAX);
+    at[0] = (uint8_t)kind;
+    put_u64(at + 1, run.first);
+    put_u32(at + 9, (uint32_t)run.count);
+    size_t offset = record->length + RECORD_SUMS_EFFECT;
+    record->length = offset + (size_t)run.count * RECORD_SUM;
+    record->effects++;
+    assert(record->length <= record->capacity);
+    return offset;
+}
+
+void record_add_zero(struct record *record, struct page_run run)
+{
+    uint8_t *at = record->bytes + record->length;
+    assert(run.count > 0 && record->length + RECORD_ZERO_EFFECT <= record->capacity);
+    at[0] = EFFECT_ZERO;
+    put_u64(at + 1, run.first);
+    put_u64(at + 9, run.count);
+    record->length += RECORD_ZERO_EFFECT;
+    record->effects++;
+}
+
+void record_add_token(struct record *record, const struct token *token)
+{
+    uint8_t *at = record->bytes + record->length;
+    assert(record->length + RECORD_TOKEN_EFFECT + token->result_size <= record->capacity);
+    at[0] = EFFECT_TOKEN;
+    put_u64(at + 1, token->sequence);
+    memcpy(at + 9, token->id, sizeof token->id);
+    put_u64(at + 25, token->fingerprint);
+    put_u32(at + 33, token->result_size);
+    memcpy(at + RECORD_TOKEN_EFFECT, token->result, token->result_size);
+    record->length += RECORD_TOKEN_EFFECT + token->result_size;
+    record->effects++;
+}
+
 static uint32_t header_checksum(const uint8_t *bytes, uint32_t seed)
 {
     return crc32c(seed, bytes + AT_LSN, AT_HEADER_CRC - AT_LSN);
@@ -177,6 +216,70 @@ static int next_extent(struct effect_cursor *cursor, const uint8_t *at, struct e
     return 1;
 }
 
+/* Whether run is not empty and lies within a region's bounds. */
+static bool is_run(struct page_run run)
+{
+    uint64_t most = REGION_SIZE_MAX / DATA_PAGE;
+    return run.count > 0 && run.count <= most && run.first <= most - run.count;
+}
+
+static int next_sums(struct effect_cursor *cursor, const uint8_t *at, struct effect *effect)
+{
+    effect->run = (struct page_run){get_u64(at + 1), get_u32(at + 9)};
+    cursor->offset += RECORD_SUMS_EFFECT;
+    if (!is_run(effect->run) || effect->run.count > (cursor->length - cursor->offset) / RECORD_SUM)
+        return -EINVAL;
+    effect->offset = cursor->offset;
+    cursor->offset += (size_t)effect->run.count * RECORD_SUM;
+    return 1;
+}
+
+static int next_zero(struct effect_cursor *cursor, const uint8_t *at, struct effect *effect)
+{
+    effect->run = (struct page_run){get_u64(at + 1), get_u64(at + 9)};
+    cursor->offset += RECORD_ZERO_EFFECT;
+    return is_run(effect->run) ? 1 : -EINVAL;
+}
+
+static int next_token(struct effect_cursor *cursor, const uint8_t *at, struct effect *effect)
+{
+    struct token *token = &effect->token;
+    token->sequence = get_u64(at + 1);
+    memcpy(token->id, at + 9, sizeof token->id);
+    token->fingerprint = get_u64(at + 25);
+    token->result_size = get_u32(at + 33);
+    cursor->offset += RECORD_TOKEN_EFFECT;
+    if (token->result_size > TOKEN_RESULT_MAX + KIB ||
+        token->result_size > cursor->length - cursor->offset)
+        return -EINVAL;
+    token->result = cursor->bytes + cursor->offset;
+    cursor->offset += token->result_size;
+    return 1;
+}
+
+/* The encoded length of a kind without what follows it; 0 for no kind. */
+static size_t fixed_length(uint8_t kind)
+{
+    switch (kind) {
+    case EFFECT_USE:
+    case EFFECT_FREE:
+    case EFFECT_PUT:
+        return RECORD_EXTENT_EFFECT;
+    case EFFECT_PAGES:
+        return RECORD_PAGES_EFFECT;
+    case EFFECT_CHANGED:
+    case EFFECT_FRESH:
+    case EFFECT_DIRECT:
+        return RECORD_SUMS_EFFECT;
+    case EFFECT_ZERO:
+        return RECORD_ZERO_EFFECT;
+    case EFFECT_TOKEN:
+        return RECORD_TOKEN_EFFECT;
+    default:
+        return 0;
+    }
+}
+
 int effect_next(struct effect_cursor *cursor, struct effect *ret_effect)
 {
     const uint8_t *at = cursor->bytes + cursor->offset;
@@ -185,20 +288,27 @@ int effect_next(struct effect_cursor *cursor, struct effect *ret_effect)
         return size == 0 ? 0 : -EINVAL;
     cursor->left--;
     *ret_effect = (struct effect){0};
-    if (size < RECORD_PAGES_EFFECT)
+    size_t fixed = size > 0 ? fixed_length(at[0]) : 0;
+    if (fixed == 0 || size < fixed)
         return -EINVAL;
-    switch (at[0]) {
+    ret_effect->kind = (enum effect_kind)at[0];
+    switch (ret_effect->kind) {
     case EFFECT_USE:
     case EFFECT_FREE:
     case EFFECT_PUT:
-        ret_effect->kind = (enum effect_kind)at[0];
-        return size < RECORD_EXTENT_EFFECT ? -EINVAL : next_extent(cursor, at, ret_effect);
+        return next_extent(cursor, at, ret_effect);
     case EFFECT_PAGES:
-        ret_effect->kind = EFFECT_PAGES;
         ret_effect->pages = get_u64(at + 1);
         cursor->offset += RECORD_PAGES_EFFECT;
         return ret_effect->pages <= REGION_SIZE_MAX / REGION_PAGE ? 1 : -EINVAL;
-    default:
-        return -EINVAL;
+    case EFFECT_CHANGED:
+    case EFFECT_FRESH:
+    case EFFECT_DIRECT:
+        return next_sums(cursor, at, ret_effect);
+    case EFFECT_ZERO:
+        return next_zero(cursor, at, ret_effect);
+    case EFFECT_TOKEN:
+        return next_token(cursor, at, ret_effect);
     }
+    return -EINVAL;
 }

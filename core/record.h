@@ -23,12 +23,38 @@
  * pages. */
 #define RECORD_EXTENT_EFFECT ((size_t)17)
 #define RECORD_PAGES_EFFECT ((size_t)9)
+/* The same of an effect with sums, of zero, and of a token, without their sums and result. */
+#define RECORD_SUMS_EFFECT ((size_t)13)
+#define RECORD_ZERO_EFFECT ((size_t)17)
+#define RECORD_TOKEN_EFFECT ((size_t)37)
+#define RECORD_SUM ((size_t)4)
 
 enum effect_kind {
     EFFECT_USE = 1,   /* these bytes are in use; the region grows if they end past its size */
     EFFECT_FREE = 2,  /* these bytes are free */
     EFFECT_PUT = 3,   /* these bytes have this content */
     EFFECT_PAGES = 4, /* the region has at least so many pages */
+    /* Data pages and their sums after this record. */
+    EFFECT_CHANGED = 5, /* they are what they were, changed by this record's puts */
+    EFFECT_FRESH = 6,   /* they are zeros but for this record's puts */
+    EFFECT_DIRECT = 7,  /* their bytes were written to the data file before the record */
+    EFFECT_ZERO = 8,    /* they are zeros */
+    EFFECT_TOKEN = 9,   /* this change was asked for with a token, and this was the answer */
+};
+
+/* A run of data pages. */
+struct page_run {
+    uint64_t first; /* page number: DATA_PAGE bytes each */
+    uint64_t count;
+};
+
+/* What the region remembers of a token. */
+struct token {
+    uint64_t sequence; /* 0, 1, ... in the order of staging */
+    uint8_t id[16];    /* chosen by the client */
+    uint64_t fingerprint;
+    uint32_t result_size;
+    const uint8_t *result; /* the answer, in the caller's encoding; whose it is says the function */
 };
 
 /* What a checksum begins with in this region. */
@@ -57,6 +83,14 @@ void record_add_free(struct record *record, struct extent extent);
 void record_add_pages(struct record *record, uint64_t pages);
 /* The bytes are for the caller to fill in, at the offset returned, before the record is sealed. */
 size_t record_add_put(struct record *record, struct extent extent);
+
+/* One of the kinds with sums, for at most UINT32_MAX pages. The sums, RECORD_SUM bytes each and
+ * little-endian, are for the caller to fill in, at the offset returned, before the record is
+ * sealed. */
+size_t record_add_sums(struct record *record, enum effect_kind kind, struct page_run run);
+void record_add_zero(struct record *record, struct page_run run);
+/* Copies the result. */
+void record_add_token(struct record *record, const struct token *token);
 
 /* What a record of this length takes up in the journal. */
 static inline uint64_t record_padded(uint64_t length)
@@ -90,7 +124,9 @@ struct effect {
     enum effect_kind kind;
     struct extent extent; /* of use, free, put */
     uint64_t pages;       /* of pages */
-    size_t offset;        /* of put: where in the record its bytes are */
+    size_t offset;        /* of put and sums: where in the record they are */
+    struct page_run run;  /* of changed, fresh, direct, zero */
+    struct token token;   /* of token; its result points into the record */
 };
 
 /* Walks the effects of a valid record. */
@@ -104,7 +140,7 @@ struct effect_cursor {
 void effect_begin(struct effect_cursor *cursor, const uint8_t *bytes,
                   const struct record_header *header);
 /* 1 and the next effect; 0 at the end; -EINVAL when the bytes make no sense (an unknown kind, an
- * empty extent or one past REGION_SIZE_MAX, bytes that end early or are left over). */
+ * empty extent or run or one past REGION_SIZE_MAX, bytes that end early or are left over). */
 int effect_next(struct effect_cursor *cursor, struct effect *ret_effect);
 
 #endif

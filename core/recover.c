@@ -122,6 +122,13 @@ static int apply(struct recovering *r, const struct effect *effect)
     case EFFECT_PAGES:
         out->pages = max_u64(out->pages, effect->pages);
         return 0;
+    case EFFECT_CHANGED:
+    case EFFECT_FRESH:
+    case EFFECT_DIRECT:
+    case EFFECT_ZERO:
+        return effect->run.first + effect->run.count > out->data_size / DATA_PAGE ? -EINVAL : 0;
+    case EFFECT_TOKEN:
+        return 0;
     }
     return -EINVAL;
 }

@@ -227,8 +227,11 @@ struct region_job *region_next_job(struct region *region, enum region_lane lane,
     if (region->under_way[lane] != NULL || region->read_only || region->is_failing ||
         region->is_failed)
         return NULL;
-    struct region_job *job =
-        lane == LANE_COMMIT ? region_next_commit(region) : next_background(region);
+    struct region_job *job = NULL;
+    if (lane == LANE_COMMIT)
+        job = region_next_commit(region);
+    else if (lane == LANE_BACKGROUND)
+        job = next_background(region);
     if (job != NULL) {
         job->lane = lane;
         job->code = 0;

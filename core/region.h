@@ -66,6 +66,14 @@ struct region_info {
     uint64_t commits;           /* batches made durable since the region was opened */
     uint64_t recovered_records; /* journal records replayed when it was opened */
     uint64_t cut_bytes;         /* torn tail cut when it was opened */
+    uint64_t disk_bytes;        /* what the data file really occupies */
+    uint64_t discarded_bytes;   /* given back to the file system since the region was opened */
+    uint64_t tokens;            /* remembered now */
+    uint64_t page_cache_used;   /* bytes of verified pages in memory */
+    uint64_t damaged_pages;     /* found since the region was opened, each counted once as long as
+                                   its address is among the DAMAGES_KEPT */
+    uint64_t corrupt_loads;     /* refused since the region was opened */
+    uint32_t migrated_from;     /* the version that this opening migrated from, or 0 */
     bool read_only;
 };
 
@@ -95,6 +103,46 @@ int region_allocated_blocks(const struct region *region, uint64_t start, uint64_
                             struct err *err);
 int region_free_blocks(const struct region *region, uint64_t start, uint64_t end,
                        struct extent *blocks, size_t limit, size_t *ret_count, struct err *err);
+
+/* ---- Tokens: exactly once ----
+ *
+ * A client marks a change with 16 bytes of its choice. The region remembers the last token_window
+ * of them with the answers, in journal and checkpoint as durably as the changes themselves. The way
+ * of a change with a token, all of it in one turn of the loop:
+ *
+ *     region_token_find    found: answer its result once its ticket is done, change nothing
+ *     region_token_expect  room for the token in the next change's record
+ *     region_add ...       the change, or region_atomic_begin ... region_atomic_end
+ *     region_token_keep    only after 0: the token and the answer go into the same record
+ *
+ * A change that stages nothing (size 0) is given a record for its token all the same. */
+
+/* 1 when the token is remembered: *ret_result (borrowed until the next call of a function that
+ * changes the region) and *ret_size are its answer, *ret_ticket what to wait for before it may be
+ * given. 0 when it is not. ERR_INVALID_ARGUMENT: it is remembered with another fingerprint, that
+ * is, it was used for something else; or the region takes no tokens (token_window 0).
+ * ERR_NOT_ALLOCATED: it is remembered, but its answer was too large to be kept for so long. */
+int region_token_find(const struct region *region, const uint8_t id[16], uint64_t fingerprint,
+                      const uint8_t **ret_result, size_t *ret_size, uint64_t *ret_ticket,
+                      struct err *err);
+/* Room for a token with an answer of at most result_size bytes, in whichever batch the next change
+ * gets into. Holds until the next region_token_keep or _expect; 0 takes it back. ERR_TOO_LARGE
+ * above TOKEN_RESULT_MAX. */
+int region_token_expect(struct region *region, size_t result_size, struct err *err);
+/* Remembers the token of the change that was staged last; cannot fail. Copies the result.
+ * Afterwards region_ticket() is the ticket to wait for. */
+void region_token_keep(struct region *region, const uint8_t id[16], uint64_t fingerprint,
+                       const void *result, size_t result_size);
+
+/* ---- All or nothing ----
+ * Changes between begin and end get into one journal record, or are undone together. Nothing else
+ * may be done to the region in between, region_token_* excepted. */
+
+/* 0, an error code, or REGION_WAIT. record_size is an upper bound of the blobs' bytes together. */
+int region_atomic_begin(struct region *region, uint64_t record_size, struct err *err);
+/* With keep the changes stand, and region_ticket() is their ticket; without it everything since
+ * begin is undone, as when one of them failed or said REGION_WAIT. */
+void region_atomic_end(struct region *region, bool keep);
 
 /* ---- Changes (staged) ----
  * Each returns 0, an error code with *err filled (nothing changed), or REGION_WAIT (nothing
@@ -144,12 +192,21 @@ int region_load_begin(struct region *region, struct extent block, uint64_t *ret_
                       struct err *err);
 
 /* Reads into buffer without waiting for the disk; returns the bytes read, which may be fewer
- * than size or 0. No checks. */
+ * than size or 0: what is not cached, or does not match its sum, is left to region_read. The block
+ * is one that region_load_begin has let pass. */
 size_t region_read_now(struct region *region, uint64_t address, void *buffer, size_t size);
 
-/* Worker. Reads size bytes. 0, ERR_IO_ERROR or ERR_CORRUPT. */
+/* Worker. Reads size bytes and verifies every page they lie in. 0, ERR_IO_ERROR, or ERR_CORRUPT:
+ * then *ret_damaged is the address of the first page that does not match its sum (else
+ * UINT64_MAX), which the loop is to tell region_note_damage. */
 int region_read(struct region *region, uint64_t address, void *buffer, size_t size,
-                struct err *err);
+                uint64_t *ret_damaged, struct err *err);
+/* Loop. Counts a damaged page and a load that was refused for it; true when the page was not known
+ * yet, so that it is logged once. UINT64_MAX is ignored. */
+bool region_note_damage(struct region *region, uint64_t address);
+/* The addresses of damaged pages found since the region was opened, ascending; at most limit.
+ * Returns how many. */
+size_t region_damages(const struct region *region, uint64_t *addresses, size_t limit);
 
 struct region_pin {
     struct extent block;
@@ -159,11 +216,34 @@ struct region_pin {
 void region_pin(struct region *region, struct region_pin *pin, struct extent block);
 void region_unpin(struct region *region, struct region_pin *pin);
 
+/* ---- Scrub ----
+ * A pass reads every page that has a byte in use and compares it with its sum, in pieces on
+ * LANE_SCRUB. Passes begin by themselves (scrub_interval, at scrub_rate) or when asked for (at full
+ * speed). */
+
+struct region_scrub {
+    bool is_running;
+    uint64_t position; /* the pass has come to this address */
+    uint64_t passes;   /* completed since the region was opened */
+    uint64_t finished; /* when the last one was completed: seconds since 1970, 0 = never */
+    /* Of the pass under way, else of the last one. */
+    uint64_t pages; /* looked at */
+    uint64_t verified, unverified, damaged;
+    unsigned verified_percent; /* of the pages in use that have been looked at and found well */
+};
+
+void region_get_scrub(const struct region *region, struct region_scrub *ret_scrub);
+/* Asks for a pass from the beginning; it is complete once region_scrub_ticket() >= *ret_ticket.
+ * ERR_INVALID_ARGUMENT with checksums off. */
+int region_request_scrub(struct region *region, uint64_t *ret_ticket, struct err *err);
+uint64_t region_scrub_ticket(const struct region *region);
+
 /* ---- Jobs ---- */
 
 enum region_lane {
-    LANE_COMMIT,     /* batches and flushes, in order */
+    LANE_COMMIT,     /* batches, flushes and discards, in order */
     LANE_BACKGROUND, /* reserving space, checkpoints */
+    LANE_SCRUB,
     LANES,
 };
 
@@ -175,9 +255,10 @@ void region_job_run(struct region_job *job);
 /* Back on the loop, exactly once per job. Takes the job. */
 void region_job_done(struct region *region, struct region_job *job);
 
-/* When to ask for a commit job although nothing is staged anew (a flush that durability interval or
- * none put off), as a now_ms; UINT64_MAX when there is none to be had, as while a pin lies on what
- * it would write: region_unpin is the moment to ask again. */
+/* When to ask for jobs although nothing has happened (a flush that durability interval or none put
+ * off, the next piece of a scrub or discard), as a now_ms; UINT64_MAX when there is none to be had,
+ * as while a pin lies on what it would write, or its lane is under way: region_unpin and
+ * region_job_done are moments to ask again. */
 uint64_t region_deadline_ms(const struct region *region);
 /* Whether no job is under way, nothing is staged and nothing awaits a flush or a checkpoint. */
 bool region_idle(const struct region *region);
@@ -209,6 +290,8 @@ struct region_report {
     uint64_t records;   /* journal records replayed */
     uint64_t cut_bytes; /* torn tail cut; where it began is in cut_at */
     uint64_t cut_at;
+    uint64_t damaged;       /* pages that the journal touched and that do not match their sums */
+    uint32_t migrated_from; /* 0: no migration */
 };
 
 /* Opens a region: loads the newest valid checkpoint, replays the journal, cuts a torn tail. Damage

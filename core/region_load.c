@@ -64,8 +64,10 @@ size_t region_read_now(struct region *region, uint64_t address, void *buffer, si
     return (size_t)got;
 }
 
-int region_read(struct region *region, uint64_t address, void *buffer, size_t size, struct err *err)
+int region_read(struct region *region, uint64_t address, void *buffer, size_t size,
+                uint64_t *ret_damaged, struct err *err)
 {
+    *ret_damaged = UINT64_MAX;
     ssize_t got = region->io->ops->read(region->io, region->data, buffer, size, address);
     if (got < 0)
         return err_io_at(err, (int)got, "read", region->folder, "data");

@@ -190,7 +190,7 @@ static void run_read(struct work *work)
     struct request *request = request_of_work(work);
     size_t filled = request->filled;
     if (region_read(request->entry->region, request->block.address + filled,
-                    request_blob(request) + filled, request->block.size - filled,
+                    request_blob(request) + filled, request->block.size - filled, &request->damaged,
                     &request->err) == 0)
         request->err.code = ERR_OK;
 }

@@ -68,6 +68,7 @@ struct request {
     struct region_pin pin;
     struct work work;
     struct err err;                          /* how the worker fared */
+    uint64_t damaged;                        /* which page it found damaged, or UINT64_MAX */
     void (*resume)(struct request *request); /* STOPPED: how it goes on */
 
     struct buffer home; /* bytes that the region borrows */

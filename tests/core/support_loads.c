@@ -141,9 +141,10 @@ const char *loads_finish_one(struct loads *loads, struct region *region, struct 
     if (chosen == NULL)
         return NULL;
     struct err err = {0};
+    uint64_t damaged;
     static char text[ERR_TEXT_SIZE];
     int code = region_read(region, chosen->block.address + chosen->got, chosen->bytes + chosen->got,
-                           (size_t)chosen->block.size - chosen->got, &err);
+                           (size_t)chosen->block.size - chosen->got, &damaged, &err);
     const char *wrong = NULL;
     if (code != 0 && err.text[0] == '\0') {
         wrong = "an error without a sentence";

@@ -121,7 +121,7 @@ void drive_load(struct region *region, uint64_t address, void *buffer, uint64_t 
     struct extent block = {address, size};
     struct region_pin pin;
     struct err err;
-    uint64_t after = 0;
+    uint64_t after = 0, damaged;
     int code = region_load_begin(region, block, &after, &err);
     ck_assert_msg(code == 0, "%s: %s", err_name(err.code), err.text);
     while (region_applied_ticket(region) < after)
@@ -130,7 +130,7 @@ void drive_load(struct region *region, uint64_t address, void *buffer, uint64_t 
     if (got == size)
         return;
     region_pin(region, &pin, block);
-    code = region_read(region, address + got, (uint8_t *)buffer + got, size - got, &err);
+    code = region_read(region, address + got, (uint8_t *)buffer + got, size - got, &damaged, &err);
     region_unpin(region, &pin);
     ck_assert_msg(code == 0, "%s: %s", err_name(err.code), err.text);
 }

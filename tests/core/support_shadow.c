@@ -299,10 +299,11 @@ const char *observation_take(struct observation *seen, const struct region *regi
     seen->bytes = need(malloc(seen->info.size + 1));
     for (size_t i = 0; i < seen->used_count; i++) {
         struct extent block = seen->used[i];
+        uint64_t damaged;
         if (extent_end(block) > seen->info.size)
             return "a block in use ends past the region's size";
         if (region_read((struct region *)(uintptr_t)region, block.address,
-                        seen->bytes + block.address, (size_t)block.size, &err) != 0)
+                        seen->bytes + block.address, (size_t)block.size, &damaged, &err) != 0)
             return err.text;
     }
     return NULL;

@@ -47,7 +47,7 @@ START_TEST(a_load_is_not_overtaken)
 {
     for (unsigned durability = 0; durability < DURABILITIES; durability++) {
         uint8_t buffer[100];
-        uint64_t after = 0, ticket;
+        uint64_t after = 0, ticket, damaged;
         fixture_set_durability((enum durability)durability);
         uint64_t address = drive_add(region, small, 100);
         struct extent block = {address, 100};
@@ -59,7 +59,7 @@ START_TEST(a_load_is_not_overtaken)
         while (region_applied_ticket(region) < after)
             ck_assert(drive_step(region, LANE_COMMIT));
         ck_assert_uint_lt(region_applied_ticket(region), ticket);
-        ck_assert_int_eq(region_read(region, address, buffer, 100, &err), 0);
+        ck_assert_int_eq(region_read(region, address, buffer, 100, &damaged, &err), 0);
         ck_assert_mem_eq(buffer, small, 100);
         drive_expect(region, address, big, 100);
     }
@@ -70,7 +70,7 @@ END_TEST
 START_TEST(a_load_of_pending_bytes_is_not_overtaken)
 {
     uint8_t buffer[100];
-    uint64_t after = 0;
+    uint64_t after = 0, damaged;
     fixture_set_durability(DURABILITY_INTERVAL);
     uint64_t address = drive_add(region, small, 100);
     drive_settle(region);
@@ -81,7 +81,7 @@ START_TEST(a_load_of_pending_bytes_is_not_overtaken)
     drive_store(region, address, big, 100);
     while (region_applied_ticket(region) < after)
         ck_assert(drive_step(region, LANE_COMMIT));
-    ck_assert_int_eq(region_read(region, address, buffer, 100, &err), 0);
+    ck_assert_int_eq(region_read(region, address, buffer, 100, &damaged, &err), 0);
     ck_assert_mem_eq(buffer, small, 100);
     drive_expect(region, address, big, 100);
 }
