@@ -240,6 +240,11 @@ struct region_job *region_next_job(struct region *region, enum region_lane lane,
     return job;
 }
 
+uint64_t region_deadline_ms(const struct region *region)
+{
+    return region_flush_deadline_ms(region);
+}
+
 /* ---- Failure ---- */
 
 static void reverse(struct batch_list *list)

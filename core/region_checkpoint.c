@@ -101,6 +101,9 @@ static int run_last(struct region_job *base, struct err *err)
     int result = writer->io->ops->sync(writer->io, job->data);
     if (result != 0)
         return err_io_at(err, result, "sync", writer->folder, "data");
+    result = writer->io->ops->sync(writer->io, job->sums);
+    if (result != 0)
+        return err_io_at(err, result, "sync", writer->folder, SUMS_FILE);
     return checkpoint_complete(writer, err);
 }
 
@@ -109,6 +112,7 @@ static struct region_job *step(struct region *region, bool is_last)
     struct checkpoint_job *job = &region->checkpointing;
     job->writer = &region->writer;
     job->data = region->data_for_sync;
+    job->sums = region->sums_for_sync;
     job->is_last = is_last;
     job->job.run = is_last ? run_last : run_slice;
     job->job.done = checkpoint_step_done;

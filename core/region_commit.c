@@ -244,7 +244,7 @@ static bool is_pending_pinned(const struct region *region)
     return false;
 }
 
-uint64_t region_deadline_ms(const struct region *region)
+uint64_t region_flush_deadline_ms(const struct region *region)
 {
     if (region->pending.first == NULL || region->is_failed || region->is_failing ||
         is_pending_pinned(region))

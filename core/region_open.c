@@ -36,6 +36,8 @@ static int create_files(struct io *io, const char *folder, const struct meta *me
     struct maxtree empty;
     maxtree_init(&empty);
     int code = create_data(io, folder, err);
+    if (code == 0)
+        code = sums_create(io, folder, SUMS_FILE, meta->secret, DATA_CHUNK_MIN, err);
     for (unsigned slot = 0; code == 0 && slot < CHECKPOINT_SLOTS; slot++)
         code = checkpoint_reserve(io, folder, slot, recover_slot_room(0), err);
     for (uint64_t seq = 0; code == 0 && seq < JOURNAL_SEGMENTS_MIN; seq++)
@@ -87,7 +89,14 @@ static int open_data(struct region *region, struct err *err)
     if (code != 0)
         return code;
     int result = io->ops->size(io, region->data, &region->data_size);
-    return result == 0 ? 0 : err_io_at(err, result, "open", region->folder, DATA_FILE);
+    if (result != 0)
+        return err_io_at(err, result, "open", region->folder, DATA_FILE);
+    region->sum_seed = record_seed(region->meta.secret);
+    code = sums_open(io, region->folder, region->meta.secret, region->data_size, region->read_only,
+                     &region->sums, err);
+    return code != 0
+               ? code
+               : io_open_at(io, region->folder, SUMS_FILE, flags, &region->sums_for_sync, err);
 }
 
 /* A copy from a backup may have holes in it: reserve them, as far as the disk can. */
@@ -209,6 +218,10 @@ void region_close(struct region *region)
         region->io->ops->close(region->io, region->data);
     if (region->data_for_sync != NULL)
         region->io->ops->close(region->io, region->data_for_sync);
+    if (region->sums != NULL)
+        region->io->ops->close(region->io, region->sums);
+    if (region->sums_for_sync != NULL)
+        region->io->ops->close(region->io, region->sums_for_sync);
     freespace_release(&region->space);
     extentset_release(&region->lost);
     overlay_release(&region->overlay);

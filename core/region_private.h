@@ -21,6 +21,7 @@
 #include "core/meta.h"
 #include "core/region.h"
 #include "core/replay.h"
+#include "core/sums.h"
 
 /* Batches kept for the next use. */
 #define SPARE_BATCHES 4
@@ -69,7 +70,7 @@ struct room_job {
     struct region_job job;
     struct io *io;
     const char *folder;
-    struct io_file *data;
+    struct io_file *data, *sums;
     uint8_t secret[16];
     enum room_kind kind;
     unsigned slot;
@@ -97,7 +98,7 @@ struct recycle_job {
 struct checkpoint_job {
     struct region_job job;
     struct checkpoint_writer *writer;
-    struct io_file *data; /* to be synced by the last job */
+    struct io_file *data, *sums; /* to be synced by the last job */
     bool is_last;
 };
 
@@ -126,6 +127,8 @@ struct region {
     /* The same file once more: a failed write-back is told once to each opening of a file, and
      * neither the checkpoint nor a commit may miss it. */
     struct io_file *data_for_sync;
+    struct io_file *sums, *sums_for_sync; /* likewise */
+    uint32_t sum_seed;
     uint64_t data_size; /* reserved bytes of the data file */
     struct freespace space;
     uint64_t size_before_change; /* the region's size when the change being staged began */
@@ -238,6 +241,8 @@ struct batch *region_gathering(struct region *region);
 /* Closes the gathering batch, if there is one: what follows goes into another. */
 void region_seal(struct region *region);
 struct region_job *region_next_commit(struct region *region);
+/* The earliest moment, as a now_ms, at which the commit lane has a flush to do; UINT64_MAX. */
+uint64_t region_flush_deadline_ms(const struct region *region);
 bool region_is_pinned(const struct region *region, const struct extentset *dirty);
 
 /* ---- region_room.c ---- */

@@ -125,9 +125,17 @@ static int make_segments(struct room_job *job, struct err *err)
     return 0;
 }
 
+/* The sums first: a restart finds one for every page of the data file. */
 static int extend_data(struct room_job *job, struct err *err)
 {
     uint64_t length = job->want;
+    int code = sums_extend(job->io, job->folder, job->sums, length, err);
+    if (code == ERR_NO_SPACE && job->settle > job->from && job->settle < length) {
+        length = job->settle;
+        code = sums_extend(job->io, job->folder, job->sums, length, err);
+    }
+    if (code != 0)
+        return code;
     int result = job->io->ops->allocate(job->io, job->data, job->from, length - job->from);
     if (result != 0 && job->settle > job->from && job->settle < length) {
         length = job->settle;
@@ -222,6 +230,7 @@ static struct region_job *room_job(struct region *region, enum room_kind kind)
     job->io = region->io;
     job->folder = region->folder;
     job->data = region->data_for_sync;
+    job->sums = region->sums_for_sync;
     job->floor = region->checkpoint.start;
     memcpy(job->secret, region->meta.secret, sizeof job->secret);
     job->job.run = run_room;
