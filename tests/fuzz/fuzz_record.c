@@ -13,8 +13,13 @@ static const uint8_t secret[16] = "region's secret";
 
 static void encode_again(struct record *record, const struct effect *effect, const uint8_t *bytes)
 {
-    size_t put = effect->kind == EFFECT_PUT ? effect->extent.size : 0;
-    FUZZ_REQUIRE(record_reserve(record, RECORD_EXTENT_EFFECT + put) == 0);
+    bool has_sums = effect->kind == EFFECT_CHANGED || effect->kind == EFFECT_FRESH ||
+                    effect->kind == EFFECT_DIRECT;
+    size_t size = effect->kind == EFFECT_PUT ? effect->extent.size
+                  : has_sums                 ? (size_t)effect->run.count * RECORD_SUM
+                                             : effect->token.result_size;
+    size_t offset;
+    FUZZ_REQUIRE(record_reserve(record, RECORD_TOKEN_EFFECT + size) == 0);
     switch (effect->kind) {
     case EFFECT_USE:
         record_add_use(record, effect->extent);
@@ -22,13 +27,24 @@ static void encode_again(struct record *record, const struct effect *effect, con
     case EFFECT_FREE:
         record_add_free(record, effect->extent);
         break;
-    case EFFECT_PUT: {
-        size_t offset = record_add_put(record, effect->extent);
-        memcpy(record->bytes + offset, bytes + effect->offset, effect->extent.size);
+    case EFFECT_PUT:
+        offset = record_add_put(record, effect->extent);
+        memcpy(record->bytes + offset, bytes + effect->offset, size);
         break;
-    }
     case EFFECT_PAGES:
         record_add_pages(record, effect->pages);
+        break;
+    case EFFECT_CHANGED:
+    case EFFECT_FRESH:
+    case EFFECT_DIRECT:
+        offset = record_add_sums(record, effect->kind, effect->run);
+        memcpy(record->bytes + offset, bytes + effect->offset, size);
+        break;
+    case EFFECT_ZERO:
+        record_add_zero(record, effect->run);
+        break;
+    case EFFECT_TOKEN:
+        record_add_token(record, &effect->token);
         break;
     }
 }
@@ -43,7 +59,7 @@ static void walk(const uint8_t *bytes, const struct record_header *header)
     record_init(&again);
     effect_begin(&cursor, bytes, header);
     while ((more = effect_next(&cursor, &effect)) == 1) {
-        if (effect.kind != EFFECT_PAGES)
+        if (effect.kind < EFFECT_PAGES)
             FUZZ_REQUIRE(extent_is_valid(effect.extent));
         if (effect.kind == EFFECT_PUT)
             FUZZ_REQUIRE(effect.extent.size <= header->length - effect.offset);
