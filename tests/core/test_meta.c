@@ -25,6 +25,12 @@ static void set_up(void)
     meta.options.durability = DURABILITY_INTERVAL;
     meta.options.fit = FIT_LARGEST;
     meta.options.max_size = 123456789;
+    meta.options.checksum = CHECKSUM_OFF;
+    meta.options.token_window = 11;
+    meta.options.discard = 12;
+    meta.options.scrub_interval_ms = 13;
+    meta.options.scrub_rate = 14;
+    meta.options.page_cache = 15;
     ck_assert_int_eq(meta_write(io, "r", &meta, &err), 0);
 }
 
@@ -70,6 +76,12 @@ START_TEST(what_is_written_is_read)
     ck_assert_uint_eq(found.options.max_size, 123456789);
     ck_assert_uint_eq(found.options.journal_size, meta.options.journal_size);
     ck_assert_uint_eq(found.options.flush_interval_ms, meta.options.flush_interval_ms);
+    ck_assert_int_eq(found.options.checksum, CHECKSUM_OFF);
+    ck_assert_uint_eq(found.options.token_window, 11);
+    ck_assert_uint_eq(found.options.discard, 12);
+    ck_assert_uint_eq(found.options.scrub_interval_ms, 13);
+    ck_assert_uint_eq(found.options.scrub_rate, 14);
+    ck_assert_uint_eq(found.options.page_cache, 15);
 }
 END_TEST
 
@@ -123,7 +135,7 @@ START_TEST(nonsense_is_refused)
     static const struct {
         size_t offset;
         uint32_t value;
-    } changes[] = {{16, DURABILITIES}, {20, 3}, {40, 1}};
+    } changes[] = {{16, DURABILITIES}, {20, 3}, {40, 1}, {152, CHECKSUMS}, {167, 0xff}};
     uint8_t bytes[META_SIZE_MAX];
     size_t size = load(bytes);
     put_u32(bytes + changes[_i].offset, changes[_i].value);
@@ -141,7 +153,7 @@ START_TEST(versions)
     put_u32(bytes + 8, REGION_FORMAT + 1);
     store(bytes, size + 100); /* whatever a newer one looks like behind the version */
     ck_assert_int_eq(read_meta(), ERR_INVALID_ARGUMENT);
-    ck_assert_ptr_nonnull(strstr(err.text, "version 2"));
+    ck_assert_ptr_nonnull(strstr(err.text, "version 3"));
     put_u32(bytes + 8, 0);
     store(bytes, size);
     ck_assert_int_eq(read_meta(), ERR_CORRUPT);
@@ -159,7 +171,7 @@ int main(void)
     tcase_add_test(tests, it_is_durable_and_replaced_whole);
     tcase_add_test(tests, every_flipped_bit_is_noticed);
     tcase_add_test(tests, every_other_length_is_refused);
-    tcase_add_loop_test(tests, nonsense_is_refused, 0, 3);
+    tcase_add_loop_test(tests, nonsense_is_refused, 0, 5);
     tcase_add_test(tests, versions);
     suite_add_tcase(suite, tests);
     return suite_main(suite);

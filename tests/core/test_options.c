@@ -16,6 +16,12 @@ START_TEST(defaults_are_valid)
     ck_assert_uint_eq(options.flush_interval_ms, 100);
     ck_assert_uint_eq(options.max_size, 0);
     ck_assert_uint_eq(options.journal_size, 256 * MIB);
+    ck_assert_int_eq(options.checksum, CHECKSUM_ON);
+    ck_assert_uint_eq(options.token_window, 65536);
+    ck_assert_uint_eq(options.discard, 1 * MIB);
+    ck_assert_uint_eq(options.scrub_interval_ms, (uint64_t)168 * 3600 * 1000);
+    ck_assert_uint_eq(options.scrub_rate, 8 * MIB);
+    ck_assert_uint_eq(options.page_cache, 32 * MIB);
 }
 END_TEST
 
@@ -37,6 +43,15 @@ START_TEST(words_go_both_ways)
         ck_assert(fit_from_name(name, strlen(name), &back));
         ck_assert_uint_eq(back, i);
     }
+    for (unsigned i = 0; i < CHECKSUMS; i++) {
+        const char *name = checksum_name((enum checksum)i);
+        enum checksum back = CHECKSUMS;
+
+        ck_assert_ptr_nonnull(name);
+        ck_assert(checksum_from_name(name, strlen(name), &back));
+        ck_assert_uint_eq(back, i);
+    }
+    ck_assert_str_eq(checksum_name(CHECKSUM_OFF), "off");
     ck_assert_str_eq(durability_name(DURABILITY_INTERVAL), "interval");
     ck_assert_str_eq(fit_name(FIT_LOWEST), "lowest");
 }
@@ -91,6 +106,16 @@ START_TEST(ranges_are_named)
     options = region_options_default();
     options.fit = (enum fit)(FIT_LARGEST + 1);
     assert_refused(options, "fit must be tight, lowest or largest, not number 3");
+    options = region_options_default();
+    options.checksum = CHECKSUMS;
+    assert_refused(options, "checksum must be on or off, not number 2");
+    options = region_options_default();
+    options.token_window = TOKEN_WINDOW_MAX + 1;
+    assert_refused(options, "token_window must be between 0 and 16777216 tokens, not 16777217");
+    options = region_options_default();
+    options.page_cache = 1 * TIB + 1;
+    assert_refused(options,
+                   "page_cache must be between 0 and 1099511627776 bytes, not 1099511627777");
 }
 END_TEST
 

@@ -33,6 +33,27 @@ static void fill(void)
     record_add_pages(&record, 7);
 }
 
+static const struct token token = {.sequence = 5,
+                                   .id = "0123456789abcde",
+                                   .fingerprint = 0x1122334455667788,
+                                   .result_size = 3,
+                                   .result = (const uint8_t *)"abc"};
+
+/* One of each effect with sums, and a token. */
+static void fill_sums(void)
+{
+    ck_assert_int_eq(record_reserve(&record, 200), 0);
+    record_add_token(&record, &token);
+    size_t offset = record_add_sums(&record, EFFECT_CHANGED, (struct page_run){7, 2});
+    put_u32(record.bytes + offset, 0xaabbccdd);
+    put_u32(record.bytes + offset + RECORD_SUM, 0x11223344);
+    offset = record_add_sums(&record, EFFECT_FRESH, (struct page_run){9, 1});
+    put_u32(record.bytes + offset, 1);
+    offset = record_add_sums(&record, EFFECT_DIRECT, (struct page_run){10, 1});
+    put_u32(record.bytes + offset, 2);
+    record_add_zero(&record, (struct page_run){11, (uint64_t)1 << 33});
+}
+
 static bool is_valid(uint64_t lsn, struct record_header *header)
 {
     return record_peek(record.bytes, lsn, seed, header) && header->length <= record.capacity &&
@@ -64,6 +85,43 @@ START_TEST(effects_come_back_in_order)
     ck_assert_int_eq(effect_next(&cursor, &effect), 1);
     ck_assert_int_eq(effect.kind, EFFECT_PAGES);
     ck_assert_uint_eq(effect.pages, 7);
+    ck_assert_int_eq(effect_next(&cursor, &effect), 0);
+}
+END_TEST
+
+START_TEST(effects_with_sums_come_back_in_order)
+{
+    static const enum effect_kind kinds[] = {EFFECT_CHANGED, EFFECT_FRESH, EFFECT_DIRECT};
+    static const struct page_run runs[] = {{7, 2}, {9, 1}, {10, 1}};
+    static const uint32_t first_sums[] = {0xaabbccdd, 1, 2};
+    struct record_header header;
+    struct effect_cursor cursor;
+    struct effect effect;
+    fill_sums();
+    record_seal(&record, seed, 0, 0);
+    ck_assert(is_valid(0, &header));
+    ck_assert_uint_eq(header.length, RECORD_HEADER + RECORD_TOKEN_EFFECT + 3 +
+                                         3 * RECORD_SUMS_EFFECT + 4 * RECORD_SUM +
+                                         RECORD_ZERO_EFFECT);
+    effect_begin(&cursor, record.bytes, &header);
+    ck_assert_int_eq(effect_next(&cursor, &effect), 1);
+    ck_assert_int_eq(effect.kind, EFFECT_TOKEN);
+    ck_assert_uint_eq(effect.token.sequence, 5);
+    ck_assert_mem_eq(effect.token.id, token.id, 16);
+    ck_assert_uint_eq(effect.token.fingerprint, 0x1122334455667788);
+    ck_assert_uint_eq(effect.token.result_size, 3);
+    ck_assert_mem_eq(effect.token.result, "abc", 3);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(effect_next(&cursor, &effect), 1);
+        ck_assert_int_eq(effect.kind, kinds[i]);
+        ck_assert_uint_eq(effect.run.first, runs[i].first);
+        ck_assert_uint_eq(effect.run.count, runs[i].count);
+        ck_assert_uint_eq(get_u32(record.bytes + effect.offset), first_sums[i]);
+    }
+    ck_assert_int_eq(effect_next(&cursor, &effect), 1);
+    ck_assert_int_eq(effect.kind, EFFECT_ZERO);
+    ck_assert_uint_eq(effect.run.first, 11);
+    ck_assert_uint_eq(effect.run.count, (uint64_t)1 << 33);
     ck_assert_int_eq(effect_next(&cursor, &effect), 0);
 }
 END_TEST
@@ -132,14 +190,14 @@ START_TEST(every_flipped_bit_is_noticed)
 END_TEST
 
 /* Decodes what fill made after a change to one byte, with a checksum that fits. */
-static int decode_changed(size_t offset, uint8_t byte)
+static int decode_changed(void (*make)(void), size_t offset, uint8_t byte)
 {
     struct record_header header;
     struct effect_cursor cursor;
     struct effect effect;
     int more;
     record_reset(&record);
-    fill();
+    make();
     record_seal(&record, seed, 0, 0);
     record.bytes[offset] = byte;
     put_u32(record.bytes + 36, crc32c(seed, record.bytes + 8, 28));
@@ -154,16 +212,36 @@ static int decode_changed(size_t offset, uint8_t byte)
 START_TEST(nonsense_is_refused)
 {
     enum { FIRST = RECORD_HEADER, THIRD = RECORD_HEADER + 2 * RECORD_EXTENT_EFFECT };
-    ck_assert_int_eq(decode_changed(FIRST, EFFECT_USE), 0);
-    ck_assert_int_eq(decode_changed(FIRST, 0), -EINVAL);         /* an unknown kind */
-    ck_assert_int_eq(decode_changed(FIRST, 99), -EINVAL);        /* another */
-    ck_assert_int_eq(decode_changed(FIRST + 8, 0xff), -EINVAL);  /* an address past the limit */
-    ck_assert_int_eq(decode_changed(FIRST + 16, 0x40), -EINVAL); /* a size past it */
-    ck_assert_int_eq(decode_changed(FIRST + 9, 0), -EINVAL);     /* an empty extent */
-    ck_assert_int_eq(decode_changed(THIRD + 9, 200), -EINVAL);   /* bytes that end early */
-    ck_assert_int_eq(decode_changed(32, 3), -EINVAL);            /* effects left over */
-    ck_assert_int_eq(decode_changed(32, 5), -EINVAL);            /* effects missing */
-    ck_assert_int_eq(decode_changed(record.length - 1, 0x40), -EINVAL); /* pages past the limit */
+    ck_assert_int_eq(decode_changed(fill, FIRST, EFFECT_USE), 0);
+    ck_assert_int_eq(decode_changed(fill, FIRST, 0), -EINVAL);  /* an unknown kind */
+    ck_assert_int_eq(decode_changed(fill, FIRST, 99), -EINVAL); /* another */
+    ck_assert_int_eq(decode_changed(fill, FIRST + 8, 0xff),
+                     -EINVAL); /* an address past the limit */
+    ck_assert_int_eq(decode_changed(fill, FIRST + 16, 0x40), -EINVAL); /* a size past it */
+    ck_assert_int_eq(decode_changed(fill, FIRST + 9, 0), -EINVAL);     /* an empty extent */
+    ck_assert_int_eq(decode_changed(fill, THIRD + 9, 200), -EINVAL);   /* bytes that end early */
+    ck_assert_int_eq(decode_changed(fill, 32, 3), -EINVAL);            /* effects left over */
+    ck_assert_int_eq(decode_changed(fill, 32, 5), -EINVAL);            /* effects missing */
+    ck_assert_int_eq(decode_changed(fill, record.length - 1, 0x40),
+                     -EINVAL); /* pages past the limit */
+}
+END_TEST
+
+START_TEST(nonsense_sums_are_refused)
+{
+    enum {
+        TOKEN = RECORD_HEADER,
+        CHANGED = TOKEN + RECORD_TOKEN_EFFECT + 3,
+        ZERO = CHANGED + 3 * RECORD_SUMS_EFFECT + 4 * RECORD_SUM,
+    };
+    ck_assert_int_eq(decode_changed(fill_sums, CHANGED, EFFECT_FRESH), 0);
+    ck_assert_int_eq(decode_changed(fill_sums, CHANGED + 9, 0), -EINVAL);   /* an empty run */
+    ck_assert_int_eq(decode_changed(fill_sums, CHANGED + 10, 1), -EINVAL);  /* sums end early */
+    ck_assert_int_eq(decode_changed(fill_sums, CHANGED + 8, 1), -EINVAL);   /* past the limit */
+    ck_assert_int_eq(decode_changed(fill_sums, ZERO + 13, 0), -EINVAL);     /* an empty run */
+    ck_assert_int_eq(decode_changed(fill_sums, ZERO + 16, 1), -EINVAL);     /* past the limit */
+    ck_assert_int_eq(decode_changed(fill_sums, TOKEN + 33, 200), -EINVAL);  /* a result cut */
+    ck_assert_int_eq(decode_changed(fill_sums, TOKEN + 36, 0xff), -EINVAL); /* one too large */
 }
 END_TEST
 
@@ -213,6 +291,8 @@ int main(void)
     TCase *tests = tcase_create("record");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, effects_come_back_in_order);
+    tcase_add_test(tests, effects_with_sums_come_back_in_order);
+    tcase_add_test(tests, nonsense_sums_are_refused);
     tcase_add_test(tests, the_layout_is_what_it_was);
     tcase_add_test(tests, padded_with_zeros_to_a_block);
     tcase_add_test(tests, another_place_or_region_is_not_valid);
