@@ -59,12 +59,12 @@ struct batch {
     size_t direct_count, direct_capacity;
     size_t copy_count, copy_capacity;
     size_t undo_count, undo_capacity;
-    uint64_t size_before, pages_before; /* of the region */
-    bool overwrites;                    /* some of its puts go over blobs */
-    bool moves;                         /* some blobs' bytes go straight to another place */
-    struct extentset dirty;             /* bytes that it writes */
-    struct extentset frees;             /* bytes that it freed */
-    struct extentset reads;             /* bytes that loads wait for to read as they are in it */
+    uint64_t size_before, pages_before, tokens_before; /* of the region */
+    bool overwrites;                                   /* some of its puts go over blobs */
+    bool moves;             /* some blobs' bytes go straight to another place */
+    struct extentset dirty; /* bytes that it writes */
+    struct extentset frees; /* bytes that it freed */
+    struct extentset reads; /* bytes that loads wait for to read as they are in it */
 };
 
 /* What a change is going to need. */

@@ -70,6 +70,8 @@
 #ifndef TOKEN_RESULTS_MAX
 #define TOKEN_RESULTS_MAX (16 * MIB)
 #endif
+/* The largest answer, with what encodes it around a result of TOKEN_RESULT_MAX. */
+#define TOKEN_ANSWER_MAX (TOKEN_RESULT_MAX + KIB)
 
 /* Space is given back to the file system in pieces of at most this size, and at most so many bytes
  * a second: a file system's journal is shared by everybody. */

@@ -249,7 +249,7 @@ static int next_token(struct effect_cursor *cursor, const uint8_t *at, struct ef
     token->fingerprint = get_u64(at + 25);
     token->result_size = get_u32(at + 33);
     cursor->offset += RECORD_TOKEN_EFFECT;
-    if (token->result_size > TOKEN_RESULT_MAX + KIB ||
+    if (token->result_size > TOKEN_ANSWER_MAX ||
         token->result_size > cursor->length - cursor->offset)
         return -EINVAL;
     token->result = cursor->bytes + cursor->offset;

@@ -43,8 +43,8 @@ static bool is_reached(const struct recovering *r, const struct checkpoint *chec
 static int load(struct recovering *r, const struct checkpoint *checkpoint, struct err *err)
 {
     struct recovery *out = r->out;
-    int code =
-        checkpoint_load(out->io, out->folder, out->meta->secret, checkpoint, &out->space.tree, err);
+    int code = checkpoint_load(out->io, out->folder, out->meta->secret, checkpoint,
+                               &out->space.tree, &out->tokens, err);
     if (code != 0)
         return code;
     out->space.size = checkpoint->size;
@@ -128,7 +128,7 @@ static int apply(struct recovering *r, const struct effect *effect)
     case EFFECT_ZERO:
         return effect->run.first + effect->run.count > out->data_size / DATA_PAGE ? -EINVAL : 0;
     case EFFECT_TOKEN:
-        return 0;
+        return tokens_replay(&out->tokens, &effect->token);
     }
     return -EINVAL;
 }
@@ -293,9 +293,9 @@ static int put_bytes(struct recovering *r, struct err *err)
 
 /* ---- The new beginning ---- */
 
-uint64_t recover_slot_room(uint64_t blocks)
+uint64_t recover_slot_room(uint64_t blocks, uint64_t token_bytes)
 {
-    return max_u64(1 * MIB, checkpoint_room(2 * blocks));
+    return max_u64(1 * MIB, checkpoint_room(2 * blocks, 2 * token_bytes));
 }
 
 static int sync_folder(const struct recovery *out, struct err *err)
@@ -306,12 +306,12 @@ static int sync_folder(const struct recovery *out, struct err *err)
 
 static int reserve_slots(struct recovery *out, struct err *err)
 {
-    uint64_t blocks = out->space.tree.blocks;
+    uint64_t blocks = out->space.tree.blocks, token_bytes = out->tokens.bytes;
     for (unsigned slot = 0; slot < CHECKPOINT_SLOTS; slot++) {
-        uint64_t room = recover_slot_room(blocks);
+        uint64_t room = recover_slot_room(blocks, token_bytes);
         int code = checkpoint_reserve(out->io, out->folder, slot, room, err);
         if (code == ERR_NO_SPACE) {
-            room = checkpoint_room(blocks);
+            room = checkpoint_room(blocks, token_bytes);
             code = checkpoint_reserve(out->io, out->folder, slot, room, err);
         }
         if (code != 0)
@@ -345,7 +345,7 @@ static int write_checkpoint(struct recovering *r, struct err *err)
         .pages = out->pages,
     };
     int code = checkpoint_write(out->io, out->folder, out->meta->secret, &checkpoint,
-                                &out->space.tree, err);
+                                &out->space.tree, &out->tokens, err);
     if (code == 0)
         out->checkpoint = checkpoint;
     return code;

@@ -29,8 +29,9 @@ struct recovery {
     struct io_file *data;
     uint64_t data_size;
     bool read_only;
-    /* Results. The caller releases space and overlay. */
+    /* Results. The caller releases space, tokens and overlay. */
     struct freespace space;
+    struct tokens tokens; /* likewise; the caller has initialized it */
     uint64_t pages;
     struct checkpoint checkpoint; /* the newest that is durable now */
     uint64_t journal_start;       /* lsn of the next record */
@@ -45,8 +46,8 @@ struct recovery {
  * fit), ERR_INTERNAL without memory. With read_only nothing on disk is changed. */
 int recover(struct recovery *recovery, struct err *err);
 
-/* What a checkpoint slot should have reserved for a region of so many free blocks: room to double,
- * and never less than a megabyte. */
-uint64_t recover_slot_room(uint64_t blocks);
+/* What a checkpoint slot should have reserved for a region of so many free blocks, and of tokens
+ * that take up so many bytes: room to double, and never less than a megabyte. */
+uint64_t recover_slot_room(uint64_t blocks, uint64_t token_bytes);
 
 #endif

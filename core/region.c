@@ -48,6 +48,7 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         .journal_bytes = region->written - region->checkpoint.start,
         .checkpoints = region->checkpoints,
         .commits = region->commits,
+        .tokens = tokens_count(&region->tokens),
         .recovered_records = region->report.records,
         .cut_bytes = region->report.cut_bytes,
         .read_only = region->read_only || region->is_failing || region->is_failed,
@@ -71,6 +72,8 @@ void region_set_options(struct region *region, const struct region_options *opti
 {
     region->meta.options = *options;
     region->space.fit = options->fit;
+    region->tokens.window = options->token_window;
+    tokens_settle(&region->tokens, region->done_ticket);
 }
 
 const char *region_check(const struct region *region)
@@ -88,7 +91,7 @@ const char *region_check(const struct region *region)
         return "tickets are out of order";
     if (region->journal.synced > region->written || region->written > region->journal.next)
         return "journal positions are out of order";
-    return NULL;
+    return tokens_check(&region->tokens);
 }
 
 bool region_idle(const struct region *region)
@@ -279,6 +282,7 @@ static void roll_back(struct region *region, struct batch_list *list)
         lose(region, &batch->dirty);
         if (batch_roll_back(batch, &region->space, &region->pages) != 0)
             region->lost.everything = true;
+        tokens_take_back(&region->tokens, batch->tokens_before);
         batch_free(batch);
     }
 }

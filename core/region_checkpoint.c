@@ -165,7 +165,8 @@ struct region_job *region_next_checkpoint(struct region *region)
     if (region->checkpoint_state == CHECKPOINT_IDLE && is_due(region))
         begin(region);
     if (region->checkpoint_state == CHECKPOINT_SLICES) {
-        if (checkpoint_encode_slice(&region->writer, &region->space.tree))
+        tokens_settle(&region->tokens, region->done_ticket);
+        if (checkpoint_encode_slice(&region->writer, &region->space.tree, &region->tokens))
             wait_for_end(region);
         return step(region, false);
     }

@@ -72,6 +72,7 @@ struct batch *region_gathering(struct region *region)
     batch->ticket = ++region->newest_ticket;
     batch->size_before = region->space.size;
     batch->pages_before = region->pages;
+    batch->tokens_before = region->tokens.next;
     region->gathering = batch;
     return batch;
 }

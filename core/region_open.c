@@ -34,16 +34,18 @@ static int create_files(struct io *io, const char *folder, const struct meta *me
 {
     struct checkpoint checkpoint = {.sequence = 1};
     struct maxtree empty;
+    struct tokens none;
     maxtree_init(&empty);
+    tokens_init(&none, meta->secret, 0);
     int code = create_data(io, folder, err);
     if (code == 0)
         code = sums_create(io, folder, SUMS_FILE, meta->secret, DATA_CHUNK_MIN, err);
     for (unsigned slot = 0; code == 0 && slot < CHECKPOINT_SLOTS; slot++)
-        code = checkpoint_reserve(io, folder, slot, recover_slot_room(0), err);
+        code = checkpoint_reserve(io, folder, slot, recover_slot_room(0, 0), err);
     for (uint64_t seq = 0; code == 0 && seq < JOURNAL_SEGMENTS_MIN; seq++)
         code = journal_create_segment(io, folder, meta->secret, seq, 0, err);
     if (code == 0)
-        code = checkpoint_write(io, folder, meta->secret, &checkpoint, &empty, err);
+        code = checkpoint_write(io, folder, meta->secret, &checkpoint, &empty, &none, err);
     /* Last, with a sync of the folder and all its names: a folder with a meta file is whole. */
     if (code == 0)
         code = meta_write(io, folder, meta, err);
@@ -133,9 +135,11 @@ static int recover_region(struct region *region, struct err *err)
         .read_only = region->read_only,
     };
     freespace_init(&recovery.space, region->meta.options.fit);
+    tokens_init(&recovery.tokens, region->meta.secret, region->meta.options.token_window);
     int code = recover(&recovery, err);
     /* The region's from here on, whether it went well or not. */
     region->space = recovery.space;
+    region->tokens = recovery.tokens;
     region->overlay = recovery.overlay;
     if (code != 0)
         return code;
@@ -223,6 +227,7 @@ void region_close(struct region *region)
     if (region->sums_for_sync != NULL)
         region->io->ops->close(region->io, region->sums_for_sync);
     freespace_release(&region->space);
+    tokens_release(&region->tokens);
     extentset_release(&region->lost);
     overlay_release(&region->overlay);
     free(region->commit.segments);

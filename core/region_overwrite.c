@@ -11,7 +11,7 @@ int region_store(struct region *region, uint64_t address, const void *bytes, uin
     if (code == 0)
         code = region_check_used(region, block, err);
     if (code == 0 && size == 0)
-        return region_staged_nothing(region);
+        return region_staged_nothing(region, err);
     if (code == 0)
         code = region_prepare(region, &need, false, err);
     if (code != 0)

@@ -4,6 +4,7 @@
  *     region_stage.c       changes: what all have in common, new blobs, freeing, growing
  *     region_overwrite.c   changes: other bytes in place of a blob's
  *     region_resize.c      changes: another size
+ *     region_token.c       tokens
  *     region_room.c        space reserved ahead: the data file, journal segments, checkpoint slots
  *     region_commit.c      the commit lane: batches and flushes
  *     region_checkpoint.c  checkpoints and the recycling of segments
@@ -22,6 +23,7 @@
 #include "core/region.h"
 #include "core/replay.h"
 #include "core/sums.h"
+#include "core/tokens.h"
 
 /* Batches kept for the next use. */
 #define SPARE_BATCHES 4
@@ -75,10 +77,10 @@ struct room_job {
     enum room_kind kind;
     unsigned slot;
     uint64_t from;         /* data: bytes that are there; journal: seq of the first new one */
-    uint64_t want, settle; /* data: length to have, and what will do; slot: bytes */
+    uint64_t want, settle; /* data, slot: length to have, and what will do */
     uint64_t count;        /* journal: segments to make */
     uint64_t floor;
-    uint64_t got; /* data: length; journal: segments made */
+    uint64_t got; /* data, slot: length; journal: segments made */
 };
 
 #define RECYCLE_MAX 16
@@ -133,6 +135,8 @@ struct region {
     struct freespace space;
     uint64_t size_before_change; /* the region's size when the change being staged began */
     uint64_t pages;              /* by growing; the size may need more */
+    struct tokens tokens;
+    uint64_t token_answer; /* room that is kept for the answer of a token; 0: none is expected */
     struct journal journal;
     struct overlay overlay;
 
@@ -162,8 +166,9 @@ struct region {
     struct checkpoint_job checkpointing;
 
     struct reservation data_room, journal_room;
+    struct reservation slot_need; /* bytes of each checkpoint slot */
     uint64_t slot_room[CHECKPOINT_SLOTS];
-    uint64_t slot_retry; /* blocks from which a slot that could not be had is tried again */
+    uint64_t slot_retry; /* bytes from which a slot that could not be had is tried again */
 
     struct checkpoint checkpoint; /* the newest durable one */
     enum checkpoint_state checkpoint_state;
@@ -230,9 +235,14 @@ void region_stage_blob(struct batch *batch, struct extent fresh, const uint8_t *
 /* What region_stage_blob needs, wherever the extent lies. */
 struct batch_need region_blob_need(uint64_t size);
 /* The end of every change; the latter where nothing had to be staged: done when everything before
- * it is. Both return 0. */
+ * it is. 0; the latter also REGION_WAIT or a code, where a token is expected and has no room. */
 int region_staged(struct region *region);
-int region_staged_nothing(struct region *region);
+int region_staged_nothing(struct region *region, struct err *err);
+
+/* ---- region_token.c ---- */
+
+/* Bytes of effects that the expected token needs, or 0. */
+uint64_t region_token_need(const struct region *region);
 
 /* ---- region_commit.c ---- */
 
@@ -250,6 +260,9 @@ bool region_is_pinned(const struct region *region, const struct extentset *dirty
 /* 0, REGION_WAIT, or ERR_NO_SPACE: whether so many more bytes of effects fit into the journal, in a
  * record of their own if need be. What only frees may use the reserve. */
 int region_need_journal(struct region *region, uint64_t effects, bool is_free, struct err *err);
+/* 0, REGION_WAIT, or ERR_NO_SPACE: whether a checkpoint with the expected token has room on a full
+ * disk. What only frees has it, unless the token's answer is large. */
+int region_need_slot(struct region *region, bool is_free, struct err *err);
 /* REGION_WAIT, or ERR_NO_SPACE: the data file is shorter than need. */
 int region_need_data(struct region *region, uint64_t need, struct err *err);
 /* A job that reserves what is wanted now, or ahead of need; NULL when there is nothing to do. */

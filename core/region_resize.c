@@ -79,7 +79,7 @@ int region_resize(struct region *region, struct extent block, uint64_t new_size,
         return region_allocate(region, new_size, ret_address, err);
     if (new_size == block.size) {
         *ret_address = block.address;
-        return region_staged_nothing(region);
+        return region_staged_nothing(region, err);
     }
     if (new_size < block.size)
         return shrink(region, block, new_size, ret_address, err);

@@ -27,6 +27,10 @@
 /* How far the journal may outgrow journal_size while a checkpoint is under way, as a factor. */
 #define JOURNAL_OVERSHOOT 2
 
+/* What frees gets its token even where a checkpoint with it may find no room, since freeing must
+ * stay possible: unless its answer is larger than this. */
+#define FREE_ANSWER_MAX 1024
+
 /* True when so much was refused to one that has waited for it. */
 static bool is_refused(struct reservation *room, uint64_t need)
 {
@@ -67,6 +71,35 @@ int region_need_data(struct region *region, uint64_t need, struct err *err)
                        region->folder, (unsigned long long)region->data_size,
                        (unsigned long long)need);
     return wait_for(&region->data_room, need);
+}
+
+/* What a checkpoint would take up now. */
+static uint64_t slot_room_now(const struct region *region)
+{
+    return checkpoint_room(region->space.tree.blocks, region->tokens.bytes);
+}
+
+static uint64_t least_slot_room(const struct region *region)
+{
+    return min_u64(region->slot_room[0], region->slot_room[1]);
+}
+
+int region_need_slot(struct region *region, bool is_free, struct err *err)
+{
+    if (region->token_answer == 0)
+        return 0;
+    uint64_t need = checkpoint_room(region->space.tree.blocks,
+                                    region->tokens.bytes + token_bytes(region->token_answer));
+    if (need <= least_slot_room(region))
+        return 0;
+    if (!is_refused(&region->slot_need, need))
+        return wait_for(&region->slot_need, need);
+    if (is_free && region->token_answer <= FREE_ANSWER_MAX)
+        return 0;
+    return err_set(err, ERR_NO_SPACE,
+                   "the disk has no room for a checkpoint of %s that has another token in it: make "
+                   "space on its file system, or change the region without a token",
+                   region->folder);
 }
 
 /* Where the journal will end once all that is staged is in it. */
@@ -152,6 +185,16 @@ static int extend_data(struct room_job *job, struct err *err)
     return 0;
 }
 
+static int extend_slot(struct room_job *job, struct err *err)
+{
+    job->got = job->want;
+    int code = checkpoint_reserve(job->io, job->folder, job->slot, job->want, err);
+    if (code != ERR_NO_SPACE || job->settle == 0)
+        return code;
+    job->got = job->settle;
+    return checkpoint_reserve(job->io, job->folder, job->slot, job->settle, err);
+}
+
 static int run_room(struct region_job *base, struct err *err)
 {
     struct room_job *job = (struct room_job *)(void *)base;
@@ -162,7 +205,7 @@ static int run_room(struct region_job *base, struct err *err)
     case ROOM_JOURNAL:
         return make_segments(job, err);
     case ROOM_SLOT:
-        return checkpoint_reserve(job->io, job->folder, job->slot, job->want, err);
+        return extend_slot(job, err);
     }
     return 0;
 }
@@ -200,10 +243,24 @@ static void journal_done(struct region *region, struct room_job *job)
     room->want = 0;
 }
 
+static void slot_done(struct region *region, struct room_job *job)
+{
+    struct reservation *need = &region->slot_need;
+    uint64_t room = slot_room_now(region);
+    region->slot_retry = job->job.code == 0 ? 0 : room + room / 4;
+    if (job->job.code == 0)
+        region->slot_room[job->slot] = job->got;
+    else if (job->settle > 0)
+        refuse(need, job->settle);
+    if (job->job.code == 0 && need->want <= least_slot_room(region))
+        grant(need);
+    if (job->job.code != 0 || need->want <= least_slot_room(region))
+        need->want = 0;
+}
+
 static void room_done(struct region *region, struct region_job *base)
 {
     struct room_job *job = (struct room_job *)(void *)base;
-    uint64_t blocks = region->space.tree.blocks;
     if (base->code == ERR_IO_ERROR) {
         region_fail(region, &base->err);
         return;
@@ -216,9 +273,7 @@ static void room_done(struct region *region, struct region_job *base)
         journal_done(region, job);
         break;
     case ROOM_SLOT:
-        if (base->code == 0)
-            region->slot_room[job->slot] = job->want;
-        region->slot_retry = base->code == 0 ? 0 : blocks + blocks / 4 + 1;
+        slot_done(region, job);
         break;
     }
 }
@@ -287,17 +342,22 @@ static struct region_job *journal_job(struct region *region, bool ahead)
     return room_job(region, ROOM_JOURNAL);
 }
 
-/* A slot that the free blocks are about to outgrow. */
-static struct region_job *slot_job(struct region *region)
+/* A slot in which a token that waits has no room, or one that free blocks and tokens are about to
+ * outgrow. */
+static struct region_job *slot_job(struct region *region, bool ahead)
 {
-    uint64_t blocks = region->space.tree.blocks;
-    if (blocks < region->slot_retry)
+    uint64_t blocks = region->space.tree.blocks, token_bytes = region->tokens.bytes;
+    uint64_t need = region->slot_need.want;
+    if (need == 0 && (!ahead || slot_room_now(region) < region->slot_retry))
         return NULL;
+    uint64_t enough =
+        need > 0 ? need : checkpoint_room(blocks + blocks / 2, token_bytes + token_bytes / 2);
     for (unsigned slot = 0; slot < CHECKPOINT_SLOTS; slot++) {
-        if (checkpoint_room(blocks + blocks / 2) <= region->slot_room[slot])
+        if (enough <= region->slot_room[slot])
             continue;
         region->room.slot = slot;
-        region->room.want = recover_slot_room(blocks);
+        region->room.want = max_u64(recover_slot_room(blocks, token_bytes), 2 * need);
+        region->room.settle = need;
         return room_job(region, ROOM_SLOT);
     }
     return NULL;
@@ -308,7 +368,7 @@ struct region_job *region_next_room(struct region *region, bool ahead)
     struct region_job *job = data_job(region, ahead);
     if (job == NULL)
         job = journal_job(region, ahead);
-    if (job == NULL && ahead)
-        job = slot_job(region);
+    if (job == NULL)
+        job = slot_job(region, ahead);
     return job;
 }

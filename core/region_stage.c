@@ -53,28 +53,38 @@ static int too_large(const struct region *region, uint64_t size, struct err *err
 
 /* ---- Preparing ---- */
 
-/* Room in the journal and in memory for a change. 0, REGION_WAIT or a code. */
+/* Memory for a change, and for the token that it may be given. */
+static int reserve(const struct region *region, struct batch *batch, const struct batch_need *need)
+{
+    struct batch_need whole = *need;
+    whole.record += region_token_need(region);
+    return batch_reserve(batch, &whole);
+}
+
 int region_prepare(struct region *region, const struct batch_need *need, bool is_free,
                    struct err *err)
 {
+    uint64_t effects = need->record + region_token_need(region);
     const struct batch *gathering = region->gathering;
     uint64_t waiting = region->queued_bytes;
     bool has_staged = waiting > 0;
     if (gathering != NULL && !batch_is_empty(gathering)) {
         has_staged = true;
         waiting += gathering->record.length;
-        if (gathering->record.length + need->record > BATCH_BYTES)
+        if (gathering->record.length + effects > BATCH_BYTES)
             return REGION_WAIT;
     }
     /* Batches that had to be closed early may be queued; memory is bounded all the same. */
-    if (has_staged && waiting + need->record > 2 * BATCH_BYTES)
+    if (has_staged && waiting + effects > 2 * BATCH_BYTES)
         return REGION_WAIT;
     region->size_before_change = region->space.size;
-    int code = region_need_journal(region, need->record, is_free, err);
+    int code = region_need_slot(region, is_free, err);
+    if (code == 0)
+        code = region_need_journal(region, effects, is_free, err);
     if (code != 0)
         return code;
     struct batch *batch = region_gathering(region);
-    if (batch == NULL || batch_reserve(batch, need) != 0)
+    if (batch == NULL || reserve(region, batch, need) != 0)
         return err_no_memory(err);
     return 0;
 }
@@ -87,7 +97,7 @@ int region_begin_own_batch(struct region *region, const struct batch_need *need)
     if (batch == NULL)
         return -ENOMEM;
     batch->size_before = region->size_before_change;
-    return batch_reserve(batch, need);
+    return reserve(region, batch, need);
 }
 
 /* Whole blocks within an extent. */
@@ -171,9 +181,12 @@ int region_staged(struct region *region)
     return 0;
 }
 
-/* Nothing had to be staged: done when everything before it is. */
-int region_staged_nothing(struct region *region)
+int region_staged_nothing(struct region *region, struct err *err)
 {
+    const struct batch_need nothing = {0};
+    int code = region->token_answer > 0 ? region_prepare(region, &nothing, false, err) : 0;
+    if (code != 0)
+        return code;
     const struct batch *gathering = region->gathering;
     bool is_gathering = gathering != NULL && !batch_is_empty(gathering);
     region->change_ticket = is_gathering ? gathering->ticket : region->change_ticket;
@@ -219,7 +232,7 @@ int region_allocate(struct region *region, uint64_t size, uint64_t *ret_address,
     int code = region_check_writable(region, err);
     if (code == 0 && size == 0) {
         *ret_address = region->space.size;
-        return region_staged_nothing(region);
+        return region_staged_nothing(region, err);
     }
     if (code == 0)
         code = region_prepare(region, &need, false, err);
@@ -264,7 +277,7 @@ int region_deallocate(struct region *region, struct extent block, struct err *er
     if (code == 0)
         code = region_check_used(region, block, err);
     if (code == 0 && block.size == 0)
-        return region_staged_nothing(region);
+        return region_staged_nothing(region, err);
     if (code == 0)
         code = region_prepare(region, &need, true, err);
     if (code != 0)
@@ -312,7 +325,7 @@ static int free_range(struct region *region, struct extent range, uint64_t *ret_
         return err_no_memory(err);
     *ret_freed = freed;
     if (freed == 0)
-        return region_staged_nothing(region);
+        return region_staged_nothing(region, err);
     if (freespace_mark_free(&region->space, range) != 0) {
         region->gathering->undo_count = count_before;
         return err_no_memory(err);
@@ -334,7 +347,7 @@ int region_deallocate_range(struct region *region, uint64_t start, uint64_t end,
                        (unsigned long long)region->space.size);
     if (start == end) {
         *ret_freed = 0;
-        return region_staged_nothing(region);
+        return region_staged_nothing(region, err);
     }
     return free_range(region, (struct extent){start, end - start}, ret_freed, err);
 }
@@ -365,7 +378,7 @@ int region_grow(struct region *region, uint64_t pages, uint64_t *ret_before, str
     region_get_info(region, &info);
     if (pages == 0) {
         *ret_before = info.pages;
-        return region_staged_nothing(region);
+        return region_staged_nothing(region, err);
     }
     if (info.pages > limit || pages > limit - info.pages)
         return err_set(

@@ -381,10 +381,11 @@ static const char *load_step(struct pump *pump, bool begin)
 /* One step of something other than staging. */
 static const char *work(struct pump *pump, bool *ret_moved)
 {
-    enum region_lane lane = (enum region_lane)rng_below(&pump->rng, LANES);
-    const char *wrong = lane_step(pump, lane, ret_moved);
-    if (wrong == NULL && !*ret_moved)
-        wrong = lane_step(pump, lane == LANE_COMMIT ? LANE_BACKGROUND : LANE_COMMIT, ret_moved);
+    unsigned first = (unsigned)rng_below(&pump->rng, LANES);
+    const char *wrong = NULL;
+    *ret_moved = false;
+    for (unsigned i = 0; i < LANES && wrong == NULL && !*ret_moved; i++)
+        wrong = lane_step(pump, (enum region_lane)((first + i) % LANES), ret_moved);
     if (wrong == NULL && (!*ret_moved || rng_chance(&pump->rng, 5)) && loads_any(&pump->loads)) {
         wrong = load_step(pump, false);
         *ret_moved = true;

@@ -12,6 +12,7 @@ static const uint8_t secret[16] = "sixteen bytes ok", other[16] = "another regio
 static struct simdisk *disk;
 static struct io *io;
 static struct maxtree tree, loaded;
+static struct tokens tokens, loaded_tokens;
 static struct err err;
 
 static void set_up(void)
@@ -21,12 +22,16 @@ static void set_up(void)
     ck_assert_int_eq(io->ops->make_directory(io, "r"), 0);
     maxtree_init(&tree);
     maxtree_init(&loaded);
+    tokens_init(&tokens, secret, 1000000);
+    tokens_init(&loaded_tokens, secret, 1000000);
 }
 
 static void tear_down(void)
 {
     maxtree_release(&tree);
     maxtree_release(&loaded);
+    tokens_release(&tokens);
+    tokens_release(&loaded_tokens);
     ck_assert_uint_eq(simdisk_breaches(disk), 0);
     ck_assert_uint_eq(simdisk_open_files(disk), 0);
     simdisk_free(disk);
@@ -84,7 +89,7 @@ START_TEST(what_is_written_is_read)
                                       3 * CHECKPOINT_SLICE};
     struct checkpoint found, want = sample(6);
     add_blocks(counts[_i]);
-    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &err), 0);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &tokens, &err), 0);
     ck_assert(read_header(0, secret, &found));
     ck_assert(!read_header(1, secret, &want));
     ck_assert_uint_eq(found.sequence, 6);
@@ -92,8 +97,8 @@ START_TEST(what_is_written_is_read)
     ck_assert_uint_eq(found.end, 5 * DISK_BLOCK);
     ck_assert_uint_eq(found.pages, 77);
     ck_assert_uint_eq(found.blocks, counts[_i]);
-    ck_assert_uint_le(DISK_BLOCK + found.body_size, checkpoint_room(counts[_i]));
-    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &err), 0);
+    ck_assert_uint_le(DISK_BLOCK + found.body_size, checkpoint_room(counts[_i], 0));
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err), 0);
     expect_same_tree();
 }
 END_TEST
@@ -102,8 +107,8 @@ START_TEST(the_slots_take_turns)
 {
     struct checkpoint found, five = sample(5), six = sample(6);
     add_blocks(100);
-    ck_assert_int_eq(checkpoint_write(io, "r", secret, &five, &tree, &err), 0);
-    ck_assert_int_eq(checkpoint_write(io, "r", secret, &six, &tree, &err), 0);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &five, &tree, &tokens, &err), 0);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &six, &tree, &tokens, &err), 0);
     ck_assert(read_header(1, secret, &found));
     ck_assert_uint_eq(found.sequence, 5);
     ck_assert(read_header(0, secret, &found));
@@ -117,7 +122,7 @@ START_TEST(slices_of_a_changing_tree)
     struct checkpoint_writer writer;
     add_blocks(2 * CHECKPOINT_SLICE);
     ck_assert_int_eq(checkpoint_begin(&writer, io, "r", secret, 2, 0), 0);
-    ck_assert(!checkpoint_encode_slice(&writer, &tree));
+    ck_assert(!checkpoint_encode_slice(&writer, &tree, &tokens));
     ck_assert_int_eq(checkpoint_write_chunk(&writer, &err), 0);
     /* One block across the cursor, from within the first slice to behind it. */
     uint64_t cursor = writer.cursor, last;
@@ -126,7 +131,7 @@ START_TEST(slices_of_a_changing_tree)
     struct extent across;
     ck_assert(maxtree_seek(&tree, cursor, &across));
     ck_assert_uint_lt(across.address, cursor);
-    while (!checkpoint_encode_slice(&writer, &tree))
+    while (!checkpoint_encode_slice(&writer, &tree, &tokens))
         ck_assert_int_eq(checkpoint_write_chunk(&writer, &err), 0);
     ck_assert_int_eq(checkpoint_write_chunk(&writer, &err), 0);
     last = writer.cursor;
@@ -134,7 +139,7 @@ START_TEST(slices_of_a_changing_tree)
     ck_assert_int_eq(checkpoint_complete(&writer, &err), 0);
     struct checkpoint found = writer.checkpoint;
     checkpoint_release(&writer);
-    int code = checkpoint_load(io, "r", secret, &found, &loaded, &err);
+    int code = checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err);
     ck_assert_msg(code == 0, "%s", err.text);
     struct extent block;
     ck_assert(maxtree_seek(&loaded, cursor, &block));
@@ -147,7 +152,7 @@ START_TEST(damage_is_named)
 {
     struct checkpoint found, want = sample(3);
     add_blocks(CHECKPOINT_SLICE + 10);
-    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &err), 0);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &tokens, &err), 0);
     ck_assert(read_header(1, secret, &found));
     ck_assert(!read_header(1, other, &want));
     static const uint64_t offsets[] = {0, 8, 12, 16, 40, 100, DISK_BLOCK - 1};
@@ -157,15 +162,17 @@ START_TEST(damage_is_named)
         ck_assert_ptr_nonnull(strstr(err.text, "r/checkpoint-1"));
         flip("r/checkpoint-1", offsets[i]);
     }
-    uint64_t second = DISK_BLOCK + CHECKPOINT_CHUNK_MAX;
+    uint64_t second = DISK_BLOCK + CHECKPOINT_CHUNK_HEADER + CHECKPOINT_BODY;
     flip("r/checkpoint-1", second + 100);
-    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &err), ERR_CORRUPT);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err),
+                     ERR_CORRUPT);
     ck_assert_ptr_nonnull(strstr(err.text, "r/checkpoint-1"));
     ck_assert_ptr_nonnull(strstr(err.text, "offset 135200"));
     ck_assert_uint_eq(loaded.blocks, 0);
     flip("r/checkpoint-1", second + 100);
     found.body_size--;
-    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &err), ERR_CORRUPT);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err),
+                     ERR_CORRUPT);
 }
 END_TEST
 
@@ -174,12 +181,13 @@ START_TEST(a_stale_chunk_is_not_valid)
 {
     struct checkpoint three, five, want = sample(3);
     add_blocks(10);
-    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &err), 0);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &tokens, &err), 0);
     ck_assert(read_header(1, secret, &three));
     five = three;
     five.sequence = 5;
-    ck_assert_int_eq(checkpoint_load(io, "r", secret, &five, &loaded, &err), ERR_CORRUPT);
-    ck_assert_int_eq(checkpoint_load(io, "r", secret, &three, &loaded, &err), 0);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &five, &loaded, &loaded_tokens, &err),
+                     ERR_CORRUPT);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &three, &loaded, &loaded_tokens, &err), 0);
 }
 END_TEST
 
@@ -189,11 +197,12 @@ START_TEST(nonsense_is_refused)
     struct checkpoint want = sample(2), found;
     add_blocks(10);
     want.size = 180 + 9; /* the last block is [180, 190) */
-    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &err), 0);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &tokens, &err), 0);
     ck_assert(read_header(0, secret, &found));
-    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &err), ERR_CORRUPT);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err),
+                     ERR_CORRUPT);
     found.size = 190;
-    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &err), 0);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err), 0);
 }
 END_TEST
 
@@ -212,12 +221,12 @@ END_TEST
 START_TEST(room_is_reserved)
 {
     struct checkpoint want = sample(1);
-    uint64_t room = checkpoint_room(5000);
+    uint64_t room = checkpoint_room(5000, 0);
     ck_assert_int_eq(checkpoint_reserve(io, "r", 1, room, &err), 0);
     ck_assert_int_eq(checkpoint_reserve(io, "r", 1, DISK_BLOCK, &err), 0);
     simdisk_set_capacity(disk, simdisk_used(disk));
     add_blocks(5000);
-    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &err), 0);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &tokens, &err), 0);
     ck_assert_int_eq(checkpoint_reserve(io, "r", 1, 100 * room, &err), ERR_NO_SPACE);
 }
 END_TEST

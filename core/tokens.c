@@ -1,0 +1,393 @@
+#include "core/tokens.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/array.h"
+
+/* Entries that are made at a time: 16 KiB. */
+#define TOKENS_SEGMENT 256
+
+/* So many are forgotten at a time, where the window became smaller: some 200 microseconds. */
+#define FORGET_MAX 4096
+
+/* A sequence past this one was never given. */
+#define SEQUENCE_MAX REGION_SIZE_MAX
+
+struct token_result {
+    struct token_result *older, *newer;
+    uint64_t sequence; /* whose it is */
+    uint8_t bytes[];
+};
+
+static_assert(sizeof(struct token_entry) == 64, "an entry is as large as limits.h says");
+
+void tokens_init(struct tokens *tokens, const uint8_t key[16], uint64_t window)
+{
+    *tokens = (struct tokens){.window = window};
+    memcpy(tokens->key, key, sizeof tokens->key);
+}
+
+/* ---- Entries ---- */
+
+/* Where the entry of a sequence is, or is going to be. */
+static struct token_entry *place_of(const struct tokens *tokens, uint64_t sequence)
+{
+    uint64_t segment = sequence / TOKENS_SEGMENT - tokens->first / TOKENS_SEGMENT;
+    assert(sequence >= tokens->first && segment < tokens->segment_count);
+    return &tokens->segments[segment][sequence % TOKENS_SEGMENT];
+}
+
+static struct token_entry *entry_at(const struct tokens *tokens, uint64_t sequence)
+{
+    assert(sequence < tokens->next);
+    return place_of(tokens, sequence);
+}
+
+static bool is_apart(const struct token_entry *entry)
+{
+    return entry->result_size > TOKEN_INLINE && entry->result_size != TOKEN_RESULT_DROPPED;
+}
+
+static struct token_result *result_of(const struct token_entry *entry)
+{
+    struct token_result *result;
+    memcpy(&result, entry->result, sizeof result);
+    return result;
+}
+
+const uint8_t *token_entry_result(const struct token_entry *entry)
+{
+    if (entry->result_size == TOKEN_RESULT_DROPPED)
+        return NULL;
+    return is_apart(entry) ? result_of(entry)->bytes : entry->result;
+}
+
+void tokens_get(const struct tokens *tokens, uint64_t sequence, struct token *ret_token)
+{
+    const struct token_entry *entry = entry_at(tokens, sequence);
+    *ret_token = (struct token){.sequence = sequence,
+                                .fingerprint = entry->fingerprint,
+                                .result_size = entry->result_size,
+                                .result = token_entry_result(entry)};
+    memcpy(ret_token->id, entry->id, sizeof entry->id);
+}
+
+/* ---- The index by id ---- */
+
+static uint64_t mixed(uint64_t x)
+{
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93;
+    x ^= x >> 32;
+    x *= 0xd6e8feb86659fd93;
+    return x ^ x >> 32;
+}
+
+/* The bucket of an id. There are bucket_count of them, from the last power of two on halves of
+ * those before. */
+static struct token_entry **bucket_of(const struct tokens *tokens, const uint8_t id[16])
+{
+    uint64_t words[2], power = 1;
+    memcpy(words, id, sizeof words);
+    uint64_t hash = mixed(mixed(words[0] ^ tokens->key[0]) ^ words[1] ^ tokens->key[1]);
+    while (power < tokens->bucket_count)
+        power *= 2;
+    uint64_t bucket = hash & (power - 1);
+    return &tokens->buckets[bucket < tokens->bucket_count ? bucket : bucket - power / 2];
+}
+
+/* One more bucket. What belongs there is in the one that it is a half of. */
+static int add_bucket(struct tokens *tokens)
+{
+    struct token_entry **buckets = array_grown(tokens->buckets, &tokens->bucket_capacity,
+                                               tokens->bucket_count + 1, sizeof(void *));
+    if (buckets == NULL)
+        return -ENOMEM;
+    tokens->buckets = buckets;
+    size_t power = 1;
+    while (power * 2 <= tokens->bucket_count)
+        power *= 2;
+    size_t half = tokens->bucket_count - (tokens->bucket_count > 0 ? power : 0);
+    buckets[tokens->bucket_count++] = NULL;
+    if (tokens->bucket_count == 1)
+        return 0;
+    struct token_entry **from = &buckets[half];
+    while (*from != NULL) {
+        struct token_entry *entry = *from;
+        struct token_entry **to = bucket_of(tokens, entry->id);
+        if (to == &buckets[half]) {
+            from = &entry->chain;
+            continue;
+        }
+        *from = entry->chain;
+        /* In the order they had, newest first. */
+        while (*to != NULL)
+            to = &(*to)->chain;
+        entry->chain = NULL;
+        *to = entry;
+    }
+    return 0;
+}
+
+const struct token_entry *tokens_find(const struct tokens *tokens, const uint8_t id[16])
+{
+    if (tokens->bucket_count == 0)
+        return NULL;
+    const struct token_entry *entry = *bucket_of(tokens, id);
+    while (entry != NULL && memcmp(entry->id, id, sizeof entry->id) != 0)
+        entry = entry->chain;
+    return entry;
+}
+
+static void unchain(struct tokens *tokens, struct token_entry *entry)
+{
+    struct token_entry **at = bucket_of(tokens, entry->id);
+    while (*at != entry)
+        at = &(*at)->chain;
+    *at = entry->chain;
+}
+
+/* ---- Answers that are kept apart ---- */
+
+static void take_spare(struct tokens *tokens, struct token_entry *entry, const uint8_t *bytes)
+{
+    struct token_result *result = tokens->spare;
+    assert(result != NULL && tokens->spare_size >= entry->result_size);
+    tokens->spare = NULL;
+    *result = (struct token_result){.older = tokens->newest, .sequence = tokens->next};
+    memcpy(result->bytes, bytes, entry->result_size);
+    memcpy(entry->result, &result, sizeof result);
+    if (tokens->newest != NULL)
+        tokens->newest->newer = result;
+    else
+        tokens->oldest = result;
+    tokens->newest = result;
+    tokens->result_bytes += entry->result_size;
+}
+
+static void free_result(struct tokens *tokens, const struct token_entry *entry)
+{
+    if (!is_apart(entry))
+        return;
+    struct token_result *result = result_of(entry);
+    if (result->older != NULL)
+        result->older->newer = result->newer;
+    else
+        tokens->oldest = result->newer;
+    if (result->newer != NULL)
+        result->newer->older = result->older;
+    else
+        tokens->newest = result->older;
+    tokens->result_bytes -= entry->result_size;
+    free(result);
+}
+
+static void drop_result(struct tokens *tokens, struct token_entry *entry)
+{
+    free_result(tokens, entry);
+    tokens->bytes -= entry->result_size;
+    entry->result_size = TOKEN_RESULT_DROPPED;
+}
+
+/* ---- Adding ---- */
+
+static int reserve_spare(struct tokens *tokens, size_t size)
+{
+    if (size <= TOKEN_INLINE || (tokens->spare != NULL && tokens->spare_size >= size))
+        return 0;
+    free(tokens->spare);
+    tokens->spare = malloc(sizeof *tokens->spare + size);
+    tokens->spare_size = size;
+    return tokens->spare == NULL ? -ENOMEM : 0;
+}
+
+int tokens_reserve(struct tokens *tokens, size_t result_size)
+{
+    uint64_t base = tokens->first / TOKENS_SEGMENT;
+    if (tokens->bucket_count <= tokens_count(tokens) && add_bucket(tokens) != 0)
+        return -ENOMEM;
+    if (reserve_spare(tokens, result_size) != 0)
+        return -ENOMEM;
+    if (tokens->next / TOKENS_SEGMENT - base < tokens->segment_count)
+        return 0;
+    struct token_entry **segments = array_grown(tokens->segments, &tokens->segment_capacity,
+                                                tokens->segment_count + 1, sizeof(void *));
+    if (segments == NULL)
+        return -ENOMEM;
+    tokens->segments = segments;
+    segments[tokens->segment_count] = malloc(TOKENS_SEGMENT * sizeof **segments);
+    if (segments[tokens->segment_count] == NULL)
+        return -ENOMEM;
+    tokens->segment_count++;
+    return 0;
+}
+
+void tokens_add(struct tokens *tokens, const struct token *token, uint64_t ticket)
+{
+    struct token_entry *entry = place_of(tokens, tokens->next);
+    *entry = (struct token_entry){
+        .fingerprint = token->fingerprint, .ticket = ticket, .result_size = token->result_size};
+    memcpy(entry->id, token->id, sizeof entry->id);
+    if (is_apart(entry))
+        take_spare(tokens, entry, token->result);
+    else if (token->result_size > 0 && token->result_size != TOKEN_RESULT_DROPPED)
+        memcpy(entry->result, token->result, token->result_size);
+    struct token_entry **bucket = bucket_of(tokens, entry->id);
+    entry->chain = *bucket;
+    *bucket = entry;
+    tokens->bytes += token_bytes(token->result_size);
+    tokens->next++;
+}
+
+/* ---- Forgetting ---- */
+
+static void forget(struct tokens *tokens, uint64_t sequence)
+{
+    struct token_entry *entry = entry_at(tokens, sequence);
+    tokens->bytes -= token_bytes(entry->result_size);
+    unchain(tokens, entry);
+    free_result(tokens, entry);
+}
+
+static void forget_first(struct tokens *tokens)
+{
+    forget(tokens, tokens->first);
+    tokens->first++;
+    if (tokens->first % TOKENS_SEGMENT != 0)
+        return;
+    free(tokens->segments[0]);
+    tokens->segment_count--;
+    memmove(tokens->segments, tokens->segments + 1,
+            tokens->segment_count * sizeof tokens->segments[0]);
+}
+
+void tokens_take_back(struct tokens *tokens, uint64_t sequence)
+{
+    while (tokens->next > tokens->first && tokens->next > sequence) {
+        forget(tokens, tokens->next - 1);
+        tokens->next--;
+    }
+    tokens->done = min_u64(tokens->done, tokens->next);
+}
+
+void tokens_settle(struct tokens *tokens, uint64_t done_ticket)
+{
+    while (tokens->done < tokens->next && entry_at(tokens, tokens->done)->ticket <= done_ticket)
+        tokens->done++;
+    for (unsigned i = 0; i < FORGET_MAX && tokens->done - tokens->first > tokens->window; i++)
+        forget_first(tokens);
+    while (tokens->result_bytes > TOKEN_RESULTS_MAX && tokens->oldest->sequence < tokens->done)
+        drop_result(tokens, entry_at(tokens, tokens->oldest->sequence));
+}
+
+void tokens_clear(struct tokens *tokens)
+{
+    struct tokens empty = {.window = tokens->window, .key = {tokens->key[0], tokens->key[1]}};
+    for (struct token_result *result = tokens->oldest, *newer; result != NULL; result = newer) {
+        newer = result->newer;
+        free(result);
+    }
+    for (size_t i = 0; i < tokens->segment_count; i++)
+        free(tokens->segments[i]);
+    free(tokens->segments);
+    free(tokens->buckets);
+    free(tokens->spare);
+    *tokens = empty;
+}
+
+void tokens_release(struct tokens *tokens)
+{
+    tokens_clear(tokens);
+}
+
+/* ---- From the disk ---- */
+
+static int add_found(struct tokens *tokens, const struct token *token)
+{
+    bool is_dropped = token->result_size == TOKEN_RESULT_DROPPED;
+    if (tokens_reserve(tokens, is_dropped ? 0 : token->result_size) != 0)
+        return -ENOMEM;
+    tokens_add(tokens, token, 0);
+    tokens_settle(tokens, 0);
+    return 0;
+}
+
+/* None before sequence are remembered, and the next one is this. */
+static void begin_at(struct tokens *tokens, uint64_t sequence)
+{
+    tokens_clear(tokens);
+    tokens->first = tokens->next = tokens->done = sequence;
+}
+
+int tokens_load(struct tokens *tokens, const struct token *token)
+{
+    if (token->sequence < tokens->next || token->sequence >= SEQUENCE_MAX)
+        return -EINVAL;
+    if (token->sequence > tokens->next)
+        begin_at(tokens, token->sequence);
+    return add_found(tokens, token);
+}
+
+int tokens_load_end(struct tokens *tokens, uint64_t next)
+{
+    if (next < tokens->next || next > SEQUENCE_MAX)
+        return -EINVAL;
+    if (next > tokens->next)
+        begin_at(tokens, next);
+    return 0;
+}
+
+int tokens_replay(struct tokens *tokens, const struct token *token)
+{
+    if (token->sequence > tokens->next || token->sequence >= SEQUENCE_MAX)
+        return -EINVAL;
+    if (token->sequence == tokens->next)
+        return add_found(tokens, token);
+    if (token->sequence < tokens->first)
+        return 0;
+    const struct token_entry *entry = entry_at(tokens, token->sequence);
+    bool is_same = memcmp(entry->id, token->id, sizeof entry->id) == 0 &&
+                   entry->fingerprint == token->fingerprint;
+    return is_same ? 0 : -EINVAL;
+}
+
+/* ---- Proof ---- */
+
+static uint64_t chained(const struct tokens *tokens)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < tokens->bucket_count; i++)
+        for (const struct token_entry *entry = tokens->buckets[i]; entry != NULL;
+             entry = entry->chain)
+            count += bucket_of(tokens, entry->id) == &tokens->buckets[i];
+    return count;
+}
+
+const char *tokens_check(const struct tokens *tokens)
+{
+    uint64_t bytes = 0, results = 0, apart = 0, listed = 0;
+    if (tokens->first > tokens->done || tokens->done > tokens->next)
+        return "the sequences of tokens are out of order";
+    for (uint64_t i = tokens->first; i < tokens->next; i++) {
+        const struct token_entry *entry = entry_at(tokens, i);
+        bytes += token_bytes(entry->result_size);
+        if (!is_apart(entry))
+            continue;
+        results += entry->result_size;
+        apart++;
+        if (result_of(entry)->sequence != i)
+            return "a token has the answer of another";
+    }
+    uint64_t last = 0;
+    for (const struct token_result *at = tokens->oldest; at != NULL; at = at->newer, listed++) {
+        if (at->sequence < last)
+            return "the answers of tokens are out of order";
+        last = at->sequence;
+    }
+    if (bytes != tokens->bytes || results != tokens->result_bytes || apart != listed)
+        return "the bytes of tokens are miscounted";
+    return chained(tokens) == tokens_count(tokens) ? NULL : "a token is not in the index";
+}
