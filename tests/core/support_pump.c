@@ -217,6 +217,7 @@ static const char *stage_change(struct pump *pump, struct change *change, int *r
     struct err err = {0};
     uint64_t value = UINT64_MAX;
     enum err_code expected = change_expect(newest(pump), change);
+    bool had_failed = is_refusing(pump);
     int code = change_stage(pump->region, change, &value, &err);
     *ret_code = code;
     if (code == REGION_WAIT)
@@ -225,7 +226,8 @@ static const char *stage_change(struct pump *pump, struct change *change, int *r
     bool failed = is_refusing(pump);
     if (code == 0 && expected == ERR_OK && !failed)
         return accept_change(pump, change, value);
-    if (failed && code != ERR_READ_ONLY)
+    /* Without memory a change may fail the region that it cannot be taken back from. */
+    if (failed && code != ERR_READ_ONLY && (had_failed || code != ERR_INTERNAL))
         wrong = complain(pump, "%s answered %s by a region that has failed", describe(change),
                          err_name((enum err_code)code));
     else if (pump->options.faults && (failed || code == ERR_NO_SPACE || code == ERR_INTERNAL))

@@ -13,7 +13,7 @@ START_TEST(a_new_region_is_empty)
     region_get_info(region, &info);
     ck_assert_uint_eq(info.id, 7);
     ck_assert_str_eq(info.name, "main");
-    ck_assert_uint_eq(info.format, 1);
+    ck_assert_uint_eq(info.format, 2);
     ck_assert_uint_eq(info.size + info.pages + info.free_blocks + info.allocated, 0);
     ck_assert(!info.read_only);
     ck_assert(region_idle(region));
