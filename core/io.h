@@ -5,8 +5,9 @@
  * on ("." is that directory itself) and has no "..". Unless said otherwise a function returns 0
  * or -errno.
  *
- * Threads: functions on different files, and read, write, sync and allocate on one file, may run
- * on several threads at once. Every function but read_now may block. */
+ * Threads: functions on different files, and read, write, sync, allocate, zero, punch and usage on
+ * one file, may run on several threads at once. Every function but read_now, usage and free_space
+ * may block. */
 #ifndef MREGION_CORE_IO_H
 #define MREGION_CORE_IO_H
 
@@ -52,6 +53,17 @@ struct io_ops {
     /* Reserves disk space for [offset, offset + size) and extends the file to hold it. What is
      * new reads as zeros. */
     int (*allocate)(struct io *io, struct io_file *file, uint64_t offset, uint64_t size);
+    /* Makes [offset, offset + size), which lies within the file, read as zeros; it keeps its disk
+     * space, or gets some where it had none. Like a write: durable by a sync, and after a failure
+     * any part may be zeros. */
+    int (*zero)(struct io *io, struct io_file *file, uint64_t offset, uint64_t size);
+    /* Gives the disk space of [offset, offset + size), which lies within the file, back to the
+     * file system: the range reads as zeros, the length stays, and writing there needs space
+     * again. Blocks that lie in the range only in part keep theirs. Otherwise like zero.
+     * -EOPNOTSUPP, and nothing has changed, when the file system cannot. */
+    int (*punch)(struct io *io, struct io_file *file, uint64_t offset, uint64_t size);
+    /* The bytes of disk space that the file really occupies. */
+    int (*usage)(struct io *io, struct io_file *file, uint64_t *ret_bytes);
     int (*size)(struct io *io, struct io_file *file, uint64_t *ret_size);
     /* Cuts or extends the file. */
     int (*truncate)(struct io *io, struct io_file *file, uint64_t size);
@@ -70,6 +82,9 @@ struct io_ops {
     /* Takes an exclusive lock on the file, held until it is closed or the process dies;
      * -EWOULDBLOCK when another process has it. */
     int (*lock)(struct io *io, struct io_file *file);
+
+    /* The bytes that an ordinary process may still allocate in the file system. */
+    int (*free_space)(struct io *io, uint64_t *ret_bytes);
 
     /* Fills at most 256 bytes with what nobody can guess (a simulated disk: with its seed's). */
     int (*random)(struct io *io, void *buffer, size_t size);

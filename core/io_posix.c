@@ -143,7 +143,7 @@ static int posix_sync(struct io *io, struct io_file *file)
 
 static int write_zeros(struct io *io, struct io_file *file, uint64_t offset, uint64_t end)
 {
-    static const char zeros[64 * KIB];
+    static const _Alignas(DISK_BLOCK) char zeros[64 * KIB];
     while (offset < end) {
         size_t part = (size_t)min_u64(sizeof zeros, end - offset);
         struct iovec vector = {(void *)(uintptr_t)zeros, part};
@@ -155,17 +155,22 @@ static int write_zeros(struct io *io, struct io_file *file, uint64_t offset, uin
     return 0;
 }
 
-static int reserve(struct io *io, struct io_file *file, uint64_t length, uint64_t offset,
-                   uint64_t size)
+/* fallocate, however often a signal interrupts it; 0 or -errno. */
+static int change_space(const struct io_file *file, int mode, uint64_t offset, uint64_t size)
 {
     int result;
     do
-        result = fallocate(file->fd, 0, (off_t)offset, (off_t)size);
+        result = fallocate(file->fd, mode, (off_t)offset, (off_t)size);
     while (result != 0 && errno == EINTR);
-    if (result == 0)
-        return 0;
-    if (errno != EOPNOTSUPP)
-        return -errno;
+    return result == 0 ? 0 : -errno;
+}
+
+static int reserve(struct io *io, struct io_file *file, uint64_t length, uint64_t offset,
+                   uint64_t size)
+{
+    int result = change_space(file, 0, offset, size);
+    if (result != -EOPNOTSUPP)
+        return result;
     /* Without fallocate only what lies past the end can be reserved without harm, by writing. */
     return write_zeros(io, file, max_u64(offset, length), offset + size);
 }
@@ -186,6 +191,31 @@ static int posix_allocate(struct io *io, struct io_file *file, uint64_t offset, 
     if (result != 0 && fresh > 0)
         (void)!ftruncate(file->fd, (off_t)length);
     return result;
+}
+
+static int posix_zero(struct io *io, struct io_file *file, uint64_t offset, uint64_t size)
+{
+    int result = change_space(file, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, offset, size);
+    if (result != -EOPNOTSUPP)
+        return result;
+    /* Not a punch and an allocate: somebody else might get the space in between. */
+    return write_zeros(io, file, offset, offset + size);
+}
+
+static int posix_punch(struct io *io, struct io_file *file, uint64_t offset, uint64_t size)
+{
+    (void)io;
+    return change_space(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size);
+}
+
+static int posix_usage(struct io *io, struct io_file *file, uint64_t *ret_bytes)
+{
+    (void)io;
+    struct stat status;
+    if (fstat(file->fd, &status) != 0)
+        return -errno;
+    *ret_bytes = (uint64_t)status.st_blocks * 512; /* the unit of st_blocks everywhere on Linux */
+    return 0;
 }
 
 static int posix_size(struct io *io, struct io_file *file, uint64_t *ret_size)
@@ -282,6 +312,15 @@ static int posix_list(struct io *io, const char *path,
     return result;
 }
 
+static int posix_free_space(struct io *io, uint64_t *ret_bytes)
+{
+    struct statvfs system;
+    if (fstatvfs(directory_of(io), &system) != 0)
+        return -errno;
+    *ret_bytes = (uint64_t)system.f_bavail * system.f_frsize;
+    return 0;
+}
+
 static int posix_random(struct io *io, void *buffer, size_t size)
 {
     (void)io;
@@ -296,6 +335,9 @@ static const struct io_ops posix_ops = {
     .write = posix_write,
     .sync = posix_sync,
     .allocate = posix_allocate,
+    .zero = posix_zero,
+    .punch = posix_punch,
+    .usage = posix_usage,
     .size = posix_size,
     .truncate = posix_truncate,
     .make_directory = posix_make_directory,
@@ -305,6 +347,7 @@ static const struct io_ops posix_ops = {
     .sync_directory = posix_sync_directory,
     .list = posix_list,
     .lock = posix_lock,
+    .free_space = posix_free_space,
     .random = posix_random,
 };
 

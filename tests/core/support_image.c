@@ -182,6 +182,25 @@ void image_allocate(struct image **owner, uint64_t offset, uint64_t size)
             image->chunks[i] = &zero_chunk;
 }
 
+void image_punch(struct image **owner, uint64_t offset, uint64_t size)
+{
+    static const uint8_t zeros[IMAGE_CHUNK];
+    struct image *image = image_own(owner);
+    uint64_t end = min_u64(offset + size, image->count * (uint64_t)IMAGE_CHUNK);
+    while (offset < end) {
+        uint64_t at = offset % IMAGE_CHUNK;
+        size_t part = (size_t)min_u64(end - offset, IMAGE_CHUNK - at);
+        struct chunk **slot = &image->chunks[offset / IMAGE_CHUNK];
+        if (part == IMAGE_CHUNK) {
+            chunk_release(*slot);
+            *slot = NULL;
+        } else if (*slot != NULL) {
+            write_chunk(image, offset / IMAGE_CHUNK, at, zeros, part);
+        }
+        offset += part;
+    }
+}
+
 uint64_t image_holes(const struct image *image, uint64_t offset, uint64_t size)
 {
     if (size == 0)

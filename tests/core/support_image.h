@@ -30,6 +30,9 @@ void image_set_length(struct image **image, uint64_t length);
 /* Gives every chunk of the range disk space (zeros); the length stays. */
 void image_allocate(struct image **image, uint64_t offset, uint64_t size);
 
+/* Makes the range zeros and takes the disk space of the chunks that lie wholly in it. */
+void image_punch(struct image **image, uint64_t offset, uint64_t size);
+
 /* Chunks of the range that have no disk space yet; chunks of the whole file that have. */
 uint64_t image_holes(const struct image *image, uint64_t offset, uint64_t size);
 uint64_t image_chunks(const struct image *image);

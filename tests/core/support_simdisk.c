@@ -47,8 +47,9 @@ struct simdisk {
 int simdisk_inside;
 
 static const char *const op_names[SIM_OPS] = {
-    "open",  "read",  "read_now", "write",  "sync",           "allocate", "size", "truncate",
-    "mkdir", "rmdir", "remove",   "rename", "sync_directory", "list",     "lock",
+    "open",   "read",           "read_now", "write",    "sync",       "allocate", "zero",
+    "punch",  "usage",          "size",     "truncate", "mkdir",      "rmdir",    "remove",
+    "rename", "sync_directory", "list",     "lock",     "free_space",
 };
 
 const char *simdisk_op_name(enum simdisk_op op)
@@ -342,6 +343,57 @@ static int sim_allocate(struct io *io, struct io_file *file, uint64_t offset, ui
     return leave(disk, result);
 }
 
+/* What zero and punch may be asked for: a range within a file that may be written. */
+static int check_range(struct simdisk *disk, const struct io_file *file, uint64_t offset,
+                       uint64_t size)
+{
+    uint64_t length = image_length(file->node->cached);
+    if (file->flags & IO_READ_ONLY)
+        return breach(disk, -EBADF);
+    if (size == 0 || offset > length || size > length - offset)
+        return breach(disk, -EINVAL);
+    return 0;
+}
+
+static int sim_zero(struct io *io, struct io_file *file, uint64_t offset, uint64_t size)
+{
+    struct simdisk *disk = disk_of(io);
+    int result = enter(disk, SIM_ZERO, file->path, offset, size);
+    int checked = check_range(disk, file, offset, size);
+    if (checked != 0)
+        return leave(disk, checked);
+    if (result == 0 && !has_space(disk, image_holes(file->node->cached, offset, size)))
+        result = -ENOSPC;
+    else if (result != 0)
+        size = rng_below(&disk->rng, size + 1);
+    if (result != -ENOSPC && size > 0)
+        simtree_zero(disk->tree, file->node, offset, size);
+    return leave(disk, result);
+}
+
+static int sim_punch(struct io *io, struct io_file *file, uint64_t offset, uint64_t size)
+{
+    struct simdisk *disk = disk_of(io);
+    int result = enter(disk, SIM_PUNCH, file->path, offset, size);
+    int checked = check_range(disk, file, offset, size);
+    if (checked != 0)
+        return leave(disk, checked);
+    if (result != 0)
+        size = result == -EOPNOTSUPP ? 0 : rng_below(&disk->rng, size + 1);
+    if (size > 0)
+        simtree_punch(disk->tree, file->node, offset, size);
+    return leave(disk, result);
+}
+
+static int sim_usage(struct io *io, struct io_file *file, uint64_t *ret_bytes)
+{
+    struct simdisk *disk = disk_of(io);
+    int result = enter(disk, SIM_USAGE, file->path, 0, 0);
+    if (result == 0)
+        *ret_bytes = image_chunks(file->node->cached) * IMAGE_CHUNK;
+    return leave(disk, result);
+}
+
 static int sim_size(struct io *io, struct io_file *file, uint64_t *ret_size)
 {
     struct simdisk *disk = disk_of(io);
@@ -507,6 +559,17 @@ static int sim_list(struct io *io, const char *path,
     return result;
 }
 
+static int sim_free_space(struct io *io, uint64_t *ret_bytes)
+{
+    struct simdisk *disk = disk_of(io);
+    uint64_t capacity = disk->capacity == 0 ? INT64_MAX / IMAGE_CHUNK : disk->capacity;
+    int result = enter(disk, SIM_FREE_SPACE, ".", 0, 0);
+    uint64_t used = simtree_chunks(disk->tree);
+    if (result == 0)
+        *ret_bytes = used > capacity ? 0 : (capacity - used) * IMAGE_CHUNK;
+    return leave(disk, result);
+}
+
 static int sim_random(struct io *io, void *buffer, size_t size)
 {
     struct simdisk *disk = disk_of(io);
@@ -524,6 +587,9 @@ static const struct io_ops sim_ops = {
     .write = sim_write,
     .sync = sim_sync,
     .allocate = sim_allocate,
+    .zero = sim_zero,
+    .punch = sim_punch,
+    .usage = sim_usage,
     .size = sim_size,
     .truncate = sim_truncate,
     .make_directory = sim_make_directory,
@@ -533,6 +599,7 @@ static const struct io_ops sim_ops = {
     .sync_directory = sim_sync_directory,
     .list = sim_list,
     .lock = sim_lock,
+    .free_space = sim_free_space,
     .random = sim_random,
 };
 

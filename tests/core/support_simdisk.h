@@ -28,6 +28,9 @@ enum simdisk_op {
     SIM_WRITE,
     SIM_SYNC,
     SIM_ALLOCATE,
+    SIM_ZERO,
+    SIM_PUNCH,
+    SIM_USAGE,
     SIM_SIZE,
     SIM_TRUNCATE,
     SIM_MAKE_DIRECTORY,
@@ -37,6 +40,7 @@ enum simdisk_op {
     SIM_SYNC_DIRECTORY,
     SIM_LIST,
     SIM_LOCK,
+    SIM_FREE_SPACE,
     SIM_OPS,
 };
 
@@ -44,9 +48,9 @@ enum simdisk_op {
 #define SIM_ALL (SIM_BIT(SIM_OPS) - 1)
 /* What changes the disk (opening a file may, too, when it creates one). */
 #define SIM_CHANGES                                                                                \
-    (SIM_BIT(SIM_WRITE) | SIM_BIT(SIM_ALLOCATE) | SIM_BIT(SIM_TRUNCATE) |                          \
-     SIM_BIT(SIM_MAKE_DIRECTORY) | SIM_BIT(SIM_REMOVE_DIRECTORY) | SIM_BIT(SIM_REMOVE) |           \
-     SIM_BIT(SIM_RENAME))
+    (SIM_BIT(SIM_WRITE) | SIM_BIT(SIM_ALLOCATE) | SIM_BIT(SIM_ZERO) | SIM_BIT(SIM_PUNCH) |         \
+     SIM_BIT(SIM_TRUNCATE) | SIM_BIT(SIM_MAKE_DIRECTORY) | SIM_BIT(SIM_REMOVE_DIRECTORY) |         \
+     SIM_BIT(SIM_REMOVE) | SIM_BIT(SIM_RENAME))
 #define SIM_SYNCS (SIM_BIT(SIM_SYNC) | SIM_BIT(SIM_SYNC_DIRECTORY))
 
 struct simdisk;

@@ -192,6 +192,7 @@ static struct pending *pend(struct simtree *tree, enum pending_kind kind, struct
             need(realloc(tree->pending, tree->pending_capacity * sizeof(struct pending *)));
     }
     struct pending *pending = need(malloc(sizeof *pending));
+    memset(pending, 0, sizeof *pending);
     pending->kind = kind;
     pending->node = node;
     tree->pending[tree->pendings++] = pending;
@@ -274,6 +275,33 @@ void simtree_write(struct simtree *tree, struct node *file, uint64_t offset, con
     image_write(&file->cached, offset, bytes, size);
 }
 
+static void write_zeros(struct simtree *tree, struct node *file, uint64_t offset, uint64_t size)
+{
+    static const uint8_t zeros[IMAGE_CHUNK];
+    while (size > 0) {
+        size_t part = (size_t)min_u64(size, IMAGE_CHUNK - offset % IMAGE_CHUNK);
+        simtree_write(tree, file, offset, zeros, part);
+        offset += part;
+        size -= part;
+    }
+}
+
+void simtree_zero(struct simtree *tree, struct node *file, uint64_t offset, uint64_t size)
+{
+    write_zeros(tree, file, offset, size);
+    image_allocate(&file->cached, offset, size);
+}
+
+void simtree_punch(struct simtree *tree, struct node *file, uint64_t offset, uint64_t size)
+{
+    size_t first = tree->pendings;
+    write_zeros(tree, file, offset, size);
+    for (size_t i = first; i < tree->pendings; i++)
+        if (tree->pending[i]->kind == PENDING_SECTOR)
+            tree->pending[i]->sector.is_punched = true;
+    image_punch(&file->cached, offset, size);
+}
+
 void simtree_set_length(struct simtree *tree, struct node *file, uint64_t length)
 {
     if (length == image_length(file->cached) && !file->diverged)
@@ -308,6 +336,15 @@ static void tear_sector(uint8_t *sector, const uint8_t *old, uint16_t from, uint
     }
 }
 
+/* Takes the disk space of the chunk at start if it is all zeros. */
+static void punch_zeros(struct image **image, uint64_t start)
+{
+    uint8_t chunk[IMAGE_CHUNK];
+    image_read(*image, start, chunk, sizeof chunk);
+    if (chunk[0] == 0 && memcmp(chunk, chunk + 1, sizeof chunk - 1) == 0)
+        image_punch(image, start, IMAGE_CHUNK);
+}
+
 static void apply_data(struct image **image, const struct pending *pending, enum tear_kind tear,
                        uint64_t seed)
 {
@@ -324,6 +361,8 @@ static void apply_data(struct image **image, const struct pending *pending, enum
         tear_sector(sector, old, pending->sector.from, pending->sector.to, tear, seed);
     }
     image_write(image, start, sector, SIM_SECTOR);
+    if (pending->sector.is_punched)
+        punch_zeros(image, round_down(start, IMAGE_CHUNK));
 }
 
 static void apply_names(struct names *removed_from, struct names *added_to,

@@ -62,6 +62,7 @@ struct pending {
         struct {
             uint64_t number;
             uint16_t from, to; /* what of it was written */
+            bool is_punched;   /* its chunk loses its disk space once it is all zeros */
             uint8_t bytes[SIM_SECTOR];
         } sector;
         uint64_t length;
@@ -113,6 +114,10 @@ void simtree_rename(struct simtree *tree, struct node *from, const char *from_na
                     const char *to_name);
 void simtree_write(struct simtree *tree, struct node *file, uint64_t offset, const void *bytes,
                    size_t size);
+/* Writes zeros; the space is kept or found, or given back. What is given back of a chunk that was
+ * zeros before does not change hands in a crash: only a sync makes it durable. */
+void simtree_zero(struct simtree *tree, struct node *file, uint64_t offset, uint64_t size);
+void simtree_punch(struct simtree *tree, struct node *file, uint64_t offset, uint64_t size);
 void simtree_set_length(struct simtree *tree, struct node *file, uint64_t length);
 
 /* Makes a file's sectors and length durable, or a directory's names. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "core/limits.h"
@@ -149,6 +150,97 @@ START_TEST(allocate_beyond_the_disk)
 }
 END_TEST
 
+static uint64_t usage_of(struct io_file *file)
+{
+    uint64_t bytes = 0;
+    ck_assert_int_eq(io->ops->usage(io, file, &bytes), 0);
+    return bytes;
+}
+
+static void assert_bytes(struct io_file *file, uint64_t offset, uint64_t size, char expected)
+{
+    char *bytes = malloc(size);
+    ck_assert_int_eq(io->ops->read(io, file, bytes, size, offset), (int)size);
+    for (uint64_t i = 0; i < size; i++)
+        ck_assert_int_eq(bytes[i], expected);
+    free(bytes);
+}
+
+/* 1 MiB of 'a', its space reserved. */
+static struct io_file *filled_file(void)
+{
+    struct io_file *file = open_file("file", IO_CREATE);
+    char *bytes = malloc(MIB);
+    memset(bytes, 'a', MIB);
+    struct iovec vector = {bytes, MIB};
+    ck_assert_int_eq(io->ops->allocate(io, file, 0, MIB), 0);
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, 0), 0);
+    ck_assert_int_eq(io->ops->sync(io, file), 0);
+    free(bytes);
+    return file;
+}
+
+START_TEST(zero_keeps_the_space)
+{
+    struct io_file *file = filled_file();
+    uint64_t before = usage_of(file), size;
+    ck_assert_uint_ge(before, MIB);
+    ck_assert_int_eq(io->ops->zero(io, file, 100, 300 * KIB), 0);
+    ck_assert_int_eq(io->ops->sync(io, file), 0);
+    assert_bytes(file, 0, 100, 'a');
+    assert_bytes(file, 100, 300 * KIB, 0);
+    assert_bytes(file, 100 + 300 * KIB, MIB - 100 - 300 * KIB, 'a');
+    ck_assert_uint_ge(usage_of(file), MIB);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, MIB);
+    io->ops->close(io, file);
+}
+END_TEST
+
+/* Every file system that the tests run on (ext4, xfs, btrfs, tmpfs, overlay of these) can. */
+START_TEST(punch_gives_the_space_back)
+{
+    struct io_file *file = filled_file();
+    uint64_t before = usage_of(file), size;
+    ck_assert_int_eq(io->ops->punch(io, file, 256 * KIB, 512 * KIB), 0);
+    ck_assert_int_eq(io->ops->sync(io, file), 0);
+    assert_bytes(file, 0, 256 * KIB, 'a');
+    assert_bytes(file, 256 * KIB, 512 * KIB, 0);
+    assert_bytes(file, 768 * KIB, 256 * KIB, 'a');
+    ck_assert_uint_le(usage_of(file), before - 512 * KIB);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, MIB);
+    ck_assert_int_eq(io->ops->allocate(io, file, 256 * KIB, 512 * KIB), 0);
+    ck_assert_uint_ge(usage_of(file), MIB);
+    assert_bytes(file, 256 * KIB, 512 * KIB, 0);
+    io->ops->close(io, file);
+}
+END_TEST
+
+START_TEST(zero_and_punch_say_why_not)
+{
+    io->ops->close(io, filled_file());
+    struct io_file *file = open_file("file", IO_READ_ONLY);
+    ck_assert_int_eq(io->ops->zero(io, file, 0, MIB), -EBADF);
+    ck_assert_int_eq(io->ops->punch(io, file, 0, MIB), -EBADF);
+    assert_bytes(file, 0, MIB, 'a');
+    io->ops->close(io, file);
+}
+END_TEST
+
+START_TEST(free_space_is_what_statvfs_says)
+{
+    uint64_t bytes = 0;
+    struct statvfs system;
+    ck_assert_int_eq(statvfs(folder, &system), 0);
+    ck_assert_int_eq(io->ops->free_space(io, &bytes), 0);
+    ck_assert_uint_gt(bytes, 0);
+    /* Others use the disk meanwhile, but not half of it. */
+    ck_assert_uint_gt(bytes, (uint64_t)system.f_bavail * system.f_frsize / 2);
+    ck_assert_uint_le(bytes, (uint64_t)system.f_blocks * system.f_frsize);
+}
+END_TEST
+
 START_TEST(lock_excludes)
 {
     struct io_file *one = open_file("lock", IO_CREATE);
@@ -222,6 +314,10 @@ int main(void)
     tcase_add_test(tests, aligned_files_take_whole_blocks);
     tcase_add_test(tests, allocate_extends_and_keeps);
     tcase_add_test(tests, allocate_beyond_the_disk);
+    tcase_add_test(tests, zero_keeps_the_space);
+    tcase_add_test(tests, punch_gives_the_space_back);
+    tcase_add_test(tests, zero_and_punch_say_why_not);
+    tcase_add_test(tests, free_space_is_what_statvfs_says);
     tcase_add_test(tests, lock_excludes);
     tcase_add_test(tests, names);
     tcase_add_test(tests, random_differs);

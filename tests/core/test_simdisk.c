@@ -336,6 +336,122 @@ START_TEST(test_a_full_disk)
 }
 END_TEST
 
+static uint64_t usage_of(struct io_file *file)
+{
+    uint64_t bytes = 0;
+    ck_assert_int_eq(io->ops->usage(io, file, &bytes), 0);
+    return bytes;
+}
+
+static uint64_t free_space(void)
+{
+    uint64_t bytes = 0;
+    ck_assert_int_eq(io->ops->free_space(io, &bytes), 0);
+    return bytes;
+}
+
+START_TEST(test_punched_space_is_anybodys)
+{
+    simdisk_set_capacity(disk, 4 * IMAGE_CHUNK);
+    struct io_file *file = open_on(io, "f", IO_CREATE);
+    struct io_file *other = open_on(io, "g", IO_CREATE);
+    write_fill(file, 0, 'x', 4 * IMAGE_CHUNK);
+    ck_assert_uint_eq(free_space(), 0);
+    ck_assert_int_eq(io->ops->punch(io, file, 100, 3 * IMAGE_CHUNK), 0);
+    ck_assert_uint_eq(usage_of(file), 2 * IMAGE_CHUNK);
+    ck_assert_uint_eq(free_space(), 2 * IMAGE_CHUNK);
+    ck_assert_uint_eq(length_on(disk, "f"), 4 * IMAGE_CHUNK);
+    ck_assert_int_eq(byte_on(disk, "f", 99), 'x');
+    ck_assert_int_eq(byte_on(disk, "f", 100), 0);
+    ck_assert_int_eq(byte_on(disk, "f", 3 * IMAGE_CHUNK + 99), 0);
+    ck_assert_int_eq(byte_on(disk, "f", 3 * IMAGE_CHUNK + 100), 'x');
+    ck_assert_int_eq(io->ops->allocate(io, other, 0, IMAGE_CHUNK), 0);
+    ck_assert_int_eq(io->ops->zero(io, file, IMAGE_CHUNK, 2 * IMAGE_CHUNK), -ENOSPC);
+    ck_assert_int_eq(write_bytes(file, IMAGE_CHUNK, "x", 1), 0);
+    ck_assert_int_eq(write_bytes(file, 2 * IMAGE_CHUNK, "x", 1), -ENOSPC);
+    ck_assert_int_eq(io->ops->allocate(io, file, 0, 4 * IMAGE_CHUNK), -ENOSPC);
+    ck_assert_int_eq(io->ops->truncate(io, other, 0), 0);
+    ck_assert_int_eq(io->ops->zero(io, file, 0, 3 * IMAGE_CHUNK), 0);
+    ck_assert_uint_eq(usage_of(file), 4 * IMAGE_CHUNK);
+    ck_assert_int_eq(byte_on(disk, "f", IMAGE_CHUNK), 0);
+    io->ops->close(io, file);
+    io->ops->close(io, other);
+}
+END_TEST
+
+/* Zeros reach the disk sector by sector, whether the space is kept or not. */
+START_TEST(test_zeros_wait_for_a_sync)
+{
+    for (int punched = 0; punched < 2; punched++) {
+        struct io_file *file = open_on(io, "f", IO_CREATE);
+        write_fill(file, 0, 'a', IMAGE_CHUNK);
+        sync_file(file);
+        sync_directory(".");
+        int (*zeros)(struct io *, struct io_file *, uint64_t, uint64_t) =
+            punched ? io->ops->punch : io->ops->zero;
+        ck_assert_int_eq(zeros(io, file, 0, IMAGE_CHUNK), 0);
+        ck_assert_uint_eq(simdisk_pending(disk), IMAGE_CHUNK / SIM_SECTOR);
+        bool kept[IMAGE_CHUNK / SIM_SECTOR] = {[1] = true};
+        struct simdisk *one = simdisk_crash(disk, kept, (struct tear){TEAR_NONE, 0}, 0);
+        ck_assert_int_eq(byte_on(one, "f", 0), 'a');
+        ck_assert_int_eq(byte_on(one, "f", SIM_SECTOR), 0);
+        ck_assert_int_eq(byte_on(one, "f", 2 * SIM_SECTOR), 'a');
+        ck_assert_uint_eq(simdisk_used(one), IMAGE_CHUNK);
+        struct simdisk *torn = simdisk_crash(disk, kept, (struct tear){TEAR_FIRST_HALF, 1}, 0);
+        ck_assert_int_eq(byte_on(torn, "f", SIM_SECTOR), 0);
+        ck_assert_int_eq(byte_on(torn, "f", 2 * SIM_SECTOR - 1), 'a');
+        memset(kept, true, sizeof kept);
+        struct simdisk *all = simdisk_crash(disk, kept, (struct tear){TEAR_NONE, 0}, 0);
+        ck_assert_uint_eq(simdisk_used(all), punched ? 0 : IMAGE_CHUNK);
+        sync_file(file);
+        struct simdisk *synced = simdisk_crash_none(disk);
+        ck_assert_int_eq(byte_on(synced, "f", 0), 0);
+        ck_assert_uint_eq(simdisk_used(synced), punched ? 0 : IMAGE_CHUNK);
+        struct simdisk *crashed[] = {one, torn, all, synced};
+        for (size_t i = 0; i < 4; i++)
+            simdisk_free(crashed[i]);
+        io->ops->close(io, file);
+    }
+}
+END_TEST
+
+/* Space that was reserved again, but not for sure yet, is gone after a crash. */
+START_TEST(test_reserved_again_needs_a_sync)
+{
+    struct io_file *file = open_on(io, "f", IO_CREATE);
+    write_fill(file, 0, 'a', IMAGE_CHUNK);
+    ck_assert_int_eq(io->ops->punch(io, file, 0, IMAGE_CHUNK), 0);
+    sync_file(file);
+    sync_directory(".");
+    ck_assert_int_eq(io->ops->allocate(io, file, 0, IMAGE_CHUNK), 0);
+    struct simdisk *crashed = simdisk_crash_none(disk);
+    ck_assert_uint_eq(simdisk_used(disk), IMAGE_CHUNK);
+    ck_assert_uint_eq(simdisk_used(crashed), 0);
+    ck_assert_uint_eq(length_on(crashed, "f"), IMAGE_CHUNK);
+    simdisk_free(crashed);
+    io->ops->close(io, file);
+}
+END_TEST
+
+START_TEST(test_faults_of_zero_and_punch)
+{
+    struct io_file *file = settled_file("f");
+    struct io_file *reader = open_on(io, "f", IO_READ_ONLY);
+    simdisk_set_fault(disk, (struct simdisk_fault){SIM_BIT(SIM_PUNCH), NULL, 1, EOPNOTSUPP, false});
+    ck_assert_int_eq(io->ops->punch(io, file, 0, SIM_SECTOR), -EOPNOTSUPP);
+    ck_assert_int_eq(byte_on(disk, "f", 0), 'a');
+    simdisk_set_fault(disk, (struct simdisk_fault){SIM_BIT(SIM_ZERO), NULL, 1, EIO, false});
+    ck_assert_int_eq(io->ops->zero(io, file, 0, SIM_SECTOR), -EIO);
+    ck_assert_uint_eq(simdisk_breaches(disk), 0);
+    ck_assert_int_eq(io->ops->zero(io, reader, 0, 1), -EBADF);
+    ck_assert_int_eq(io->ops->punch(io, file, SIM_SECTOR, 2 * SIM_SECTOR), -EINVAL);
+    ck_assert_int_eq(io->ops->punch(io, file, 0, 0), -EINVAL);
+    ck_assert_uint_eq(simdisk_breaches(disk), 3);
+    io->ops->close(io, file);
+    io->ops->close(io, reader);
+}
+END_TEST
+
 START_TEST(test_breaches_are_counted)
 {
     struct io_file *file = settled_file("f");
@@ -541,6 +657,10 @@ int main(void)
     tcase_add_test(tcase, test_every_opening_is_told_of_a_failed_sync);
     tcase_add_test(tcase, test_the_nth_call_fails);
     tcase_add_test(tcase, test_a_full_disk);
+    tcase_add_test(tcase, test_punched_space_is_anybodys);
+    tcase_add_test(tcase, test_zeros_wait_for_a_sync);
+    tcase_add_test(tcase, test_reserved_again_needs_a_sync);
+    tcase_add_test(tcase, test_faults_of_zero_and_punch);
     tcase_add_test(tcase, test_breaches_are_counted);
     tcase_add_test(tcase, test_lock_excludes);
     tcase_add_test(tcase, test_cold_reads);

@@ -6,8 +6,9 @@
  *     FUNCTION ERRNO PATH     calls on files whose path contains PATH fail with that number
  *     FUNCTION hold PATH      they wait until the rule is gone
  *
- * FUNCTION is pread, preadv2, pwritev, fdatasync, fsync, fallocate or openat; pwrite follows the
- * rule of pwritev, and each pread64 and the like that of the function without the number. */
+ * FUNCTION is pread, preadv2, pwritev, fdatasync, fsync, fallocate, punch, zero or openat; pwrite
+ * follows the rule of pwritev, and each pread64 and the like that of the function without the
+ * number. A fallocate that punches a hole or makes zeros follows the rule of punch or zero. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -82,6 +83,13 @@ static bool fails(const char *function, int fd)
     return fails_on_path(function, path);
 }
 
+static const char *rule_of_fallocate(int mode)
+{
+    if ((mode & FALLOC_FL_PUNCH_HOLE) != 0)
+        return "punch";
+    return (mode & FALLOC_FL_ZERO_RANGE) != 0 ? "zero" : "fallocate";
+}
+
 #define FORWARD(result, name, rule, parameters, fd, arguments)                                     \
     EXPORT result name parameters;                                                                 \
     result name parameters                                                                         \
@@ -110,9 +118,9 @@ FORWARD(ssize_t, pwritev64, "pwritev", (int fd, const struct iovec *from, int co
         (fd, from, count, at))
 FORWARD(int, fdatasync, "fdatasync", (int fd), fd, (fd))
 FORWARD(int, fsync, "fsync", (int fd), fd, (fd))
-FORWARD(int, fallocate, "fallocate", (int fd, int mode, off_t at, off_t size), fd,
+FORWARD(int, fallocate, rule_of_fallocate(mode), (int fd, int mode, off_t at, off_t size), fd,
         (fd, mode, at, size))
-FORWARD(int, fallocate64, "fallocate", (int fd, int mode, off_t at, off_t size), fd,
+FORWARD(int, fallocate64, rule_of_fallocate(mode), (int fd, int mode, off_t at, off_t size), fd,
         (fd, mode, at, size))
 
 EXPORT int openat(int directory, const char *path, int flags, ...)
