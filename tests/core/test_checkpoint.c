@@ -206,6 +206,139 @@ START_TEST(nonsense_is_refused)
 }
 END_TEST
 
+/* ---- Tokens ---- */
+
+static uint8_t answer[TOKEN_ANSWER_MAX];
+
+/* From sequence `from` on; every tenth has a larger answer, and one the largest there is. */
+static void add_tokens(uint64_t from, uint64_t count)
+{
+    tokens.first = tokens.next = tokens.done = from;
+    for (uint64_t i = from; i < from + count; i++) {
+        uint32_t size = i == from + 40 ? TOKEN_ANSWER_MAX : i % 10 == 0 ? 3000 : (uint32_t)(i % 9);
+        struct token token = {.fingerprint = i, .result_size = size, .result = answer};
+        memcpy(token.id, &i, sizeof i);
+        memset(answer, (int)i, size);
+        ck_assert_int_eq(tokens_reserve(&tokens, size), 0);
+        tokens_add(&tokens, &token, 1);
+    }
+}
+
+static void expect_same_tokens(void)
+{
+    ck_assert_uint_eq(loaded_tokens.first, tokens.first);
+    ck_assert_uint_eq(loaded_tokens.next, tokens.next);
+    ck_assert_uint_eq(loaded_tokens.bytes, tokens.bytes);
+    for (uint64_t i = tokens.first; i < tokens.next; i++) {
+        struct token a, b;
+        tokens_get(&tokens, i, &a);
+        tokens_get(&loaded_tokens, i, &b);
+        ck_assert_mem_eq(a.id, b.id, sizeof a.id);
+        ck_assert_uint_eq(a.fingerprint, b.fingerprint);
+        ck_assert_uint_eq(a.result_size, b.result_size);
+        ck_assert_int_eq(a.result == NULL, b.result == NULL);
+        if (a.result != NULL)
+            ck_assert_int_eq(memcmp(a.result, b.result, a.result_size), 0);
+    }
+    ck_assert_ptr_null(tokens_check(&loaded_tokens));
+}
+
+START_TEST(tokens_are_told_with_their_answers)
+{
+    static const uint64_t counts[] = {0, 1, 41, 5000};
+    struct checkpoint found, want = sample(6);
+    add_blocks(CHECKPOINT_SLICE * (uint64_t)(_i % 2));
+    add_tokens(1000, counts[_i]);
+    tokens_settle(&tokens, 1);
+    ck_assert_int_eq(
+        checkpoint_reserve(io, "r", 0, checkpoint_room(tree.blocks, tokens.bytes), &err), 0);
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &tokens, &err), 0);
+    ck_assert(read_header(0, secret, &found));
+    ck_assert_uint_eq(found.tokens, counts[_i]);
+    ck_assert_uint_eq(found.token_sequence, 1000 + counts[_i]);
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err), 0);
+    expect_same_tree();
+    expect_same_tokens();
+}
+END_TEST
+
+START_TEST(an_answer_that_was_dropped)
+{
+    struct checkpoint found, want = sample(6);
+    uint64_t count = TOKEN_RESULTS_MAX / 3000 * 10 + 100;
+    add_tokens(0, count);
+    tokens_settle(&tokens, 1);
+    struct token token;
+    tokens_get(&tokens, 0, &token);
+    ck_assert_uint_eq(token.result_size, TOKEN_RESULT_DROPPED);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &tokens, &err), 0);
+    ck_assert(read_header(0, secret, &found));
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err), 0);
+    expect_same_tokens();
+}
+END_TEST
+
+/* Those that are forgotten before they are told leave a gap, and take those before with them; what
+ * comes after the first slice of them is not told at all. */
+START_TEST(tokens_that_come_and_go_between_slices)
+{
+    struct checkpoint_writer writer;
+    add_tokens(0, 20000);
+    ck_assert_int_eq(checkpoint_begin(&writer, io, "r", secret, 2, 0), 0);
+    ck_assert(!checkpoint_encode_slice(&writer, &tree, &tokens));
+    ck_assert_int_eq(checkpoint_write_chunk(&writer, &err), 0);
+    tokens.window = 4000;
+    for (int i = 0; i < 10; i++)
+        tokens_settle(&tokens, 1);
+    ck_assert_uint_eq(tokens.first, 16000);
+    struct token last = {.result = answer};
+    ck_assert_int_eq(tokens_reserve(&tokens, 0), 0);
+    tokens_add(&tokens, &last, 2);
+    while (!checkpoint_encode_slice(&writer, &tree, &tokens))
+        ck_assert_int_eq(checkpoint_write_chunk(&writer, &err), 0);
+    ck_assert_int_eq(checkpoint_write_chunk(&writer, &err), 0);
+    ck_assert_int_eq(checkpoint_complete(&writer, &err), 0);
+    struct checkpoint found = writer.checkpoint;
+    checkpoint_release(&writer);
+    int code = checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+    tokens_take_back(&tokens, 20000);
+    expect_same_tokens();
+}
+END_TEST
+
+/* Each of its fields, and lengths that do not come out. */
+START_TEST(damaged_tokens_are_named)
+{
+    struct checkpoint found, want = sample(3);
+    add_blocks(10);
+    add_tokens(7, 30);
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &tokens, &err), 0);
+    ck_assert(read_header(1, secret, &found));
+    uint64_t chunk = DISK_BLOCK + CHECKPOINT_CHUNK_HEADER + 160;
+    for (uint64_t at = chunk; at < chunk + CHECKPOINT_CHUNK_HEADER + 80; at++) {
+        flip("r/checkpoint-1", at);
+        int code = checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err);
+        ck_assert_int_eq(code, ERR_CORRUPT);
+        ck_assert_ptr_nonnull(strstr(err.text, "offset 4288"));
+        ck_assert_uint_eq(tokens_count(&loaded_tokens), 0);
+        ck_assert_uint_eq(loaded.blocks, 0);
+        flip("r/checkpoint-1", at);
+    }
+    for (int i = 0; i < 4; i++) {
+        struct checkpoint claims = found;
+        claims.tokens += (uint64_t)(i == 0) - (uint64_t)(i == 1);
+        claims.token_sequence -= i == 2;
+        claims.chunks -= i == 3;
+        ck_assert_int_eq(checkpoint_load(io, "r", secret, &claims, &loaded, &loaded_tokens, &err),
+                         ERR_CORRUPT);
+    }
+    ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err), 0);
+    expect_same_tokens();
+}
+END_TEST
+
 START_TEST(a_missing_or_short_file)
 {
     struct checkpoint found;
@@ -244,6 +377,10 @@ int main(void)
     tcase_add_test(tests, nonsense_is_refused);
     tcase_add_test(tests, a_missing_or_short_file);
     tcase_add_test(tests, room_is_reserved);
+    tcase_add_loop_test(tests, tokens_are_told_with_their_answers, 0, 4);
+    tcase_add_test(tests, an_answer_that_was_dropped);
+    tcase_add_test(tests, tokens_that_come_and_go_between_slices);
+    tcase_add_test(tests, damaged_tokens_are_named);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }
