@@ -97,6 +97,7 @@ struct change change_choose(const struct shadow *shadow, const struct change_wei
 {
     struct change change = {.kind = choose_kind(shadow, weights, rng), .content = content};
     change.size = choose_size(weights, rng);
+    change.has_token = content % 3 == 0;
     if (shadow->count == 0 || rng_chance(rng, weights->bad_percent))
         change.block = choose_wrong_block(shadow, rng);
     else
@@ -165,7 +166,7 @@ enum err_code change_expect(const struct shadow *shadow, const struct change *ch
     }
 }
 
-int change_stage(struct region *region, const struct change *change, uint64_t *ret_value,
+static int stage(struct region *region, const struct change *change, uint64_t *ret_value,
                  struct err *err)
 {
     switch (change->kind) {
@@ -193,7 +194,25 @@ int change_stage(struct region *region, const struct change *change, uint64_t *r
     }
 }
 
-const char *change_apply(struct shadow *shadow, const struct change *change, uint64_t value)
+int change_stage(struct region *region, const struct change *change, uint64_t *ret_value,
+                 struct err *err)
+{
+    uint8_t id[16], answer[SHADOW_ANSWER_MAX];
+    if (!change->has_token)
+        return stage(region, change, ret_value, err);
+    size_t size = shadow_token_answer(change->content, answer);
+    int code = region_token_expect(region, size, err);
+    if (code == 0)
+        code = stage(region, change, ret_value, err);
+    shadow_token_id(change->content, id);
+    if (code == 0)
+        region_token_keep(region, id, SHADOW_FINGERPRINT(change->content), answer, size);
+    else
+        (void)region_token_expect(region, 0, &(struct err){0});
+    return code;
+}
+
+static const char *apply(struct shadow *shadow, const struct change *change, uint64_t value)
 {
     struct extent block = change->block;
     switch (change->kind) {
@@ -228,12 +247,20 @@ const char *change_apply(struct shadow *shadow, const struct change *change, uin
     }
 }
 
+const char *change_apply(struct shadow *shadow, const struct change *change, uint64_t value)
+{
+    if (change->has_token)
+        shadow_keep_token(shadow, change->content);
+    return apply(shadow, change, value);
+}
+
 void change_print(const struct change *change, FILE *out)
 {
     static const char *const names[CHANGE_KINDS] = {"allocate",        "add",   "deallocate",
                                                     "resize",          "store", "replace",
                                                     "deallocateRange", "clear", "grow"};
-    fprintf(out, "%s block [%llu, +%llu) size %llu content %llu", names[change->kind],
+    fprintf(out, "%s%s block [%llu, +%llu) size %llu content %llu",
+            change->has_token ? "with a token: " : "", names[change->kind],
             (unsigned long long)change->block.address, (unsigned long long)change->block.size,
             (unsigned long long)change->size, (unsigned long long)change->content);
 }

@@ -25,6 +25,7 @@ struct change {
     struct extent block; /* what it is about; of a range: from address to its end */
     uint64_t size;       /* the new size, the header size, the pages */
     uint64_t content;
+    bool has_token;
     uint8_t *bytes; /* exactly size of them, on the heap, of changes with a blob */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "core/bytes.h"
 #include "core/limits.h"
 #include "support_loads.h"
 
@@ -48,6 +49,7 @@ struct pump {
     struct stage *stages; /* [0] is the state after `first` changes */
     size_t stage_capacity;
     uint64_t first, begun, acknowledged, durable;
+    uint64_t token_window;
     uint64_t refused;
     struct err refusal;
     uint64_t checkpoint_ticket;
@@ -241,12 +243,39 @@ static const char *stage_change(struct pump *pump, struct change *change, int *r
     return wrong;
 }
 
+/* Whoever asks again is answered as before, and waits for the first. */
+static const char *ask_again(struct pump *pump)
+{
+    const struct shadow *now = newest(pump);
+    uint64_t age = rng_below(&pump->rng, SHADOW_TOKENS);
+    if (age >= min_u64(now->tokens, pump->token_window))
+        return NULL;
+    uint64_t content = now->token_contents[(now->tokens - 1 - age) % SHADOW_TOKENS], ticket;
+    uint8_t id[16], answer[SHADOW_ANSWER_MAX];
+    const uint8_t *result;
+    size_t size = shadow_token_answer(content, answer), got;
+    struct err err = {0};
+    shadow_token_id(content, id);
+    int found = region_token_find(pump->region, id, SHADOW_FINGERPRINT(content), &result, &got,
+                                  &ticket, &err);
+    if (found != 1 || got != size || memcmp(result, answer, size) != 0 ||
+        ticket > region_ticket(pump->region))
+        return complain(pump, "token %llu, asked for again, answered %d",
+                        (unsigned long long)content, found);
+    return NULL;
+}
+
 static const char *stage_next(struct pump *pump, bool *ret_staged)
 {
     if (!pump->has_waiting)
         pump->waiting =
             change_choose(newest(pump), &pump->options.weights, &pump->rng, pump->next_content++);
     int code;
+    if (rng_chance(&pump->rng, 20) && !is_refusing(pump)) {
+        const char *wrong = ask_again(pump);
+        if (wrong != NULL)
+            return wrong;
+    }
     const char *wrong = stage_change(pump, &pump->waiting, &code);
     pump->is_waiting = pump->has_waiting = code == REGION_WAIT;
     *ret_staged = code != REGION_WAIT;
@@ -521,6 +550,9 @@ struct pump *pump_new(struct simdisk *disk, struct region *region, const struct 
     pump->stages = need(malloc(pump->stage_capacity * sizeof pump->stages[0]));
     shadow_copy(&pump->stages[0].after, base);
     pump->stages[0].ticket = region_done_ticket(region);
+    struct region_info info;
+    region_get_info(region, &info);
+    pump->token_window = info.options.token_window;
     simdisk_set_hook(disk, pump_hook, pump);
     return pump;
 }

@@ -6,6 +6,7 @@
 
 #include "core/bytes.h"
 #include "core/limits.h"
+#include "core/region_private.h"
 #include "support_random.h"
 
 static void *need(void *memory)
@@ -52,6 +53,54 @@ bool content_matches(uint64_t content, uint64_t offset, const void *bytes, size_
         size -= part;
     }
     return true;
+}
+
+/* ---- Tokens ---- */
+
+void shadow_token_id(uint64_t content, uint8_t id[16])
+{
+    put_u64(id, content);
+    put_u64(id + 8, ~content);
+}
+
+size_t shadow_token_answer(uint64_t content, uint8_t *answer)
+{
+    size_t size = content % 16 == 0 ? SHADOW_ANSWER_MAX : 1 + content % 40;
+    if (answer != NULL)
+        content_fill(content, 0, answer, size);
+    return size;
+}
+
+void shadow_keep_token(struct shadow *shadow, uint64_t content)
+{
+    shadow->token_contents[shadow->tokens++ % SHADOW_TOKENS] = content;
+}
+
+/* Whether a token of the region is one that a change with some content was given. */
+static bool is_token(const struct token *token)
+{
+    uint8_t id[16], answer[SHADOW_ANSWER_MAX];
+    uint64_t content = get_u64(token->id);
+    shadow_token_id(content, id);
+    return memcmp(id, token->id, sizeof id) == 0 &&
+           token->fingerprint == SHADOW_FINGERPRINT(content) &&
+           token->result_size == shadow_token_answer(content, answer) &&
+           memcmp(answer, token->result, token->result_size) == 0;
+}
+
+static const char *observe_tokens(struct observation *seen, const struct region *region)
+{
+    const struct tokens *tokens = &region->tokens;
+    seen->tokens = tokens->next;
+    seen->token_count = (size_t)min_u64(tokens_count(tokens), SHADOW_TOKENS);
+    for (uint64_t i = tokens->next - seen->token_count; i < tokens->next; i++) {
+        struct token token;
+        tokens_get(tokens, i, &token);
+        if (!is_token(&token))
+            return "a token is not what it was";
+        seen->token_contents[i % SHADOW_TOKENS] = get_u64(token.id);
+    }
+    return NULL;
 }
 
 /* ---- The list of segments ---- */
@@ -287,7 +336,7 @@ const char *observation_take_blocks(struct observation *seen, const struct regio
         return err.text;
     if (region_free_blocks(region, 0, size, seen->free, limit, &seen->free_count, &err) != 0)
         return err.text;
-    return NULL;
+    return observe_tokens(seen, region);
 }
 
 const char *observation_take(struct observation *seen, const struct region *region)
@@ -361,6 +410,20 @@ static const char *partition_difference(const struct shadow *shadow, const struc
     return NULL;
 }
 
+static const char *token_difference(const struct shadow *shadow, const struct observation *seen)
+{
+    uint64_t least = min_u64(SHADOW_TOKENS, seen->info.options.token_window);
+    if (seen->tokens != shadow->tokens)
+        return complain("tokens", shadow->tokens, seen->tokens);
+    if (seen->token_count < min_u64(shadow->tokens, least))
+        return complain("tokens remembered", min_u64(shadow->tokens, least), seen->token_count);
+    for (uint64_t i = shadow->tokens - seen->token_count; i < shadow->tokens; i++)
+        if (shadow->token_contents[i % SHADOW_TOKENS] != seen->token_contents[i % SHADOW_TOKENS])
+            return complain("a token's number", shadow->token_contents[i % SHADOW_TOKENS],
+                            seen->token_contents[i % SHADOW_TOKENS]);
+    return NULL;
+}
+
 const char *shadow_difference(const struct shadow *shadow, const struct observation *seen)
 {
     const struct region_info *info = &seen->info;
@@ -373,7 +436,9 @@ const char *shadow_difference(const struct shadow *shadow, const struct observat
         return complain("allocated", used, info->allocated);
     if (info->deallocated != shadow->size - used)
         return complain("deallocated", shadow->size - used, info->deallocated);
-    const char *wrong = partition_difference(shadow, seen);
+    const char *wrong = token_difference(shadow, seen);
+    if (wrong == NULL)
+        wrong = partition_difference(shadow, seen);
     if (wrong != NULL)
         return wrong;
     for (size_t i = 0; i < seen->free_count; i++)

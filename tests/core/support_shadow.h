@@ -22,9 +22,14 @@ struct segment {
     uint64_t offset;  /* of the segment's first byte in its content */
 };
 
+/* The newest tokens are compared one by one; of all, how many there were. */
+#define SHADOW_TOKENS 16
+
 struct shadow {
     uint64_t size, pages;
-    struct segment *segments; /* ascending, disjoint, none empty */
+    uint64_t tokens;                        /* kept so far */
+    uint64_t token_contents[SHADOW_TOKENS]; /* of the newest: token n is at n % SHADOW_TOKENS */
+    struct segment *segments;               /* ascending, disjoint, none empty */
     size_t count, capacity;
 };
 
@@ -58,6 +63,17 @@ void shadow_store(struct shadow *shadow, struct extent block, uint64_t content);
 uint64_t shadow_free(struct shadow *shadow, uint64_t start, uint64_t end);
 void shadow_grow(struct shadow *shadow, uint64_t pages);
 
+/* ---- Tokens ----
+ * The content of the change stands for the id of its token, the fingerprint and the answer. */
+
+#define SHADOW_ANSWER_MAX 3000
+#define SHADOW_FINGERPRINT(content) ((content) ^ 0x5eed)
+
+void shadow_token_id(uint64_t content, uint8_t id[16]);
+/* Its size; the bytes too, unless answer is NULL. */
+size_t shadow_token_answer(uint64_t content, uint8_t *answer);
+void shadow_keep_token(struct shadow *shadow, uint64_t content);
+
 /* ---- Comparing with a region ---- */
 
 /* Everything that can be asked of a region. */
@@ -66,6 +82,9 @@ struct observation {
     struct extent *used, *free;
     size_t used_count, free_count;
     uint8_t *bytes; /* the region's, where in use */
+    uint64_t tokens;
+    uint64_t token_contents[SHADOW_TOKENS];
+    size_t token_count; /* that it remembers of those: the newest are the last */
 };
 
 /* Returns NULL, or why the region cannot be looked at. observation_release in any case. */

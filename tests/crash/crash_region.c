@@ -10,6 +10,9 @@
 #include "core/limits.h"
 #include "support_crash.h"
 
+/* Small, so that tokens are forgotten all the time. */
+#define TOKEN_WINDOW 24
+
 struct profile {
     const char *name;
     uint64_t runs; /* each with its own seed */
@@ -136,6 +139,7 @@ int main(int argc, char **argv)
     if (runs == 0)
         runs = profile->runs * (getenv("MREGION_CRASH_LONG") != NULL ? 10 : 1);
     options.region.journal_size = JOURNAL_SIZE_MIN;
+    options.region.token_window = TOKEN_WINDOW;
     if (options.region.flush_interval_ms == 0)
         options.region.flush_interval_ms = FLUSH_INTERVAL_MIN_MS;
     if (operations > 0)
