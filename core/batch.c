@@ -8,14 +8,13 @@
 #include "core/array.h"
 #include "core/bytes.h"
 #include "core/iofile.h"
+#include "core/sums.h"
 
-/* A large blob that moves is copied in pieces of this size. */
-#define COPY_PIECE (1 * MIB)
 /* What a batch that is trimmed keeps, of each of its arrays. */
 #define KEEP_BYTES (256 * KIB)
-/* Adjacent puts that are written in one call. */
-#define APPLY_VECTORS 256
-
+/* Runs that a put or direct, and a take, add at most: its own, and one that it splits. */
+#define RUNS_PER_PUT 3
+#define RUNS_PER_TAKE 2
 struct batch *batch_new(void)
 {
     struct batch *batch = calloc(1, sizeof *batch);
@@ -25,6 +24,7 @@ struct batch *batch_new(void)
     extentset_init(&batch->dirty);
     extentset_init(&batch->frees);
     extentset_init(&batch->reads);
+    batch->last_image = UINT64_MAX;
     return batch;
 }
 
@@ -40,6 +40,14 @@ void batch_free(struct batch *batch)
     free(batch->directs);
     free(batch->copies);
     free(batch->undos);
+    free(batch->touched.items);
+    free(batch->straight.items);
+    free(batch->fresh.items);
+    free(batch->runs);
+    free(batch->slots);
+    for (size_t i = 0; i < batch->block_count; i++)
+        free(batch->blocks[i]);
+    free(batch->blocks);
     free(batch);
 }
 
@@ -50,7 +58,12 @@ void batch_reset(struct batch *batch)
     extentset_clear(&batch->frees);
     extentset_clear(&batch->reads);
     batch->put_count = batch->direct_count = batch->copy_count = batch->undo_count = 0;
-    batch->overwrites = batch->moves = false;
+    batch->touched.count = batch->straight.count = batch->fresh.count = 0;
+    batch->images = batch->runs_room = batch->slots_room = 0;
+    batch->last_image = UINT64_MAX;
+    batch->sums_room = 0;
+    batch->run_count = batch->slot_count = batch->images_used = 0;
+    batch->moves = batch->is_vast = false;
     batch->next = NULL;
 }
 
@@ -72,11 +85,70 @@ void batch_trim(struct batch *batch)
     batch->directs = trimmed(batch->directs, &batch->direct_capacity, sizeof *batch->directs);
     batch->copies = trimmed(batch->copies, &batch->copy_capacity, sizeof *batch->copies);
     batch->undos = trimmed(batch->undos, &batch->undo_capacity, sizeof *batch->undos);
+    batch->runs = trimmed(batch->runs, &batch->run_capacity, sizeof *batch->runs);
+    batch->slots = trimmed(batch->slots, &batch->slot_capacity, sizeof *batch->slots);
+    while (batch->block_count > KEEP_BYTES / (IMAGES_PER_BLOCK * DATA_PAGE))
+        free(batch->blocks[--batch->block_count]);
+}
+
+static uint64_t runs_of(const struct batch_need *need)
+{
+    return RUNS_PER_PUT * (need->puts + need->directs + need->copies) + RUNS_PER_TAKE * need->takes;
+}
+
+/* What a change adds to the effects with sums, at most. */
+static uint64_t sums_of(const struct batch_need *need)
+{
+    return need->pages * RECORD_SUM + runs_of(need) * RECORD_ZERO_EFFECT;
+}
+
+uint64_t batch_need_length(const struct batch_need *need)
+{
+    return need->record + sums_of(need);
+}
+
+static int reserve_images(struct batch *batch, size_t more)
+{
+    size_t need = (batch->images + more + IMAGES_PER_BLOCK - 1) / IMAGES_PER_BLOCK;
+    uint8_t **blocks = array_grown(batch->blocks, &batch->block_capacity, need, sizeof blocks[0]);
+    if (blocks == NULL)
+        return -ENOMEM;
+    batch->blocks = blocks;
+    while (batch->block_count < need) {
+        void *block;
+        if (posix_memalign(&block, DATA_PAGE, (size_t)IMAGES_PER_BLOCK * DATA_PAGE) != 0)
+            return -ENOMEM;
+        blocks[batch->block_count++] = block;
+    }
+    return 0;
+}
+
+/* What sealing and the worker need: neither can fail for it. */
+static int reserve_pages(struct batch *batch, const struct batch_need *need)
+{
+    size_t run_room = batch->runs_room + (size_t)runs_of(need);
+    size_t slot_room = batch->slots_room + (size_t)need->pages;
+    struct batch_run *runs = array_grown(batch->runs, &batch->run_capacity, run_room, sizeof *runs);
+    if (runs == NULL)
+        return -ENOMEM;
+    batch->runs = runs;
+    struct page_slot *slots =
+        array_grown(batch->slots, &batch->slot_capacity, slot_room, sizeof *slots);
+    if (slots == NULL)
+        return -ENOMEM;
+    batch->slots = slots;
+    if (page_runs_reserve(&batch->touched, need->puts) != 0 ||
+        page_runs_reserve(&batch->straight, need->directs + need->copies) != 0 ||
+        reserve_images(batch, 2 * need->puts) != 0)
+        return -ENOMEM;
+    return 0;
 }
 
 int batch_reserve(struct batch *batch, const struct batch_need *need)
 {
-    if (need->record > SIZE_MAX / 2 || record_reserve(&batch->record, (size_t)need->record) != 0)
+    uint64_t length = batch->sums_room + batch_need_length(need);
+    if (need->pages > SIZE_MAX / 64 || length > SIZE_MAX / 2 ||
+        record_reserve(&batch->record, (size_t)length) != 0 || reserve_pages(batch, need) != 0)
         return -ENOMEM;
     struct batch_put *puts =
         array_grown(batch->puts, &batch->put_capacity, batch->put_count + need->puts, sizeof *puts);
@@ -102,6 +174,13 @@ int batch_reserve(struct batch *batch, const struct batch_need *need)
     return 0;
 }
 
+void batch_counted(struct batch *batch, const struct batch_need *need)
+{
+    batch->sums_room += sums_of(need);
+    batch->runs_room += (size_t)runs_of(need);
+    batch->slots_room += (size_t)need->pages;
+}
+
 static void add_undo(struct batch *batch, enum batch_undo_kind kind, struct extent extent)
 {
     assert(batch->undo_count < batch->undo_capacity);
@@ -112,6 +191,12 @@ void batch_took(struct batch *batch, struct extent extent)
 {
     record_add_use(&batch->record, extent);
     add_undo(batch, UNDO_TAKE, extent);
+}
+
+void batch_fresh(struct batch *batch, struct page_run run)
+{
+    page_runs_add(&batch->fresh, run);
+    (void)extentset_add(&batch->dirty, bytes_of(run));
 }
 
 void batch_gave(struct batch *batch, struct extent extent)
@@ -132,9 +217,25 @@ void batch_free_range(struct batch *batch, struct extent extent)
     (void)extentset_add(&batch->frees, extent);
 }
 
+/* Counts a page of which a put has only a part. */
+static void note_image(struct batch *batch, uint64_t page)
+{
+    if (page == batch->last_image)
+        return;
+    batch->last_image = page;
+    batch->images++;
+}
+
 static size_t add_put(struct batch *batch, uint64_t address, uint64_t size)
 {
     struct extent extent = {address, size};
+    page_runs_add(&batch->touched, pages_around(extent));
+    if (size >= DATA_PAGE)
+        batch->last_image = UINT64_MAX; /* a page written whole gives up its image */
+    if (address % DATA_PAGE != 0 || size < DATA_PAGE)
+        note_image(batch, page_of(address));
+    if (extent_end(extent) % DATA_PAGE != 0)
+        note_image(batch, page_of(extent_end(extent)));
     size_t offset = record_add_put(&batch->record, extent);
     assert(batch->put_count < batch->put_capacity);
     batch->puts[batch->put_count++] = (struct batch_put){address, offset, (size_t)size};
@@ -150,16 +251,11 @@ void batch_put(struct batch *batch, uint64_t address, const void *bytes, size_t 
     }
 }
 
-void batch_overwrite(struct batch *batch, uint64_t address, const void *bytes, size_t size)
-{
-    batch->overwrites = true;
-    batch_put(batch, address, bytes, size);
-}
-
 void batch_write_direct(struct batch *batch, uint64_t address, const uint8_t *bytes, uint64_t size)
 {
     assert(batch->direct_count < batch->direct_capacity);
     batch->directs[batch->direct_count++] = (struct batch_direct){address, bytes, size};
+    page_runs_add(&batch->straight, pages_around((struct extent){address, size}));
     (void)extentset_add(&batch->dirty, (struct extent){address, size});
 }
 
@@ -169,7 +265,8 @@ void batch_copy_journaled(struct batch *batch, uint64_t from, uint64_t to, uint6
         return;
     size_t offset = add_put(batch, to, size);
     assert(batch->copy_count < batch->copy_capacity);
-    batch->copies[batch->copy_count++] = (struct batch_copy){from, to, size, offset};
+    batch->copies[batch->copy_count++] =
+        (struct batch_copy){from, to, size, batch->put_count - 1, offset};
 }
 
 void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t size)
@@ -177,7 +274,8 @@ void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t
     if (size == 0)
         return;
     assert(batch->copy_count < batch->copy_capacity);
-    batch->copies[batch->copy_count++] = (struct batch_copy){from, to, size, 0};
+    batch->copies[batch->copy_count++] = (struct batch_copy){from, to, size, batch->put_count, 0};
+    page_runs_add(&batch->straight, pages_around((struct extent){to, size}));
     batch->moves = true;
     (void)extentset_add(&batch->dirty, (struct extent){to, size});
 }
@@ -205,92 +303,104 @@ int batch_roll_back(const struct batch *batch, struct freespace *space, uint64_t
     return result;
 }
 
-/* ---- Worker ---- */
+/* ---- Sealing ---- */
 
-static int data_error(const struct batch_files *files, int error, const char *verb, struct err *err)
+/* The pages that stand next in a list. */
+struct run_cursor {
+    const struct page_runs *runs;
+    size_t at;
+};
+
+/* Whether the list has `page`, and where that ends: the run's end, or where the next begins. */
+static bool has_page(struct run_cursor *cursor, uint64_t page, uint64_t *end)
 {
-    return err_io_at(err, error, verb, files->folder, "data");
+    const struct page_runs *runs = cursor->runs;
+    while (cursor->at < runs->count && run_end(runs->items[cursor->at]) <= page)
+        cursor->at++;
+    if (cursor->at == runs->count)
+        return false;
+    struct page_run run = runs->items[cursor->at];
+    bool has = run.first <= page;
+    *end = min_u64(*end, has ? run_end(run) : run.first);
+    return has;
 }
 
-static int read_data(const struct batch_files *files, void *buffer, size_t size, uint64_t address,
-                     struct err *err)
+static uint64_t next_first(const struct run_cursor *cursor)
 {
-    ssize_t got = files->io->ops->read(files->io, files->data, buffer, size, address);
-    if (got < 0)
-        return data_error(files, (int)got, "read", err);
-    if ((size_t)got < size)
-        return data_error(files, -EIO, "read past the end of", err);
-    return 0;
+    bool is_left = cursor->at < cursor->runs->count;
+    return is_left ? cursor->runs->items[cursor->at].first : UINT64_MAX;
 }
 
-static int write_data(const struct batch_files *files, const void *bytes, size_t size,
-                      uint64_t address, struct err *err)
+static void add_run(struct batch *batch, enum effect_kind kind, struct page_run run)
 {
-    struct iovec vector = {(void *)(uintptr_t)bytes, size};
-    int result = files->io->ops->write(files->io, files->data, &vector, 1, address);
-    return result == 0 ? 0 : data_error(files, result, "write", err);
-}
-
-static int copy_direct(const struct batch_copy *copy, const struct batch_files *files,
-                       uint8_t *buffer, struct err *err)
-{
-    int code = 0;
-    for (uint64_t done = 0; code == 0 && done < copy->size; done += COPY_PIECE) {
-        size_t part = (size_t)min_u64(COPY_PIECE, copy->size - done);
-        code = read_data(files, buffer, part, copy->from + done, err);
-        if (code == 0)
-            code = write_data(files, buffer, part, copy->to + done, err);
+    struct batch_run *last = batch->run_count > 0 ? &batch->runs[batch->run_count - 1] : NULL;
+    if (last != NULL && last->kind == kind && run_end(last->run) == run.first) {
+        last->run.count += run.count;
+        return;
     }
-    return code;
+    assert(batch->run_count < batch->run_capacity);
+    batch->runs[batch->run_count++] = (struct batch_run){.kind = kind, .run = run};
 }
 
-int batch_run_direct(const struct batch *batch, const struct batch_files *files, struct err *err)
+static void find_runs(struct batch *batch)
 {
-    uint8_t *buffer = NULL;
-    int code = 0;
-    for (size_t i = 0; code == 0 && i < batch->direct_count; i++) {
-        const struct batch_direct *direct = &batch->directs[i];
-        code = write_data(files, direct->bytes, (size_t)direct->size, direct->address, err);
+    struct run_cursor touched = {&batch->touched, 0}, straight = {&batch->straight, 0},
+                      fresh = {&batch->fresh, 0};
+    uint64_t page = 0, end;
+    for (;; page = end) {
+        end = UINT64_MAX;
+        bool is_touched = has_page(&touched, page, &end);
+        bool is_straight = has_page(&straight, page, &end);
+        bool is_fresh = has_page(&fresh, page, &end);
+        struct page_run run = {page, end - page};
+        if (is_straight)
+            add_run(batch, EFFECT_DIRECT, run);
+        else if (is_touched)
+            add_run(batch, is_fresh ? EFFECT_FRESH : EFFECT_CHANGED, run);
+        else if (is_fresh)
+            add_run(batch, EFFECT_ZERO, run);
+        else if (end == UINT64_MAX)
+            return;
+        else
+            end = min_u64(next_first(&touched), min_u64(next_first(&straight), next_first(&fresh)));
     }
-    for (size_t i = 0; code == 0 && i < batch->copy_count; i++) {
-        if (batch->copies[i].offset != 0)
-            continue;
-        if (buffer == NULL)
-            buffer = malloc(COPY_PIECE);
-        code = buffer == NULL ? err_no_memory(err)
-                              : copy_direct(&batch->copies[i], files, buffer, err);
-    }
-    free(buffer);
-    return code;
 }
 
-int batch_fill_copies(const struct batch *batch, const struct batch_files *files, struct err *err)
+/* Slots for the run's pages; a vast run of zeros has none. */
+static void take_slots(struct batch *batch, struct batch_run *run)
 {
-    int code = 0;
-    for (size_t i = 0; code == 0 && i < batch->copy_count; i++) {
-        const struct batch_copy *copy = &batch->copies[i];
-        if (copy->offset != 0)
-            code = read_data(files, batch->record.bytes + copy->offset, (size_t)copy->size,
-                             copy->from, err);
+    size_t count = (size_t)run->run.count;
+    run->slot = SIZE_MAX;
+    if (run->kind == EFFECT_ZERO &&
+        (run->run.count > ZERO_SLOTS || batch->slot_count + count > batch->slot_capacity)) {
+        batch->is_vast = true;
+        return;
     }
-    return code;
+    assert(batch->slot_count + count <= batch->slot_capacity);
+    run->slot = batch->slot_count;
+    memset(&batch->slots[run->slot], 0, count * sizeof batch->slots[0]);
+    batch->slot_count += count;
 }
 
-int batch_apply(const struct batch *batch, const struct batch_files *files, struct err *err)
+void batch_lay_out(struct batch *batch)
 {
-    struct iovec vectors[APPLY_VECTORS];
-    for (size_t i = 0; i < batch->put_count;) {
-        uint64_t address = batch->puts[i].address, end = address;
-        size_t count = 0;
-        for (; i < batch->put_count && count < APPLY_VECTORS && batch->puts[i].address == end;
-             i++) {
-            const struct batch_put *put = &batch->puts[i];
-            vectors[count++] = (struct iovec){batch->record.bytes + put->offset, put->size};
-            end += put->size;
-        }
-        int result = files->io->ops->write(files->io, files->data, vectors, count, address);
-        if (result != 0)
-            return data_error(files, result, "write", err);
+    page_runs_tidy(&batch->touched);
+    page_runs_tidy(&batch->straight);
+    page_runs_tidy(&batch->fresh);
+    find_runs(batch);
+    for (size_t i = 0; i < batch->run_count; i++) {
+        struct batch_run *run = &batch->runs[i];
+        if (run->kind == EFFECT_ZERO)
+            record_add_zero(&batch->record, run->run);
+        else
+            run->offset = record_add_sums(&batch->record, run->kind, run->run);
     }
-    return 0;
+    /* Those that must have slots first. */
+    for (size_t i = 0; i < batch->run_count; i++)
+        if (batch->runs[i].kind != EFFECT_ZERO)
+            take_slots(batch, &batch->runs[i]);
+    for (size_t i = 0; i < batch->run_count; i++)
+        if (batch->runs[i].kind == EFFECT_ZERO)
+            take_slots(batch, &batch->runs[i]);
+    batch->sums_room = 0;
 }

@@ -14,6 +14,7 @@
 #include "core/extentset.h"
 #include "core/freespace.h"
 #include "core/io.h"
+#include "core/pageruns.h"
 #include "core/record.h"
 
 /* Bytes in the record that go to the data file once the record is durable. */
@@ -23,17 +24,41 @@ struct batch_put {
     size_t size;
 };
 
-/* Whole blocks of fresh space that are written to the data file before the record. */
+/* Whole pages of fresh space that are written to the data file before the record. */
 struct batch_direct {
     uint64_t address;
     const uint8_t *bytes; /* the caller's */
     uint64_t size;
 };
 
-/* Bytes that a moving resize takes along. */
+/* Bytes that a moving resize takes along, as the puts before it leave them. */
 struct batch_copy {
     uint64_t from, to, size;
-    size_t offset; /* in the record, of a put that waits for them; 0: straight to the data file */
+    size_t put;    /* journaled: the put that waits for them; else the number of puts before it */
+    size_t offset; /* journaled: where that put's bytes are in the record; 0: straight to data */
+};
+
+/* A run of more zero pages has no slots. */
+#define ZERO_SLOTS 1024
+
+/* Images are allocated in blocks of so many. */
+#define IMAGES_PER_BLOCK 16
+
+/* Pages that the batch changes, as its record tells them, and what they are after it. */
+struct batch_run {
+    enum effect_kind kind; /* changed, fresh, direct or zero */
+    struct page_run run;
+    size_t offset; /* of the sums in the record; not of zero */
+    size_t slot;   /* of the first page; SIZE_MAX: they have none */
+};
+
+/* A page that the batch's puts change, once the worker has put it together. */
+struct page_slot {
+    const uint8_t *bytes; /* DATA_PAGE bytes, an image or in the record; NULL: not touched yet */
+    uint32_t sum;
+    bool is_image;      /* may be written to */
+    bool is_spoiled;    /* what it was made from did not match its sum */
+    bool is_unverified; /* what it was made from had no checksum */
 };
 
 enum batch_undo_kind {
@@ -60,17 +85,33 @@ struct batch {
     size_t copy_count, copy_capacity;
     size_t undo_count, undo_capacity;
     uint64_t size_before, pages_before, tokens_before; /* of the region */
-    bool overwrites;                                   /* some of its puts go over blobs */
-    bool moves;             /* some blobs' bytes go straight to another place */
-    struct extentset dirty; /* bytes that it writes */
-    struct extentset frees; /* bytes that it freed */
-    struct extentset reads; /* bytes that loads wait for to read as they are in it */
+    bool moves;                   /* some blobs' bytes go straight to another place */
+    struct extentset dirty;       /* bytes that it writes */
+    struct extentset frees;       /* bytes that it freed */
+    struct extentset reads;       /* bytes that loads wait for to read as they are in it */
+    struct page_runs touched;     /* pages that puts touch */
+    struct page_runs straight;    /* pages that are written or copied directly */
+    struct page_runs fresh;       /* pages that were wholly free before it */
+    size_t images;                /* at most so many pages are touched in part */
+    size_t runs_room, slots_room; /* reserved for what is staged */
+    uint64_t last_image;          /* page number of the last of them */
+    uint64_t sums_room;           /* what the effects with sums take up in the record, at most */
+    /* From sealing on. */
+    struct batch_run *runs; /* ascending */
+    size_t run_count, run_capacity;
+    struct page_slot *slots;
+    size_t slot_count, slot_capacity;
+    uint8_t **blocks; /* of images, IMAGES_PER_BLOCK each */
+    size_t block_count, block_capacity;
+    size_t images_used;
+    bool is_vast; /* has more zero pages than slots: it cannot stay unapplied */
 };
 
 /* What a change is going to need. */
 struct batch_need {
     uint64_t record; /* bytes of effects */
-    size_t puts, directs, copies, undos;
+    size_t puts, directs, copies, undos, takes;
+    uint64_t pages; /* touched by puts and directs, at most */
 };
 
 struct batch *batch_new(void);
@@ -91,17 +132,30 @@ static inline bool batch_is_direct(const struct batch *batch)
     return batch->direct_count > 0 || batch->copy_count > 0;
 }
 
+/* What its record has, or is going to have once it is sealed, at most. */
+static inline uint64_t batch_length(const struct batch *batch)
+{
+    return batch->record.length + batch->sums_room;
+}
+/* What a change adds to that, at most. */
+uint64_t batch_need_length(const struct batch_need *need);
+
 /* -ENOMEM. What follows counts on it and cannot fail. */
 int batch_reserve(struct batch *batch, const struct batch_need *need);
+/* The change with this need was staged. */
+void batch_counted(struct batch *batch, const struct batch_need *need);
+/* Adds the effects with sums, whose values the worker fills in: the record has its length. */
+void batch_lay_out(struct batch *batch);
 
 void batch_took(struct batch *batch, struct extent extent); /* effect: use */
+/* Pages of what was taken that were wholly free before and that the batch has not touched: they
+ * begin as zeros. Room in batch->fresh is the caller's to reserve. */
+void batch_fresh(struct batch *batch, struct page_run run);
 void batch_gave(struct batch *batch, struct extent extent); /* effect: free */
 /* Undo without an effect: for a range that is freed by one effect. */
 void batch_gave_part(struct batch *batch, struct extent extent);
 void batch_free_range(struct batch *batch, struct extent extent);
 void batch_put(struct batch *batch, uint64_t address, const void *bytes, size_t size);
-/* The same, over bytes that were in use before. */
-void batch_overwrite(struct batch *batch, uint64_t address, const void *bytes, size_t size);
 void batch_write_direct(struct batch *batch, uint64_t address, const uint8_t *bytes, uint64_t size);
 /* Copies size bytes into fresh space, journaled or straight. */
 void batch_copy_journaled(struct batch *batch, uint64_t from, uint64_t to, uint64_t size);
@@ -112,17 +166,45 @@ int batch_roll_back(const struct batch *batch, struct freespace *space, uint64_t
 
 /* ---- Worker ---- */
 
+struct page_table;
+
 struct batch_files {
     struct io *io;
     const char *folder;
-    struct io_file *data;
+    struct io_file *data, *sums;
+    uint32_t sum_seed;
+    bool has_checksums;       /* else sums are SUM_UNVERIFIED */
+    struct page_table *pages; /* those of batches that are not applied yet */
 };
 
-/* Writes directs and straight copies to the data file, without a sync. */
-int batch_run_direct(const struct batch *batch, const struct batch_files *files, struct err *err);
-/* Reads what journaled copies take along into the record. */
-int batch_fill_copies(const struct batch *batch, const struct batch_files *files, struct err *err);
-/* Writes the puts to the data file, without a sync. */
+/* The damaged pages that a worker came upon; the first of many. */
+#define BATCH_DAMAGES 16
+struct batch_damages {
+    uint64_t addresses[BATCH_DAMAGES];
+    size_t count;
+};
+
+/* Writes what is direct to the data file, without a sync; puts the pages that its puts touch
+ * together, from what they were; fills copies and sums in. The record is complete then, but for its
+ * header. ERR_CORRUPT: what was to be copied does not match its sum. */
+int batch_build(struct batch *batch, const struct batch_files *files, struct batch_damages *damages,
+                struct err *err);
+/* The batch stays unapplied for some time: later ones build on its pages. ERR_INTERNAL without
+ * memory. */
+int batch_keep_pages(const struct batch *batch, struct page_table *pages, struct err *err);
+/* Writes the pages and their sums to the files, without a sync. */
 int batch_apply(const struct batch *batch, const struct batch_files *files, struct err *err);
+
+/* ---- Pages of batches that are not applied yet, the newest of each ---- */
+
+struct page_table {
+    uint64_t *keys; /* page number + 1, or 0 */
+    const struct page_slot **slots;
+    size_t count, capacity; /* a power of two */
+};
+
+void page_table_release(struct page_table *table);
+void page_table_clear(struct page_table *table);
+const struct page_slot *page_table_find(const struct page_table *table, uint64_t page);
 
 #endif

@@ -216,6 +216,8 @@ static struct region_job *next_background(struct region *region)
     /* What somebody waits for, first; what may be wanted some day, last. */
     struct region_job *job = region_next_room(region, false);
     if (job == NULL)
+        job = region_next_verify(region);
+    if (job == NULL)
         job = region_next_recycling(region);
     if (job == NULL)
         job = region_next_checkpoint(region);

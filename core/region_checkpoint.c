@@ -32,7 +32,7 @@ bool region_press_checkpoint(struct region *region)
         return true;
     uint64_t end = region->journal.next;
     if (region->gathering != NULL)
-        end += record_padded(region->gathering->record.length);
+        end += record_padded(batch_length(region->gathering));
     bool is_useful = journal_seq(end) > journal_seq(region->checkpoint.start);
     if (!is_useful || (region->checkpoint_failed && end < region->checkpoint_retry))
         return false;

@@ -1,18 +1,19 @@
 /* The commit lane: one batch at a time becomes durable, in order.
  *
  * What a job does, in this order:
- *   1. flush_first: sync the journal as written so far and put the pending bytes in place. Only
+ *   1. flush_first: sync the journal as written so far and put the pending pages in place. Only
  * where the batch touches fresh space before its record is written, and older records are not
  * durable.
- *   2. Whole blocks of large blobs and straight copies go to the data file, which is synced.
- *   3. The record is completed and written to the journal.
+ *   2. Whole pages of large blobs and straight copies go to the data file, which is synced. The
+ * pages that puts touch are put together in memory, and all sums go into the record.
+ *   3. The record is written to the journal.
  *   4. sync_journal: the segments are synced. From here on the batch is durable.
- *   5. apply: the record's bytes are put in place, without a sync; a checkpoint does that.
+ *   5. apply: the pages and their sums are put in place, without a sync; a checkpoint does that.
  *
- * With durability interval step 4 is left out until the interval is over or somebody wants to read
- * what was not put in place yet; until then the batch is pending. With none it is left out until
- * the next checkpoint, and step 5 does not wait for it, unless the bytes would go over others that
- * may be in use on the disk: such a batch is pending, too, and so is all behind it. */
+ * With durability interval and none steps 4 and 5 are left out until the interval is over or
+ * somebody wants to read what was not put in place yet; until then the batch is pending, and later
+ * batches build on its pages. A page and its sum are in two files: only the record makes them one.
+ * With none the data file is not synced in step 2 but before step 4. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -82,6 +83,7 @@ void region_seal(struct region *region)
     struct batch *batch = region->gathering;
     if (batch == NULL || batch_is_empty(batch))
         return;
+    batch_lay_out(batch);
     batch->lsn = region->journal.next;
     batch->end = batch->lsn + record_padded(batch->record.length);
     assert(batch->end <= journal_prepared(&region->journal));
@@ -98,7 +100,16 @@ static int apply_pending(const struct commit_job *job, struct err *err)
     int code = 0;
     for (const struct batch *batch = job->pending; code == 0 && batch != NULL; batch = batch->next)
         code = batch_apply(batch, &job->files, err);
+    if (code == 0)
+        page_table_clear(job->files.pages);
     return code;
+}
+
+static int sync_data(const struct commit_job *job, struct err *err)
+{
+    const struct batch_files *files = &job->files;
+    int result = files->io->ops->sync(files->io, files->data);
+    return result == 0 ? 0 : err_io_at(err, result, "sync", files->folder, "data");
 }
 
 static int sync_segments(const struct commit_job *job, struct err *err)
@@ -106,45 +117,44 @@ static int sync_segments(const struct commit_job *job, struct err *err)
     return journal_sync(job->files.io, job->files.folder, job->segments, job->segment_count, err);
 }
 
-static int write_direct(const struct commit_job *job, struct err *err)
+/* Makes what is written durable, and puts what is pending in place. */
+static int run_flush(const struct commit_job *job, struct err *err)
 {
-    const struct batch_files *files = &job->files;
-    int code = batch_run_direct(job->batch, files, err);
-    if (code != 0 || !job->sync_data)
-        return code;
-    int result = files->io->ops->sync(files->io, files->data);
-    return result == 0 ? 0 : err_io_at(err, result, "sync", files->folder, "data");
+    /* No record becomes durable before the bytes that it says are there. */
+    int code = job->sync_direct ? sync_data(job, err) : 0;
+    if (code == 0)
+        code = sync_segments(job, err);
+    return code == 0 ? apply_pending(job, err) : code;
 }
 
 static int write_record(struct commit_job *job, struct err *err)
 {
     struct batch *batch = job->batch;
-    int code = batch_fill_copies(batch, &job->files, err);
-    if (code != 0)
-        return code;
     record_seal(&batch->record, job->seed, batch->lsn, job->flush_first ? batch->lsn : job->synced);
     return journal_write(job->files.io, job->files.folder, job->segments, job->segment_count,
                          batch->lsn, batch->record.bytes, record_padded(batch->record.length), err);
 }
 
+static int run_batch(struct commit_job *job, struct err *err)
+{
+    int code = batch_build(job->batch, &job->files, &job->damages, err);
+    if (code == 0 && job->sync_data)
+        code = sync_data(job, err);
+    return code == 0 ? write_record(job, err) : code;
+}
+
 static int run_commit(struct region_job *base, struct err *err)
 {
     struct commit_job *job = (struct commit_job *)(void *)base;
-    int code = 0;
-    if (job->flush_first) {
-        code = sync_segments(job, err);
-        if (code == 0)
-            code = apply_pending(job, err);
-    }
-    if (code == 0 && job->batch != NULL && batch_is_direct(job->batch))
-        code = write_direct(job, err);
+    int code = job->flush_first ? run_flush(job, err) : 0;
     if (code == 0 && job->batch != NULL)
-        code = write_record(job, err);
-    if (code == 0 && job->sync_journal)
-        code = sync_segments(job, err);
-    if (code == 0 && job->sync_journal && !job->flush_first)
-        code = apply_pending(job, err);
-    if (code == 0 && job->apply)
+        code = run_batch(job, err);
+    if (code != 0)
+        return code;
+    if (!job->sync_journal)
+        return job->batch != NULL ? batch_keep_pages(job->batch, job->files.pages, err) : 0;
+    code = job->flush_first ? sync_segments(job, err) : run_flush(job, err);
+    if (code == 0 && job->batch != NULL)
         code = batch_apply(job->batch, &job->files, err);
     return code;
 }
@@ -167,13 +177,18 @@ static void keep_segments(struct region *region, const struct commit_job *job)
     }
 }
 
+static void applied(struct region *region, struct batch *batch)
+{
+    region->applied = batch->end;
+    region->applied_ticket = batch->ticket;
+    region_pages_applied(region, batch);
+    recycle(region, batch);
+}
+
 static void pending_applied(struct region *region)
 {
-    for (struct batch *batch; (batch = batch_list_take_first(&region->pending)) != NULL;) {
-        region->applied = batch->end;
-        region->applied_ticket = batch->ticket;
-        recycle(region, batch);
-    }
+    for (struct batch *batch; (batch = batch_list_take_first(&region->pending)) != NULL;)
+        applied(region, batch);
     region->pending_bytes = 0;
 }
 
@@ -184,22 +199,23 @@ static void batch_written(struct region *region, struct commit_job *job)
     region->written = batch->end;
     region->done_ticket = batch->ticket;
     region->commits++;
-    if (job->apply) {
+    if (job->sync_journal) {
         assert(region->pending.first == NULL);
-        region->applied = batch->end;
-        region->applied_ticket = batch->ticket;
-        recycle(region, batch);
+        applied(region, batch);
         return;
     }
+    region->has_direct_unsynced = region->has_direct_unsynced || batch_is_direct(batch);
     if (region->pending.first == NULL)
         region->pending_since_ms = region->now_ms;
-    region->pending_bytes += batch->record.length;
+    region->pending_bytes += batch->record.length + batch->images_used * DATA_PAGE;
     batch_list_append(&region->pending, batch);
 }
 
 static void commit_done(struct region *region, struct region_job *base)
 {
     struct commit_job *job = (struct commit_job *)(void *)base;
+    for (size_t i = 0; i < job->damages.count; i++)
+        (void)region_note_damage(region, job->damages.addresses[i]);
     if (base->code != 0) {
         keep_segments(region, job);
         if (!region->is_failing)
@@ -211,18 +227,15 @@ static void commit_done(struct region *region, struct region_job *base)
     if (job->sync_journal)
         region->journal.synced = job->flushed;
     keep_segments(region, job);
-    if (job->flush_first || job->sync_journal)
+    if (job->flush_first || job->sync_journal) {
         pending_applied(region);
+        region->has_direct_unsynced = false;
+    }
     if (job->batch != NULL)
         batch_written(region, job);
 }
 
 /* ---- Next ---- */
-
-static bool is_interval(const struct region *region)
-{
-    return region->meta.options.durability == DURABILITY_INTERVAL;
-}
 
 /* Whether pending batches may wait for the flush interval to pass. */
 static bool is_patient(const struct region *region)
@@ -287,7 +300,17 @@ static int take_segments(struct region *region, uint64_t from, uint64_t to)
 static struct region_job *commit_job(struct region *region)
 {
     struct commit_job *job = &region->commit;
-    job->files = (struct batch_files){region->io, region->folder, region->data};
+    job->files = (struct batch_files){
+        .io = region->io,
+        .folder = region->folder,
+        .data = region->data,
+        .sums = region->sums,
+        .sum_seed = region->sum_seed,
+        .has_checksums = region->meta.options.checksum == CHECKSUM_ON,
+        .pages = &region->pending_pages,
+    };
+    job->damages.count = 0;
+    job->sync_direct = region->has_direct_unsynced;
     job->seed = region->journal.seed;
     job->synced = region->journal.synced;
     job->pending = region->pending.first;
@@ -303,20 +326,10 @@ static struct region_job *flush(struct region *region)
         take_segments(region, region->journal.synced, region->written) != 0)
         return NULL;
     job->batch = NULL;
-    job->flush_first = job->sync_data = job->apply = false;
+    job->flush_first = job->sync_data = false;
     job->sync_journal = true;
     job->flushed = region->written;
     return commit_job(region);
-}
-
-/* Whether the batch's puts, before its record is durable, could damage what a power cut would bring
- * back: a blob that it overwrites, or one that was freed and whose space is used again. */
-static bool is_harmful(const struct region *region, const struct batch *batch, bool flush_first)
-{
-    if (batch->put_count == 0)
-        return false;
-    return batch->overwrites || !extentset_is_empty(&batch->frees) ||
-           (!flush_first && region->last_free > region->journal.synced);
 }
 
 static struct region_job *commit(struct region *region, struct batch *batch)
@@ -328,17 +341,14 @@ static struct region_job *commit(struct region *region, struct batch *batch)
     bool is_unsynced = region->pending.first != NULL || region->last_free > synced;
     job->flush_first = is_direct && is_unsynced && synced < region->written;
     job->sync_data = batch->moves || (is_direct && durability != DURABILITY_NONE);
-    job->sync_journal =
-        durability == DURABILITY_SYNC || is_flush_due(region) ||
-        synced < min_u64(region->flush_to, batch->end) ||
-        (is_interval(region) && (is_direct || batch->ticket <= region->hurry_ticket));
-    bool is_held = (region->pending.first != NULL && !job->flush_first) ||
-                   is_harmful(region, batch, job->flush_first);
-    job->apply = job->sync_journal || (durability == DURABILITY_NONE && !is_held);
+    job->sync_journal = durability == DURABILITY_SYNC || is_flush_due(region) || batch->is_vast ||
+                        synced < min_u64(region->flush_to, batch->end) ||
+                        batch->ticket <= region->hurry_ticket ||
+                        (durability == DURABILITY_INTERVAL && is_direct);
     job->flushed = batch->end;
-    bool has_pending = job->apply || job->flush_first;
+    bool has_pending = job->sync_journal || job->flush_first;
     /* Held or not, what is direct is written by this job. */
-    if (((job->apply || is_direct) && region_is_pinned(region, &batch->dirty)) ||
+    if (((job->sync_journal || is_direct) && region_is_pinned(region, &batch->dirty)) ||
         (has_pending && is_pending_pinned(region)) ||
         take_segments(region, min_u64(synced, batch->lsn), batch->end) != 0)
         return NULL;

@@ -184,6 +184,7 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     region->pins.next = region->pins.previous = &region->pins;
     freespace_init(&region->space, FIT_TIGHT);
     extentset_init(&region->lost);
+    extentset_init(&region->verified);
     region->folder = strdup(path);
     int code = region->folder == NULL ? err_no_memory(err) : read_meta(region, options, err);
     if (code == 0) {
@@ -229,6 +230,9 @@ void region_close(struct region *region)
     freespace_release(&region->space);
     tokens_release(&region->tokens);
     extentset_release(&region->lost);
+    extentset_release(&region->verified);
+    page_table_release(&region->pending_pages);
+    free(region->fresh.items);
     overlay_release(&region->overlay);
     free(region->commit.segments);
     free(region->folder);

@@ -6,7 +6,8 @@ int region_store(struct region *region, uint64_t address, const void *bytes, uin
                  struct err *err)
 {
     struct extent block = {address, size};
-    struct batch_need need = {.record = RECORD_EXTENT_EFFECT + size, .puts = 1};
+    struct batch_need need = {
+        .record = RECORD_EXTENT_EFFECT + size, .puts = 1, .pages = region_pages_of(size)};
     int code = region_check_writable(region, err);
     if (code == 0)
         code = region_check_used(region, block, err);
@@ -19,8 +20,18 @@ int region_store(struct region *region, uint64_t address, const void *bytes, uin
     if (region_needs_own_batch(region, block, (struct extent){0, 0}) &&
         region_begin_own_batch(region, &need) != 0)
         return err_no_memory(err);
-    batch_overwrite(region->gathering, address, bytes, (size_t)size);
+    batch_put(region->gathering, address, bytes, (size_t)size);
     return region_staged(region);
+}
+
+/* What a blob needs that goes over another, whose rest is freed or which gets more space. */
+static struct batch_need overwrite_need(uint64_t size)
+{
+    return (struct batch_need){.record = 2 * RECORD_EXTENT_EFFECT + size,
+                               .puts = 1,
+                               .undos = 1,
+                               .takes = 1,
+                               .pages = region_pages_of(size)};
 }
 
 /* The blob goes elsewhere and the old block is freed. */
@@ -34,15 +45,14 @@ static int replace_elsewhere(struct region *region, struct extent block, const u
     int code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take(region, size, &address, err);
+    struct extent fresh = {address, size};
+    if (code == 0)
+        code = region_place(region, &need, fresh, region_direct_part(fresh, size), err);
     if (code != 0)
         return code;
-    struct extent fresh = {address, size};
-    if (region_needs_own_batch(region, fresh, region_direct_part(fresh, size)) &&
-        region_begin_own_batch(region, &need) != 0)
-        return region_give_back(region, fresh, err);
     if (freespace_give(&region->space, block) != 0)
         return region_give_back(region, fresh, err);
-    region_stage_blob(region->gathering, fresh, bytes);
+    region_stage_blob(region, fresh, bytes);
     batch_gave(region->gathering, block);
     *ret_address = address;
     return region_staged(region);
@@ -52,7 +62,7 @@ static int replace_elsewhere(struct region *region, struct extent block, const u
 static int replace_in_place(struct region *region, struct extent block, const uint8_t *bytes,
                             uint64_t size, uint64_t *ret_address, struct err *err)
 {
-    struct batch_need need = {.record = 2 * RECORD_EXTENT_EFFECT + size, .puts = 1, .undos = 1};
+    struct batch_need need = overwrite_need(size);
     struct extent rest = {block.address + size, block.size - size};
     int code = region_prepare(region, &need, false, err);
     if (code != 0)
@@ -63,7 +73,7 @@ static int replace_in_place(struct region *region, struct extent block, const ui
         return err_no_memory(err);
     if (rest.size > 0 && freespace_give(&region->space, rest) != 0)
         return err_no_memory(err);
-    batch_overwrite(region->gathering, block.address, bytes, (size_t)size);
+    batch_put(region->gathering, block.address, bytes, (size_t)size);
     if (rest.size > 0)
         batch_gave(region->gathering, rest);
     *ret_address = block.address;
@@ -74,19 +84,21 @@ static int replace_in_place(struct region *region, struct extent block, const ui
 static int replace_and_grow(struct region *region, struct extent block, const uint8_t *bytes,
                             uint64_t size, uint64_t *ret_address, struct err *err)
 {
-    struct batch_need need = {.record = 2 * RECORD_EXTENT_EFFECT + size, .puts = 1, .undos = 1};
+    struct batch_need need = overwrite_need(size);
     int code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take_behind(region, block, size, err);
     if (code != 0)
         return code;
     struct extent behind = {extent_end(block), size - block.size};
-    struct extent whole = {block.address, size};
-    if (region_needs_own_batch(region, whole, (struct extent){0, 0}) &&
+    if (region_needs_own_batch(region, block, (struct extent){0, 0}) &&
         region_begin_own_batch(region, &need) != 0)
         return region_give_back(region, behind, err);
-    batch_took(region->gathering, behind);
-    batch_overwrite(region->gathering, block.address, bytes, (size_t)size);
+    code = region_place(region, &need, behind, (struct extent){0, 0}, err);
+    if (code != 0)
+        return code;
+    region_took(region, behind);
+    batch_put(region->gathering, block.address, bytes, (size_t)size);
     *ret_address = block.address;
     return region_staged(region);
 }

@@ -54,10 +54,11 @@ struct commit_job {
     struct batch *pending; /* the first of those to be applied, or NULL */
     uint64_t synced;       /* for the record */
     uint64_t flushed;      /* lsn that this job makes durable, unless sync_journal does more */
-    bool flush_first;      /* sync what is written and apply pending, before anything else */
-    bool sync_data;        /* after direct writes */
-    bool sync_journal;     /* after the record is written */
-    bool apply;            /* the batch's puts */
+    struct batch_damages damages;
+    bool flush_first;  /* sync what is written and apply pending, before anything else */
+    bool sync_direct;  /* before a sync of the journal: some bytes that records name are not */
+    bool sync_data;    /* after direct writes */
+    bool sync_journal; /* after the record is written; then it is applied */
     struct journal_segment *segments;
     size_t segment_count, segment_capacity;
 };
@@ -104,6 +105,23 @@ struct checkpoint_job {
     bool is_last;
 };
 
+enum verify_state {
+    VERIFY_IDLE,
+    VERIFY_WANTED,
+    VERIFY_RUNNING,
+    VERIFY_FAILED, /* which who asked has yet to be told */
+};
+
+struct verify_job {
+    struct region_job job;
+    struct region *region;
+    enum verify_state state;
+    struct extent block;
+    struct region_pin pin;
+    uint64_t damaged;
+    struct err err;
+};
+
 enum checkpoint_state {
     CHECKPOINT_IDLE,
     CHECKPOINT_SLICES,
@@ -134,6 +152,8 @@ struct region {
     uint64_t data_size; /* reserved bytes of the data file */
     struct freespace space;
     uint64_t size_before_change; /* the region's size when the change being staged began */
+    struct batch_need need;      /* of that change */
+    struct page_runs fresh;      /* pages that it takes into use */
     uint64_t pages;              /* by growing; the size may need more */
     struct tokens tokens;
     uint64_t token_answer; /* room that is kept for the answer of a token; 0: none is expected */
@@ -148,8 +168,10 @@ struct region {
     uint64_t queued_bytes;
     uint64_t pending_bytes;
     uint64_t pending_since_ms;
-    uint64_t newest_ticket; /* given to a batch */
-    uint64_t change_ticket; /* of the last change */
+    struct page_table pending_pages; /* the commit job's while one is under way */
+    bool has_direct_unsynced;        /* some pending batch's direct bytes */
+    uint64_t newest_ticket;          /* given to a batch */
+    uint64_t change_ticket;          /* of the last change */
     uint64_t done_ticket, applied_ticket;
     uint64_t hurry_ticket; /* batches up to this one are not held back */
     uint64_t written;      /* lsn: the journal is written up to here */
@@ -164,6 +186,8 @@ struct region {
     struct recycle_job recycle;
     bool is_recycling_tight; /* the last one met a full disk: none until there may be space again */
     struct checkpoint_job checkpointing;
+    struct verify_job verifying;
+    struct extentset verified; /* blocks that may be copied */
 
     struct reservation data_room, journal_room;
     struct reservation slot_need; /* bytes of each checkpoint slot */
@@ -231,7 +255,16 @@ int region_take_behind(struct region *region, struct extent block, uint64_t new_
 /* Gives back what a change took that cannot go on for want of memory. Returns the code of that. */
 int region_give_back(struct region *region, struct extent extent, struct err *err);
 /* Notes a fresh extent with a blob in it. */
-void region_stage_blob(struct batch *batch, struct extent fresh, const uint8_t *bytes);
+void region_stage_blob(struct region *region, struct extent fresh, const uint8_t *bytes);
+/* Chooses the batch for a change that took an extent and is to write `direct` of it straight to the
+ * data file: the gathering one, or one of its own. 0 or the code of giving the extent back. */
+int region_place(struct region *region, const struct batch_need *need, struct extent taken,
+                 struct extent direct, struct err *err);
+/* Notes the extent that region_place was told of last. */
+void region_took(struct region *region, struct extent taken);
+uint64_t region_pages_of(uint64_t size);
+/* What taking an extent needs that nothing is put into. */
+struct batch_need region_take_need(uint64_t size);
 /* What region_stage_blob needs, wherever the extent lies. */
 struct batch_need region_blob_need(uint64_t size);
 /* The end of every change; the latter where nothing had to be staged: done when everything before
@@ -254,6 +287,20 @@ struct region_job *region_next_commit(struct region *region);
 /* The earliest moment, as a now_ms, at which the commit lane has a flush to do; UINT64_MAX. */
 uint64_t region_flush_deadline_ms(const struct region *region);
 bool region_is_pinned(const struct region *region, const struct extentset *dirty);
+
+/* ---- region_load.c ---- */
+
+/* The batch's pages are in the files: what is known of them otherwise is stale. */
+void region_pages_applied(struct region *region, const struct batch *batch);
+
+/* ---- region_verify.c ---- */
+
+/* 0: the block's pages matched their sums, or need not; REGION_WAIT: a background job is finding
+ * out; ERR_CORRUPT. For a block whose bytes are about to be copied. */
+int region_need_verified(struct region *region, struct extent block, struct err *err);
+/* What was verified is to be verified again before it is copied once more. */
+void region_forget_verified(struct region *region);
+struct region_job *region_next_verify(struct region *region);
 
 /* ---- region_room.c ---- */
 

@@ -14,22 +14,26 @@ static int shrink(struct region *region, struct extent block, uint64_t new_size,
 static int grow_in_place(struct region *region, struct extent block, uint64_t new_size,
                          uint64_t *ret_address, struct err *err)
 {
-    struct batch_need need = {.record = RECORD_EXTENT_EFFECT, .undos = 1};
+    struct extent behind = {extent_end(block), new_size - block.size};
+    struct batch_need need = region_take_need(behind.size);
     int code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take_behind(region, block, new_size, err);
+    if (code == 0)
+        code = region_place(region, &need, behind, (struct extent){0, 0}, err);
     if (code != 0)
         return code;
-    batch_took(region->gathering, (struct extent){extent_end(block), new_size - block.size});
+    region_took(region, behind);
     *ret_address = block.address;
     return region_staged(region);
 }
 
-static void stage_copy(struct batch *batch, uint64_t from, struct extent fresh, uint64_t size)
+static void stage_copy(struct region *region, uint64_t from, struct extent fresh, uint64_t size)
 {
+    struct batch *batch = region->gathering;
     uint64_t to = fresh.address;
     struct extent direct = region_direct_part((struct extent){to, size}, size);
-    batch_took(batch, fresh);
+    region_took(region, fresh);
     if (direct.size == 0) {
         batch_copy_journaled(batch, from, to, size);
         return;
@@ -48,20 +52,20 @@ static int grow_elsewhere(struct region *region, struct extent block, uint64_t n
     need.record += RECORD_EXTENT_EFFECT;
     need.copies = 3;
     need.undos++;
-    int code = region_prepare(region, &need, false, err);
+    need.pages += min_u64(region_pages_of(new_size), ZERO_SLOTS);
+    int code = region_need_verified(region, block, err);
+    if (code == 0)
+        code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take(region, new_size, &address, err);
+    struct extent fresh = {address, new_size}, copied = {address, block.size};
+    if (code == 0)
+        code = region_place(region, &need, fresh, region_direct_part(copied, block.size), err);
     if (code != 0)
         return code;
-    struct extent fresh = {address, new_size}, copied = {address, block.size};
-    bool is_dirty = extentset_overlaps(&region->gathering->dirty, block);
-    if ((is_dirty ||
-         region_needs_own_batch(region, copied, region_direct_part(copied, block.size))) &&
-        region_begin_own_batch(region, &need) != 0)
-        return region_give_back(region, fresh, err);
     if (freespace_give(&region->space, block) != 0)
         return region_give_back(region, fresh, err);
-    stage_copy(region->gathering, block.address, fresh, block.size);
+    stage_copy(region, block.address, fresh, block.size);
     batch_gave(region->gathering, block);
     *ret_address = address;
     return region_staged(region);

@@ -64,6 +64,7 @@ static void grant(struct reservation *room)
 
 int region_need_data(struct region *region, uint64_t need, struct err *err)
 {
+    need = round_up(need, DATA_PAGE);
     if (is_refused(&region->data_room, need))
         return err_set(err, ERR_NO_SPACE,
                        "the disk has no room for %s/data to grow from %llu to %llu bytes: make "
@@ -107,7 +108,7 @@ static uint64_t staged_end(const struct region *region)
 {
     uint64_t end = region->journal.next;
     if (region->gathering != NULL && !batch_is_empty(region->gathering))
-        end += record_padded(region->gathering->record.length);
+        end += record_padded(batch_length(region->gathering));
     return end;
 }
 

@@ -2,10 +2,10 @@
  * data file have room, so that nothing can fail later; change the free space; note the effects and
  * how to undo them in the gathering batch.
  *
- * Three things make a change begin a batch of its own (region_needs_own_batch), all because batches
+ * Two things make a change begin a batch of its own (region_needs_own_batch), both because batches
  * become durable one after the other and what is within one does not: it would write straight into
  * space that the same batch frees; it would write what a load still has to read as it is in that
- * batch; it would copy what that batch has yet to write. */
+ * batch. */
 #include <assert.h>
 #include <errno.h>
 
@@ -64,25 +64,27 @@ static int reserve(const struct region *region, struct batch *batch, const struc
 int region_prepare(struct region *region, const struct batch_need *need, bool is_free,
                    struct err *err)
 {
-    uint64_t effects = need->record + region_token_need(region);
     const struct batch *gathering = region->gathering;
+    uint64_t length = batch_need_length(need) + region_token_need(region);
     uint64_t waiting = region->queued_bytes;
     bool has_staged = waiting > 0;
     if (gathering != NULL && !batch_is_empty(gathering)) {
         has_staged = true;
-        waiting += gathering->record.length;
-        if (gathering->record.length + effects > BATCH_BYTES)
+        waiting += batch_length(gathering);
+        if (batch_length(gathering) + length > BATCH_BYTES ||
+            gathering->images + 2 * need->puts > BATCH_IMAGES || gathering->dirty.everything)
             return REGION_WAIT;
     }
     /* Batches that had to be closed early may be queued; memory is bounded all the same. */
-    if (has_staged && waiting + effects > 2 * BATCH_BYTES)
+    if (has_staged && waiting + length > 2 * BATCH_BYTES)
         return REGION_WAIT;
     region->size_before_change = region->space.size;
     int code = region_need_slot(region, is_free, err);
     if (code == 0)
-        code = region_need_journal(region, effects, is_free, err);
+        code = region_need_journal(region, length, is_free, err);
     if (code != 0)
         return code;
+    region->need = *need;
     struct batch *batch = region_gathering(region);
     if (batch == NULL || reserve(region, batch, need) != 0)
         return err_no_memory(err);
@@ -177,6 +179,7 @@ int region_give_back(struct region *region, struct extent extent, struct err *er
 
 int region_staged(struct region *region)
 {
+    batch_counted(region->gathering, &region->need);
     region->change_ticket = region->gathering->ticket;
     return 0;
 }
@@ -201,11 +204,77 @@ bool region_needs_own_batch(const struct region *region, struct extent dirty, st
     return extentset_overlaps(&batch->reads, dirty) || extentset_overlaps(&batch->frees, direct);
 }
 
-/* Notes a fresh extent with a blob in it. */
-void region_stage_blob(struct batch *batch, struct extent fresh, const uint8_t *bytes)
+/* Whether no byte of the extent is in use; past the region's size none is. */
+static bool is_unused(const struct region *region, uint64_t from, uint64_t to)
 {
+    uint64_t end = min_u64(to, region->space.size);
+    return from >= end || freespace_is_free(&region->space, (struct extent){from, end - from});
+}
+
+/* The pages of an extent, which has just been taken, that were wholly free before. */
+static struct page_run fresh_pages(const struct region *region, struct extent taken)
+{
+    struct page_run run = pages_around(taken);
+    uint64_t from = run.first * DATA_PAGE, to = run_end(run) * DATA_PAGE;
+    if (!is_unused(region, from, taken.address)) {
+        run.first++;
+        run.count--;
+    }
+    if (run.count > 0 && !is_unused(region, extent_end(taken), to))
+        run.count--;
+    return run;
+}
+
+/* Those of them that the gathering batch has not touched: what it has touched goes on from there.
+ */
+static int find_fresh(struct region *region, struct page_run run)
+{
+    const struct batch *batch = region->gathering;
+    struct page_runs *fresh = &region->fresh;
+    struct extent block;
+    uint64_t page = run.first;
+    fresh->count = 0;
+    while (page < run_end(run)) {
+        struct page_run rest = {page, run_end(run) - page};
+        bool is_touched = extentset_overlaps(&batch->dirty, bytes_of(rest)) &&
+                          maxtree_seek(&batch->dirty.tree, page * DATA_PAGE, &block);
+        uint64_t until = is_touched ? max_u64(page, page_of(block.address)) : run_end(run);
+        if (page_runs_reserve(fresh, 1) != 0)
+            return -ENOMEM;
+        page_runs_add(fresh, (struct page_run){page, until - page});
+        page = is_touched ? page_of(extent_end(block) - 1) + 1 : until;
+    }
+    return 0;
+}
+
+int region_place(struct region *region, const struct batch_need *need, struct extent taken,
+                 struct extent direct, struct err *err)
+{
+    struct page_run run = fresh_pages(region, taken);
+    bool is_waited_for =
+        run.count > 0 && extentset_overlaps(&region->gathering->reads, bytes_of(run));
+    if ((is_waited_for || region_needs_own_batch(region, taken, direct)) &&
+        region_begin_own_batch(region, need) != 0)
+        return region_give_back(region, taken, err);
+    if (find_fresh(region, run) != 0 ||
+        page_runs_reserve(&region->gathering->fresh, region->fresh.count) != 0)
+        return region_give_back(region, taken, err);
+    return 0;
+}
+
+void region_took(struct region *region, struct extent taken)
+{
+    batch_took(region->gathering, taken);
+    for (size_t i = 0; i < region->fresh.count; i++)
+        batch_fresh(region->gathering, region->fresh.items[i]);
+}
+
+/* Notes a fresh extent with a blob in it. */
+void region_stage_blob(struct region *region, struct extent fresh, const uint8_t *bytes)
+{
+    struct batch *batch = region->gathering;
     struct extent direct = region_direct_part(fresh, fresh.size);
-    batch_took(batch, fresh);
+    region_took(region, fresh);
     if (direct.size == 0) {
         batch_put(batch, fresh.address, bytes, (size_t)fresh.size);
         return;
@@ -217,17 +286,36 @@ void region_stage_blob(struct batch *batch, struct extent fresh, const uint8_t *
     batch_put(batch, extent_end(direct), bytes + head + direct.size, (size_t)tail);
 }
 
+/* Pages that so many bytes touch, wherever they lie. */
+uint64_t region_pages_of(uint64_t size)
+{
+    return size / DATA_PAGE + 2;
+}
+
 /* What stage_blob needs, wherever the extent lies. */
 struct batch_need region_blob_need(uint64_t size)
 {
     uint64_t journaled = region_is_large(size) ? 2 * (uint64_t)DISK_BLOCK : size;
-    return (struct batch_need){
-        .record = 3 * RECORD_EXTENT_EFFECT + journaled, .puts = 2, .directs = 1, .undos = 1};
+    return (struct batch_need){.record = 3 * RECORD_EXTENT_EFFECT + journaled,
+                               .puts = 2,
+                               .directs = 1,
+                               .undos = 1,
+                               .takes = 1,
+                               .pages = region_pages_of(size)};
+}
+
+/* What taking an extent needs that nothing is put into. */
+struct batch_need region_take_need(uint64_t size)
+{
+    return (struct batch_need){.record = RECORD_EXTENT_EFFECT,
+                               .undos = 1,
+                               .takes = 1,
+                               .pages = min_u64(region_pages_of(size), ZERO_SLOTS)};
 }
 
 int region_allocate(struct region *region, uint64_t size, uint64_t *ret_address, struct err *err)
 {
-    struct batch_need need = {.record = RECORD_EXTENT_EFFECT, .undos = 1};
+    struct batch_need need = region_take_need(size);
     uint64_t address = 0;
     int code = region_check_writable(region, err);
     if (code == 0 && size == 0) {
@@ -238,9 +326,12 @@ int region_allocate(struct region *region, uint64_t size, uint64_t *ret_address,
         code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take(region, size, &address, err);
+    struct extent taken = {address, size};
+    if (code == 0)
+        code = region_place(region, &need, taken, (struct extent){0, 0}, err);
     if (code != 0)
         return code;
-    batch_took(region->gathering, (struct extent){address, size});
+    region_took(region, taken);
     *ret_address = address;
     return region_staged(region);
 }
@@ -257,13 +348,12 @@ int region_add(struct region *region, const void *bytes, uint64_t size, uint64_t
         code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take(region, size, &address, err);
+    struct extent fresh = {address, size};
+    if (code == 0)
+        code = region_place(region, &need, fresh, region_direct_part(fresh, size), err);
     if (code != 0)
         return code;
-    struct extent fresh = {address, size};
-    if (region_needs_own_batch(region, fresh, region_direct_part(fresh, size)) &&
-        region_begin_own_batch(region, &need) != 0)
-        return region_give_back(region, fresh, err);
-    region_stage_blob(region->gathering, fresh, bytes);
+    region_stage_blob(region, fresh, bytes);
     *ret_address = address;
     return region_staged(region);
 }

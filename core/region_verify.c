@@ -1,0 +1,98 @@
+/* Verifying a block before its bytes are copied: what is damaged must not get a fresh checksum.
+ *
+ * A moving resize asks for it and waits; when it is tried again the block is among the verified
+ * ones. The copy itself verifies once more, on the worker, where damage can only fail the whole
+ * commit. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/bytes.h"
+#include "core/iofile.h"
+#include "core/region_private.h"
+
+#define VERIFY_PIECE (1 * MIB)
+/* Verified blocks that are kept at most: more than an atomic batch has changes. */
+#define VERIFIED_MAX 65536
+
+void region_forget_verified(struct region *region)
+{
+    extentset_clear(&region->verified);
+}
+
+int region_need_verified(struct region *region, struct extent block, struct err *err)
+{
+    struct verify_job *job = &region->verifying;
+    struct extent gap;
+    if (region->meta.options.checksum == CHECKSUM_OFF)
+        return 0;
+    if (!extentset_gap(&region->verified, block, &gap))
+        return 0;
+    if (job->state == VERIFY_FAILED && job->block.address == block.address &&
+        job->block.size == block.size) {
+        job->state = VERIFY_IDLE;
+        *err = job->err;
+        return job->err.code;
+    }
+    if (job->state == VERIFY_IDLE || job->state == VERIFY_FAILED) {
+        job->block = block;
+        job->state = VERIFY_WANTED;
+    }
+    return REGION_WAIT;
+}
+
+/* ---- The job ---- */
+
+static int run_verify(struct region_job *base, struct err *err)
+{
+    struct verify_job *job = (struct verify_job *)(void *)base;
+    uint8_t *buffer = malloc(VERIFY_PIECE);
+    int code = buffer == NULL ? err_no_memory(err) : 0;
+    for (uint64_t done = 0; code == 0 && done < job->block.size; done += VERIFY_PIECE)
+        code =
+            region_read(job->region, job->block.address + done, buffer,
+                        (size_t)min_u64(VERIFY_PIECE, job->block.size - done), &job->damaged, err);
+    free(buffer);
+    return code;
+}
+
+static void verify_done(struct region *region, struct region_job *base)
+{
+    struct verify_job *job = (struct verify_job *)(void *)base;
+    region_unpin(region, &job->pin);
+    if (base->code != 0) {
+        (void)region_note_damage(region, job->damaged);
+        job->err = base->err;
+        job->state = VERIFY_FAILED;
+        return;
+    }
+    job->state = VERIFY_IDLE;
+    if (region->verified.tree.blocks >= VERIFIED_MAX)
+        region_forget_verified(region);
+    /* Without memory it is asked for again. */
+    if (extentset_add(&region->verified, job->block) != 0)
+        region_forget_verified(region);
+}
+
+struct region_job *region_next_verify(struct region *region)
+{
+    struct verify_job *job = &region->verifying;
+    struct err err;
+    uint64_t after;
+    if (job->state != VERIFY_WANTED)
+        return NULL;
+    /* Somebody else may have freed it meanwhile: whoever asked finds out. */
+    if (region_load_begin(region, job->block, &after, &err) != 0) {
+        job->state = VERIFY_FAILED;
+        job->err = err;
+        return NULL;
+    }
+    if (after != 0)
+        return NULL; /* it is on its way into the data file, and has just been hurried */
+    job->state = VERIFY_RUNNING;
+    job->region = region;
+    job->damaged = UINT64_MAX;
+    region_pin(region, &job->pin, job->block);
+    job->job.run = run_verify;
+    job->job.done = verify_done;
+    return &job->job;
+}
