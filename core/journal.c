@@ -15,7 +15,7 @@
 
 static const char magic[8] = {'M', 'R', 'E', 'G', 'J', 'R', 'N', 'L'};
 
-#define VERSION 1
+#define VERSION 2
 
 enum {
     AT_MAGIC = 0,

@@ -10,6 +10,10 @@
 #include "core/iofile.h"
 #include "core/journal.h"
 #include "core/journal_reader.h"
+#include "core/sums.h"
+
+/* Pages that are read, and sums that are written, in one call. */
+#define SUMS_AT_ONCE 256
 
 struct recovering {
     struct recovery *out;
@@ -17,10 +21,11 @@ struct recovering {
     struct journal_record record;
     uint64_t *records; /* lsns of the valid ones, ascending */
     size_t count, capacity;
-    uint64_t end;     /* of the last valid record */
-    uint64_t durable; /* what checkpoints say was durable */
-    uint64_t synced;  /* what records say was durable */
-    bool is_doubtful; /* whether the loaded checkpoint is */
+    uint64_t end;       /* of the last valid record */
+    uint64_t durable;   /* what checkpoints say was durable */
+    uint64_t synced;    /* what records say was durable */
+    bool is_doubtful;   /* whether the loaded checkpoint is */
+    uint64_t next_page; /* the least that an effect with sums may name next */
 };
 
 /* An error about a position of the journal: names the segment's file and the offset in it. */
@@ -126,7 +131,12 @@ static int apply(struct recovering *r, const struct effect *effect)
     case EFFECT_FRESH:
     case EFFECT_DIRECT:
     case EFFECT_ZERO:
-        return effect->run.first + effect->run.count > out->data_size / DATA_PAGE ? -EINVAL : 0;
+        /* Ascending within the record, each page once. */
+        if (effect->run.first < r->next_page ||
+            run_end(effect->run) > round_up(out->data_size, DATA_PAGE) / DATA_PAGE)
+            return -EINVAL;
+        r->next_page = run_end(effect->run);
+        return 0;
     case EFFECT_TOKEN:
         return tokens_replay(&out->tokens, &effect->token);
     }
@@ -138,6 +148,7 @@ static int apply_record(struct recovering *r, uint64_t lsn, struct err *err)
     struct effect_cursor cursor;
     struct effect effect;
     int result;
+    r->next_page = 0;
     effect_begin(&cursor, r->record.bytes, &r->record.header);
     while ((result = effect_next(&cursor, &effect)) == 1) {
         result = apply(r, &effect);
@@ -272,22 +283,98 @@ static int settle_checkpoint(struct recovering *r, struct err *err)
 
 /* ---- The bytes ---- */
 
-static int put_bytes(struct recovering *r, struct err *err)
+static int replay_all(struct recovering *r, struct replay *replay, struct err *err)
 {
-    struct recovery *out = r->out;
-    struct replay replay;
     int code = 0;
-    replay_init(&replay, out->io, out->folder, out->read_only ? NULL : out->data, &out->overlay);
     for (size_t i = r->count; code == 0 && i > 0; i--) {
         bool is_valid = false;
         code = journal_reader_record(&r->reader, r->records[i - 1], &r->record, &is_valid, err);
         if (code == 0 && !is_valid)
             code = corrupt_at(r, r->records[i - 1], "the record changed while it was read", err);
         if (code == 0)
-            code = replay_record(&replay, r->record.bytes, &r->record.header, err);
+            code = replay_record(replay, r->record.bytes, &r->record.header, err);
     }
+    return code;
+}
+
+static int write_sums(const struct recovery *out, struct err *err)
+{
+    const struct sum_list *list = &out->overlay.sums;
+    uint32_t sums[SUMS_AT_ONCE];
+    int code = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct page_run run = list->runs[i].run;
+        for (uint64_t done = 0; code == 0 && done < run.count;) {
+            size_t part = (size_t)min_u64(run.count - done, SUMS_AT_ONCE);
+            overlay_sums(&out->overlay, run.first + done, part, sums);
+            code = sums_write(out->io, out->folder, out->sums, run.first + done, part, sums, err);
+            done += part;
+        }
+    }
+    return code;
+}
+
+static int put_bytes(struct recovering *r, struct err *err)
+{
+    struct recovery *out = r->out;
+    struct replay replay;
+    replay_init(&replay, out->io, out->folder, out->read_only ? NULL : out->data, &out->space,
+                &out->overlay);
+    int code = replay_all(r, &replay, err);
     replay_release(&replay);
     overlay_complete(&out->overlay);
+    return code == 0 && !out->read_only ? write_sums(out, err) : code;
+}
+
+/* ---- Proving what was rebuilt ---- */
+
+static int note_damage(struct recovery *out, uint64_t address)
+{
+    out->report.damaged++;
+    if (out->damages == NULL)
+        out->damages = malloc(DAMAGES_KEPT * sizeof out->damages[0]);
+    if (out->damages == NULL)
+        return -ENOMEM;
+    if (out->damage_count < DAMAGES_KEPT)
+        out->damages[out->damage_count++] = address;
+    return 0;
+}
+
+/* Compares pages with the sums that the journal gave them. */
+static int prove_pages(struct recovery *out, uint32_t seed, uint64_t first, size_t count,
+                       uint8_t *bytes, struct err *err)
+{
+    uint32_t sums[SUMS_AT_ONCE];
+    ssize_t got =
+        out->io->ops->read(out->io, out->data, bytes, count * DATA_PAGE, first * DATA_PAGE);
+    if (got < 0)
+        return err_io_at(err, (int)got, "read", out->folder, "data");
+    memset(bytes + got, 0, count * DATA_PAGE - (size_t)got);
+    overlay_read(&out->overlay, first * DATA_PAGE, bytes, count * DATA_PAGE);
+    overlay_sums(&out->overlay, first, count, sums);
+    for (size_t i = 0; i < count; i++)
+        if (!sum_matches(seed, first + i, bytes + i * DATA_PAGE, sums[i]) &&
+            note_damage(out, (first + i) * DATA_PAGE) != 0)
+            return err_no_memory(err);
+    return 0;
+}
+
+static int prove(struct recovery *out, struct err *err)
+{
+    const struct sum_list *list = &out->overlay.sums;
+    uint32_t seed = record_seed(out->meta->secret);
+    uint8_t *bytes = malloc((size_t)SUMS_AT_ONCE * DATA_PAGE);
+    int code = bytes == NULL ? err_no_memory(err) : 0;
+    for (size_t i = 0; code == 0 && i < list->count; i++) {
+        struct extent rest = bytes_of(list->runs[i].run), part;
+        while (code == 0 && replay_needed(&out->space, rest, &part)) {
+            size_t count = (size_t)min_u64(part.size / DATA_PAGE, SUMS_AT_ONCE);
+            code = prove_pages(out, seed, page_of(part.address), count, bytes, err);
+            uint64_t next = part.address + (uint64_t)count * DATA_PAGE;
+            rest = (struct extent){next, extent_end(rest) - next};
+        }
+    }
+    free(bytes);
     return code;
 }
 
@@ -394,6 +481,9 @@ static int begin_anew(struct recovering *r, struct err *err)
     int result = out->io->ops->sync(out->io, out->data);
     if (result != 0)
         return err_io_at(err, result, "sync", out->folder, "data");
+    result = out->io->ops->sync(out->io, out->sums);
+    if (result != 0)
+        return err_io_at(err, result, "sync", out->folder, SUMS_FILE);
     out->journal_start = fresh_start(r);
     if (out->journal_start > JOURNAL_END)
         return err_set(
@@ -432,12 +522,16 @@ int recover(struct recovery *recovery, struct err *err)
         code = settle_journal(&r, err);
     if (code == 0)
         code = put_bytes(&r, err);
+    if (code == 0)
+        code = prove(recovery, err);
     recovery->report.free_blocks = recovery->space.tree.blocks;
     recovery->journal_start = r.end;
     if (code == 0 && !recovery->read_only)
         code = begin_anew(&r, err);
     free(r.records);
     free(r.record.bytes);
+    if (!recovery->read_only)
+        overlay_release(&recovery->overlay); /* its sums are in the file */
     journal_reader_release(&r.reader);
     return code;
 }

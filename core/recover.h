@@ -26,7 +26,7 @@ struct recovery {
     struct io *io;
     const char *folder;
     const struct meta *meta;
-    struct io_file *data;
+    struct io_file *data, *sums;
     uint64_t data_size;
     bool read_only;
     /* Results. The caller releases space, tokens and overlay. */
@@ -39,6 +39,9 @@ struct recovery {
     size_t segment_count;
     uint64_t slot_room[CHECKPOINT_SLOTS]; /* bytes reserved in each */
     struct overlay overlay;               /* with read_only */
+    uint64_t *damages; /* addresses of pages that replay touched and that do not match their sums;
+                          the caller frees it; the first DAMAGES_KEPT */
+    size_t damage_count;
     struct region_report report;
 };
 

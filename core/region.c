@@ -51,6 +51,9 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         .tokens = tokens_count(&region->tokens),
         .recovered_records = region->report.records,
         .cut_bytes = region->report.cut_bytes,
+        .page_cache_used = pagecache_memory(&region->cache),
+        .damaged_pages = region->damaged_pages,
+        .migrated_from = region->report.migrated_from,
         .read_only = region->read_only || region->is_failing || region->is_failed,
     };
     for (size_t i = 0; i < sizeof ret_info->uuid; i++)
@@ -74,6 +77,7 @@ void region_set_options(struct region *region, const struct region_options *opti
     region->space.fit = options->fit;
     region->tokens.window = options->token_window;
     tokens_settle(&region->tokens, region->done_ticket);
+    pagecache_set_limit(&region->cache, options->page_cache);
 }
 
 const char *region_check(const struct region *region)

@@ -72,7 +72,6 @@ struct region_info {
     uint64_t page_cache_used;   /* bytes of verified pages in memory */
     uint64_t damaged_pages;     /* found since the region was opened, each counted once as long as
                                    its address is among the DAMAGES_KEPT */
-    uint64_t corrupt_loads;     /* refused since the region was opened */
     uint32_t migrated_from;     /* the version that this opening migrated from, or 0 */
     bool read_only;
 };
@@ -201,11 +200,11 @@ size_t region_read_now(struct region *region, uint64_t address, void *buffer, si
  * UINT64_MAX), which the loop is to tell region_note_damage. */
 int region_read(struct region *region, uint64_t address, void *buffer, size_t size,
                 uint64_t *ret_damaged, struct err *err);
-/* Loop. Counts a damaged page and a load that was refused for it; true when the page was not known
- * yet, so that it is logged once. UINT64_MAX is ignored. */
+/* Loop. Remembers a damaged page; true when it was not known yet, so that it is logged once.
+ * UINT64_MAX is ignored. */
 bool region_note_damage(struct region *region, uint64_t address);
-/* The addresses of damaged pages found since the region was opened, ascending; at most limit.
- * Returns how many. */
+/* The addresses of pages that are known to be damaged, ascending; at most limit. A page that was
+ * written whole since is not among them. Returns how many. */
 size_t region_damages(const struct region *region, uint64_t *addresses, size_t limit);
 
 struct region_pin {

@@ -1,11 +1,22 @@
-/* Loads: what may be read when, and what is being read. */
+/* Loads: what may be read when, what is being read, and whether it is what was written.
+ *
+ * A page and its sum change together only in the journal; in the files there is a moment between
+ * the two, while a commit job puts them in place. A load whose pages that job touches waits for it,
+ * unless they are in the cache of verified pages, which keeps them as they were: the load's own
+ * bytes do not change then, else it would wait for them anyway. */
 #include "core/region_private.h"
 
-#include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "core/bytes.h"
 #include "core/iofile.h"
+
+/* Loads up to this size go through the cache of verified pages; larger ones would only push others
+ * out. */
+#define SMALL_LOAD (64 * KIB)
+/* Pages whose sums are read in one call. */
+#define SUMS_AT_ONCE 256
 
 /* The newest batch of a list that writes any byte of the block. */
 static uint64_t dirty_ticket(const struct batch *first, struct extent block)
@@ -34,13 +45,45 @@ static uint64_t newest_dirty_ticket(struct region *region, struct extent block)
     return ticket;
 }
 
+static struct extent whole_pages(struct extent block)
+{
+    return block.size == 0 ? block : bytes_of(pages_around(block));
+}
+
+/* The ticket after which the block's pages rest, where the commit job under way puts any of them in
+ * place; 0. */
+static uint64_t moving_ticket(const struct region *region, struct extent block)
+{
+    const struct commit_job *job = &region->commit;
+    struct extent pages = whole_pages(block);
+    uint64_t ticket = 0;
+    if (region->under_way[LANE_COMMIT] != &job->job || !region_is_verified(region))
+        return 0;
+    if (job->flush_first || job->sync_journal)
+        ticket = dirty_ticket(region->pending.first, pages);
+    if (job->batch != NULL && job->sync_journal && extentset_overlaps(&job->batch->dirty, pages))
+        ticket = job->batch->ticket;
+    return ticket;
+}
+
+static bool is_cached(struct region *region, struct extent block)
+{
+    if (block.size > SMALL_LOAD)
+        return false;
+    struct page_run run = pages_around(block);
+    for (uint64_t i = 0; i < run.count; i++)
+        if (pagecache_find(&region->cache, run.first + i) == NULL)
+            return false;
+    return true;
+}
+
 int region_load_begin(struct region *region, struct extent block, uint64_t *ret_after,
                       struct err *err)
 {
     int code = region_check_block(region, block, err);
     if (code != 0)
         return code;
-    if (extentset_overlaps(&region->lost, block))
+    if (extentset_overlaps(&region->lost, whole_pages(block)))
         return err_set(err, ERR_IO_ERROR,
                        "block [%llu, +%llu) was being written when the region failed: restart "
                        "mregiond to recover it",
@@ -49,14 +92,24 @@ int region_load_begin(struct region *region, struct extent block, uint64_t *ret_
         return err_set(err, ERR_NOT_ALLOCATED, "block [%llu, +%llu) is not wholly in use",
                        (unsigned long long)block.address, (unsigned long long)block.size);
     *ret_after = newest_dirty_ticket(region, block);
+    if (*ret_after == 0 && block.size > 0) {
+        *ret_after = moving_ticket(region, block);
+        if (*ret_after != 0 && is_cached(region, block))
+            *ret_after = 0;
+    }
     region->hurry_ticket = max_u64(region->hurry_ticket, *ret_after);
     return 0;
 }
 
-size_t region_read_now(struct region *region, uint64_t address, void *buffer, size_t size)
+bool region_is_verified(const struct region *region)
 {
-    if (size == 0)
-        return 0;
+    return region->meta.options.checksum == CHECKSUM_ON;
+}
+
+/* ---- Without waiting ---- */
+
+static size_t read_plain_now(struct region *region, uint64_t address, uint8_t *buffer, size_t size)
+{
     ssize_t got = region->io->ops->read_now(region->io, region->data, buffer, size, address);
     if (got <= 0)
         return 0;
@@ -64,10 +117,79 @@ size_t region_read_now(struct region *region, uint64_t address, void *buffer, si
     return (size_t)got;
 }
 
-int region_read(struct region *region, uint64_t address, void *buffer, size_t size,
-                uint64_t *ret_damaged, struct err *err)
+/* Reads and verifies whole pages; returns how many are good from the front. */
+static size_t read_pages_now(struct region *region, uint64_t first, size_t count, uint8_t *pages)
 {
-    *ret_damaged = UINT64_MAX;
+    uint32_t sums[SUMS_AT_ONCE];
+    size_t good = 0;
+    while (good < count) {
+        size_t part = (size_t)min_u64(count - good, SUMS_AT_ONCE);
+        size_t got = read_plain_now(region, (first + good) * DATA_PAGE, pages + good * DATA_PAGE,
+                                    part * DATA_PAGE) /
+                     DATA_PAGE;
+        if (got == 0 || !sums_read_now(region->io, region->sums, first + good, got, sums))
+            return good;
+        overlay_sums(&region->overlay, first + good, got, sums);
+        for (size_t i = 0; i < got; i++, good++)
+            if (!sum_matches(region->sum_seed, first + good, pages + good * DATA_PAGE, sums[i]))
+                return good;
+        if (got < part)
+            return good;
+    }
+    return good;
+}
+
+/* A verified page, from the cache if it is there; NULL. */
+static const uint8_t *page_now(struct region *region, uint64_t page)
+{
+    const uint8_t *bytes = pagecache_find(&region->cache, page);
+    if (bytes != NULL)
+        return bytes;
+    if (read_pages_now(region, page, 1, region->page) != 1)
+        return NULL;
+    pagecache_insert(&region->cache, page, region->page);
+    return region->page;
+}
+
+static size_t read_part_now(struct region *region, uint64_t address, uint8_t *buffer, size_t size)
+{
+    const uint8_t *page = page_now(region, page_of(address));
+    if (page == NULL)
+        return 0;
+    memcpy(buffer, page + address % DATA_PAGE, size);
+    return size;
+}
+
+size_t region_read_now(struct region *region, uint64_t address, void *buffer, size_t size)
+{
+    uint8_t *to = buffer;
+    size_t done = 0;
+    if (size == 0)
+        return 0;
+    if (!region_is_verified(region))
+        return read_plain_now(region, address, buffer, size);
+    while (done < size) {
+        uint64_t at = address + done;
+        size_t within = (size_t)(at % DATA_PAGE);
+        size_t part = (size_t)min_u64(DATA_PAGE - within, size - done), got;
+        if (size > SMALL_LOAD && part == DATA_PAGE) {
+            part = (size_t)round_down(size - done, DATA_PAGE);
+            got = read_pages_now(region, page_of(at), part / DATA_PAGE, to + done) * DATA_PAGE;
+        } else {
+            got = read_part_now(region, at, to + done, part);
+        }
+        done += got;
+        if (got < part)
+            break;
+    }
+    return done;
+}
+
+/* ---- On a worker ---- */
+
+static int read_plain(struct region *region, uint64_t address, uint8_t *buffer, size_t size,
+                      struct err *err)
+{
     ssize_t got = region->io->ops->read(region->io, region->data, buffer, size, address);
     if (got < 0)
         return err_io_at(err, (int)got, "read", region->folder, "data");
@@ -79,11 +201,75 @@ int region_read(struct region *region, uint64_t address, void *buffer, size_t si
     return 0;
 }
 
+/* Reads and verifies whole pages, SUMS_AT_ONCE at most. */
+static int read_pages(struct region *region, uint64_t first, size_t count, uint8_t *pages,
+                      uint64_t *ret_damaged, struct err *err)
+{
+    uint32_t sums[SUMS_AT_ONCE];
+    int code = read_plain(region, first * DATA_PAGE, pages, count * DATA_PAGE, err);
+    if (code == 0)
+        code = sums_read(region->io, region->folder, region->sums, first, count, sums, err);
+    if (code != 0)
+        return code;
+    overlay_sums(&region->overlay, first, count, sums);
+    for (size_t i = 0; i < count; i++) {
+        if (sum_matches(region->sum_seed, first + i, pages + i * DATA_PAGE, sums[i]))
+            continue;
+        *ret_damaged = (first + i) * DATA_PAGE;
+        return err_set(err, ERR_CORRUPT,
+                       "page at %llu of region %s does not match its checksum: what is stored in "
+                       "[%llu, %llu) cannot be trusted",
+                       (unsigned long long)*ret_damaged, region->meta.name,
+                       (unsigned long long)*ret_damaged,
+                       (unsigned long long)*ret_damaged + DATA_PAGE);
+    }
+    return 0;
+}
+
+int region_read(struct region *region, uint64_t address, void *buffer, size_t size,
+                uint64_t *ret_damaged, struct err *err)
+{
+    uint8_t *to = buffer;
+    uint8_t page[DATA_PAGE];
+    int code = 0;
+    *ret_damaged = UINT64_MAX;
+    if (!region_is_verified(region))
+        return read_plain(region, address, buffer, size, err);
+    for (size_t done = 0; code == 0 && done < size;) {
+        uint64_t at = address + done;
+        size_t part = (size_t)min_u64(DATA_PAGE - at % DATA_PAGE, size - done);
+        if (part == DATA_PAGE) {
+            part = (size_t)min_u64(round_down(size - done, DATA_PAGE),
+                                   (uint64_t)SUMS_AT_ONCE * DATA_PAGE);
+            code = read_pages(region, page_of(at), part / DATA_PAGE, to + done, ret_damaged, err);
+        } else {
+            code = read_pages(region, page_of(at), 1, page, ret_damaged, err);
+            if (code == 0)
+                memcpy(to + done, page + at % DATA_PAGE, part);
+        }
+        done += part;
+    }
+    return code;
+}
+
+/* ---- What changes ---- */
+
+void region_pages_applied(struct region *region, const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->run_count; i++) {
+        const struct batch_run *run = &batch->runs[i];
+        pagecache_drop(&region->cache, run->run);
+        for (uint64_t j = 0; region->damage_count > 0 && j < run->run.count; j++)
+            if (run->slot == SIZE_MAX || !batch->slots[run->slot + j].is_spoiled)
+                region_forget_damage(region, (run->run.first + j) * DATA_PAGE);
+    }
+}
+
 /* ---- Pins ---- */
 
 void region_pin(struct region *region, struct region_pin *pin, struct extent block)
 {
-    pin->block = block;
+    pin->block = whole_pages(block);
     pin->previous = &region->pins;
     pin->next = region->pins.next;
     pin->next->previous = pin;

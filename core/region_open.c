@@ -131,6 +131,7 @@ static int recover_region(struct region *region, struct err *err)
         .folder = region->folder,
         .meta = &region->meta,
         .data = region->data,
+        .sums = region->sums,
         .data_size = region->data_size,
         .read_only = region->read_only,
     };
@@ -141,6 +142,9 @@ static int recover_region(struct region *region, struct err *err)
     region->space = recovery.space;
     region->tokens = recovery.tokens;
     region->overlay = recovery.overlay;
+    for (size_t i = 0; i < recovery.damage_count; i++)
+        (void)region_note_damage(region, recovery.damages[i]);
+    free(recovery.damages);
     if (code != 0)
         return code;
     region->pages = recovery.pages;
@@ -185,6 +189,7 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     freespace_init(&region->space, FIT_TIGHT);
     extentset_init(&region->lost);
     extentset_init(&region->verified);
+    pagecache_init(&region->cache);
     region->folder = strdup(path);
     int code = region->folder == NULL ? err_no_memory(err) : read_meta(region, options, err);
     if (code == 0) {
@@ -199,6 +204,7 @@ int region_open(struct io *io, const char *path, const struct region_options *op
         region_close(region);
         return code;
     }
+    pagecache_set_limit(&region->cache, region->meta.options.page_cache);
     if (ret_report != NULL)
         *ret_report = region->report;
     *ret_region = region;
@@ -232,6 +238,8 @@ void region_close(struct region *region)
     extentset_release(&region->lost);
     extentset_release(&region->verified);
     page_table_release(&region->pending_pages);
+    pagecache_release(&region->cache);
+    free(region->damages);
     free(region->fresh.items);
     overlay_release(&region->overlay);
     free(region->commit.segments);

@@ -20,6 +20,7 @@
 #include "core/checkpoint.h"
 #include "core/journal.h"
 #include "core/meta.h"
+#include "core/pagecache.h"
 #include "core/region.h"
 #include "core/replay.h"
 #include "core/sums.h"
@@ -204,6 +205,12 @@ struct region {
     uint64_t checkpoint_sequence;      /* of the newest attempt, or 0 */
     uint64_t checkpoint_retry;         /* lsn from which one is tried again after a failure */
 
+    struct pagecache cache;  /* verified pages */
+    uint8_t page[DATA_PAGE]; /* scratch of a load on the loop */
+    uint64_t *damages;       /* page addresses, ascending; room for DAMAGES_KEPT, or NULL */
+    size_t damage_count;
+    uint64_t damaged_pages; /* ever found */
+
     struct region_pin pins; /* the ring's head */
     struct extentset lost;  /* what a failed batch may have written */
     bool is_failing;        /* no changes any more; a commit is still under way */
@@ -292,6 +299,13 @@ bool region_is_pinned(const struct region *region, const struct extentset *dirty
 
 /* The batch's pages are in the files: what is known of them otherwise is stale. */
 void region_pages_applied(struct region *region, const struct batch *batch);
+/* Whether pages are checked when they are read. */
+bool region_is_verified(const struct region *region);
+
+/* ---- region_damage.c ---- */
+
+/* The page at this address is well again, or was not known to be damaged. */
+void region_forget_damage(struct region *region, uint64_t address);
 
 /* ---- region_verify.c ---- */
 
