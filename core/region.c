@@ -269,23 +269,32 @@ static void reverse(struct batch_list *list)
     list->first = reversed;
 }
 
-static void lose(struct region *region, const struct extentset *dirty)
+/* Notes what a set has; whole pages of it where is_torn. */
+static void note(struct extentset *notes, const struct extentset *dirty, bool is_torn)
 {
     struct extent block = {0, 0};
     if (dirty->everything) {
-        region->lost.everything = true;
+        notes->everything = true;
         return;
     }
+    /* Without memory it is everything. */
     while (maxtree_seek(&dirty->tree, extent_end(block), &block))
-        (void)extentset_add(&region->lost, block); /* without memory: everything is lost */
+        (void)extentset_add(notes, is_torn ? bytes_of(pages_around(block)) : block);
 }
 
-/* Takes a list of batches back, the youngest first. */
-static void roll_back(struct region *region, struct batch_list *list)
+static void lose(struct region *region, const struct batch *batch, bool is_torn)
+{
+    note(&region->lost, &batch->dirty, false);
+    if (is_torn && region_is_verified(region))
+        note(&region->torn, &batch->dirty, true);
+}
+
+/* Takes a list of batches back, the youngest first; is_torn: some of it is in place. */
+static void roll_back(struct region *region, struct batch_list *list, bool is_torn)
 {
     reverse(list);
     for (struct batch *batch; (batch = batch_list_take_first(list)) != NULL;) {
-        lose(region, &batch->dirty);
+        lose(region, batch, is_torn);
         if (batch_roll_back(batch, &region->space, &region->pages) != 0)
             region->lost.everything = true;
         tokens_take_back(&region->tokens, batch->tokens_before);
@@ -299,12 +308,12 @@ void region_finish_failing(struct region *region)
     if (region->gathering != NULL)
         batch_list_append(&region->queue, region->gathering);
     region->gathering = NULL;
-    roll_back(region, &region->queue);
+    roll_back(region, &region->queue, false);
     if (region->commit.batch != NULL)
         batch_list_append(&committing, region->commit.batch);
     region->commit.batch = NULL;
-    roll_back(region, &committing);
-    roll_back(region, &region->pending);
+    roll_back(region, &committing, region->commit.has_begun);
+    roll_back(region, &region->pending, region->commit.has_begun);
     region->queued_bytes = region->pending_bytes = 0;
     if (region->under_way[LANE_BACKGROUND] == NULL)
         region_abandon_checkpoint(region);

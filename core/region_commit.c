@@ -95,9 +95,10 @@ void region_seal(struct region *region)
 
 /* ---- Worker ---- */
 
-static int apply_pending(const struct commit_job *job, struct err *err)
+static int apply_pending(struct commit_job *job, struct err *err)
 {
     int code = 0;
+    job->has_begun = true;
     for (const struct batch *batch = job->pending; code == 0 && batch != NULL; batch = batch->next)
         code = batch_apply(batch, &job->files, err);
     if (code == 0)
@@ -118,7 +119,7 @@ static int sync_segments(const struct commit_job *job, struct err *err)
 }
 
 /* Makes what is written durable, and puts what is pending in place. */
-static int run_flush(const struct commit_job *job, struct err *err)
+static int run_flush(struct commit_job *job, struct err *err)
 {
     /* No record becomes durable before the bytes that it says are there. */
     int code = job->sync_direct ? sync_data(job, err) : 0;
@@ -310,6 +311,7 @@ static struct region_job *commit_job(struct region *region)
         .pages = &region->pending_pages,
     };
     job->damages.count = 0;
+    job->has_begun = false;
     job->sync_direct = region->has_direct_unsynced;
     job->seed = region->journal.seed;
     job->synced = region->journal.synced;

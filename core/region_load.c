@@ -68,7 +68,7 @@ static uint64_t moving_ticket(const struct region *region, struct extent block)
 
 static bool is_cached(struct region *region, struct extent block)
 {
-    if (block.size > SMALL_LOAD)
+    if (block.size == 0 || block.size > SMALL_LOAD)
         return false;
     struct page_run run = pages_around(block);
     for (uint64_t i = 0; i < run.count; i++)
@@ -77,13 +77,14 @@ static bool is_cached(struct region *region, struct extent block)
     return true;
 }
 
-int region_load_begin(struct region *region, struct extent block, uint64_t *ret_after,
+int region_read_begin(struct region *region, struct extent block, uint64_t *ret_after,
                       struct err *err)
 {
     int code = region_check_block(region, block, err);
     if (code != 0)
         return code;
-    if (extentset_overlaps(&region->lost, whole_pages(block)))
+    if (extentset_overlaps(&region->lost, block) ||
+        extentset_overlaps(&region->torn, whole_pages(block)))
         return err_set(err, ERR_IO_ERROR,
                        "block [%llu, +%llu) was being written when the region failed: restart "
                        "mregiond to recover it",
@@ -92,13 +93,20 @@ int region_load_begin(struct region *region, struct extent block, uint64_t *ret_
         return err_set(err, ERR_NOT_ALLOCATED, "block [%llu, +%llu) is not wholly in use",
                        (unsigned long long)block.address, (unsigned long long)block.size);
     *ret_after = newest_dirty_ticket(region, block);
-    if (*ret_after == 0 && block.size > 0) {
+    if (*ret_after == 0)
         *ret_after = moving_ticket(region, block);
-        if (*ret_after != 0 && is_cached(region, block))
-            *ret_after = 0;
-    }
     region->hurry_ticket = max_u64(region->hurry_ticket, *ret_after);
     return 0;
+}
+
+int region_load_begin(struct region *region, struct extent block, uint64_t *ret_after,
+                      struct err *err)
+{
+    int code = region_read_begin(region, block, ret_after, err);
+    if (code == 0 && *ret_after != 0 && newest_dirty_ticket(region, block) == 0 &&
+        is_cached(region, block))
+        *ret_after = 0;
+    return code;
 }
 
 bool region_is_verified(const struct region *region)

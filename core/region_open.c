@@ -188,6 +188,7 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     region->pins.next = region->pins.previous = &region->pins;
     freespace_init(&region->space, FIT_TIGHT);
     extentset_init(&region->lost);
+    extentset_init(&region->torn);
     extentset_init(&region->verified);
     pagecache_init(&region->cache);
     region->folder = strdup(path);
@@ -236,6 +237,7 @@ void region_close(struct region *region)
     freespace_release(&region->space);
     tokens_release(&region->tokens);
     extentset_release(&region->lost);
+    extentset_release(&region->torn);
     extentset_release(&region->verified);
     page_table_release(&region->pending_pages);
     pagecache_release(&region->cache);

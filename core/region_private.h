@@ -60,6 +60,7 @@ struct commit_job {
     bool sync_direct;  /* before a sync of the journal: some bytes that records name are not */
     bool sync_data;    /* after direct writes */
     bool sync_journal; /* after the record is written; then it is applied */
+    bool has_begun;    /* to apply something */
     struct journal_segment *segments;
     size_t segment_count, segment_capacity;
 };
@@ -213,6 +214,7 @@ struct region {
 
     struct region_pin pins; /* the ring's head */
     struct extentset lost;  /* what a failed batch may have written */
+    struct extentset torn;  /* pages that it may have parted from their sums */
     bool is_failing;        /* no changes any more; a commit is still under way */
     bool is_failed;
     struct err failure;
@@ -299,6 +301,9 @@ bool region_is_pinned(const struct region *region, const struct extentset *dirty
 
 /* The batch's pages are in the files: what is known of them otherwise is stale. */
 void region_pages_applied(struct region *region, const struct batch *batch);
+/* region_load_begin for who reads the files and not the cache. */
+int region_read_begin(struct region *region, struct extent block, uint64_t *ret_after,
+                      struct err *err);
 /* Whether pages are checked when they are read. */
 bool region_is_verified(const struct region *region);
 

@@ -81,7 +81,7 @@ struct region_job *region_next_verify(struct region *region)
     if (job->state != VERIFY_WANTED)
         return NULL;
     /* Somebody else may have freed it meanwhile: whoever asked finds out. */
-    if (region_load_begin(region, job->block, &after, &err) != 0) {
+    if (region_read_begin(region, job->block, &after, &err) != 0) {
         job->state = VERIFY_FAILED;
         job->err = err;
         return NULL;

@@ -228,11 +228,13 @@ static const char *stage_change(struct pump *pump, struct change *change, int *r
     bool failed = is_refusing(pump);
     if (code == 0 && expected == ERR_OK && !failed)
         return accept_change(pump, change, value);
-    /* Without memory a change may fail the region that it cannot be taken back from. */
+    /* Without memory a change may fail the region that it cannot be taken back from. A resize that
+     * moves reads the block first. */
     if (failed && code != ERR_READ_ONLY && (had_failed || code != ERR_INTERNAL))
         wrong = complain(pump, "%s answered %s by a region that has failed", describe(change),
                          err_name((enum err_code)code));
-    else if (pump->options.faults && (failed || code == ERR_NO_SPACE || code == ERR_INTERNAL))
+    else if (pump->options.faults && (failed || code == ERR_NO_SPACE || code == ERR_INTERNAL ||
+                                      (code == ERR_IO_ERROR && change->kind == CHANGE_RESIZE)))
         note_refusal(pump, &err);
     else if (code != (int)expected)
         wrong = complain(pump, "%s answered %s (%s), not %s", describe(change),
