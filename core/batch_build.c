@@ -393,31 +393,51 @@ static int write_zeros(const struct batch_files *files, struct extent extent, st
     return result == 0 ? 0 : data_error(files, result, "write", err);
 }
 
-/* The pages of a run that have bytes, neighbours in one call. */
-static int write_run(const struct batch *batch, const struct batch_run *run,
-                     const struct batch_files *files, struct err *err)
-{
+/* Pieces of the data file that follow one another and are written in one call. */
+struct pieces {
+    const struct batch_files *files;
+    struct err *err;
     struct iovec vectors[APPLY_VECTORS];
-    for (uint64_t i = 0; i < run->run.count;) {
-        const struct page_slot *slot = &batch->slots[run->slot + i];
-        uint64_t first = run->run.first + i;
-        size_t count = 0;
-        for (; i < run->run.count && count < APPLY_VECTORS && slot->bytes != NULL; i++, slot++)
-            vectors[count++] = (struct iovec){(void *)(uintptr_t)slot->bytes, DATA_PAGE};
-        if (count == 0) {
-            i++;
-            continue;
-        }
-        int result =
-            files->io->ops->write(files->io, files->data, vectors, count, first * DATA_PAGE);
-        if (result != 0)
-            return data_error(files, result, "write", err);
-    }
-    return 0;
+    size_t count;
+    uint64_t address, end;
+};
+
+static int pieces_write(struct pieces *pieces)
+{
+    const struct batch_files *files = pieces->files;
+    if (pieces->count == 0)
+        return 0;
+    int result = files->io->ops->write(files->io, files->data, pieces->vectors, pieces->count,
+                                       pieces->address);
+    pieces->count = 0;
+    return result == 0 ? 0 : data_error(files, result, "write", pieces->err);
 }
 
-/* The parts of puts that lie in pages without an image. */
-static int write_plain(struct builder *b)
+static int pieces_add(struct pieces *pieces, uint64_t address, const uint8_t *bytes, size_t size)
+{
+    int code = 0;
+    if (pieces->count == APPLY_VECTORS || (pieces->count > 0 && pieces->end != address))
+        code = pieces_write(pieces);
+    if (pieces->count == 0)
+        pieces->address = address;
+    pieces->vectors[pieces->count++] = (struct iovec){(void *)(uintptr_t)bytes, size};
+    pieces->end = address + size;
+    return code;
+}
+
+static int write_fresh(const struct batch *batch, const struct batch_run *run,
+                       struct pieces *pieces)
+{
+    int code = 0;
+    for (uint64_t i = 0; code == 0 && i < run->run.count; i++)
+        code = pieces_add(pieces, (run->run.first + i) * DATA_PAGE,
+                          batch->slots[run->slot + i].bytes, DATA_PAGE);
+    return code;
+}
+
+/* The parts of puts that lie in pages which are not fresh. Of these only what the record has is
+ * written, byte for byte: whatever a write that a power cut tears does to them, replay mends. */
+static int write_puts(struct builder *b, struct pieces *pieces)
 {
     const struct batch *batch = b->batch;
     int code = 0;
@@ -425,12 +445,11 @@ static int write_plain(struct builder *b)
         const struct batch_put *put = &batch->puts[i];
         for (size_t done = 0; code == 0 && done < put->size;) {
             uint64_t address = put->address + done;
-            struct batch_run *run = find_run(b, page_of(address));
+            const struct batch_run *run = find_run(b, page_of(address));
             uint64_t end = min_u64(put->address + put->size, run_end(run->run) * DATA_PAGE);
             size_t part = (size_t)(end - address);
-            if (is_plain(b, run))
-                code = write_data(b->files, batch->record.bytes + put->offset + done, part, address,
-                                  b->err);
+            if (run->kind != EFFECT_FRESH)
+                code = pieces_add(pieces, address, batch->record.bytes + put->offset + done, part);
             done += part;
         }
     }
@@ -456,13 +475,18 @@ static int write_sums(const struct batch *batch, const struct batch_run *run,
 int batch_apply(const struct batch *batch, const struct batch_files *files, struct err *err)
 {
     struct builder b = {.batch = (struct batch *)(uintptr_t)batch, .files = files, .err = err};
+    struct pieces pieces = {.files = files, .err = err};
     int code = 0;
     for (size_t i = 0; code == 0 && i < batch->run_count; i++) {
         const struct batch_run *run = &batch->runs[i];
-        code = run->kind == EFFECT_ZERO ? write_zeros(files, bytes_of(run->run), err)
-                                        : write_run(batch, run, files, err);
+        if (run->kind == EFFECT_ZERO)
+            code = write_zeros(files, bytes_of(run->run), err);
+        else if (run->kind == EFFECT_FRESH)
+            code = write_fresh(batch, run, &pieces);
         if (code == 0)
             code = write_sums(batch, run, files, err);
     }
-    return code == 0 && !files->has_checksums ? write_plain(&b) : code;
+    if (code == 0)
+        code = write_puts(&b, &pieces);
+    return code == 0 ? pieces_write(&pieces) : code;
 }
