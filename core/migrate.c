@@ -27,7 +27,8 @@ int migrate_read_meta(struct io *io, const char *folder, struct meta *ret_meta,
         return code;
     if (version > REGION_FORMAT)
         return err_set(err, ERR_INVALID_ARGUMENT,
-                       "%s has format version %u, and this program knows versions up to %u: "
+                       "%s/" META_FILE
+                       " has format version %u, and this program knows versions up to %u: "
                        "use a newer mregiond",
                        folder, version, REGION_FORMAT);
     if (readers[version] == NULL)

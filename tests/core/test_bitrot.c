@@ -1,13 +1,13 @@
 /* Damage on disk: flipped bits, zeroed, stale and misdirected sectors, missing and short files. The
- * region either opens just as it was, or it is refused and the file is named. It never opens as
- * something else.
- *
- * The data file has no checksums in this format: its damage is not found. The record written last
- * cannot be told from a torn one: it may be cut. */
+ * region either opens just as it was, or it is refused and the file is named; or it opens, and a
+ * load that the damage touches names the page, while all others answer what was stored. It never
+ * opens as something else, and no load answers other bytes. The record written last cannot be told
+ * from a torn one: it may be cut. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/limits.h"
 #include "support_scene.h"
 #include "tests/support_main.h"
@@ -16,7 +16,8 @@ struct patient {
     struct scene scene;
     struct shadow now, before; /* without and with the last change */
     struct simdisk *past;      /* the disk some changes ago */
-    uint64_t opened, refused, cut;
+    struct observation whole;  /* all that is stored */
+    uint64_t opened, refused, cut, named;
 };
 
 static void expect(const char *wrong)
@@ -49,6 +50,14 @@ static void prepare(struct patient *patient, uint64_t seed)
     expect(pump_settle(scene->pump));
     shadow_copy(&patient->now, pump_state(scene->pump, pump_begun(scene->pump)));
     expect(scene_close(scene));
+    struct err err = {0};
+    struct region *opened;
+    struct simdisk *copy = simdisk_crash_none(scene->disk);
+    ck_assert_int_eq(region_open(simdisk_io(copy), SCENE_FOLDER, NULL, true, &opened, NULL, &err),
+                     0);
+    expect(observation_take(&patient->whole, opened));
+    region_close(opened);
+    simdisk_free(copy);
 }
 
 static void dismiss(struct patient *patient)
@@ -56,12 +65,53 @@ static void dismiss(struct patient *patient)
     simdisk_free(patient->past);
     shadow_release(&patient->now);
     shadow_release(&patient->before);
+    observation_release(&patient->whole);
     scene_end(&patient->scene);
 }
 
 static struct node *folder_of(struct simdisk *disk)
 {
     return simtree_find(simdisk_tree(disk), SCENE_FOLDER);
+}
+
+/* Whether damage in this file is told by loads. */
+static bool is_of_pages(const char *name)
+{
+    return strcmp(name, "data") == 0 || strcmp(name, "sums") == 0;
+}
+
+/* Loads what is in use, page by page: as it was, or the page is named. */
+static void load_all(struct patient *patient, struct region *region, const char *name,
+                     const char *damage)
+{
+    const struct observation *whole = &patient->whole;
+    uint8_t bytes[DATA_PAGE];
+    bool is_named = false;
+    for (size_t i = 0; i < whole->used_count; i++) {
+        uint64_t end = extent_end(whole->used[i]), at = whole->used[i].address;
+        while (at < end) {
+            struct err err = {0};
+            uint64_t damaged, after;
+            uint64_t next = min_u64(end, round_down(at, DATA_PAGE) + DATA_PAGE);
+            size_t size = (size_t)(next - at);
+            ck_assert_int_eq(region_load_begin(region, (struct extent){at, size}, &after, &err), 0);
+            size_t got = region_read_now(region, at, bytes, size);
+            int code = got == size ? 0 : region_read(region, at, bytes, size, &damaged, &err);
+            ck_assert_msg(code == 0 || code == ERR_CORRUPT, "%s of %s: %s", damage, name, err.text);
+            if (code == 0) {
+                ck_assert_msg(memcmp(bytes, whole->bytes + at, size) == 0,
+                              "%s of %s: other bytes at %llu", damage, name,
+                              (unsigned long long)at);
+            } else {
+                ck_assert_uint_eq(damaged, round_down(at, DATA_PAGE));
+                ck_assert_ptr_nonnull(strstr(err.text, "page at"));
+                is_named = true;
+            }
+            at = next;
+        }
+    }
+    patient->named += is_named;
+    patient->opened += !is_named;
 }
 
 /* Opens the damaged disk, which it frees. */
@@ -81,6 +131,9 @@ static void diagnose(struct patient *patient, struct simdisk *disk, const char *
         ck_assert_msg(strstr(err.text, named) != NULL, "%s of %s is not named: %s", damage, name,
                       err.text);
         patient->refused++;
+    } else if (is_of_pages(name)) {
+        load_all(patient, region, name, damage);
+        region_close(region);
     } else {
         struct observation seen;
         const char *wrong = observation_take(&seen, region);
@@ -145,6 +198,19 @@ static void damage_sector(struct patient *patient, const char *name, const struc
              false);
 }
 
+/* Every bit of a part of a file. */
+static void flip_all(struct patient *patient, const char *name, uint64_t from, uint64_t to)
+{
+    const struct node *file = simtree_child(folder_of(patient->scene.disk), name);
+    for (uint64_t bit = from * 8; bit < to * 8; bit++) {
+        uint8_t byte;
+        image_read(file->cached, bit / 8, &byte, 1);
+        byte ^= (uint8_t)(1u << bit % 8);
+        diagnose(patient, copy_with(patient, name, bit / 8, &byte, 1), name, "a flipped bit",
+                 bit % 16 == 0);
+    }
+}
+
 static void damage_file(struct patient *patient, const char *name, struct rng *rng)
 {
     struct node *file = simtree_child(folder_of(patient->scene.disk), name);
@@ -176,18 +242,69 @@ START_TEST(test_damage_is_found)
     prepare(&patient, (uint64_t)_i + 1);
     const struct names *names = &folder_of(patient.scene.disk)->cached_names;
     for (size_t i = 0; i < names->count; i++)
-        if (strcmp(names->entries[i].name, "data") != 0)
-            damage_file(&patient, names->entries[i].name, &rng);
+        damage_file(&patient, names->entries[i].name, &rng);
     ck_assert_uint_gt(patient.opened, 0);
     ck_assert_uint_gt(patient.refused, 0);
-    printf("bit rot: %llu opened as they were, %llu refused, %llu without the last record\n",
+    ck_assert_uint_gt(patient.named, 0);
+    printf("bit rot: %llu opened as they were, %llu refused, %llu without the last record, "
+           "%llu with a page that is named\n",
            (unsigned long long)patient.opened, (unsigned long long)patient.refused,
-           (unsigned long long)patient.cut);
+           (unsigned long long)patient.cut, (unsigned long long)patient.named);
     dismiss(&patient);
 }
 END_TEST
 
-/* A data file that lost its end is noticed even without checksums. */
+/* The length of a file up to its last byte that is not zero. */
+static uint64_t used_length(const struct image *image)
+{
+    uint64_t length = image_length(image);
+    uint8_t byte = 0;
+    while (length > 0) {
+        image_read(image, length - 1, &byte, 1);
+        if (byte != 0)
+            break;
+        length--;
+    }
+    return length;
+}
+
+/* Every bit of the metadata of a small region, and of some of its data. */
+START_TEST(test_every_bit)
+{
+    struct patient patient;
+    struct rng rng = {1};
+    prepare(&patient, 4);
+    const struct names *names = &folder_of(patient.scene.disk)->cached_names;
+    for (size_t i = 0; i < names->count; i++) {
+        const char *name = names->entries[i].name;
+        const struct node *file = simtree_child(folder_of(patient.scene.disk), name);
+        uint64_t length = min_u64(image_length(file->cached), used_length(file->cached) + 16);
+        if (strcmp(name, "data") == 0) {
+            for (unsigned part = 0; part < 20; part++) {
+                uint64_t at = rng_below(&rng, length);
+                flip_all(&patient, name, at, at + 4);
+            }
+        } else if (strncmp(name, "journal-", 8) == 0) {
+            /* The headers, and the beginnings of blocks, where those of records are. */
+            for (uint64_t at = 0; at < length; at += DISK_BLOCK)
+                flip_all(&patient, name, at, at + 64);
+        } else if (strcmp(name, "sums") == 0) {
+            flip_all(&patient, name, 0, 64);
+            flip_all(&patient, name, DISK_BLOCK, length);
+        } else if (strcmp(name, "meta") == 0) {
+            flip_all(&patient, name, 0, length);
+        } else {
+            flip_all(&patient, name, 0, 128);
+            flip_all(&patient, name, DISK_BLOCK, min_u64(length, DISK_BLOCK + 256));
+        }
+    }
+    ck_assert_uint_gt(patient.named, 0);
+    ck_assert_uint_gt(patient.refused, 0);
+    dismiss(&patient);
+}
+END_TEST
+
+/* A data file that lost its end is noticed at once. */
 START_TEST(test_short_data)
 {
     struct patient patient;
@@ -215,6 +332,7 @@ int main(void)
     int runs = JOURNAL_SEGMENT > MIB ? 1 : 3;
     tcase_add_loop_test(tcase, test_damage_is_found, 0,
                         getenv("MREGION_CRASH_LONG") != NULL ? 20 : runs);
+    tcase_add_test(tcase, test_every_bit);
     tcase_add_test(tcase, test_short_data);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
