@@ -82,6 +82,17 @@
 #define DISCARD_RATE (256 * MIB)
 #endif
 
+/* From a free to giving its space back: what is used again at once keeps it, and neighbors that are
+ * freed one after the other go back together. */
+#ifndef DISCARD_DELAY_MS
+#define DISCARD_DELAY_MS ((uint64_t)1000)
+#endif
+/* What was given back is reserved again in pieces of at least this size: one sync for many small
+ * blobs. */
+#ifndef DISCARD_UNDO
+#define DISCARD_UNDO (1 * MIB)
+#endif
+
 /* What a scrub reads at a time, pinned meanwhile: some 200 microseconds of disk. */
 #ifndef SCRUB_PIECE
 #define SCRUB_PIECE (1 * MIB)

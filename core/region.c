@@ -54,8 +54,12 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         .page_cache_used = pagecache_memory(&region->cache),
         .damaged_pages = region->damaged_pages,
         .migrated_from = region->report.migrated_from,
+        .discarded_bytes = region->discard.freed,
+        .discard_unsupported = region->discard.is_unsupported,
         .read_only = region->read_only || region->is_failing || region->is_failed,
     };
+    /* Without an answer it is 0, which no data file has. */
+    (void)region->io->ops->usage(region->io, region->data, &ret_info->disk_bytes);
     for (size_t i = 0; i < sizeof ret_info->uuid; i++)
         ret_info->uuid[i] = region->meta.uuid[i];
 }
@@ -73,8 +77,11 @@ const struct err *region_checkpoint_failure(const struct region *region, uint64_
 
 void region_set_options(struct region *region, const struct region_options *options)
 {
+    bool is_new_discard = options->discard != region->meta.options.discard;
     region->meta.options = *options;
     region->space.fit = options->fit;
+    if (is_new_discard)
+        region_discard_rescan(region);
     region->tokens.window = options->token_window;
     tokens_settle(&region->tokens, region->done_ticket);
     pagecache_set_limit(&region->cache, options->page_cache);
@@ -95,7 +102,16 @@ const char *region_check(const struct region *region)
         return "tickets are out of order";
     if (region->journal.synced > region->written || region->written > region->journal.next)
         return "journal positions are out of order";
-    return tokens_check(&region->tokens);
+    wrong = region_check_holes(region);
+    return wrong != NULL ? wrong : tokens_check(&region->tokens);
+}
+
+bool region_is_flushed(const struct region *region)
+{
+    if (region->is_failed || region->read_only)
+        return true;
+    bool is_gathering = region->gathering != NULL && !batch_is_empty(region->gathering);
+    return !is_gathering && region->queue.first == NULL && region->pending.first == NULL;
 }
 
 bool region_idle(const struct region *region)
@@ -105,9 +121,7 @@ bool region_idle(const struct region *region)
             return false;
     if (region->is_failed || region->read_only)
         return true;
-    bool is_gathering = region->gathering != NULL && !batch_is_empty(region->gathering);
-    return !is_gathering && region->queue.first == NULL && region->pending.first == NULL &&
-           region->checkpoint_state == CHECKPOINT_IDLE &&
+    return region_is_flushed(region) && region->checkpoint_state == CHECKPOINT_IDLE &&
            region->checkpoint_wanted <= region->checkpoint_started;
 }
 
@@ -241,6 +255,8 @@ struct region_job *region_next_job(struct region *region, enum region_lane lane,
         job = region_next_commit(region);
     else if (lane == LANE_BACKGROUND)
         job = next_background(region);
+    if (job == NULL && lane == LANE_COMMIT)
+        job = region_next_discard(region);
     if (job != NULL) {
         job->lane = lane;
         job->code = 0;
@@ -251,7 +267,7 @@ struct region_job *region_next_job(struct region *region, enum region_lane lane,
 
 uint64_t region_deadline_ms(const struct region *region)
 {
-    return region_flush_deadline_ms(region);
+    return min_u64(region_flush_deadline_ms(region), region_discard_deadline_ms(region));
 }
 
 /* ---- Failure ---- */

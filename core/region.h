@@ -68,6 +68,7 @@ struct region_info {
     uint64_t cut_bytes;         /* torn tail cut when it was opened */
     uint64_t disk_bytes;        /* what the data file really occupies */
     uint64_t discarded_bytes;   /* given back to the file system since the region was opened */
+    bool discard_unsupported;   /* the file system takes none: it was tried */
     uint64_t tokens;            /* remembered now */
     uint64_t page_cache_used;   /* bytes of verified pages in memory */
     uint64_t damaged_pages;     /* found since the region was opened, each counted once as long as
@@ -85,7 +86,7 @@ uint64_t region_size(const struct region *region);
 const struct err *region_failure(const struct region *region);
 
 /* Takes over options that may change while the region is open (durability, flush interval, fit,
- * max_size, journal_size) from now on. */
+ * max_size, journal_size, discard) from now on. */
 void region_set_options(struct region *region, const struct region_options *options);
 
 /* ---- Questions (answered from memory) ---- */
@@ -261,6 +262,9 @@ void region_job_done(struct region *region, struct region_job *job);
 uint64_t region_deadline_ms(const struct region *region);
 /* Whether no job is under way, nothing is staged and nothing awaits a flush or a checkpoint. */
 bool region_idle(const struct region *region);
+/* Whether every change is as durable as its options will make it without a checkpoint: a discard or
+ * a scrub may still be due. */
+bool region_is_flushed(const struct region *region);
 /* Flush now what durability interval or none would still hold back: for shutdown and reload. */
 void region_hurry(struct region *region);
 

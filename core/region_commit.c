@@ -51,6 +51,7 @@ struct batch *batch_list_take_first(struct batch_list *list)
 
 static void recycle(struct region *region, struct batch *batch)
 {
+    region_discard_freed(region, &batch->frees);
     if (region->spare_count == SPARE_BATCHES) {
         batch_free(batch);
         return;

@@ -101,17 +101,6 @@ static int open_data(struct region *region, struct err *err)
                : io_open_at(io, region->folder, SUMS_FILE, flags, &region->sums_for_sync, err);
 }
 
-/* A copy from a backup may have holes in it: reserve them, as far as the disk can. */
-static int fill_holes(struct region *region, struct err *err)
-{
-    if (region->read_only || region->data_size == 0)
-        return 0;
-    int result = region->io->ops->allocate(region->io, region->data, 0, region->data_size);
-    if (result == 0 || result == -ENOSPC || result == -EDQUOT)
-        return 0;
-    return err_io_at(err, result, "reserve space for", region->folder, DATA_FILE);
-}
-
 static int start_journal(struct region *region, const struct recovery *recovery, struct err *err)
 {
     struct journal *journal = &region->journal;
@@ -191,6 +180,8 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     extentset_init(&region->torn);
     extentset_init(&region->verified);
     pagecache_init(&region->cache);
+    maxtree_init(&region->discard.holes);
+    maxtree_init(&region->discard.candidates);
     region->folder = strdup(path);
     int code = region->folder == NULL ? err_no_memory(err) : read_meta(region, options, err);
     if (code == 0) {
@@ -200,7 +191,7 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     if (code == 0)
         code = recover_region(region, err);
     if (code == 0)
-        code = fill_holes(region, err);
+        code = region_discard_open(region, err);
     if (code != 0) {
         region_close(region);
         return code;
@@ -243,6 +234,8 @@ void region_close(struct region *region)
     pagecache_release(&region->cache);
     free(region->damages);
     free(region->fresh.items);
+    maxtree_release(&region->discard.holes);
+    maxtree_release(&region->discard.candidates);
     overlay_release(&region->overlay);
     free(region->commit.segments);
     free(region->folder);

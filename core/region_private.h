@@ -6,6 +6,7 @@
  *     region_resize.c      changes: another size
  *     region_token.c       tokens
  *     region_room.c        space reserved ahead: the data file, journal segments, checkpoint slots
+ *     region_discard.c     free space given back to the file system
  *     region_commit.c      the commit lane: batches and flushes
  *     region_checkpoint.c  checkpoints and the recycling of segments
  *     region_load.c        loads and pins
@@ -69,6 +70,7 @@ enum room_kind {
     ROOM_DATA,
     ROOM_JOURNAL,
     ROOM_SLOT,
+    ROOM_HOLES,
 };
 
 struct room_job {
@@ -83,7 +85,29 @@ struct room_job {
     uint64_t want, settle; /* data, slot: length to have, and what will do */
     uint64_t count;        /* journal: segments to make */
     uint64_t floor;
-    uint64_t got; /* data, slot: length; journal: segments made */
+    uint64_t got;               /* data, slot: length; journal: segments made */
+    struct extent tried, least; /* holes: to be reserved again, and what will do... */
+    uint64_t asked;             /* ...for so many bytes */
+    struct extent holes;        /* what was reserved */
+};
+
+/* Free space on its way to the file system, and what has arrived there. */
+struct discard {
+    struct maxtree holes;      /* free pages that may have no disk space */
+    struct maxtree candidates; /* free bytes that may be to be given back */
+    uint64_t next_ms;          /* not before */
+    uint64_t freed;            /* bytes, since the region was opened */
+    bool is_unsupported;       /* the file system cannot take any */
+};
+
+struct discard_job {
+    struct region_job job;
+    struct io *io;
+    const char *folder;
+    struct io_file *data;
+    struct extent piece;
+    int result; /* of the punch */
+    uint64_t freed;
 };
 
 #define RECYCLE_MAX 16
@@ -192,6 +216,8 @@ struct region {
     struct extentset verified; /* blocks that may be copied */
 
     struct reservation data_room, journal_room;
+    struct reservation hole_room; /* bytes of a change */
+    struct extent wanted_holes;   /* the pages that it is about */
     struct reservation slot_need; /* bytes of each checkpoint slot */
     uint64_t slot_room[CHECKPOINT_SLOTS];
     uint64_t slot_retry; /* bytes from which a slot that could not be had is tried again */
@@ -211,6 +237,8 @@ struct region {
     uint64_t *damages;       /* page addresses, ascending; room for DAMAGES_KEPT, or NULL */
     size_t damage_count;
     uint64_t damaged_pages; /* ever found */
+    struct discard discard;
+    struct discard_job discarding;
 
     struct region_pin pins; /* the ring's head */
     struct extentset lost;  /* what a failed batch may have written */
@@ -331,8 +359,34 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
 int region_need_slot(struct region *region, bool is_free, struct err *err);
 /* REGION_WAIT, or ERR_NO_SPACE: the data file is shorter than need. */
 int region_need_data(struct region *region, uint64_t need, struct err *err);
+/* 0, REGION_WAIT, or ERR_NO_SPACE: whether the block, which is about to be taken, has its disk
+ * space. With or_else the change has another way to go when it is refused, and the refusal holds
+ * for that as well. */
+int region_need_holes(struct region *region, struct extent block, bool or_else, struct err *err);
+/* Whether holes are being reserved, or are to be. */
+bool region_is_reserving_holes(const struct region *region);
 /* A job that reserves what is wanted now, or ahead of need; NULL when there is nothing to do. */
 struct region_job *region_next_room(struct region *region, bool ahead);
+
+/* ---- region_discard.c ---- */
+
+/* Opening: reserves the data file's space but for large free blocks, which are holes. May block. */
+int region_discard_open(struct region *region, struct err *err);
+/* A batch that freed this is done. */
+void region_discard_freed(struct region *region, const struct extentset *frees);
+/* The option has another value: looks at all free blocks. */
+void region_discard_rescan(struct region *region);
+/* A job for the commit lane while it has nothing else to do, or NULL; and when to ask again. */
+struct region_job *region_next_discard(struct region *region);
+uint64_t region_discard_deadline_ms(const struct region *region);
+/* Whether any byte of it is a hole; is just becoming one. */
+bool region_is_hole(const struct region *region, struct extent extent);
+bool region_is_discarding(const struct region *region, struct extent extent);
+/* Every byte of it has its disk space again, durably; or there was none, and what was had of it is
+ * to be given back. */
+void region_holes_tried(struct region *region, struct extent extent, bool is_reserved);
+/* NULL, or what is wrong. */
+const char *region_check_holes(const struct region *region);
 
 /* ---- region_checkpoint.c ---- */
 

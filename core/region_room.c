@@ -142,6 +142,33 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
                    region->folder);
 }
 
+bool region_is_reserving_holes(const struct region *region)
+{
+    return region->hole_room.want != 0 ||
+           (region->under_way[LANE_BACKGROUND] == &region->room.job &&
+            region->room.kind == ROOM_HOLES);
+}
+
+int region_need_holes(struct region *region, struct extent block, bool or_else, struct err *err)
+{
+    struct reservation *room = &region->hole_room;
+    if (!region_is_hole(region, block)) {
+        room->is_owed = false;
+        return 0;
+    }
+    if (is_refused(room, block.size)) {
+        room->is_owed = or_else;
+        return err_set(err, ERR_NO_SPACE,
+                       "the disk has no room for %llu bytes of %s/data whose space was given back "
+                       "to it: make space on its file system",
+                       (unsigned long long)block.size, region->folder);
+    }
+    uint64_t from = round_down(block.address, DATA_PAGE);
+    uint64_t to = round_up(extent_end(block), DATA_PAGE);
+    region->wanted_holes = (struct extent){from, to - from};
+    return wait_for(room, block.size);
+}
+
 /* ---- The job ---- */
 
 static int make_segments(struct room_job *job, struct err *err)
@@ -196,6 +223,23 @@ static int extend_slot(struct room_job *job, struct err *err)
     return checkpoint_reserve(job->io, job->folder, job->slot, job->settle, err);
 }
 
+static int reserve_holes(struct room_job *job, struct err *err)
+{
+    const struct io_ops *ops = job->io->ops;
+    const struct extent *holes = &job->holes;
+    int result = ops->allocate(job->io, job->data, holes->address, holes->size);
+    int code = result == 0 ? 0 : err_io_at(err, result, "reserve space for", job->folder, "data");
+    if (code == ERR_NO_SPACE && job->least.size < job->holes.size) {
+        job->holes = job->least;
+        result = ops->allocate(job->io, job->data, holes->address, holes->size);
+        code = result == 0 ? 0 : err_io_at(err, result, "reserve space for", job->folder, "data");
+    }
+    if (code != 0)
+        return code;
+    result = ops->sync(job->io, job->data);
+    return result == 0 ? 0 : err_io_at(err, result, "sync", job->folder, "data");
+}
+
 static int run_room(struct region_job *base, struct err *err)
 {
     struct room_job *job = (struct room_job *)(void *)base;
@@ -207,6 +251,8 @@ static int run_room(struct region_job *base, struct err *err)
         return make_segments(job, err);
     case ROOM_SLOT:
         return extend_slot(job, err);
+    case ROOM_HOLES:
+        return reserve_holes(job, err);
     }
     return 0;
 }
@@ -259,6 +305,18 @@ static void slot_done(struct region *region, struct room_job *job)
         need->want = 0;
 }
 
+static void holes_done(struct region *region, struct room_job *job)
+{
+    struct reservation *room = &region->hole_room;
+    bool is_reserved = job->job.code == 0;
+    room->want = 0;
+    if (is_reserved)
+        grant(room);
+    else
+        refuse(room, job->asked);
+    region_holes_tried(region, is_reserved ? job->holes : job->tried, is_reserved);
+}
+
 static void room_done(struct region *region, struct region_job *base)
 {
     struct room_job *job = (struct room_job *)(void *)base;
@@ -275,6 +333,9 @@ static void room_done(struct region *region, struct region_job *base)
         break;
     case ROOM_SLOT:
         slot_done(region, job);
+        break;
+    case ROOM_HOLES:
+        holes_done(region, job);
         break;
     }
 }
@@ -364,9 +425,32 @@ static struct region_job *slot_job(struct region *region, bool ahead)
     return NULL;
 }
 
+/* The pages that are wanted, and with them what the next changes are likely to be given. */
+static struct region_job *holes_job(struct region *region)
+{
+    struct room_job *job = &region->room;
+    struct extent least = region->wanted_holes;
+    if (region->hole_room.want == 0)
+        return NULL;
+    uint64_t more = least.size < DISCARD_UNDO ? DISCARD_UNDO - least.size : 0;
+    uint64_t low = region->space.fit == FIT_LARGEST ? min_u64(more, least.address) : 0;
+    uint64_t high = region->space.fit == FIT_LARGEST ? 0 : more;
+    uint64_t from = round_down(least.address - low, DATA_PAGE);
+    uint64_t to = min_u64(extent_end(least) + high, region->data_size);
+    struct extent holes = {from, to - from};
+    if (region_is_discarding(region, holes))
+        return NULL;
+    job->least = least;
+    job->holes = job->tried = holes;
+    job->asked = region->hole_room.want;
+    return room_job(region, ROOM_HOLES);
+}
+
 struct region_job *region_next_room(struct region *region, bool ahead)
 {
-    struct region_job *job = data_job(region, ahead);
+    struct region_job *job = ahead ? NULL : holes_job(region);
+    if (job == NULL)
+        job = data_job(region, ahead);
     if (job == NULL)
         job = journal_job(region, ahead);
     if (job == NULL)

@@ -121,17 +121,48 @@ struct extent region_direct_part(struct extent fresh, uint64_t size)
     return whole_blocks((struct extent){fresh.address, region_is_large(size) ? size : 0});
 }
 
+/* Undoes a freespace_take. Without memory the region fails. */
+static int put_back(struct region *region, struct extent extent)
+{
+    struct freespace *space = &region->space;
+    uint64_t before = region->size_before_change;
+    struct err why;
+    int result = freespace_give(space, extent);
+    if (result == 0 && space->size > before) {
+        result = freespace_mark_used(space, (struct extent){before, space->size - before});
+        if (result == 0)
+            space->size = before;
+    }
+    if (result != 0) {
+        (void)err_set(&why, ERR_INTERNAL, "out of memory while a change was taken back");
+        region_fail(region, &why);
+    }
+    return result;
+}
+
+/* What was taken is kept if it has its disk space. */
+static int keep_taken(struct region *region, struct extent taken, uint64_t *ret_address,
+                      struct err *err)
+{
+    int code = region_need_holes(region, taken, false, err);
+    if (code == 0)
+        *ret_address = taken.address;
+    else if (put_back(region, taken) != 0)
+        code = err_no_memory(err);
+    return code;
+}
+
 /* Takes size bytes; where the region would have to grow beyond what is reserved, asks for that. */
 int region_take(struct region *region, uint64_t size, uint64_t *ret_address, struct err *err)
 {
     struct freespace *space = &region->space;
     struct extent last;
     uint64_t limit = region_limit(region);
-    uint64_t base = space->size;
+    uint64_t base = space->size, address;
     if (size > limit)
         return too_large(region, size, err);
-    if (freespace_take(space, size, min_u64(limit, region->data_size), ret_address) == 0)
-        return 0;
+    if (freespace_take(space, size, min_u64(limit, region->data_size), &address) == 0)
+        return keep_taken(region, (struct extent){address, size}, ret_address, err);
     if (maxtree_last(&space->tree, &last) && extent_end(last) == space->size)
         base = last.address;
     if (base > limit || size > limit - base)
@@ -155,25 +186,16 @@ int region_take_behind(struct region *region, struct extent block, uint64_t new_
         return ERR_NO_SPACE;
     if (end > region->data_size)
         return region_need_data(region, end, err);
+    int code = region_need_holes(region, behind, true, err);
+    if (code != 0)
+        return code;
     return freespace_take_exact(space, behind) == 0 ? 0 : ERR_NO_SPACE;
 }
 
 /* Gives back what a change took that cannot go on for want of memory. */
 int region_give_back(struct region *region, struct extent extent, struct err *err)
 {
-    struct freespace *space = &region->space;
-    uint64_t before = region->size_before_change;
-    struct err why;
-    int result = freespace_give(space, extent);
-    if (result == 0 && space->size > before) {
-        result = freespace_mark_used(space, (struct extent){before, space->size - before});
-        if (result == 0)
-            space->size = before;
-    }
-    if (result != 0) {
-        (void)err_set(&why, ERR_INTERNAL, "out of memory while a change was taken back");
-        region_fail(region, &why);
-    }
+    (void)put_back(region, extent);
     return err_no_memory(err);
 }
 

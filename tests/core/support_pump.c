@@ -338,7 +338,7 @@ static void pump_hook(void *context, struct simdisk *disk, enum simdisk_op op, c
     if (lane != NULL) {
         lane->op = op;
         swapcontext(&lane->context, &pump->main);
-    } else if (op != SIM_READ_NOW && !pump->in_worker) {
+    } else if (op != SIM_READ_NOW && op != SIM_USAGE && !pump->in_worker) {
         complain(pump, "%s of %s on the loop, which must never wait", simdisk_op_name(op), path);
     }
 }

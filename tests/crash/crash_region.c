@@ -68,6 +68,20 @@ static const struct profile profiles[] = {
          .plan = PLAN(5, 5, 6, 4),
          .extra_percent = 3,
      }},
+    /* What is freed goes back to the file system, and is used again. */
+    {"discard",
+     4,
+     {
+         .operations = 300,
+         .region = {.durability = DURABILITY_INTERVAL,
+                    .flush_interval_ms = 20,
+                    .fit = FIT_TIGHT,
+                    .discard = 8192},
+         .weights = {.live_target = 200000, .size_max = 60000, .large_percent = 10},
+         .checkpoint_percent = 6,
+         .plan = PLAN(5, 5, 6, 4),
+         .extra_percent = 3,
+     }},
     /* The limits as they are. */
     {"real",
      1,
@@ -102,11 +116,11 @@ static int usage(const char *program)
 static void print_totals(const char *profile, const struct crash_totals *totals)
 {
     printf("%s: %llu power cuts, %llu states checked, %llu further checks; %llu commits, "
-           "%llu checkpoints, %llu records replayed, %llu torn tails cut\n",
+           "%llu checkpoints, %llu records replayed, %llu torn tails cut, %llu bytes discarded\n",
            profile, (unsigned long long)totals->points, (unsigned long long)totals->states,
            (unsigned long long)totals->extras, (unsigned long long)totals->commits,
            (unsigned long long)totals->checkpoints, (unsigned long long)totals->replayed,
-           (unsigned long long)totals->cut_tails);
+           (unsigned long long)totals->cut_tails, (unsigned long long)totals->discarded);
 }
 
 int main(int argc, char **argv)

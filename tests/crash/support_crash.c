@@ -329,6 +329,7 @@ static const char *run_changes(struct run *run, struct simdisk *disk, struct reg
     region_get_info(region, &info);
     run->totals->commits += info.commits;
     run->totals->checkpoints += info.checkpoints;
+    run->totals->discarded += info.discarded_bytes;
     pump_free(pump);
     shadow_release(&empty);
     return wrong;

@@ -36,6 +36,7 @@ struct crash_totals {
     uint64_t states; /* disks that were left and checked */
     uint64_t extras; /* further checks */
     uint64_t commits, checkpoints, cut_tails, replayed;
+    uint64_t discarded; /* bytes */
 };
 
 /* Adds to *totals. Returns true when all held; else describes on `out` what did not. */
