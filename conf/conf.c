@@ -20,6 +20,16 @@ const char *log_level_name(enum log_level level)
     return (unsigned)level < LOG_LEVELS ? names[level] : NULL;
 }
 
+const char *migrate_name(enum migrate migrate)
+{
+    static const char *const names[MIGRATES] = {
+        [MIGRATE_AUTO] = "auto",
+        [MIGRATE_REFUSE] = "refuse",
+    };
+
+    return (unsigned)migrate < MIGRATES ? names[migrate] : NULL;
+}
+
 /* For what has no position: a file that cannot be read, an option. */
 __attribute__((format(printf, 3, 4))) static int fail(struct conf_error *error, int code,
                                                       const char *format, ...)

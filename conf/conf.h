@@ -57,6 +57,9 @@ struct conf_region {
     size_t line; /* likewise */
 };
 
+/* What becomes of regions of an older on-disk format at a start. */
+enum migrate { MIGRATE_AUTO, MIGRATE_REFUSE, MIGRATES };
+
 struct conf {
     char *data_dir;
     struct conf_listen *listens; /* none: only the sockets that the service manager passes */
@@ -65,7 +68,9 @@ struct conf {
     uint64_t max_connections;
     uint64_t max_pipeline; /* requests in flight per connection */
     uint64_t max_buffered; /* bytes of requests and answers in memory; >= max_message */
+    uint64_t max_batch;    /* changes in one batch */
     enum log_level log_level;
+    enum migrate migrate;
     struct conf_region *regions; /* to create where missing; may be none */
     size_t regions_count;
 
@@ -103,5 +108,7 @@ int conf_print(const struct conf *conf, FILE *to);
 
 /* "error", "warning", "info", "debug"; NULL for a number that is none of the enum. */
 const char *log_level_name(enum log_level level);
+/* "auto", "refuse"; likewise. */
+const char *migrate_name(enum migrate migrate);
 
 #endif

@@ -86,6 +86,10 @@ const char *setting_word(const struct setting *setting, unsigned index)
         return durability_name((enum durability)index);
     case KIND_FIT:
         return fit_name((enum fit)index);
+    case KIND_CHECKSUM:
+        return checksum_name((enum checksum)index);
+    case KIND_MIGRATE:
+        return migrate_name((enum migrate)index);
     default:
         return NULL;
     }
@@ -165,6 +169,8 @@ void setting_format_facts(const struct setting *setting, char *text, size_t size
     case KIND_LOG_LEVEL:
     case KIND_DURABILITY:
     case KIND_FIT:
+    case KIND_CHECKSUM:
+    case KIND_MIGRATE:
         setting_format_words(setting, high, sizeof high);
         (void)snprintf(text, size, "%s, default %s", high, setting->default_text);
         break;

@@ -20,6 +20,8 @@ enum setting_kind {
     KIND_LOG_LEVEL,  /* a word: enum log_level */
     KIND_DURABILITY, /* a word: enum durability */
     KIND_FIT,        /* a word: enum fit */
+    KIND_CHECKSUM,   /* a word: enum checksum */
+    KIND_MIGRATE,    /* a word: enum migrate */
     KIND_NAME,       /* a region's name: char [REGION_NAME_MAX + 1] */
     KIND_UNIX,       /* path of a socket: struct conf_listen */
     KIND_TCP,        /* HOST:PORT: struct conf_listen */

@@ -51,7 +51,7 @@ enum {
 
 const char *checkpoint_name(unsigned slot)
 {
-    static const char *const names[CHECKPOINT_SLOTS] = {"checkpoint-0", "checkpoint-1"};
+    static const char *const names[CHECKPOINT_SLOTS] = {"checkpoint-a", "checkpoint-b"};
     assert(slot < CHECKPOINT_SLOTS);
     return names[slot];
 }

@@ -64,6 +64,11 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         ret_info->uuid[i] = region->meta.uuid[i];
 }
 
+void region_set_migrated(struct region *region, uint32_t from)
+{
+    region->report.migrated_from = from;
+}
+
 const struct err *region_failure(const struct region *region)
 {
     return region->is_failed ? &region->failure : NULL;

@@ -82,6 +82,9 @@ uint64_t region_id(const struct region *region);
 const char *region_name(const struct region *region);
 uint64_t region_size(const struct region *region);
 
+/* Notes, for region_get_info, that the region was migrated when it was opened. */
+void region_set_migrated(struct region *region, uint32_t from);
+
 /* NULL while the region is well; else why it is read-only. */
 const struct err *region_failure(const struct region *region);
 
@@ -298,7 +301,7 @@ struct region_report {
 };
 
 /* Opens a region: loads the newest valid checkpoint, replays the journal, cuts a torn tail. Damage
- * is refused by name (ERR_CORRUPT), a newer format with ERR_INVALID_ARGUMENT, files untouched. With
+ * is refused by name (ERR_CORRUPT), another format with ERR_INVALID_ARGUMENT, files untouched. With
  * read_only nothing on disk is changed and the region answers questions and loads only. options
  * NULL: those that the region keeps. */
 int region_open(struct io *io, const char *path, const struct region_options *options,

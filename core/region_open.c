@@ -156,6 +156,10 @@ static bool options_equal(const struct region_options *a, const struct region_op
 static int read_meta(struct region *region, const struct region_options *options, struct err *err)
 {
     int code = migrate_read_meta(region->io, region->folder, &region->meta, &region->format, err);
+    if (code == 0 && region->format != REGION_FORMAT)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "%s/" META_FILE " has format version %u instead of %u: it must be migrated",
+                       region->folder, region->format, REGION_FORMAT);
     if (code != 0 || options == NULL || options_equal(options, &region->meta.options))
         return code;
     code = region_options_check(options, err);
@@ -190,6 +194,8 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     }
     if (code == 0)
         code = recover_region(region, err);
+    if (code == 0 && !region->read_only)
+        code = migrate_tidy(region->io, region->folder, err);
     if (code == 0)
         code = region_discard_open(region, err);
     if (code != 0) {

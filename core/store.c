@@ -39,6 +39,7 @@ struct store {
     struct io *io;
     struct io_file *lock;
     bool read_only;
+    struct store_migration migration;
     uint64_t next_id;
     uint8_t uuid[16];
 };
@@ -336,18 +337,71 @@ static int check_folder(struct store *store, const char *name, const char *path,
                    path, meta.name);
 }
 
+void store_set_migration(struct store *store, const struct store_migration *migration)
+{
+    store->migration = *migration;
+}
+
+/* The path of a region that exists and is what its folder's name says. */
+static int find_region(struct store *store, const char *name, char path[IO_PATH_SIZE],
+                       struct err *err)
+{
+    int code = check_exists(store, name, err);
+    if (code == 0)
+        code = io_join(path, REGIONS, name, err);
+    return code == 0 ? check_folder(store, name, path, err) : code;
+}
+
+int store_look_region(struct store *store, const char *name, struct migrate_plan *ret_plan,
+                      struct err *err)
+{
+    char path[IO_PATH_SIZE];
+    int code = find_region(store, name, path, err);
+    return code == 0 ? migrate_look(store->io, path, ret_plan, err) : code;
+}
+
+/* Brings an older region up to date; *ret_from is its version, or 0 where there was nothing to do.
+ */
+static int migrate(struct store *store, const char *path, uint32_t *ret_from, struct err *err)
+{
+    const struct store_migration *migration = &store->migration;
+    struct migrate_plan plan;
+    struct meta meta;
+    uint32_t version;
+    int code = migrate_read_meta(store->io, path, &meta, &version, err);
+    *ret_from = 0;
+    if (code != 0 || version == REGION_FORMAT)
+        return code;
+    *ret_from = version;
+    if (store->read_only)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "%s has format version %u, and is only opened to be read: start mregiond "
+                       "without --check to bring it to version %u",
+                       path, version, REGION_FORMAT);
+    if (migration->is_refused)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "%s has format version %u, and the setting migrate is refuse: set it to "
+                       "auto to bring the region to version %u",
+                       path, version, REGION_FORMAT);
+    return migrate_region(store->io, path, migration->progress, migration->context, &plan, err);
+}
+
 int store_open_region(struct store *store, const char *name, const struct region_options *options,
                       struct region **ret_region, struct region_report *ret_report, struct err *err)
 {
     char path[IO_PATH_SIZE];
-    int code = check_exists(store, name, err);
+    uint32_t from = 0;
+    int code = find_region(store, name, path, err);
     if (code == 0)
-        code = io_join(path, REGIONS, name, err);
+        code = migrate(store, path, &from, err);
     if (code == 0)
-        code = check_folder(store, name, path, err);
-    if (code != 0)
-        return code;
-    return region_open(store->io, path, options, store->read_only, ret_region, ret_report, err);
+        code = region_open(store->io, path, options, store->read_only, ret_region, ret_report, err);
+    if (code == 0 && from != 0) {
+        region_set_migrated(*ret_region, from);
+        if (ret_report != NULL)
+            ret_report->migrated_from = from;
+    }
+    return code;
 }
 
 /* "regions/PREFIXname" */

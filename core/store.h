@@ -19,6 +19,7 @@
 
 #include "core/err.h"
 #include "core/io.h"
+#include "core/migrate.h"
 #include "core/region.h"
 
 struct store;
@@ -34,7 +35,23 @@ void store_close(struct store *store);
 int store_list(struct store *store, int (*visit)(void *context, const char *name), void *context,
                struct err *err);
 
-/* Opens one region by its name; as region_open. ERR_NO_SUCH_REGION. */
+/* What becomes of a region of an older format when it is opened; the default is to migrate it and
+ * tell nobody. */
+struct store_migration {
+    bool is_refused;
+    migrate_progress *progress; /* or NULL */
+    void *context;
+};
+void store_set_migration(struct store *store, const struct store_migration *migration);
+
+/* What a migration of the region would do; changes nothing. ERR_NO_SUCH_REGION, or as
+ * migrate_look. */
+int store_look_region(struct store *store, const char *name, struct migrate_plan *ret_plan,
+                      struct err *err);
+
+/* Opens one region by its name; as region_open. One of an older format is migrated before, or
+ * refused with ERR_INVALID_ARGUMENT: by the setting, or because the store is read-only.
+ * ERR_NO_SUCH_REGION. */
 int store_open_region(struct store *store, const char *name, const struct region_options *options,
                       struct region **ret_region, struct region_report *ret_report,
                       struct err *err);

@@ -47,13 +47,33 @@ static void print_region(const struct region *region, const struct region_report
                report->cut_bytes, report->cut_at);
 }
 
+/* A region of an older format, which is only looked at. */
+static void print_plan(const char *name, const struct migrate_plan *plan)
+{
+    printf("region %s: ok, to be migrated\n", name);
+    printf("  format        %" PRIu32 ": the next start brings it to %d\n", plan->from,
+           REGION_FORMAT);
+    printf("  journal       %" PRIu64 " records whose bytes are put in place\n", plan->records);
+    if (plan->cut_bytes > 0)
+        printf("  torn tail     %" PRIu64 " bytes, of a write that was never acknowledged\n",
+               plan->cut_bytes);
+    printf("  reads         %" PRIu64 " bytes, for their checksums\n", plan->read_bytes);
+    printf("  needs         %" PRIu64 " bytes of disk\n", plan->space_needed);
+}
+
 /* 0 or 1. */
 static int check_region(struct store *store, const char *name)
 {
     struct region *region;
     struct region_report report = {0};
+    struct migrate_plan plan;
     struct err err;
-    if (store_open_region(store, name, NULL, &region, &report, &err) != 0) {
+    int code = store_look_region(store, name, &plan, &err);
+    if (code == 0 && plan.from != REGION_FORMAT) {
+        print_plan(name, &plan);
+        return 0;
+    }
+    if (code != 0 || store_open_region(store, name, NULL, &region, &report, &err) != 0) {
         printf("region %s: %s: %s\n", name, err_name(err.code), err.text);
         return 1;
     }

@@ -26,6 +26,11 @@ void notify_stopping(void)
     sd_notify(0, "STOPPING=1");
 }
 
+void notify_extend_timeout(unsigned seconds)
+{
+    sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRIu64, (uint64_t)seconds * 1000000);
+}
+
 void notify_status(const char *format, ...)
 {
     char text[256];

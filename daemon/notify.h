@@ -9,6 +9,8 @@
 void notify_ready(void);
 void notify_reloading(void);
 void notify_stopping(void);
+/* The service manager is to wait so much longer for readiness, from now on. */
+void notify_extend_timeout(unsigned seconds);
 void notify_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Feeds the watchdog at half its interval, if there is one, from a timer of the loop: a loop that

@@ -24,11 +24,31 @@ int startup_open_directory(const char *path, bool read_only, struct io **ret_io,
     return err_set(err, reason.code, "cannot open data_dir %s: %s", path, reason.text);
 }
 
+/* More than the time between two calls on a slow disk. */
+#define MIGRATION_PATIENCE_S 300
+
+static void on_migration(void *context, const char *folder, uint64_t done, uint64_t total)
+{
+    (void)context;
+    uint64_t percent = total == 0 ? 100 : done * 100 / total;
+    notify_extend_timeout(MIGRATION_PATIENCE_S);
+    notify_status("migrating %s to format %d: %" PRIu64 " %%", folder, REGION_FORMAT, percent);
+    log_info("migrating %s to format %d: %" PRIu64 " of %" PRIu64 " bytes (%" PRIu64 " %%)", folder,
+             REGION_FORMAT, done, total, percent);
+}
+
 static void log_report(const char *name, const struct region_report *report)
 {
     log_info("region %s: open, %" PRIu64 " free blocks; checkpoint %" PRIu64 ", %" PRIu64
              " journal records replayed",
              name, report->free_blocks, report->checkpoint_sequence, report->records);
+    if (report->migrated_from != 0)
+        log_info("region %s: migrated from format %" PRIu32 " to %d", name, report->migrated_from,
+                 REGION_FORMAT);
+    if (report->damaged > 0)
+        log_error("region %s: %" PRIu64
+                  " pages that the journal had changed do not match their checksums",
+                  name, report->damaged);
     if (report->cut_bytes > 0)
         log_warning("region %s: cut %" PRIu64 " bytes of a torn tail off the journal at %" PRIu64
                     ": the last write before the crash had not been acknowledged",
@@ -65,6 +85,7 @@ static int open_region(void *context, const char *name)
     struct region *region;
     struct region_report report = {0};
     struct err reason;
+    notify_extend_timeout(MIGRATION_PATIENCE_S);
     notify_status("recovering region %s", name);
     int status =
         store_open_region(server->store, name, configured != NULL ? &configured->options : NULL,
@@ -98,7 +119,12 @@ int startup_open_store(struct server *server, struct err *err)
     int status = startup_open_directory(conf->data_dir, false, &server->io, &server->store, err);
     if (status != 0)
         return status;
+    const struct store_migration migration = {
+        .is_refused = conf->migrate == MIGRATE_REFUSE,
+        .progress = on_migration,
+    };
     struct opening opening = {server, err};
+    store_set_migration(server->store, &migration);
     status = store_list(server->store, open_region, &opening, err);
     if (status != 0)
         return status;

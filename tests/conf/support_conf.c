@@ -63,6 +63,12 @@ static void assert_region_eq(const struct conf_region *a, const struct conf_regi
     ck_assert_int_eq(a->options.fit, b->options.fit);
     ck_assert_uint_eq(a->options.max_size, b->options.max_size);
     ck_assert_uint_eq(a->options.journal_size, b->options.journal_size);
+    ck_assert_int_eq(a->options.checksum, b->options.checksum);
+    ck_assert_uint_eq(a->options.token_window, b->options.token_window);
+    ck_assert_uint_eq(a->options.discard, b->options.discard);
+    ck_assert_uint_eq(a->options.scrub_interval_ms, b->options.scrub_interval_ms);
+    ck_assert_uint_eq(a->options.scrub_rate, b->options.scrub_rate);
+    ck_assert_uint_eq(a->options.page_cache, b->options.page_cache);
 }
 
 void assert_conf_eq(const struct conf *a, const struct conf *b)
@@ -73,6 +79,8 @@ void assert_conf_eq(const struct conf *a, const struct conf *b)
     ck_assert_uint_eq(a->max_pipeline, b->max_pipeline);
     ck_assert_uint_eq(a->max_buffered, b->max_buffered);
     ck_assert_int_eq(a->log_level, b->log_level);
+    ck_assert_uint_eq(a->max_batch, b->max_batch);
+    ck_assert_int_eq(a->migrate, b->migrate);
     ck_assert_uint_eq(a->listens_count, b->listens_count);
     for (size_t i = 0; i < a->listens_count; i++)
         assert_listen_eq(&a->listens[i], &b->listens[i]);

@@ -157,19 +157,19 @@ START_TEST(damage_is_named)
     ck_assert(!read_header(1, other, &want));
     static const uint64_t offsets[] = {0, 8, 12, 16, 40, 100, DISK_BLOCK - 1};
     for (unsigned i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
-        flip("r/checkpoint-1", offsets[i]);
+        flip("r/checkpoint-b", offsets[i]);
         ck_assert(!read_header(1, secret, &want));
-        ck_assert_ptr_nonnull(strstr(err.text, "r/checkpoint-1"));
-        flip("r/checkpoint-1", offsets[i]);
+        ck_assert_ptr_nonnull(strstr(err.text, "r/checkpoint-b"));
+        flip("r/checkpoint-b", offsets[i]);
     }
     uint64_t second = DISK_BLOCK + CHECKPOINT_CHUNK_HEADER + CHECKPOINT_BODY;
-    flip("r/checkpoint-1", second + 100);
+    flip("r/checkpoint-b", second + 100);
     ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err),
                      ERR_CORRUPT);
-    ck_assert_ptr_nonnull(strstr(err.text, "r/checkpoint-1"));
+    ck_assert_ptr_nonnull(strstr(err.text, "r/checkpoint-b"));
     ck_assert_ptr_nonnull(strstr(err.text, "offset 135200"));
     ck_assert_uint_eq(loaded.blocks, 0);
-    flip("r/checkpoint-1", second + 100);
+    flip("r/checkpoint-b", second + 100);
     found.body_size--;
     ck_assert_int_eq(checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err),
                      ERR_CORRUPT);
@@ -318,13 +318,13 @@ START_TEST(damaged_tokens_are_named)
     ck_assert(read_header(1, secret, &found));
     uint64_t chunk = DISK_BLOCK + CHECKPOINT_CHUNK_HEADER + 160;
     for (uint64_t at = chunk; at < chunk + CHECKPOINT_CHUNK_HEADER + 80; at++) {
-        flip("r/checkpoint-1", at);
+        flip("r/checkpoint-b", at);
         int code = checkpoint_load(io, "r", secret, &found, &loaded, &loaded_tokens, &err);
         ck_assert_int_eq(code, ERR_CORRUPT);
         ck_assert_ptr_nonnull(strstr(err.text, "offset 4288"));
         ck_assert_uint_eq(tokens_count(&loaded_tokens), 0);
         ck_assert_uint_eq(loaded.blocks, 0);
-        flip("r/checkpoint-1", at);
+        flip("r/checkpoint-b", at);
     }
     for (int i = 0; i < 4; i++) {
         struct checkpoint claims = found;
@@ -345,7 +345,7 @@ START_TEST(a_missing_or_short_file)
     struct io_file *file;
     ck_assert(!read_header(0, secret, &found));
     ck_assert_ptr_nonnull(strstr(err.text, "missing"));
-    ck_assert_int_eq(io->ops->open(io, "r/checkpoint-0", IO_CREATE, &file), 0);
+    ck_assert_int_eq(io->ops->open(io, "r/checkpoint-a", IO_CREATE, &file), 0);
     io->ops->close(io, file);
     ck_assert(!read_header(0, secret, &found));
 }

@@ -230,8 +230,8 @@ START_TEST(a_damaged_checkpoint_is_named)
     region = fixture_open(false, NULL);
     drive_close(region);
     region = NULL;
-    flip("r/checkpoint-0", 70);
-    flip("r/checkpoint-1", 70);
+    flip("r/checkpoint-a", 70);
+    flip("r/checkpoint-b", 70);
     expect_corrupt("r/checkpoint-");
 }
 END_TEST
@@ -246,15 +246,15 @@ START_TEST(an_older_checkpoint_takes_over)
     drive_add(region, small, 100);
     drive_settle(region);
     drive_close(region);
-    flip("r/checkpoint-1", 70);
+    flip("r/checkpoint-b", 70);
     region = fixture_open(false, &report);
     ck_assert_uint_eq(report.checkpoint_sequence, 2);
     ck_assert_uint_eq(report.records, 2);
     ck_assert_uint_eq(fixture_allocated(), 200);
     drive_close(region); /* now 3 again, and the segments before it are gone */
     region = NULL;
-    flip("r/checkpoint-1", 70);
-    expect_corrupt("r/checkpoint-1");
+    flip("r/checkpoint-b", 70);
+    expect_corrupt("r/checkpoint-b");
 }
 END_TEST
 

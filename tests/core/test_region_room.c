@@ -110,7 +110,7 @@ START_TEST(a_slot_that_cannot_grow_is_not_asked_for_again_and_again)
     drive_deallocate(region, address + 100, 100);
     drive_deallocate(region, address + 300, 100);
     drive_close(region);
-    ck_assert_int_eq(io->ops->remove(io, "r/checkpoint-1"), 0);
+    ck_assert_int_eq(io->ops->remove(io, "r/checkpoint-b"), 0);
     ck_assert_int_eq(io->ops->sync_directory(io, "r"), 0);
     simdisk_set_capacity(disk, simdisk_used(disk) + 8 * DISK_BLOCK);
     open_region();
