@@ -55,7 +55,6 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         .damaged_pages = region->damaged_pages,
         .migrated_from = region->report.migrated_from,
         .discarded_bytes = region->discard.freed,
-        .discard_unsupported = region->discard.is_unsupported,
         .read_only = region->read_only || region->is_failing || region->is_failed,
     };
     /* Without an answer it is 0, which no data file has. */

@@ -68,7 +68,6 @@ struct region_info {
     uint64_t cut_bytes;         /* torn tail cut when it was opened */
     uint64_t disk_bytes;        /* what the data file really occupies */
     uint64_t discarded_bytes;   /* given back to the file system since the region was opened */
-    bool discard_unsupported;   /* the file system takes none: it was tried */
     uint64_t tokens;            /* remembered now */
     uint64_t page_cache_used;   /* bytes of verified pages in memory */
     uint64_t damaged_pages;     /* found since the region was opened, each counted once as long as
@@ -84,6 +83,9 @@ uint64_t region_size(const struct region *region);
 
 /* Notes, for region_get_info, that the region was migrated when it was opened. */
 void region_set_migrated(struct region *region, uint32_t from);
+
+/* Whether the file system was asked to take free space back and cannot: it is not asked again. */
+bool region_cannot_discard(const struct region *region);
 
 /* NULL while the region is well; else why it is read-only. */
 const struct err *region_failure(const struct region *region);

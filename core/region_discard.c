@@ -125,6 +125,11 @@ void region_discard_rescan(struct region *region)
         add_candidates(region, block);
 }
 
+bool region_cannot_discard(const struct region *region)
+{
+    return region->discard.is_unsupported;
+}
+
 /* ---- Which piece ---- */
 
 /* The next piece to punch, which is a candidate and begins with it. What is not, or no longer, fit

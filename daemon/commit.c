@@ -89,9 +89,19 @@ static void log_failure(struct region_entry *entry)
               failure->text);
 }
 
+static void log_discard(struct region_entry *entry)
+{
+    if (!region_cannot_discard(entry->region) || entry->cannot_discard)
+        return;
+    entry->cannot_discard = true;
+    log_warning("region %s: its file system cannot take free space back: discard has no effect",
+                entry->name);
+}
+
 static void settle(struct region_entry *entry)
 {
     log_failure(entry);
+    log_discard(entry);
     answer_changes(entry);
     start_loads(entry);
     answer_checkpoints(entry);

@@ -132,6 +132,8 @@ static void pack_inside(msgpack_packer *packer, const struct region_info *info)
     pack_entry(packer, "commits", info->commits);
     pack_entry(packer, "recovered_records", info->recovered_records);
     pack_entry(packer, "cut_bytes", info->cut_bytes);
+    pack_entry(packer, "disk_bytes", info->disk_bytes);
+    pack_entry(packer, "discarded_bytes", info->discarded_bytes);
 }
 
 enum outcome handle_REGION_INFO(struct call *call)
@@ -143,7 +145,7 @@ enum outcome handle_REGION_INFO(struct call *call)
     if (call->envelope.is_notification || !answer_begin(call->conn, call->envelope.msgid, &packer))
         return HANDLED;
     format_uuid(info.uuid, uuid);
-    msgpack_pack_map(&packer, 4 + 5 + MEMORY_ENTRIES + 8 + (failure != NULL ? 2 : 1));
+    msgpack_pack_map(&packer, 4 + 5 + MEMORY_ENTRIES + 10 + (failure != NULL ? 2 : 1));
     pack_entry(&packer, "id", info.id);
     pack_text_entry(&packer, "name", info.name);
     pack_text_entry(&packer, "uuid", uuid);

@@ -40,6 +40,7 @@ struct region_entry {
     bool is_touched;     /* in regions.touched */
     bool is_retrying;    /* the first of those parked is being run */
     bool has_failed;     /* its failure was logged */
+    bool cannot_discard; /* likewise */
     struct region_entry *touched_next;
 
     struct request *changes;     /* staged: by ticket, first to last */

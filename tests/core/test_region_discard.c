@@ -394,7 +394,7 @@ START_TEST(a_file_system_that_cannot)
         disk, (struct simdisk_fault){
                   .ops = SIM_BIT(SIM_PUNCH), .nth = 1, .error = EOPNOTSUPP, .forever = true});
     wait_a_minute();
-    ck_assert(info_of().discard_unsupported);
+    ck_assert(region_cannot_discard(region));
     ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
     ck_assert_uint_eq(info_of().discarded_bytes, 0);
     drive_deallocate(region, extent_end(middle), 70000);

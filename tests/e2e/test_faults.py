@@ -179,6 +179,27 @@ class Faults(Case):
         self.assertEqual([self.client.wait(msgid) for msgid in ids],
                          [1000 + 100 * i for i in range(100)])
 
+    # ---- Space that goes back ----
+
+    def test_discard_is_not_possible(self):
+        self.rule(f"punch {errno.EOPNOTSUPP} regions/main/data")
+        address = self.client.call("addBlob", "main", bytes(4 << 20))
+        self.client.call("deallocate", "main", address, 4 << 20)
+        self.daemon.wait_log("main.*discard has no effect")
+        self.assertEqual(self.client.call("regionInfo", "main")["discarded_bytes"], 0)
+        self.assertEqual(self.client.call("addBlob", "main", b"x" * (4 << 20)), address)
+        self.assert_intact()
+        self.assertEqual(self.daemon.log().count("discard has no effect"), 1)
+
+    def test_failed_discard(self):
+        self.rule(f"punch {errno.EIO} regions/main/data")
+        address = self.client.call("addBlob", "main", bytes(4 << 20))
+        self.client.call("deallocate", "main", address, 4 << 20)
+        self.daemon.wait_log("main.*read-only")
+        self.assert_region_failed()
+        self.restart()
+        self.assert_intact()
+
     # ---- Reads that have to wait for the disk ----
 
     UNCACHED = f"preadv2 {errno.EAGAIN} regions/main/data"
