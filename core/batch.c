@@ -280,29 +280,6 @@ void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t
     (void)extentset_add(&batch->dirty, (struct extent){to, size});
 }
 
-int batch_roll_back(const struct batch *batch, struct freespace *space, uint64_t *pages)
-{
-    int result = 0;
-    for (size_t i = batch->undo_count; i > 0; i--) {
-        const struct batch_undo *undo = &batch->undos[i - 1];
-        int error = undo->kind == UNDO_TAKE ? freespace_mark_free(space, undo->extent)
-                                            : freespace_mark_used(space, undo->extent);
-        if (error != 0)
-            result = error;
-    }
-    if (space->size > batch->size_before) {
-        /* Takes what is free there out of the tree: the region never had these bytes. */
-        struct extent grown = {batch->size_before, space->size - batch->size_before};
-        int error = freespace_mark_used(space, grown);
-        if (error != 0)
-            result = error;
-        else
-            space->size = batch->size_before;
-    }
-    *pages = batch->pages_before;
-    return result;
-}
-
 /* ---- Sealing ---- */
 
 /* The pages that stand next in a list. */

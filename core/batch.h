@@ -164,6 +164,28 @@ void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t
 /* Takes its changes back, in reverse. -ENOMEM: the free space is not what it was. */
 int batch_roll_back(const struct batch *batch, struct freespace *space, uint64_t *pages);
 
+struct runs_mark {
+    size_t count;
+    struct page_run last;
+};
+
+/* What a gathering batch was at some moment. */
+struct batch_mark {
+    uint64_t size; /* of the region */
+    size_t length; /* of the record */
+    uint32_t effects;
+    size_t put_count, direct_count, copy_count, undo_count;
+    struct runs_mark touched, straight, fresh;
+    size_t images, runs_room, slots_room;
+    uint64_t sums_room, last_image;
+    bool moves;
+};
+
+struct batch_mark batch_mark(const struct batch *batch, const struct freespace *space);
+/* Takes back what was staged since, in reverse: the batch and the free space are what they were.
+ * -ENOMEM: the free space is not. */
+int batch_undo_to(struct batch *batch, const struct batch_mark *mark, struct freespace *space);
+
 /* ---- Worker ---- */
 
 struct page_table;

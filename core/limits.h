@@ -62,6 +62,8 @@
 #ifndef BATCH_IMAGES
 #define BATCH_IMAGES 4096
 #endif
+/* The same for changes that are made all or nothing, which cannot be spread over commits. */
+#define ATOMIC_IMAGES (16 * BATCH_IMAGES)
 
 /* The answer that a token keeps, and all of them together: bounds memory and checkpoints. */
 #ifndef TOKEN_RESULT_MAX

@@ -45,14 +45,14 @@ static int replace_elsewhere(struct region *region, struct extent block, const u
     int code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take(region, size, &address, err);
-    struct extent fresh = {address, size};
+    struct extent fresh = {address, size}, direct = region_direct_part(fresh, size);
     if (code == 0)
-        code = region_place(region, &need, fresh, region_direct_part(fresh, size), err);
+        code = region_place(region, &need, fresh, &direct, err);
     if (code != 0)
         return code;
     if (freespace_give(&region->space, block) != 0)
         return region_give_back(region, fresh, err);
-    region_stage_blob(region, fresh, bytes);
+    region_stage_blob(region, fresh, direct, bytes);
     batch_gave(region->gathering, block);
     *ret_address = address;
     return region_staged(region);
@@ -90,11 +90,11 @@ static int replace_and_grow(struct region *region, struct extent block, const ui
         code = region_take_behind(region, block, size, err);
     if (code != 0)
         return code;
-    struct extent behind = {extent_end(block), size - block.size};
+    struct extent behind = {extent_end(block), size - block.size}, direct = {0, 0};
     if (region_needs_own_batch(region, block, (struct extent){0, 0}) &&
         region_begin_own_batch(region, &need) != 0)
         return region_give_back(region, behind, err);
-    code = region_place(region, &need, behind, (struct extent){0, 0}, err);
+    code = region_place(region, &need, behind, &direct, err);
     if (code != 0)
         return code;
     region_took(region, behind);

@@ -5,6 +5,7 @@
  *     region_overwrite.c   changes: other bytes in place of a blob's
  *     region_resize.c      changes: another size
  *     region_token.c       tokens
+ *     region_atomic.c      changes that are made all or nothing
  *     region_room.c        space reserved ahead: the data file, journal segments, checkpoint slots
  *     region_discard.c     free space given back to the file system
  *     region_commit.c      the commit lane: batches and flushes
@@ -163,6 +164,14 @@ struct reservation {
     bool is_tight;    /* the last chunk could not be had: none ahead of need */
 };
 
+/* What to go back to when changes are not made after all. */
+struct atomic {
+    bool is_open;
+    struct batch_mark mark;
+    uint64_t pages, tokens, change_ticket;
+    struct extentset taken; /* since it began */
+};
+
 struct region {
     struct io *io;
     char *folder;
@@ -182,6 +191,7 @@ struct region {
     struct page_runs fresh;      /* pages that it takes into use */
     uint64_t pages;              /* by growing; the size may need more */
     struct tokens tokens;
+    struct atomic atomic;
     uint64_t token_answer; /* room that is kept for the answer of a token; 0: none is expected */
     struct journal journal;
     struct overlay overlay;
@@ -292,11 +302,13 @@ int region_take_behind(struct region *region, struct extent block, uint64_t new_
 /* Gives back what a change took that cannot go on for want of memory. Returns the code of that. */
 int region_give_back(struct region *region, struct extent extent, struct err *err);
 /* Notes a fresh extent with a blob in it. */
-void region_stage_blob(struct region *region, struct extent fresh, const uint8_t *bytes);
-/* Chooses the batch for a change that took an extent and is to write `direct` of it straight to the
- * data file: the gathering one, or one of its own. 0 or the code of giving the extent back. */
+void region_stage_blob(struct region *region, struct extent fresh, struct extent direct,
+                       const uint8_t *bytes);
+/* Chooses the batch for a change that took an extent and is to write *direct of it straight to the
+ * data file: the gathering one, or one of its own. Empties *direct where its bytes are to go
+ * through the journal instead. 0 or the code of giving the extent back. */
 int region_place(struct region *region, const struct batch_need *need, struct extent taken,
-                 struct extent direct, struct err *err);
+                 struct extent *direct, struct err *err);
 /* Notes the extent that region_place was told of last. */
 void region_took(struct region *region, struct extent taken);
 uint64_t region_pages_of(uint64_t size);

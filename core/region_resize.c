@@ -14,13 +14,13 @@ static int shrink(struct region *region, struct extent block, uint64_t new_size,
 static int grow_in_place(struct region *region, struct extent block, uint64_t new_size,
                          uint64_t *ret_address, struct err *err)
 {
-    struct extent behind = {extent_end(block), new_size - block.size};
+    struct extent behind = {extent_end(block), new_size - block.size}, direct = {0, 0};
     struct batch_need need = region_take_need(behind.size);
     int code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take_behind(region, block, new_size, err);
     if (code == 0)
-        code = region_place(region, &need, behind, (struct extent){0, 0}, err);
+        code = region_place(region, &need, behind, &direct, err);
     if (code != 0)
         return code;
     region_took(region, behind);
@@ -28,11 +28,11 @@ static int grow_in_place(struct region *region, struct extent block, uint64_t ne
     return region_staged(region);
 }
 
-static void stage_copy(struct region *region, uint64_t from, struct extent fresh, uint64_t size)
+static void stage_copy(struct region *region, uint64_t from, struct extent fresh,
+                       struct extent direct, uint64_t size)
 {
     struct batch *batch = region->gathering;
     uint64_t to = fresh.address;
-    struct extent direct = region_direct_part((struct extent){to, size}, size);
     region_took(region, fresh);
     if (direct.size == 0) {
         batch_copy_journaled(batch, from, to, size);
@@ -58,14 +58,15 @@ static int grow_elsewhere(struct region *region, struct extent block, uint64_t n
         code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take(region, new_size, &address, err);
-    struct extent fresh = {address, new_size}, copied = {address, block.size};
+    struct extent fresh = {address, new_size};
+    struct extent direct = region_direct_part((struct extent){address, block.size}, block.size);
     if (code == 0)
-        code = region_place(region, &need, fresh, region_direct_part(copied, block.size), err);
+        code = region_place(region, &need, fresh, &direct, err);
     if (code != 0)
         return code;
     if (freespace_give(&region->space, block) != 0)
         return region_give_back(region, fresh, err);
-    stage_copy(region, block.address, fresh, block.size);
+    stage_copy(region, block.address, fresh, direct, block.size);
     batch_gave(region->gathering, block);
     *ret_address = address;
     return region_staged(region);

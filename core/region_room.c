@@ -119,7 +119,8 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
     uint64_t end = staged_end(region) + length;
     uint64_t limit = JOURNAL_OVERSHOOT * region->meta.options.journal_size + length;
     uint64_t need = round_up(end + (is_free ? 0 : JOURNAL_RESERVE), JOURNAL_PAYLOAD);
-    bool is_long = end - region->checkpoint.start > limit;
+    /* Changes that are made all or nothing are one, and were let in when they began. */
+    bool is_long = !region->atomic.is_open && end - region->checkpoint.start > limit;
     if (need <= journal_prepared(&region->journal) && !is_long)
         return 0;
     if (is_long && region_press_checkpoint(region))

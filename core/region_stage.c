@@ -53,6 +53,15 @@ static int too_large(const struct region *region, uint64_t size, struct err *err
 
 /* ---- Preparing ---- */
 
+static int too_many_pages(struct err *err)
+{
+    return err_set(
+        err, ERR_TOO_LARGE,
+        "changes that are made all or nothing may be in at most %llu pages of %llu bytes: "
+        "make them in several batches",
+        (unsigned long long)ATOMIC_IMAGES, (unsigned long long)DATA_PAGE);
+}
+
 /* Memory for a change, and for the token that it may be given. */
 static int reserve(const struct region *region, struct batch *batch, const struct batch_need *need)
 {
@@ -71,12 +80,17 @@ int region_prepare(struct region *region, const struct batch_need *need, bool is
     if (gathering != NULL && !batch_is_empty(gathering)) {
         has_staged = true;
         waiting += batch_length(gathering);
-        if (batch_length(gathering) + length > BATCH_BYTES ||
-            gathering->images + 2 * need->puts > BATCH_IMAGES || gathering->dirty.everything)
+        size_t images = gathering->images + 2 * need->puts;
+        if (region->atomic.is_open && images > ATOMIC_IMAGES)
+            return too_many_pages(err);
+        if (gathering->dirty.everything ||
+            (!region->atomic.is_open &&
+             (batch_length(gathering) + length > BATCH_BYTES || images > BATCH_IMAGES)))
             return REGION_WAIT;
     }
-    /* Batches that had to be closed early may be queued; memory is bounded all the same. */
-    if (has_staged && waiting + length > 2 * BATCH_BYTES)
+    /* Batches that had to be closed early may be queued; memory is bounded all the same. Changes
+     * that are made all or nothing found room for their blobs when they began. */
+    if (has_staged && !region->atomic.is_open && waiting + length > 2 * BATCH_BYTES)
         return REGION_WAIT;
     region->size_before_change = region->space.size;
     int code = region_need_slot(region, is_free, err);
@@ -94,6 +108,7 @@ int region_prepare(struct region *region, const struct batch_need *need, bool is
 /* Closes the gathering batch and prepares another: there is journal for it, prepare saw to that. */
 int region_begin_own_batch(struct region *region, const struct batch_need *need)
 {
+    assert(!region->atomic.is_open);
     region_seal(region);
     struct batch *batch = region_gathering(region);
     if (batch == NULL)
@@ -223,7 +238,8 @@ int region_staged_nothing(struct region *region, struct err *err)
 bool region_needs_own_batch(const struct region *region, struct extent dirty, struct extent direct)
 {
     const struct batch *batch = region->gathering;
-    return extentset_overlaps(&batch->reads, dirty) || extentset_overlaps(&batch->frees, direct);
+    return !region->atomic.is_open &&
+           (extentset_overlaps(&batch->reads, dirty) || extentset_overlaps(&batch->frees, direct));
 }
 
 /* Whether no byte of the extent is in use; past the region's size none is. */
@@ -269,13 +285,35 @@ static int find_fresh(struct region *region, struct page_run run)
     return 0;
 }
 
-int region_place(struct region *region, const struct batch_need *need, struct extent taken,
-                 struct extent direct, struct err *err)
+/* Has the bytes that were to be written directly go through the journal. */
+static int journal_direct(struct region *region, const struct batch_need *need, struct extent taken,
+                          struct extent *direct, struct err *err)
 {
+    struct batch_need journaled = *need;
+    uint64_t size_before = region->size_before_change;
+    struct err ignored;
+    journaled.record += direct->size;
+    int code = region_prepare(region, &journaled, false, err);
+    region->size_before_change = size_before;
+    if (code != 0)
+        (void)region_give_back(region, taken, &ignored);
+    else
+        *direct = (struct extent){0, 0};
+    return code;
+}
+
+int region_place(struct region *region, const struct batch_need *need, struct extent taken,
+                 struct extent *direct, struct err *err)
+{
+    if (region->atomic.is_open && extentset_overlaps(&region->gathering->frees, *direct)) {
+        int code = journal_direct(region, need, taken, direct, err);
+        if (code != 0)
+            return code;
+    }
     struct page_run run = fresh_pages(region, taken);
     bool is_waited_for =
         run.count > 0 && extentset_overlaps(&region->gathering->reads, bytes_of(run));
-    if ((is_waited_for || region_needs_own_batch(region, taken, direct)) &&
+    if ((is_waited_for || region_needs_own_batch(region, taken, *direct)) &&
         region_begin_own_batch(region, need) != 0)
         return region_give_back(region, taken, err);
     if (find_fresh(region, run) != 0 ||
@@ -287,15 +325,17 @@ int region_place(struct region *region, const struct batch_need *need, struct ex
 void region_took(struct region *region, struct extent taken)
 {
     batch_took(region->gathering, taken);
+    if (region->atomic.is_open)
+        (void)extentset_add(&region->atomic.taken, taken);
     for (size_t i = 0; i < region->fresh.count; i++)
         batch_fresh(region->gathering, region->fresh.items[i]);
 }
 
 /* Notes a fresh extent with a blob in it. */
-void region_stage_blob(struct region *region, struct extent fresh, const uint8_t *bytes)
+void region_stage_blob(struct region *region, struct extent fresh, struct extent direct,
+                       const uint8_t *bytes)
 {
     struct batch *batch = region->gathering;
-    struct extent direct = region_direct_part(fresh, fresh.size);
     region_took(region, fresh);
     if (direct.size == 0) {
         batch_put(batch, fresh.address, bytes, (size_t)fresh.size);
@@ -348,9 +388,9 @@ int region_allocate(struct region *region, uint64_t size, uint64_t *ret_address,
         code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take(region, size, &address, err);
-    struct extent taken = {address, size};
+    struct extent taken = {address, size}, direct = {0, 0};
     if (code == 0)
-        code = region_place(region, &need, taken, (struct extent){0, 0}, err);
+        code = region_place(region, &need, taken, &direct, err);
     if (code != 0)
         return code;
     region_took(region, taken);
@@ -370,12 +410,12 @@ int region_add(struct region *region, const void *bytes, uint64_t size, uint64_t
         code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take(region, size, &address, err);
-    struct extent fresh = {address, size};
+    struct extent fresh = {address, size}, direct = region_direct_part(fresh, size);
     if (code == 0)
-        code = region_place(region, &need, fresh, region_direct_part(fresh, size), err);
+        code = region_place(region, &need, fresh, &direct, err);
     if (code != 0)
         return code;
-    region_stage_blob(region, fresh, bytes);
+    region_stage_blob(region, fresh, direct, bytes);
     *ret_address = address;
     return region_staged(region);
 }

@@ -19,13 +19,29 @@ void region_forget_verified(struct region *region)
     extentset_clear(&region->verified);
 }
 
+/* Narrows the block to what is to be verified; false when nothing is. What changes that are made
+ * all or nothing wrote and took themselves is not on the disk yet. */
+static bool find_unverified(const struct region *region, struct extent *block)
+{
+    struct extent rest = *block, gap, unwritten;
+    while (extentset_gap(&region->verified, rest, &gap)) {
+        if (!region->atomic.is_open)
+            return true;
+        if (extentset_gap(&region->gathering->dirty, gap, &unwritten)) {
+            if (extentset_gap(&region->atomic.taken, unwritten, block))
+                return true;
+            gap = unwritten;
+        }
+        rest.size = extent_end(rest) - extent_end(gap);
+        rest.address = extent_end(gap);
+    }
+    return false;
+}
+
 int region_need_verified(struct region *region, struct extent block, struct err *err)
 {
     struct verify_job *job = &region->verifying;
-    struct extent gap;
-    if (region->meta.options.checksum == CHECKSUM_OFF)
-        return 0;
-    if (!extentset_gap(&region->verified, block, &gap))
+    if (region->meta.options.checksum == CHECKSUM_OFF || !find_unverified(region, &block))
         return 0;
     if (job->state == VERIFY_FAILED && job->block.address == block.address &&
         job->block.size == block.size) {
