@@ -83,9 +83,11 @@ int region_prepare(struct region *region, const struct batch_need *need, bool is
         size_t images = gathering->images + 2 * need->puts;
         if (region->atomic.is_open && images > ATOMIC_IMAGES)
             return too_many_pages(err);
-        if (gathering->dirty.everything ||
-            (!region->atomic.is_open &&
-             (batch_length(gathering) + length > BATCH_BYTES || images > BATCH_IMAGES)))
+        /* Without memory it is not known what the batch has touched. */
+        if (region->atomic.is_open && gathering->dirty.everything)
+            return err_no_memory(err);
+        if (!region->atomic.is_open && (batch_length(gathering) + length > BATCH_BYTES ||
+                                        images > BATCH_IMAGES || gathering->dirty.everything))
             return REGION_WAIT;
     }
     /* Batches that had to be closed early may be queued; memory is bounded all the same. Changes

@@ -256,9 +256,9 @@ const char *change_apply(struct shadow *shadow, const struct change *change, uin
 
 void change_print(const struct change *change, FILE *out)
 {
-    static const char *const names[CHANGE_KINDS] = {"allocate",        "add",   "deallocate",
-                                                    "resize",          "store", "replace",
-                                                    "deallocateRange", "clear", "grow"};
+    static const char *const names[CHANGE_KINDS] = {
+        "allocate",        "add",   "deallocate", "resize", "store", "replace",
+        "deallocateRange", "clear", "grow",       "atomic"};
     fprintf(out, "%s%s block [%llu, +%llu) size %llu content %llu",
             change->has_token ? "with a token: " : "", names[change->kind],
             (unsigned long long)change->block.address, (unsigned long long)change->block.size,

@@ -17,6 +17,7 @@ enum change_kind {
     CHANGE_DEALLOCATE_RANGE,
     CHANGE_CLEAR,
     CHANGE_GROW,
+    CHANGE_ATOMIC, /* several of the others, all or nothing: what they are the pump chooses */
     CHANGE_KINDS,
 };
 

@@ -267,18 +267,150 @@ static const char *ask_again(struct pump *pump)
     return NULL;
 }
 
+/* ---- All or nothing ---- */
+
+#define PARTS_MAX 12
+
+/* Several changes that are made together, each chosen by what those before it make of the region;
+ * the content chooses, so that each attempt is the same. */
+struct parts {
+    struct shadow after;
+    struct change list[PARTS_MAX];
+    size_t count; /* staged */
+    enum err_code expected;
+    bool is_whole;
+};
+
+static const char *stage_parts(struct pump *pump, const struct change *whole, struct parts *parts,
+                               int *ret_code, struct err *err)
+{
+    struct rng rng = {whole->content};
+    size_t want = (size_t)rng_between(&rng, 0, PARTS_MAX);
+    bool gives_up = rng_chance(&rng, 20);
+    *ret_code = 0;
+    for (size_t i = 0; i < want && *ret_code == 0; i++) {
+        uint64_t value = UINT64_MAX;
+        struct change part = change_choose(&parts->after, &pump->options.weights, &rng,
+                                           (whole->content + 1) * 4096 + i);
+        part.has_token = false;
+        parts->expected = change_expect(&parts->after, &part);
+        *ret_code = change_stage(pump->region, &part, &value, err);
+        if (*ret_code != 0 || parts->expected != ERR_OK) {
+            change_release(&part);
+            continue;
+        }
+        parts->list[parts->count++] = part;
+        const char *wrong = change_apply(&parts->after, &part, value);
+        if (wrong != NULL)
+            return complain(pump, "%s, part %zu of a whole, answered %llu: %s", describe(&part), i,
+                            (unsigned long long)value, wrong);
+    }
+    parts->is_whole = *ret_code == 0 && parts->expected == ERR_OK && !gives_up;
+    return NULL;
+}
+
+/* The region is what it was. */
+static const char *compare_undone(struct pump *pump)
+{
+    struct observation seen;
+    const char *wrong = observation_take_blocks(&seen, pump->region);
+    if (wrong == NULL)
+        wrong = shadow_difference(newest(pump), &seen);
+    observation_release(&seen);
+    return wrong == NULL ? NULL : complain(pump, "changes that were undone: %s", wrong);
+}
+
+static const char *accept_parts(struct pump *pump, const struct change *whole, struct parts *parts)
+{
+    uint8_t id[16], answer[SHADOW_ANSWER_MAX];
+    if (whole->has_token) {
+        shadow_token_id(whole->content, id);
+        size_t size = shadow_token_answer(whole->content, answer);
+        region_token_keep(pump->region, id, SHADOW_FINGERPRINT(whole->content), answer, size);
+        shadow_keep_token(&parts->after, whole->content);
+    }
+    for (size_t i = 0; i < parts->count; i++)
+        if (parts->list[i].bytes != NULL && parts->list[i].size >= LARGE_BLOB)
+            lend(pump, parts->list[i]);
+        else
+            change_release(&parts->list[i]);
+    push_stage(pump, parts->after, region_ticket(pump->region));
+    note_progress(pump);
+    return NULL;
+}
+
+static const char *judge_refusal(struct pump *pump, int code, enum err_code expected,
+                                 bool had_failed, const struct err *err)
+{
+    bool failed = is_refusing(pump);
+    if (failed && !had_failed && code == ERR_INTERNAL)
+        return NULL;
+    if (failed && code != ERR_READ_ONLY)
+        return complain(pump, "a whole answered %s by a region that has failed",
+                        err_name((enum err_code)code));
+    /* A block that is to move is read first. */
+    if (pump->options.faults &&
+        (failed || code == ERR_NO_SPACE || code == ERR_INTERNAL || code == ERR_IO_ERROR)) {
+        note_refusal(pump, err);
+        return NULL;
+    }
+    if (code != (int)expected)
+        return complain(pump, "part of a whole answered %s (%s), not %s",
+                        err_name((enum err_code)code), err->text, err_name(expected));
+    return NULL;
+}
+
+static const char *stage_whole(struct pump *pump, struct change *whole, int *ret_code)
+{
+    struct err err = {0};
+    struct parts parts = {.expected = ERR_OK};
+    bool had_failed = is_refusing(pump);
+    const char *wrong = NULL;
+    size_t size = whole->has_token ? shadow_token_answer(whole->content, NULL) : 0;
+    int code = region_token_expect(pump->region, size, &err);
+    if (code == 0)
+        code = region_atomic_begin(pump->region, 20000, &err);
+    shadow_copy(&parts.after, newest(pump));
+    if (code == 0) {
+        wrong = stage_parts(pump, whole, &parts, &code, &err);
+        region_atomic_end(pump->region, wrong == NULL && parts.is_whole);
+    }
+    *ret_code = code;
+    if (wrong == NULL && parts.is_whole)
+        return accept_parts(pump, whole, &parts);
+    (void)region_token_expect(pump->region, 0, &err);
+    for (size_t i = 0; i < parts.count; i++)
+        change_release(&parts.list[i]);
+    shadow_release(&parts.after);
+    if (wrong != NULL)
+        return wrong;
+    if (code != REGION_WAIT && (code != 0 || parts.expected != ERR_OK))
+        wrong = judge_refusal(pump, code, parts.expected, had_failed, &err);
+    return wrong != NULL || is_refusing(pump) ? wrong : compare_undone(pump);
+}
+
+static struct change choose_change(struct pump *pump)
+{
+    uint64_t content = pump->next_content++;
+    if (content % 8 == 0)
+        return (struct change){
+            .kind = CHANGE_ATOMIC, .content = content, .has_token = content % 16 == 0};
+    return change_choose(newest(pump), &pump->options.weights, &pump->rng, content);
+}
+
 static const char *stage_next(struct pump *pump, bool *ret_staged)
 {
     if (!pump->has_waiting)
-        pump->waiting =
-            change_choose(newest(pump), &pump->options.weights, &pump->rng, pump->next_content++);
+        pump->waiting = choose_change(pump);
     int code;
     if (rng_chance(&pump->rng, 20) && !is_refusing(pump)) {
         const char *wrong = ask_again(pump);
         if (wrong != NULL)
             return wrong;
     }
-    const char *wrong = stage_change(pump, &pump->waiting, &code);
+    const char *wrong = pump->waiting.kind == CHANGE_ATOMIC
+                            ? stage_whole(pump, &pump->waiting, &code)
+                            : stage_change(pump, &pump->waiting, &code);
     pump->is_waiting = pump->has_waiting = code == REGION_WAIT;
     *ret_staged = code != REGION_WAIT;
     return wrong;
