@@ -263,7 +263,7 @@ static int deallocate_with_token(uint64_t number, struct extent block, size_t si
         if (code == 0)
             code = region_deallocate(region, block, &err);
         if (code == 0)
-            region_token_keep(region, id.bytes, 99, small, size);
+            region_token_keep(region, id.bytes, 99, big, size);
         if (code != REGION_WAIT)
             return code;
         drive_settle(region);
