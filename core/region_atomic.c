@@ -33,6 +33,7 @@ int region_atomic_begin(struct region *region, uint64_t record_size, struct err 
         return code;
     batch = region->gathering;
     atomic->is_open = true;
+    atomic->is_waiting = false;
     atomic->mark = batch_mark(batch, &region->space);
     atomic->pages = region->pages;
     atomic->tokens = region->tokens.next;
@@ -58,6 +59,8 @@ void region_atomic_end(struct region *region, bool keep)
     assert(region->atomic.is_open);
     region->atomic.is_open = false;
     extentset_clear(&region->atomic.taken);
+    if (!region->atomic.is_waiting)
+        region_forget_refusals(region);
     /* A region that failed meanwhile has taken everything back, or is about to. */
     if (!keep && !region->is_failing && !region->is_failed)
         undo(region);

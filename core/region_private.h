@@ -167,6 +167,7 @@ struct reservation {
 /* What to go back to when changes are not made after all. */
 struct atomic {
     bool is_open;
+    bool is_waiting; /* one of them was told to wait for space */
     struct batch_mark mark;
     uint64_t pages, tokens, change_ticket;
     struct extentset taken; /* since it began */
@@ -369,6 +370,8 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
 /* 0, REGION_WAIT, or ERR_NO_SPACE: whether a checkpoint with the expected token has room on a full
  * disk. What only frees has it, unless the token's answer is large. */
 int region_need_slot(struct region *region, bool is_free, struct err *err);
+/* Changes that were made all or nothing have their answer: the next are not refused for them. */
+void region_forget_refusals(struct region *region);
 /* REGION_WAIT, or ERR_NO_SPACE: the data file is shorter than need. */
 int region_need_data(struct region *region, uint64_t need, struct err *err);
 /* 0, REGION_WAIT, or ERR_NO_SPACE: whether the block, which is about to be taken, has its disk

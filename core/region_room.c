@@ -31,17 +31,25 @@
  * stay possible: unless its answer is larger than this. */
 #define FREE_ANSWER_MAX 1024
 
-/* True when so much was refused to one that has waited for it. */
-static bool is_refused(struct reservation *room, uint64_t need)
+/* True when so much was refused to one that has waited for it. Changes that are made all or nothing
+ * are one: what was refused to one of them is, for the others, too, until all have an answer. */
+static bool is_refused(const struct region *region, struct reservation *room, uint64_t need)
 {
     if (!room->is_owed || need < room->refused)
         return false;
-    room->is_owed = false;
+    room->is_owed = region->atomic.is_open;
     return true;
 }
 
-static int wait_for(struct reservation *room, uint64_t need)
+void region_forget_refusals(struct region *region)
 {
+    region->data_room.is_owed = region->journal_room.is_owed = false;
+    region->slot_need.is_owed = region->hole_room.is_owed = false;
+}
+
+static int wait_for(struct region *region, struct reservation *room, uint64_t need)
+{
+    region->atomic.is_waiting = true;
     room->want = max_u64(room->want, need);
     room->is_awaited = true;
     return REGION_WAIT;
@@ -65,13 +73,13 @@ static void grant(struct reservation *room)
 int region_need_data(struct region *region, uint64_t need, struct err *err)
 {
     need = round_up(need, DATA_PAGE);
-    if (is_refused(&region->data_room, need))
+    if (is_refused(region, &region->data_room, need))
         return err_set(err, ERR_NO_SPACE,
                        "the disk has no room for %s/data to grow from %llu to %llu bytes: make "
                        "space on its file system or remove blobs",
                        region->folder, (unsigned long long)region->data_size,
                        (unsigned long long)need);
-    return wait_for(&region->data_room, need);
+    return wait_for(region, &region->data_room, need);
 }
 
 /* What a checkpoint would take up now. */
@@ -93,8 +101,8 @@ int region_need_slot(struct region *region, bool is_free, struct err *err)
                                     region->tokens.bytes + token_bytes(region->token_answer));
     if (need <= least_slot_room(region))
         return 0;
-    if (!is_refused(&region->slot_need, need))
-        return wait_for(&region->slot_need, need);
+    if (!is_refused(region, &region->slot_need, need))
+        return wait_for(region, &region->slot_need, need);
     if (is_free && region->token_answer <= FREE_ANSWER_MAX)
         return 0;
     return err_set(err, ERR_NO_SPACE,
@@ -129,12 +137,13 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
         return err_set(err, ERR_NO_SPACE,
                        "the journal of %s is full and no checkpoint can be taken: %s",
                        region->folder, region->checkpoint_failure.text);
-    if (!is_refused(room, need)) {
+    if (!is_refused(region, room, need)) {
         region->is_recycling_tight = false;
-        return wait_for(room, need);
+        return wait_for(region, room, need);
     }
     if (region_press_checkpoint(region)) {
         room->is_owed = true; /* not told yet: it waits for the checkpoint's space first */
+        region->atomic.is_waiting = true;
         return REGION_WAIT;
     }
     return err_set(err, ERR_NO_SPACE,
@@ -154,11 +163,11 @@ int region_need_holes(struct region *region, struct extent block, bool or_else, 
 {
     struct reservation *room = &region->hole_room;
     if (!region_is_hole(region, block)) {
-        room->is_owed = false;
+        room->is_owed = room->is_owed && region->atomic.is_open;
         return 0;
     }
-    if (is_refused(room, block.size)) {
-        room->is_owed = or_else;
+    if (is_refused(region, room, block.size)) {
+        room->is_owed = or_else || region->atomic.is_open;
         return err_set(err, ERR_NO_SPACE,
                        "the disk has no room for %llu bytes of %s/data whose space was given back "
                        "to it: make space on its file system",
@@ -167,7 +176,7 @@ int region_need_holes(struct region *region, struct extent block, bool or_else, 
     uint64_t from = round_down(block.address, DATA_PAGE);
     uint64_t to = round_up(extent_end(block), DATA_PAGE);
     region->wanted_holes = (struct extent){from, to - from};
-    return wait_for(room, block.size);
+    return wait_for(region, room, block.size);
 }
 
 /* ---- The job ---- */
