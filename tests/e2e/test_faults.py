@@ -165,6 +165,8 @@ class Faults(Case):
         self.client.call("dropRegion", "new")
 
     def test_slow_sync_holds_its_own_region_only(self):
+        # From memory: its page is about to be written by a commit that hangs.
+        self.assert_intact()
         self.rule("fdatasync hold regions/main/")
         ids = [self.client.send("addBlob", "main", bytes([i]) * 100) for i in range(100)]
         other = self.connect()

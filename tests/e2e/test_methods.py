@@ -317,7 +317,7 @@ class Questions(Region):
 
     def test_region_info(self):
         info = self.call("regionInfo")
-        self.assertEqual((info["id"], info["name"], info["format"]), (self.id, self.region, 1))
+        self.assertEqual((info["id"], info["name"], info["format"]), (self.id, self.region, 2))
         self.assertEqual(str(uuid.UUID(info["uuid"])), info["uuid"])
         self.assertEqual((info["durability"], info["fit"], info["max_size"]), ("sync", "tight", 0))
         self.assertEqual(self.call("id"), self.id)
