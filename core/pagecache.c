@@ -58,16 +58,30 @@ static size_t place_of(const struct pagecache *cache, uint64_t page)
     return at;
 }
 
+/* Its number + 1, or 0. */
+static size_t find(const struct pagecache *cache, uint64_t page)
+{
+    return cache->used == 0 ? 0 : cache->index[place_of(cache, page)];
+}
+
 const uint8_t *pagecache_find(struct pagecache *cache, uint64_t page)
 {
-    if (cache->used == 0)
+    size_t slot = find(cache, page);
+    if (slot == 0)
         return NULL;
-    size_t at = place_of(cache, page);
-    if (cache->index[at] == 0)
-        return NULL;
-    size_t slot = cache->index[at] - 1;
-    cache->slots[slot].is_referenced = true;
-    return bytes_of_slot(cache, slot);
+    cache->slots[slot - 1].is_referenced = true;
+    return bytes_of_slot(cache, slot - 1);
+}
+
+uint8_t *pagecache_edit(struct pagecache *cache, uint64_t page)
+{
+    size_t slot = find(cache, page);
+    return slot == 0 ? NULL : bytes_of_slot(cache, slot - 1);
+}
+
+bool pagecache_is_full(const struct pagecache *cache)
+{
+    return cache->slot_count >= cache->limit;
 }
 
 /* Takes the entry at a place out of the index; those behind it move up. */

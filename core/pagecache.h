@@ -39,6 +39,10 @@ void pagecache_set_limit(struct pagecache *cache, uint64_t bytes);
 
 /* The page's DATA_PAGE bytes, until the next insert; NULL. */
 const uint8_t *pagecache_find(struct pagecache *cache, uint64_t page);
+/* The same, to be changed in place, without counting as asked for. */
+uint8_t *pagecache_edit(struct pagecache *cache, uint64_t page);
+/* Whether an insert takes another page's place. */
+bool pagecache_is_full(const struct pagecache *cache);
 /* Keeps a copy of the bytes; without memory, or with limit 0, it does not. The page is not in it.
  */
 void pagecache_insert(struct pagecache *cache, uint64_t page, const uint8_t *bytes);

@@ -51,7 +51,7 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         .tokens = tokens_count(&region->tokens),
         .recovered_records = region->report.records,
         .cut_bytes = region->report.cut_bytes,
-        .page_cache_used = pagecache_memory(&region->cache),
+        .page_cache_used = pagecache_memory(&region->cache) + pagecache_memory(&region->sum_blocks),
         .damaged_pages = region->damaged_pages,
         .migrated_from = region->report.migrated_from,
         .discarded_bytes = region->discard.freed,
@@ -89,6 +89,7 @@ void region_set_options(struct region *region, const struct region_options *opti
     region->tokens.window = options->token_window;
     tokens_settle(&region->tokens, region->done_ticket);
     pagecache_set_limit(&region->cache, options->page_cache);
+    region_sums_set_limit(region, options->page_cache);
 }
 
 const char *region_check(const struct region *region)

@@ -17,6 +17,8 @@
 #define SMALL_LOAD (64 * KIB)
 /* Pages whose sums are read in one call. */
 #define SUMS_AT_ONCE 256
+/* Of whole pages that would push others out of the cache, one in so many is put into it. */
+#define KEEP_EVERY 8
 
 /* The newest batch of a list that writes any byte of the block. */
 static uint64_t dirty_ticket(const struct batch *first, struct extent block)
@@ -135,9 +137,8 @@ static size_t read_pages_now(struct region *region, uint64_t first, size_t count
         size_t got = read_plain_now(region, (first + good) * DATA_PAGE, pages + good * DATA_PAGE,
                                     part * DATA_PAGE) /
                      DATA_PAGE;
-        if (got == 0 || !sums_read_now(region->io, region->sums, first + good, got, sums))
+        if (got == 0 || !region_sums_now(region, first + good, got, sums))
             return good;
-        overlay_sums(&region->overlay, first + good, got, sums);
         for (size_t i = 0; i < got; i++, good++)
             if (!sum_matches(region->sum_seed, first + good, pages + good * DATA_PAGE, sums[i]))
                 return good;
@@ -147,25 +148,48 @@ static size_t read_pages_now(struct region *region, uint64_t first, size_t count
     return good;
 }
 
-/* A verified page, from the cache if it is there; NULL. */
-static const uint8_t *page_now(struct region *region, uint64_t page)
-{
-    const uint8_t *bytes = pagecache_find(&region->cache, page);
-    if (bytes != NULL)
-        return bytes;
-    if (read_pages_now(region, page, 1, region->page) != 1)
-        return NULL;
-    pagecache_insert(&region->cache, page, region->page);
-    return region->page;
-}
-
+/* A part of one page, by way of the cache. */
 static size_t read_part_now(struct region *region, uint64_t address, uint8_t *buffer, size_t size)
 {
-    const uint8_t *page = page_now(region, page_of(address));
-    if (page == NULL)
-        return 0;
-    memcpy(buffer, page + address % DATA_PAGE, size);
+    uint64_t page = page_of(address);
+    const uint8_t *bytes = pagecache_find(&region->cache, page);
+    if (bytes == NULL) {
+        if (read_pages_now(region, page, 1, region->page) != 1)
+            return 0;
+        pagecache_insert(&region->cache, page, region->page);
+        bytes = region->page;
+    }
+    memcpy(buffer, bytes + address % DATA_PAGE, size);
     return size;
+}
+
+/* Whether a whole page that was just read is kept: keeping it costs as much as reading it, so once
+ * that takes another's place only one in a few is. What is asked for often gets in all the same. */
+static bool is_worth_keeping(struct region *region)
+{
+    if (!pagecache_is_full(&region->cache))
+        return true;
+    region->passed_over = (region->passed_over + 1) % KEEP_EVERY;
+    return region->passed_over == 0;
+}
+
+/* Whole pages of a small load: from the cache what is there, else straight into the buffer, as many
+ * as possible in one call. */
+static size_t read_whole_now(struct region *region, uint64_t first, uint8_t *buffer, size_t count)
+{
+    const uint8_t *bytes = pagecache_find(&region->cache, first);
+    size_t missing = 1;
+    if (bytes != NULL) {
+        memcpy(buffer, bytes, DATA_PAGE);
+        return 1;
+    }
+    while (missing < count && pagecache_find(&region->cache, first + missing) == NULL)
+        missing++;
+    size_t good = read_pages_now(region, first, missing, buffer);
+    for (size_t i = 0; i < good; i++)
+        if (is_worth_keeping(region))
+            pagecache_insert(&region->cache, first + i, buffer + i * DATA_PAGE);
+    return good;
 }
 
 size_t region_read_now(struct region *region, uint64_t address, void *buffer, size_t size)
@@ -178,17 +202,17 @@ size_t region_read_now(struct region *region, uint64_t address, void *buffer, si
         return read_plain_now(region, address, buffer, size);
     while (done < size) {
         uint64_t at = address + done;
-        size_t within = (size_t)(at % DATA_PAGE);
-        size_t part = (size_t)min_u64(DATA_PAGE - within, size - done), got;
-        if (size > SMALL_LOAD && part == DATA_PAGE) {
-            part = (size_t)round_down(size - done, DATA_PAGE);
-            got = read_pages_now(region, page_of(at), part / DATA_PAGE, to + done) * DATA_PAGE;
-        } else {
+        size_t part = (size_t)min_u64(DATA_PAGE - at % DATA_PAGE, size - done), got;
+        size_t pages = at % DATA_PAGE == 0 ? (size - done) / DATA_PAGE : 0;
+        if (pages == 0)
             got = read_part_now(region, at, to + done, part);
-        }
-        done += got;
-        if (got < part)
+        else if (size <= SMALL_LOAD)
+            got = read_whole_now(region, page_of(at), to + done, pages) * DATA_PAGE;
+        else
+            got = read_pages_now(region, page_of(at), pages, to + done) * DATA_PAGE;
+        if (got == 0)
             break;
+        done += got;
     }
     return done;
 }
@@ -267,6 +291,7 @@ void region_pages_applied(struct region *region, const struct batch *batch)
     for (size_t i = 0; i < batch->run_count; i++) {
         const struct batch_run *run = &batch->runs[i];
         pagecache_drop(&region->cache, run->run);
+        region_sums_applied(region, run, run->slot == SIZE_MAX ? NULL : &batch->slots[run->slot]);
         for (uint64_t j = 0; region->damage_count > 0 && j < run->run.count; j++)
             if (run->slot == SIZE_MAX || !batch->slots[run->slot + j].is_spoiled)
                 region_forget_damage(region, (run->run.first + j) * DATA_PAGE);

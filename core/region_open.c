@@ -185,6 +185,7 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     extentset_init(&region->atomic.taken);
     extentset_init(&region->verified);
     pagecache_init(&region->cache);
+    pagecache_init(&region->sum_blocks);
     maxtree_init(&region->discard.holes);
     maxtree_init(&region->discard.candidates);
     region->folder = strdup(path);
@@ -204,6 +205,7 @@ int region_open(struct io *io, const char *path, const struct region_options *op
         return code;
     }
     pagecache_set_limit(&region->cache, region->meta.options.page_cache);
+    region_sums_set_limit(region, region->meta.options.page_cache);
     if (ret_report != NULL)
         *ret_report = region->report;
     *ret_region = region;
@@ -240,6 +242,7 @@ void region_close(struct region *region)
     extentset_release(&region->verified);
     page_table_release(&region->pending_pages);
     pagecache_release(&region->cache);
+    pagecache_release(&region->sum_blocks);
     free(region->damages);
     free(region->fresh.items);
     maxtree_release(&region->discard.holes);

@@ -11,6 +11,7 @@
  *     region_commit.c      the commit lane: batches and flushes
  *     region_checkpoint.c  checkpoints and the recycling of segments
  *     region_load.c        loads and pins
+ *     region_sums.c        sums in memory
  *     region_open.c        creating, opening, closing
  *
  * Batches stand in this order of age: pending (written, not yet synced or applied; durability
@@ -243,9 +244,12 @@ struct region {
     uint64_t checkpoint_sequence;      /* of the newest attempt, or 0 */
     uint64_t checkpoint_retry;         /* lsn from which one is tried again after a failure */
 
-    struct pagecache cache;  /* verified pages */
-    uint8_t page[DATA_PAGE]; /* scratch of a load on the loop */
-    uint64_t *damages;       /* page addresses, ascending; room for DAMAGES_KEPT, or NULL */
+    struct pagecache cache;        /* verified pages */
+    struct pagecache sum_blocks;   /* of the sums file, as it is */
+    uint8_t page[DATA_PAGE];       /* scratch of a load on the loop */
+    uint8_t sum_block[DISK_BLOCK]; /* likewise */
+    unsigned passed_over;          /* whole pages since the last one that was put into the cache */
+    uint64_t *damages;             /* page addresses, ascending; room for DAMAGES_KEPT, or NULL */
     size_t damage_count;
     uint64_t damaged_pages; /* ever found */
     struct discard discard;
@@ -347,6 +351,18 @@ int region_read_begin(struct region *region, struct extent block, uint64_t *ret_
                       struct err *err);
 /* Whether pages are checked when they are read. */
 bool region_is_verified(const struct region *region);
+
+/* ---- region_sums.c ---- */
+
+/* The part of page_cache that goes to sums: each byte of them speaks of 1024 bytes of data. */
+#define SUM_BLOCKS_SHARE 8
+
+void region_sums_set_limit(struct region *region, uint64_t page_cache);
+/* The sums of pages, without waiting for the disk: false when they cannot be had at once. */
+bool region_sums_now(struct region *region, uint64_t first, size_t count, uint32_t *sums);
+/* The run's sums are in the file; slots are those of its pages, if it has any. */
+void region_sums_applied(struct region *region, const struct batch_run *run,
+                         const struct page_slot *slots);
 
 /* ---- region_damage.c ---- */
 

@@ -8,7 +8,6 @@
 #include "core/iofile.h"
 
 #define VERSION 2
-#define SUM_SIZE 4
 /* Sums that are encoded at a stretch, on the stack. */
 #define STRETCH 1024
 
@@ -153,7 +152,7 @@ int sums_open(struct io *io, const char *folder, const uint8_t secret[16], uint6
     return code;
 }
 
-static void decode(const uint8_t *bytes, size_t count, uint32_t *sums)
+void sums_decode(const uint8_t *bytes, size_t count, uint32_t *sums)
 {
     for (size_t i = 0; i < count; i++)
         sums[i] = get_u32(bytes + i * SUM_SIZE);
@@ -171,7 +170,7 @@ int sums_read(struct io *io, const char *folder, struct io_file *file, uint64_t 
         if ((size_t)got < part * SUM_SIZE)
             return err_set(err, ERR_CORRUPT, "%s/" SUMS_FILE " ends before the sum of page %llu",
                            folder, (unsigned long long)(first + part - 1));
-        decode(bytes, part, sums);
+        sums_decode(bytes, part, sums);
         first += part;
         sums += part;
         count -= part;
@@ -198,18 +197,9 @@ int sums_write(struct io *io, const char *folder, struct io_file *file, uint64_t
     return 0;
 }
 
-bool sums_read_now(struct io *io, struct io_file *file, uint64_t first, size_t count,
-                   uint32_t *sums)
+bool sums_read_block_now(struct io *io, struct io_file *file, uint64_t block,
+                         uint8_t bytes[DISK_BLOCK])
 {
-    uint8_t bytes[STRETCH * SUM_SIZE];
-    while (count > 0) {
-        size_t part = (size_t)min_u64(count, STRETCH), size = part * SUM_SIZE;
-        if (io->ops->read_now(io, file, bytes, size, offset_of(first)) != (ssize_t)size)
-            return false;
-        decode(bytes, part, sums);
-        first += part;
-        sums += part;
-        count -= part;
-    }
-    return true;
+    uint64_t offset = offset_of(block * SUMS_PER_BLOCK);
+    return io->ops->read_now(io, file, bytes, DISK_BLOCK, offset) == DISK_BLOCK;
 }

@@ -8,7 +8,7 @@
  * and a checksum.
  *
  * Pages in which no byte is in use have no meaning, nor have their sums. The functions on files may
- * block, except sums_read_now. */
+ * block, except sums_read_block_now. */
 #ifndef MREGION_CORE_SUMS_H
 #define MREGION_CORE_SUMS_H
 
@@ -24,6 +24,10 @@
 
 #define SUM_ZEROS ((uint32_t)0)
 #define SUM_UNVERIFIED UINT32_MAX
+
+/* Bytes of a stored sum; sums in one block of the file. */
+#define SUM_SIZE 4
+#define SUMS_PER_BLOCK (DISK_BLOCK / SUM_SIZE)
 
 static inline uint64_t page_of(uint64_t address)
 {
@@ -64,8 +68,10 @@ int sums_read(struct io *io, const char *folder, struct io_file *file, uint64_t 
               uint32_t *sums, struct err *err);
 int sums_write(struct io *io, const char *folder, struct io_file *file, uint64_t first,
                size_t count, const uint32_t *sums, struct err *err);
-/* Without waiting for the disk: false when they cannot be had at once. */
-bool sums_read_now(struct io *io, struct io_file *file, uint64_t first, size_t count,
-                   uint32_t *sums);
+/* The block with the sums of pages from block * SUMS_PER_BLOCK on, as it is in the file, without
+ * waiting for the disk: false when it cannot be had at once. */
+bool sums_read_block_now(struct io *io, struct io_file *file, uint64_t block,
+                         uint8_t bytes[DISK_BLOCK]);
+void sums_decode(const uint8_t *bytes, size_t count, uint32_t *sums);
 
 #endif

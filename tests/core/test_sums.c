@@ -173,9 +173,25 @@ START_TEST(sums_come_back)
     ck_assert_int_eq(sums_read(io, "r", file, 0, PAGES, back, &err), 0);
     sums[5] = sums[6];
     ck_assert_mem_eq(back, sums, sizeof sums);
-    memset(back, 0, sizeof back);
-    ck_assert(sums_read_now(io, file, 4, 3, back));
-    ck_assert_mem_eq(back, sums + 4, 12);
+    io->ops->close(io, file);
+}
+END_TEST
+
+START_TEST(a_block_at_a_time)
+{
+    uint32_t sums[2] = {1, 2}, back[2] = {0};
+    uint8_t block[DISK_BLOCK];
+    create();
+    struct io_file *file = open_sums(false);
+    ck_assert_int_eq(sums_extend(io, "r", file, 64 * MIB, &err), 0);
+    /* One on either side of the blocks' border. */
+    ck_assert_int_eq(sums_write(io, "r", file, SUMS_PER_BLOCK - 1, 2, sums, &err), 0);
+    ck_assert(sums_read_block_now(io, file, 0, block));
+    sums_decode(block + DISK_BLOCK - SUM_SIZE, 1, back);
+    ck_assert(sums_read_block_now(io, file, 1, block));
+    sums_decode(block, 1, back + 1);
+    ck_assert_mem_eq(back, sums, sizeof sums);
+    ck_assert(!sums_read_block_now(io, file, 64 * MIB / DATA_PAGE / SUMS_PER_BLOCK, block));
     io->ops->close(io, file);
 }
 END_TEST
@@ -251,6 +267,7 @@ int main(void)
     tcase_add_test(tests, no_checksum_is_taken_for_a_meaning);
     tcase_add_test(tests, what_is_spoiled_never_matches);
     tcase_add_test(tests, sums_come_back);
+    tcase_add_test(tests, a_block_at_a_time);
     tcase_add_test(tests, extended_with_zeros);
     tcase_add_test(tests, the_file_of_another_region_is_refused);
     tcase_add_test(tests, a_file_that_is_too_short_is_refused);

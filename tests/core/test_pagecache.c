@@ -1,0 +1,166 @@
+#include "core/pagecache.h"
+
+#include <check.h>
+#include <string.h>
+
+#include "support_random.h"
+#include "tests/support_main.h"
+
+#define LIMIT 32 /* pages */
+#define SPACE 200
+
+static struct pagecache cache;
+static uint8_t bytes[DATA_PAGE];
+
+static void set_up(void)
+{
+    pagecache_init(&cache);
+    pagecache_set_limit(&cache, LIMIT * DATA_PAGE);
+}
+
+static void tear_down(void)
+{
+    pagecache_release(&cache);
+}
+
+/* Different pages, and different versions of one, have different bytes. */
+static const uint8_t *bytes_of_page(uint64_t page, uint8_t version)
+{
+    memset(bytes, (int)(page % 251), sizeof bytes);
+    bytes[0] = version;
+    return bytes;
+}
+
+static void insert(uint64_t page, uint8_t version)
+{
+    pagecache_insert(&cache, page, bytes_of_page(page, version));
+}
+
+static bool has(uint64_t page, uint8_t version)
+{
+    const uint8_t *found = pagecache_find(&cache, page);
+    if (found == NULL)
+        return false;
+    ck_assert_mem_eq(found, bytes_of_page(page, version), DATA_PAGE);
+    return true;
+}
+
+static void drop(uint64_t first, uint64_t count)
+{
+    pagecache_drop(&cache, (struct page_run){first, count});
+}
+
+START_TEST(an_empty_one_has_nothing)
+{
+    ck_assert_ptr_null(pagecache_find(&cache, 0));
+    ck_assert_ptr_null(pagecache_edit(&cache, 0));
+    ck_assert(!pagecache_is_full(&cache));
+    drop(0, UINT64_MAX / DATA_PAGE);
+}
+END_TEST
+
+START_TEST(what_is_inserted_is_found_until_it_is_dropped)
+{
+    for (uint64_t page = 0; page < LIMIT; page++)
+        insert(page * 1000, 1);
+    for (uint64_t page = 0; page < LIMIT; page++)
+        ck_assert(has(page * 1000, 1));
+    drop(1000, 2);
+    ck_assert(!has(1000, 1));
+    ck_assert(has(2000, 1));
+    drop(0, 1000 * LIMIT / 2); /* more pages than there are slots */
+    for (uint64_t page = 0; page < LIMIT; page++)
+        ck_assert(has(page * 1000, 1) == (page >= LIMIT / 2));
+}
+END_TEST
+
+START_TEST(edited_in_place)
+{
+    insert(7, 1);
+    pagecache_edit(&cache, 7)[0] = 2;
+    ck_assert(has(7, 2));
+}
+END_TEST
+
+START_TEST(what_was_asked_for_stays)
+{
+    for (uint64_t page = 0; page < LIMIT; page++)
+        insert(page, 1);
+    ck_assert(pagecache_is_full(&cache));
+    for (uint64_t page = 0; page < LIMIT; page += 2)
+        ck_assert(has(page, 1));
+    for (uint64_t page = 0; page < LIMIT / 2; page++)
+        insert(1000 + page, 1);
+    for (uint64_t page = 0; page < LIMIT; page++)
+        ck_assert(has(page, 1) == (page % 2 == 0));
+}
+END_TEST
+
+START_TEST(never_more_than_the_limit)
+{
+    for (uint64_t page = 0; page < 10 * LIMIT; page++)
+        insert(page, 1);
+    size_t found = 0;
+    for (uint64_t page = 0; page < 10 * LIMIT; page++)
+        found += has(page, 1);
+    ck_assert_uint_eq(found, LIMIT);
+    ck_assert_uint_le(pagecache_memory(&cache), 2 * LIMIT * DATA_PAGE);
+}
+END_TEST
+
+START_TEST(a_limit_below_what_is_there_forgets_all)
+{
+    for (uint64_t page = 0; page < LIMIT; page++)
+        insert(page, 1);
+    pagecache_set_limit(&cache, 0);
+    for (uint64_t page = 0; page < LIMIT; page++)
+        ck_assert(!has(page, 1));
+    insert(1, 1);
+    ck_assert(!has(1, 1));
+    ck_assert_uint_eq(pagecache_memory(&cache), 0);
+    pagecache_set_limit(&cache, LIMIT * DATA_PAGE);
+    insert(1, 1);
+    ck_assert(has(1, 1));
+}
+END_TEST
+
+/* Against a table of what was inserted last: what is found is that, and what was dropped is gone.
+ */
+START_TEST(random_use)
+{
+    uint8_t versions[SPACE] = {0};
+    struct rng rng = {(uint64_t)_i};
+    for (unsigned step = 0; step < 20000; step++) {
+        uint64_t page = rng_below(&rng, SPACE);
+        uint64_t count = 1 + rng_below(&rng, rng_below(&rng, 10) == 0 ? SPACE : 4);
+        if (rng_below(&rng, 4) == 0) {
+            drop(page, count);
+            for (uint64_t i = page; i < SPACE && i < page + count; i++)
+                versions[i] = 0;
+        } else if (versions[page] == 0 || pagecache_find(&cache, page) == NULL) {
+            versions[page] = (uint8_t)(1 + rng_below(&rng, 255));
+            insert(page, versions[page]);
+            ck_assert(has(page, versions[page]));
+        } else {
+            ck_assert(has(page, versions[page]));
+        }
+        ck_assert(versions[page] != 0 || pagecache_find(&cache, page) == NULL);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pagecache");
+    TCase *tests = tcase_create("pagecache");
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, an_empty_one_has_nothing);
+    tcase_add_test(tests, what_is_inserted_is_found_until_it_is_dropped);
+    tcase_add_test(tests, edited_in_place);
+    tcase_add_test(tests, what_was_asked_for_stays);
+    tcase_add_test(tests, never_more_than_the_limit);
+    tcase_add_test(tests, a_limit_below_what_is_there_forgets_all);
+    tcase_add_loop_test(tests, random_use, 0, 4);
+    suite_add_tcase(suite, tests);
+    return suite_main(suite);
+}
