@@ -123,6 +123,10 @@ static const char *ask(struct scene *scene, struct rng *rng)
 
 /* ---- Runs ---- */
 
+/* Of verified pages: none, some that push each other out, without and with sums, and all. */
+static const uint64_t page_caches[] = {0, 5 * (uint64_t)DATA_PAGE, 16 * (uint64_t)DATA_PAGE,
+                                       32 * MIB};
+
 static void run(const struct setting *setting, uint64_t seed)
 {
     struct scene scene;
@@ -134,6 +138,7 @@ static void run(const struct setting *setting, uint64_t seed)
         .checkpoint_percent = 3,
     };
     struct region_options region = scene_region_options(setting->durability, setting->fit);
+    region.page_cache = page_caches[seed % (sizeof page_caches / sizeof page_caches[0])];
     expect(setting, seed, scene_begin(&scene, seed, &region, &pump));
     for (unsigned round = 0; round < ROUNDS; round++) {
         simdisk_set_cold_reads(scene.disk, setting->cold_percent);
