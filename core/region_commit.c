@@ -343,11 +343,11 @@ static struct region_job *commit(struct region *region, struct batch *batch)
     bool is_direct = batch_is_direct(batch);
     bool is_unsynced = region->pending.first != NULL || region->last_free > synced;
     job->flush_first = is_direct && is_unsynced && synced < region->written;
-    job->sync_data = batch->moves || (is_direct && durability != DURABILITY_NONE);
     job->sync_journal = durability == DURABILITY_SYNC || is_flush_due(region) || batch->is_vast ||
                         synced < min_u64(region->flush_to, batch->end) ||
                         batch->ticket <= region->hurry_ticket ||
                         (durability == DURABILITY_INTERVAL && is_direct);
+    job->sync_data = batch->moves || (is_direct && job->sync_journal);
     job->flushed = batch->end;
     bool has_pending = job->sync_journal || job->flush_first;
     /* Held or not, what is direct is written by this job. */

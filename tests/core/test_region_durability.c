@@ -213,6 +213,21 @@ START_TEST(none_moves_what_was_durable)
 }
 END_TEST
 
+/* What is flushed is whole: a large blob that somebody is in a hurry for, too. */
+START_TEST(none_flushes_the_bytes_of_a_large_blob)
+{
+    fixture_set_durability(DURABILITY_NONE);
+    uint64_t a = drive_add(region, big, 100000);
+    region_hurry(region);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    ck_assert(region_is_flushed(region));
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    drive_expect(region, a, big, 100000);
+}
+END_TEST
+
 START_TEST(a_change_of_durability_flushes)
 {
     fixture_set_durability(DURABILITY_INTERVAL);
@@ -234,9 +249,13 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {interval_waits_for_the_deadline, a_pin_puts_the_deadline_off,
-                                  interval_may_lose_its_last,      none_syncs_only_for_a_checkpoint,
-                                  none_moves_what_was_durable,     a_change_of_durability_flushes};
+    const TTest *const tests[] = {interval_waits_for_the_deadline,
+                                  a_pin_puts_the_deadline_off,
+                                  interval_may_lose_its_last,
+                                  none_syncs_only_for_a_checkpoint,
+                                  none_moves_what_was_durable,
+                                  a_change_of_durability_flushes,
+                                  none_flushes_the_bytes_of_a_large_blob};
     Suite *suite = suite_create("region: durability");
     TCase *tcase = fixture_tests("durability", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, none_survives_a_power_cut, 0, 10);
