@@ -85,7 +85,8 @@ struct batch {
     size_t copy_count, copy_capacity;
     size_t undo_count, undo_capacity;
     uint64_t size_before, pages_before, tokens_before; /* of the region */
-    bool moves;                   /* some blobs' bytes go straight to another place */
+    bool moves;                   /* what it writes straight is to be on the disk before its record,
+                                     whatever the durability: blobs move, or it is one or the other */
     struct extentset dirty;       /* bytes that it writes */
     struct extentset frees;       /* bytes that it freed */
     struct extentset reads;       /* bytes that loads wait for to read as they are in it */

@@ -62,6 +62,10 @@ void region_atomic_end(struct region *region, bool keep)
     if (!region->atomic.is_waiting)
         region_forget_refusals(region);
     /* A region that failed meanwhile has taken everything back, or is about to. */
-    if (!keep && !region->is_failing && !region->is_failed)
+    if (region->is_failing || region->is_failed)
+        return;
+    if (!keep)
         undo(region);
+    else if (batch_is_direct(region->gathering))
+        region->gathering->moves = true;
 }

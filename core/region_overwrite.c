@@ -53,6 +53,8 @@ static int replace_elsewhere(struct region *region, struct extent block, const u
     if (freespace_give(&region->space, block) != 0)
         return region_give_back(region, fresh, err);
     region_stage_blob(region, fresh, direct, bytes);
+    if (direct.size > 0)
+        region->gathering->moves = true; /* one or the other */
     batch_gave(region->gathering, block);
     *ret_address = address;
     return region_staged(region);

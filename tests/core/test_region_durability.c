@@ -228,6 +228,49 @@ START_TEST(none_flushes_the_bytes_of_a_large_blob)
 }
 END_TEST
 
+/* The journal is on the disk, and of the bytes only what was synced: the old blob or the new one.
+ */
+START_TEST(none_replaces_by_a_large_blob)
+{
+    struct simdisk *crashed;
+    uint64_t a = drive_add(region, big, 3000);
+    drive_checkpoint(region);
+    fixture_set_durability(DURABILITY_NONE);
+    uint64_t b = drive_replace(region, a, 3000, big + 5, 100000);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    struct region *opened = open_crashed(&crashed, "journal");
+    drive_expect(opened, b, big + 5, 100000);
+    drive_close(opened);
+    simdisk_free(crashed);
+}
+END_TEST
+
+/* So it is with changes that are made all or nothing. */
+START_TEST(none_makes_all_or_nothing)
+{
+    struct simdisk *crashed;
+    uint64_t a = drive_add(region, big, 3000), b;
+    drive_add(region, small, 10);
+    while (region_add(region, big, 1 << 19, &b, &err) == REGION_WAIT)
+        drive_settle(region);
+    drive_deallocate(region, b, 1 << 19);
+    drive_checkpoint(region);
+    fixture_set_durability(DURABILITY_NONE);
+    ck_assert_int_eq(region_atomic_begin(region, 200000, &err), 0);
+    ck_assert_int_eq(region_add(region, big + 5, 100000, &b, &err), 0);
+    ck_assert_int_eq(region_store(region, a, &b, sizeof b, &err), 0);
+    region_atomic_end(region, true);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    struct region *opened = open_crashed(&crashed, "journal");
+    drive_expect(opened, a, (const uint8_t *)&b, sizeof b);
+    drive_expect(opened, b, big + 5, 100000);
+    drive_close(opened);
+    simdisk_free(crashed);
+}
+END_TEST
+
 START_TEST(a_change_of_durability_flushes)
 {
     fixture_set_durability(DURABILITY_INTERVAL);
@@ -255,7 +298,9 @@ int main(void)
                                   none_syncs_only_for_a_checkpoint,
                                   none_moves_what_was_durable,
                                   a_change_of_durability_flushes,
-                                  none_flushes_the_bytes_of_a_large_blob};
+                                  none_flushes_the_bytes_of_a_large_blob,
+                                  none_replaces_by_a_large_blob,
+                                  none_makes_all_or_nothing};
     Suite *suite = suite_create("region: durability");
     TCase *tcase = fixture_tests("durability", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, none_survives_a_power_cut, 0, 10);
