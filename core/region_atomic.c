@@ -59,8 +59,10 @@ void region_atomic_end(struct region *region, bool keep)
     assert(region->atomic.is_open);
     region->atomic.is_open = false;
     extentset_clear(&region->atomic.taken);
-    if (!region->atomic.is_waiting)
+    if (!region->atomic.is_waiting) {
         region_forget_refusals(region);
+        region_forget_verified(region);
+    }
     /* A region that failed meanwhile has taken everything back, or is about to. */
     if (region->is_failing || region->is_failed)
         return;

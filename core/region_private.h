@@ -168,7 +168,7 @@ struct reservation {
 /* What to go back to when changes are not made after all. */
 struct atomic {
     bool is_open;
-    bool is_waiting; /* one of them was told to wait for space */
+    bool is_waiting; /* one of them was told to wait, and they are going to be tried once more */
     struct batch_mark mark;
     uint64_t pages, tokens, change_ticket;
     struct extentset taken; /* since it began */
@@ -374,7 +374,8 @@ void region_forget_damage(struct region *region, uint64_t address);
 /* 0: the block's pages matched their sums, or need not; REGION_WAIT: a background job is finding
  * out; ERR_CORRUPT. For a block whose bytes are about to be copied. */
 int region_need_verified(struct region *region, struct extent block, struct err *err);
-/* What was verified is to be verified again before it is copied once more. */
+/* Who waited for it has an answer: what was verified is to be verified again before it is copied
+ * once more. */
 void region_forget_verified(struct region *region);
 struct region_job *region_next_verify(struct region *region);
 

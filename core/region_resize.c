@@ -91,5 +91,7 @@ int region_resize(struct region *region, struct extent block, uint64_t new_size,
     code = grow_in_place(region, block, new_size, ret_address, err);
     if (code == ERR_NO_SPACE)
         code = grow_elsewhere(region, block, new_size, ret_address, err);
+    if (code != REGION_WAIT && !region->atomic.is_open)
+        region_forget_verified(region);
     return code;
 }

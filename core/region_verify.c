@@ -53,6 +53,7 @@ int region_need_verified(struct region *region, struct extent block, struct err 
         job->block = block;
         job->state = VERIFY_WANTED;
     }
+    region->atomic.is_waiting = true;
     return REGION_WAIT;
 }
 
