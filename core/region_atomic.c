@@ -58,7 +58,7 @@ void region_atomic_end(struct region *region, bool keep)
 {
     assert(region->atomic.is_open);
     region->atomic.is_open = false;
-    extentset_clear(&region->atomic.taken);
+    extentset_clear(&region->atomic.fresh);
     if (!region->atomic.is_waiting) {
         region_forget_refusals(region);
         region_forget_verified(region);

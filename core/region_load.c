@@ -79,7 +79,16 @@ static bool is_cached(struct region *region, struct extent block)
     return true;
 }
 
-int region_read_begin(struct region *region, struct extent block, uint64_t *ret_after,
+uint64_t region_read_after(struct region *region, struct extent block)
+{
+    uint64_t after = newest_dirty_ticket(region, block);
+    if (after == 0)
+        after = moving_ticket(region, block);
+    region->hurry_ticket = max_u64(region->hurry_ticket, after);
+    return after;
+}
+
+int region_load_begin(struct region *region, struct extent block, uint64_t *ret_after,
                       struct err *err)
 {
     int code = region_check_block(region, block, err);
@@ -94,21 +103,10 @@ int region_read_begin(struct region *region, struct extent block, uint64_t *ret_
     if (block.size > 0 && !freespace_is_used(&region->space, block))
         return err_set(err, ERR_NOT_ALLOCATED, "block [%llu, +%llu) is not wholly in use",
                        (unsigned long long)block.address, (unsigned long long)block.size);
-    *ret_after = newest_dirty_ticket(region, block);
-    if (*ret_after == 0)
-        *ret_after = moving_ticket(region, block);
-    region->hurry_ticket = max_u64(region->hurry_ticket, *ret_after);
-    return 0;
-}
-
-int region_load_begin(struct region *region, struct extent block, uint64_t *ret_after,
-                      struct err *err)
-{
-    int code = region_read_begin(region, block, ret_after, err);
-    if (code == 0 && *ret_after != 0 && newest_dirty_ticket(region, block) == 0 &&
-        is_cached(region, block))
+    *ret_after = region_read_after(region, block);
+    if (*ret_after != 0 && newest_dirty_ticket(region, block) == 0 && is_cached(region, block))
         *ret_after = 0;
-    return code;
+    return 0;
 }
 
 bool region_is_verified(const struct region *region)

@@ -182,7 +182,7 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     freespace_init(&region->space, FIT_TIGHT);
     extentset_init(&region->lost);
     extentset_init(&region->torn);
-    extentset_init(&region->atomic.taken);
+    extentset_init(&region->atomic.fresh);
     extentset_init(&region->verified);
     pagecache_init(&region->cache);
     pagecache_init(&region->sum_blocks);
@@ -236,7 +236,7 @@ void region_close(struct region *region)
         region->io->ops->close(region->io, region->sums_for_sync);
     freespace_release(&region->space);
     tokens_release(&region->tokens);
-    extentset_release(&region->atomic.taken);
+    extentset_release(&region->atomic.fresh);
     extentset_release(&region->lost);
     extentset_release(&region->torn);
     extentset_release(&region->verified);

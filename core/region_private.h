@@ -171,7 +171,7 @@ struct atomic {
     bool is_waiting; /* one of them was told to wait, and they are going to be tried once more */
     struct batch_mark mark;
     uint64_t pages, tokens, change_ticket;
-    struct extentset taken; /* since it began */
+    struct extentset fresh; /* the pages that they took into use: nothing is in them on the disk */
 };
 
 struct region {
@@ -346,9 +346,8 @@ bool region_is_pinned(const struct region *region, const struct extentset *dirty
 
 /* The batch's pages are in the files: what is known of them otherwise is stale. */
 void region_pages_applied(struct region *region, const struct batch *batch);
-/* region_load_begin for who reads the files and not the cache. */
-int region_read_begin(struct region *region, struct extent block, uint64_t *ret_after,
-                      struct err *err);
+/* The ticket after which the files have the block as it is now, or 0; that ticket is hurried. */
+uint64_t region_read_after(struct region *region, struct extent block);
 /* Whether pages are checked when they are read. */
 bool region_is_verified(const struct region *region);
 

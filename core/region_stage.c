@@ -327,10 +327,11 @@ int region_place(struct region *region, const struct batch_need *need, struct ex
 void region_took(struct region *region, struct extent taken)
 {
     batch_took(region->gathering, taken);
-    if (region->atomic.is_open)
-        (void)extentset_add(&region->atomic.taken, taken);
-    for (size_t i = 0; i < region->fresh.count; i++)
+    for (size_t i = 0; i < region->fresh.count; i++) {
         batch_fresh(region->gathering, region->fresh.items[i]);
+        if (region->atomic.is_open)
+            (void)extentset_add(&region->atomic.fresh, bytes_of(region->fresh.items[i]));
+    }
 }
 
 /* Notes a fresh extent with a blob in it. */

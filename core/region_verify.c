@@ -19,18 +19,23 @@ void region_forget_verified(struct region *region)
     extentset_clear(&region->verified);
 }
 
-/* Narrows the block to what is to be verified; false when nothing is. What changes that are made
- * all or nothing wrote and took themselves is not on the disk yet. */
+static struct extent cut(struct extent block, struct extent to)
+{
+    uint64_t from = max_u64(block.address, to.address);
+    return (struct extent){from, min_u64(extent_end(block), extent_end(to)) - from};
+}
+
+/* Narrows the block to what is to be verified; false when nothing is. Whole pages count: the sum of
+ * one is of what else is in it, too. Those that changes which are made all or nothing took into use
+ * themselves are not on the disk yet. */
 static bool find_unverified(const struct region *region, struct extent *block)
 {
-    struct extent rest = *block, gap, unwritten;
+    struct extent rest = bytes_of(pages_around(*block)), gap, part;
     while (extentset_gap(&region->verified, rest, &gap)) {
-        if (!region->atomic.is_open)
+        part = gap;
+        if (!region->atomic.is_open || extentset_gap(&region->atomic.fresh, gap, &part)) {
+            *block = cut(*block, part);
             return true;
-        if (extentset_gap(&region->gathering->dirty, gap, &unwritten)) {
-            if (extentset_gap(&region->atomic.taken, unwritten, block))
-                return true;
-            gap = unwritten;
         }
         rest.size = extent_end(rest) - extent_end(gap);
         rest.address = extent_end(gap);
@@ -86,24 +91,17 @@ static void verify_done(struct region *region, struct region_job *base)
     if (region->verified.tree.blocks >= VERIFIED_MAX)
         region_forget_verified(region);
     /* Without memory it is asked for again. */
-    if (extentset_add(&region->verified, job->block) != 0)
+    if (extentset_add(&region->verified, bytes_of(pages_around(job->block))) != 0)
         region_forget_verified(region);
 }
 
 struct region_job *region_next_verify(struct region *region)
 {
     struct verify_job *job = &region->verifying;
-    struct err err;
-    uint64_t after;
     if (job->state != VERIFY_WANTED)
         return NULL;
-    /* Somebody else may have freed it meanwhile: whoever asked finds out. */
-    if (region_read_begin(region, job->block, &after, &err) != 0) {
-        job->state = VERIFY_FAILED;
-        job->err = err;
-        return NULL;
-    }
-    if (after != 0)
+    /* It may be free by now, or again: pages that have anything in them match their sums. */
+    if (region_read_after(region, job->block) != 0)
         return NULL; /* it is on its way into the data file, and has just been hurried */
     job->state = VERIFY_RUNNING;
     job->region = region;
