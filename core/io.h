@@ -6,8 +6,8 @@
  * or -errno.
  *
  * Threads: functions on different files, and read, write, sync, allocate, zero, punch and usage on
- * one file, may run on several threads at once. Every function but read_now, usage and free_space
- * may block. */
+ * one file, may run on several threads at once; so may truncate, where what it cuts off is nobody
+ * else's. Every function but read_now, usage and free_space may block. */
 #ifndef MREGION_CORE_IO_H
 #define MREGION_CORE_IO_H
 

@@ -212,8 +212,10 @@ static int extend_data(struct room_job *job, struct err *err)
         length = job->settle;
         result = job->io->ops->allocate(job->io, job->data, job->from, length - job->from);
     }
-    if (result != 0)
+    if (result != 0) {
+        sums_cut(job->io, job->sums, job->from); /* a refusal keeps no space */
         return err_io_at(err, result, "reserve space for", job->folder, "data");
+    }
     /* Durable before anything counts on it: a restart finds the file as long as the journal says,
      * even when the disk is full by then. */
     result = job->io->ops->sync(job->io, job->data);

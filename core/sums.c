@@ -93,6 +93,13 @@ int sums_extend(struct io *io, const char *folder, struct io_file *file, uint64_
     return result == 0 ? 0 : err_io_at(err, result, "sync", folder, SUMS_FILE);
 }
 
+void sums_cut(struct io *io, struct io_file *file, uint64_t data_size)
+{
+    uint64_t size, want = sums_length(data_size);
+    if (io->ops->size(io, file, &size) == 0 && size > want)
+        (void)io->ops->truncate(io, file, want);
+}
+
 int sums_create(struct io *io, const char *folder, const char *name, const uint8_t secret[16],
                 uint64_t data_size, struct err *err)
 {

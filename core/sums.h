@@ -63,6 +63,9 @@ int sums_open(struct io *io, const char *folder, const uint8_t secret[16], uint6
 int sums_extend(struct io *io, const char *folder, struct io_file *file, uint64_t data_size,
                 struct err *err);
 
+/* Makes it no longer than data_size bytes of data need, if that can be done. */
+void sums_cut(struct io *io, struct io_file *file, uint64_t data_size);
+
 /* The sums of `count` pages from `first` on. */
 int sums_read(struct io *io, const char *folder, struct io_file *file, uint64_t first, size_t count,
               uint32_t *sums, struct err *err);

@@ -100,6 +100,29 @@ START_TEST(a_full_disk_refuses_and_still_frees)
 }
 END_TEST
 
+/* Nor does it keep any of the space that it was refused for want of. */
+START_TEST(a_refusal_keeps_no_space)
+{
+    uint64_t address;
+    drive_add(region, small, 100);
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk) + 32 * MIB);
+    uint64_t used = simdisk_used(disk);
+    for (int round = 0; round < 3; round++) {
+        int code;
+        while ((code = region_allocate(region, 16 * GIB, &address, &err)) == REGION_WAIT)
+            drive_settle(region);
+        ck_assert_int_eq(code, ERR_NO_SPACE);
+        drive_settle(region);
+    }
+    ck_assert_uint_le(simdisk_used(disk), used + 2 * JOURNAL_SEGMENT);
+    address = drive_allocate(region, 20 * MIB);
+    drive_settle(region);
+    drive_store(region, address + 20 * MIB - 10, big, 10);
+    drive_expect(region, address + 20 * MIB - 10, big, 10);
+}
+END_TEST
+
 START_TEST(a_full_disk_can_be_opened)
 {
     uint64_t a = drive_add(region, small, 100);
@@ -289,6 +312,7 @@ int main(void)
     const TTest *const tests[] = {a_failed_sync_makes_it_read_only,
                                   lost_bytes_are_not_shown,
                                   a_full_disk_refuses_and_still_frees,
+                                  a_refusal_keeps_no_space,
                                   a_full_disk_can_be_opened,
                                   a_checkpoint_without_room_is_told,
                                   a_damaged_record_is_named,

@@ -211,6 +211,26 @@ START_TEST(extended_with_zeros)
 }
 END_TEST
 
+START_TEST(cut_to_what_is_needed)
+{
+    uint32_t sum = 77, back;
+    uint64_t size;
+    create();
+    struct io_file *file = open_sums(false);
+    ck_assert_int_eq(sums_write(io, "r", file, PAGES - 1, 1, &sum, &err), 0);
+    ck_assert_int_eq(sums_extend(io, "r", file, 64 * MIB, &err), 0);
+    sums_cut(io, file, DATA_SIZE);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, sums_length(DATA_SIZE));
+    sums_cut(io, file, 64 * MIB);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, sums_length(DATA_SIZE));
+    ck_assert_int_eq(sums_read(io, "r", file, PAGES - 1, 1, &back, &err), 0);
+    ck_assert_uint_eq(back, 77);
+    io->ops->close(io, file);
+}
+END_TEST
+
 static void expect_refused(const char *what)
 {
     struct io_file *file = NULL;
@@ -269,6 +289,7 @@ int main(void)
     tcase_add_test(tests, sums_come_back);
     tcase_add_test(tests, a_block_at_a_time);
     tcase_add_test(tests, extended_with_zeros);
+    tcase_add_test(tests, cut_to_what_is_needed);
     tcase_add_test(tests, the_file_of_another_region_is_refused);
     tcase_add_test(tests, a_file_that_is_too_short_is_refused);
     tcase_add_test(tests, every_flipped_bit_of_the_header_is_noticed);
