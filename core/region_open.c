@@ -90,9 +90,12 @@ static int open_data(struct region *region, struct err *err)
         code = io_open_at(io, region->folder, DATA_FILE, flags, &region->data_for_sync, err);
     if (code != 0)
         return code;
-    int result = io->ops->size(io, region->data, &region->data_size);
+    uint64_t length;
+    int result = io->ops->size(io, region->data, &length);
     if (result != 0)
         return err_io_at(err, result, "open", region->folder, DATA_FILE);
+    /* A power cut may leave a part of a page where the file was being extended. */
+    region->data_size = round_down(length, DATA_PAGE);
     region->sum_seed = record_seed(region->meta.secret);
     code = sums_open(io, region->folder, region->meta.secret, region->data_size, region->read_only,
                      &region->sums, err);

@@ -225,6 +225,37 @@ START_TEST(a_damaged_record_is_named)
 }
 END_TEST
 
+/* A power cut may leave any length of a file that was being extended. */
+START_TEST(a_data_file_that_ends_within_a_page)
+{
+    struct io_file *file;
+    uint64_t length, address;
+    drive_add(region, small, 100);
+    drive_close(region);
+    ck_assert_int_eq(io->ops->open(io, "r/data", 0, &file), 0);
+    ck_assert_int_eq(io->ops->size(io, file, &length), 0);
+    ck_assert_int_eq(io->ops->truncate(io, file, length + 1000), 0);
+    io->ops->close(io, file);
+    region = fixture_open(true, NULL);
+    drive_expect(region, 0, small, 100);
+    region_close(region);
+    region = fixture_open(false, NULL);
+    address = drive_allocate(region, length + 600 - 100);
+    drive_settle(region);
+    ck_assert_uint_eq(address, 100);
+    drive_store(region, length + 550, small, 50);
+    drive_settle(region);
+    ck_assert_ptr_null(region_failure(region));
+    drive_expect(region, length + 550, small, 50);
+    fixture_power_cut();
+    region = fixture_open(true, NULL);
+    drive_expect(region, length + 550, small, 50);
+    region_close(region);
+    region = fixture_open(false, NULL);
+    drive_expect(region, length + 550, small, 50);
+}
+END_TEST
+
 START_TEST(a_torn_tail_is_cut)
 {
     struct region_report report;
@@ -316,6 +347,7 @@ int main(void)
                                   a_full_disk_can_be_opened,
                                   a_checkpoint_without_room_is_told,
                                   a_damaged_record_is_named,
+                                  a_data_file_that_ends_within_a_page,
                                   a_torn_tail_is_cut,
                                   a_damaged_checkpoint_is_named,
                                   an_older_checkpoint_takes_over,
