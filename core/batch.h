@@ -41,8 +41,8 @@ struct batch_copy {
 /* A run of more zero pages has no slots. */
 #define ZERO_SLOTS 1024
 
-/* Images are allocated in blocks of so many. */
-#define IMAGES_PER_BLOCK 16
+/* Images are allocated in blocks of so many: most batches that stay unapplied need no more. */
+#define IMAGES_PER_BLOCK 2
 
 /* Pages that the batch changes, as its record tells them, and what they are after it. */
 struct batch_run {

@@ -65,6 +65,12 @@
 /* The same for changes that are made all or nothing, which cannot be spread over commits. */
 #define ATOMIC_IMAGES (16 * BATCH_IMAGES)
 
+/* With durability interval and none so many commits may wait to be flushed: each holds memory
+ * beside its record, and every load looks through them all. */
+#ifndef BATCHES_PENDING
+#define BATCHES_PENDING 1024
+#endif
+
 /* The answer that a token keeps, and all of them together: bounds memory and checkpoints. */
 #ifndef TOKEN_RESULT_MAX
 #define TOKEN_RESULT_MAX (1 * MIB)

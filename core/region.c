@@ -336,6 +336,7 @@ void region_finish_failing(struct region *region)
     roll_back(region, &committing, region->commit.has_begun);
     roll_back(region, &region->pending, region->commit.has_begun);
     region->queued_bytes = region->pending_bytes = 0;
+    region->pending_count = 0;
     if (region->under_way[LANE_BACKGROUND] == NULL)
         region_abandon_checkpoint(region);
     region->is_failing = false;

@@ -193,6 +193,7 @@ static void pending_applied(struct region *region)
     for (struct batch *batch; (batch = batch_list_take_first(&region->pending)) != NULL;)
         applied(region, batch);
     region->pending_bytes = 0;
+    region->pending_count = 0;
 }
 
 static void batch_written(struct region *region, struct commit_job *job)
@@ -211,6 +212,7 @@ static void batch_written(struct region *region, struct commit_job *job)
     if (region->pending.first == NULL)
         region->pending_since_ms = region->now_ms;
     region->pending_bytes += batch->record.length + batch->images_used * DATA_PAGE;
+    region->pending_count++;
     batch_list_append(&region->pending, batch);
 }
 
@@ -281,7 +283,8 @@ static bool is_flush_due(const struct region *region)
         region->written - region->journal.synced > UNSYNCED_MAX)
         return true;
     return region->pending.first != NULL &&
-           (region->now_ms >= due_ms(region) || region->pending_bytes > BATCH_BYTES);
+           (region->now_ms >= due_ms(region) || region->pending_bytes > BATCH_BYTES ||
+            region->pending_count >= BATCHES_PENDING);
 }
 
 /* Hands the worker its own copy of the segments that hold [from, to). */

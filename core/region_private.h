@@ -205,6 +205,7 @@ struct region {
     size_t spare_count;
     uint64_t queued_bytes;
     uint64_t pending_bytes;
+    size_t pending_count;
     uint64_t pending_since_ms;
     struct page_table pending_pages; /* the commit job's while one is under way */
     bool has_direct_unsynced;        /* some pending batch's direct bytes */

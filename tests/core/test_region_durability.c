@@ -54,6 +54,25 @@ START_TEST(a_pin_puts_the_deadline_off)
 }
 END_TEST
 
+/* However long the interval is: what is held back takes memory, and time of every load. */
+START_TEST(interval_holds_only_so_many_back)
+{
+    uint64_t a = drive_add(region, big, 10000);
+    drive_settle(region);
+    fixture_set_durability(DURABILITY_INTERVAL);
+    uint64_t ticket = region_applied_ticket(region);
+    for (unsigned i = 0; i <= 3 * BATCHES_PENDING; i++) {
+        drive_store(region, a + i % 10000, small, 1);
+        while (drive_step(region, LANE_COMMIT))
+            continue;
+        ck_assert_uint_eq(region_done_ticket(region), region_ticket(region));
+        ck_assert_uint_le(region_done_ticket(region) - region_applied_ticket(region),
+                          BATCHES_PENDING);
+    }
+    ck_assert_uint_gt(region_applied_ticket(region), ticket + 2 * BATCHES_PENDING);
+}
+END_TEST
+
 START_TEST(interval_may_lose_its_last)
 {
     struct region_report report;
@@ -292,15 +311,12 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {interval_waits_for_the_deadline,
-                                  a_pin_puts_the_deadline_off,
-                                  interval_may_lose_its_last,
-                                  none_syncs_only_for_a_checkpoint,
-                                  none_moves_what_was_durable,
-                                  a_change_of_durability_flushes,
-                                  none_flushes_the_bytes_of_a_large_blob,
-                                  none_replaces_by_a_large_blob,
-                                  none_makes_all_or_nothing};
+    const TTest *const tests[] = {
+        interval_holds_only_so_many_back, interval_waits_for_the_deadline,
+        a_pin_puts_the_deadline_off,      interval_may_lose_its_last,
+        none_syncs_only_for_a_checkpoint, none_moves_what_was_durable,
+        a_change_of_durability_flushes,   none_flushes_the_bytes_of_a_large_blob,
+        none_replaces_by_a_large_blob,    none_makes_all_or_nothing};
     Suite *suite = suite_create("region: durability");
     TCase *tcase = fixture_tests("durability", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, none_survives_a_power_cut, 0, 10);
