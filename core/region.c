@@ -82,6 +82,8 @@ const struct err *region_checkpoint_failure(const struct region *region, uint64_
 void region_set_options(struct region *region, const struct region_options *options)
 {
     bool is_new_discard = options->discard != region->meta.options.discard;
+    if (region_is_verified(region))
+        region->sums_ticket = region->newest_ticket;
     region->meta.options = *options;
     region->space.fit = options->fit;
     if (is_new_discard)

@@ -59,7 +59,11 @@ static uint64_t moving_ticket(const struct region *region, struct extent block)
     const struct commit_job *job = &region->commit;
     struct extent pages = whole_pages(block);
     uint64_t ticket = 0;
-    if (region->under_way[LANE_COMMIT] != &job->job || !region_is_verified(region))
+    if (region->under_way[LANE_COMMIT] != &job->job)
+        return 0;
+    /* Who begins to read without checksums may go on with them. Batches that have none say so in
+     * the sums before they change the pages; the others are waited for. */
+    if (!region_is_verified(region) && region->applied_ticket >= region->sums_ticket)
         return 0;
     if (job->flush_first || job->sync_journal)
         ticket = dirty_ticket(region->pending.first, pages);

@@ -213,10 +213,11 @@ struct region {
     uint64_t change_ticket;          /* of the last change */
     uint64_t done_ticket, applied_ticket;
     uint64_t hurry_ticket; /* batches up to this one are not held back */
-    uint64_t written;      /* lsn: the journal is written up to here */
-    uint64_t applied;      /* lsn: the data file has all puts of records before */
-    uint64_t last_free;    /* lsn behind the last record that frees something */
-    uint64_t flush_to;     /* lsn: what a checkpoint waits for to be synced */
+    uint64_t sums_ticket; /* without checksums: batches up to this one may have some all the same */
+    uint64_t written;     /* lsn: the journal is written up to here */
+    uint64_t applied;     /* lsn: the data file has all puts of records before */
+    uint64_t last_free;   /* lsn behind the last record that frees something */
+    uint64_t flush_to;    /* lsn: what a checkpoint waits for to be synced */
     uint64_t now_ms;
 
     struct region_job *under_way[LANES];

@@ -87,6 +87,73 @@ START_TEST(a_load_of_pending_bytes_is_not_overtaken)
 }
 END_TEST
 
+static void set_checksum(enum checksum checksum)
+{
+    struct region_info info;
+    region_get_info(region, &info);
+    info.options.checksum = checksum;
+    region_set_options(region, &info.options);
+}
+
+/* A worker that reads a block again and again while the commit job puts its neighbor in place. */
+struct reader {
+    struct extent block;
+    const uint8_t *bytes;
+    unsigned reads;
+    bool is_inside;
+};
+
+static void read_on(void *context, struct simdisk *on, enum simdisk_op op, const char *path)
+{
+    struct reader *reader = context;
+    uint8_t buffer[100];
+    uint64_t damaged;
+    (void)on, (void)op, (void)path;
+    if (reader->is_inside)
+        return;
+    reader->is_inside = true;
+    reader->reads++;
+    int code =
+        region_read(region, reader->block.address, buffer, reader->block.size, &damaged, &err);
+    ck_assert_msg(code == 0, "before %s of %s: %s", simdisk_op_name(op), path, err.text);
+    ck_assert_mem_eq(buffer, reader->bytes, reader->block.size);
+    reader->is_inside = false;
+}
+
+/* A load that begins while there are no checksums may end while there are. It waits for batches
+ * that were made while there were. */
+START_TEST(checksums_come_and_go_during_a_load)
+{
+    uint64_t a = drive_add(region, small, 100), b = drive_add(region, big, 100), after = 0;
+    struct reader reader = {.block = {b, 100}, .bytes = big};
+    bool has_checksums = _i % 2 == 0, is_pending = _i >= 2;
+    drive_settle(region);
+    fixture_set_durability(is_pending ? DURABILITY_INTERVAL : DURABILITY_SYNC);
+    set_checksum(has_checksums ? CHECKSUM_ON : CHECKSUM_OFF);
+    drive_store(region, a, small + 7, 10);
+    if (is_pending) {
+        drive_settle(region);
+        set_checksum(CHECKSUM_OFF);
+        region_hurry(region);
+    }
+    struct region_job *job = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    ck_assert_ptr_nonnull(job);
+    set_checksum(CHECKSUM_OFF);
+    ck_assert_int_eq(region_load_begin(region, reader.block, &after, &err), 0);
+    ck_assert_uint_eq(after, has_checksums ? region_ticket(region) : 0);
+    set_checksum(CHECKSUM_ON);
+    if (after == 0)
+        simdisk_set_hook(disk, read_on, &reader);
+    region_job_run(job);
+    simdisk_set_hook(disk, NULL, NULL);
+    region_job_done(region, job);
+    ck_assert_uint_eq(region_applied_ticket(region), region_ticket(region));
+    ck_assert(has_checksums || reader.reads >= 3);
+    drive_expect(region, b, big, 100);
+    drive_expect(region, a, small + 7, 10);
+}
+END_TEST
+
 START_TEST(a_pin_holds_the_commit_back)
 {
     struct region_pin pin, other;
@@ -151,6 +218,7 @@ int main(void)
                                   one_large_change_passes_alone};
     Suite *suite = suite_create("region: commits");
     TCase *tcase = fixture_tests("commits", tests, sizeof tests / sizeof tests[0]);
+    tcase_add_loop_test(tcase, checksums_come_and_go_during_a_load, 0, 4);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
