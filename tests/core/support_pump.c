@@ -428,6 +428,22 @@ static const char *request_checkpoint(struct pump *pump)
     return NULL;
 }
 
+static void reload(struct pump *pump)
+{
+    struct region_info info;
+    region_get_info(pump->region, &info);
+    struct region_options options = info.options;
+    if (rng_chance(&pump->rng, 60))
+        options.checksum = options.checksum == CHECKSUM_ON ? CHECKSUM_OFF : CHECKSUM_ON;
+    if (rng_chance(&pump->rng, 30))
+        options.page_cache = rng_below(&pump->rng, 100) * DATA_PAGE;
+    if (rng_chance(&pump->rng, 30))
+        options.discard = rng_below(&pump->rng, 4) * DATA_PAGE;
+    if (rng_chance(&pump->rng, 30))
+        options.fit = (enum fit)rng_below(&pump->rng, FIT_LARGEST + 1);
+    region_set_options(pump->region, &options);
+}
+
 /* ---- Jobs as coroutines ---- */
 
 static void lane_main(unsigned high, unsigned low)
@@ -578,6 +594,8 @@ static const char *stage_step(struct pump *pump, uint64_t *count)
         if (wrong != NULL)
             return wrong;
     }
+    if (pump->options.reload_percent > 0 && rng_chance(&pump->rng, pump->options.reload_percent))
+        reload(pump);
     if (!pump->has_waiting && rng_chance(&pump->rng, pump->options.load_percent)) {
         const char *wrong = load_step(pump, true);
         if (wrong != NULL)

@@ -82,6 +82,18 @@ static const struct profile profiles[] = {
          .plan = PLAN(5, 5, 6, 4),
          .extra_percent = 3,
      }},
+    /* Options change while batches are on their way: above all whether there are checksums. */
+    {"reload",
+     4,
+     {
+         .operations = 300,
+         .region = {.durability = DURABILITY_INTERVAL, .flush_interval_ms = 20, .fit = FIT_TIGHT},
+         .weights = {.live_target = 150000, .size_max = 40000, .large_percent = 10},
+         .checkpoint_percent = 6,
+         .reload_percent = 15,
+         .plan = PLAN(5, 5, 6, 4),
+         .extra_percent = 3,
+     }},
     /* The limits as they are. */
     {"real",
      1,

@@ -224,6 +224,7 @@ static const char *look_at_more_work(struct run *run, const struct simdisk *befo
         .seed = rng_next(&run->rng) >> 32,
         .weights = run->options->weights,
         .checkpoint_percent = run->options->checkpoint_percent,
+        .reload_percent = run->options->reload_percent,
         .before_sync = capture_before_sync,
         .context = &captures,
     };
@@ -309,6 +310,7 @@ static const char *run_changes(struct run *run, struct simdisk *disk, struct reg
         .weights = run->options->weights,
         .load_percent = 20,
         .checkpoint_percent = run->options->checkpoint_percent,
+        .reload_percent = run->options->reload_percent,
         .acknowledge_early = run->options->acknowledge_early,
         .before_sync = cut_power,
         .context = run,
