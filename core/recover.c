@@ -326,7 +326,9 @@ static int put_bytes(struct recovering *r, struct err *err)
     return code == 0 && !out->read_only ? write_sums(out, err) : code;
 }
 
-/* ---- Proving what was rebuilt ---- */
+/* ---- Proving what was rebuilt ----
+ * That is what the journal has bytes of. The pages of large blobs and of zeros are as many as the
+ * disk has, and are proved, like all others, when they are read. */
 
 static int note_damage(struct recovery *out, uint64_t address)
 {
@@ -367,6 +369,8 @@ static int prove(struct recovery *out, struct err *err)
     int code = bytes == NULL ? err_no_memory(err) : 0;
     for (size_t i = 0; code == 0 && i < list->count; i++) {
         struct extent rest = bytes_of(list->runs[i].run), part;
+        if (!list->runs[i].has_puts)
+            continue;
         while (code == 0 && replay_needed(&out->space, rest, &part)) {
             size_t count = (size_t)min_u64(part.size / DATA_PAGE, SUMS_AT_ONCE);
             code = prove_pages(out, seed, page_of(part.address), count, bytes, err);

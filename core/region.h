@@ -298,7 +298,7 @@ struct region_report {
     uint64_t records;   /* journal records replayed */
     uint64_t cut_bytes; /* torn tail cut; where it began is in cut_at */
     uint64_t cut_at;
-    uint64_t damaged;       /* pages that the journal touched and that do not match their sums */
+    uint64_t damaged;       /* pages that were put together anew and do not match their sums */
     uint32_t migrated_from; /* 0: no migration */
 };
 

@@ -224,7 +224,8 @@ static int settle(struct replay *replay, struct extent extent, const uint8_t *by
 }
 
 /* The sums of pages that no later record told; bytes NULL: all are SUM_ZEROS. */
-static int settle_sums(struct replay *replay, struct page_run run, const uint8_t *bytes)
+static int settle_sums(struct replay *replay, struct page_run run, const uint8_t *bytes,
+                       bool has_puts)
 {
     struct sum_list *list = &replay->overlay->sums;
     struct extent pages = {run.first, run.count}, gap;
@@ -242,7 +243,9 @@ static int settle_sums(struct replay *replay, struct page_run run, const uint8_t
             return -ENOMEM;
         list->values = values;
         runs[list->count++] =
-            (struct sum_run){{gap.address, gap.size}, bytes == NULL ? SIZE_MAX : list->value_count};
+            (struct sum_run){.run = {gap.address, gap.size},
+                             .values = bytes == NULL ? SIZE_MAX : list->value_count,
+                             .has_puts = has_puts};
         for (size_t i = 0; i < count; i++)
             values[list->value_count++] =
                 get_u32(bytes + (gap.address - run.first + i) * RECORD_SUM);
@@ -254,7 +257,9 @@ static int settle_pages(struct replay *replay, const struct effect *effect, cons
 {
     struct extent extent = bytes_of(effect->run);
     bool is_zero = effect->kind == EFFECT_ZERO;
-    int result = settle_sums(replay, effect->run, is_zero ? NULL : bytes + effect->offset);
+    bool has_puts = effect->kind == EFFECT_CHANGED || effect->kind == EFFECT_FRESH;
+    int result =
+        settle_sums(replay, effect->run, is_zero ? NULL : bytes + effect->offset, has_puts);
     if (result == 0 && (is_zero || effect->kind == EFFECT_FRESH))
         result = settle(replay, extent, NULL);
     else if (result == 0 && effect->kind == EFFECT_DIRECT)

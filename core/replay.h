@@ -32,6 +32,7 @@ struct overlay_piece {
 struct sum_run {
     struct page_run run;
     size_t values; /* index of the first; SIZE_MAX: all are SUM_ZEROS */
+    bool has_puts; /* the bytes of some are in the journal */
 };
 
 struct sum_list {

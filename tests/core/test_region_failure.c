@@ -225,6 +225,35 @@ START_TEST(a_damaged_record_is_named)
 }
 END_TEST
 
+static void count_data(void *context, struct simdisk *on, enum simdisk_op op, const char *path)
+{
+    unsigned *reads = context;
+    (void)on;
+    *reads += op == SIM_READ && strcmp(path, "r/data") == 0;
+}
+
+/* How long an opening takes depends on the journal, and not on what it names. */
+START_TEST(an_opening_does_not_read_large_blobs)
+{
+    struct region_report report;
+    unsigned reads = 0;
+    uint64_t a = 0;
+    for (int i = 0; i < 40; i++)
+        a = drive_add(region, big, sizeof big);
+    drive_allocate(region, 100 * MIB);
+    uint64_t b = drive_add(region, small, 100);
+    drive_settle(region);
+    fixture_power_cut();
+    simdisk_set_hook(disk, count_data, &reads);
+    region = fixture_open(false, &report);
+    simdisk_set_hook(disk, NULL, NULL);
+    ck_assert_uint_ge(report.records, 1);
+    ck_assert_uint_le(reads, 10);
+    drive_expect(region, a, big, sizeof big);
+    drive_expect(region, b, small, 100);
+}
+END_TEST
+
 /* A power cut may leave any length of a file that was being extended. */
 START_TEST(a_data_file_that_ends_within_a_page)
 {
@@ -347,6 +376,7 @@ int main(void)
                                   a_full_disk_can_be_opened,
                                   a_checkpoint_without_room_is_told,
                                   a_damaged_record_is_named,
+                                  an_opening_does_not_read_large_blobs,
                                   a_data_file_that_ends_within_a_page,
                                   a_torn_tail_is_cut,
                                   a_damaged_checkpoint_is_named,
