@@ -28,9 +28,10 @@ int region_atomic_begin(struct region *region, uint64_t record_size, struct err 
         else if (batch_length(batch) + record_size > BATCH_BYTES)
             return REGION_WAIT;
     }
+    region_hold_refusals(region);
     code = region_prepare(region, &nothing, record_size == 0, err);
     if (code != 0)
-        return code;
+        return region_release_refusals(region, code);
     batch = region->gathering;
     atomic->is_open = true;
     atomic->is_waiting = false;
@@ -59,10 +60,9 @@ void region_atomic_end(struct region *region, bool keep)
     assert(region->atomic.is_open);
     region->atomic.is_open = false;
     extentset_clear(&region->atomic.fresh);
-    if (!region->atomic.is_waiting) {
-        region_forget_refusals(region);
+    (void)region_release_refusals(region, region->atomic.is_waiting ? REGION_WAIT : 0);
+    if (!region->atomic.is_waiting)
         region_forget_verified(region);
-    }
     /* A region that failed meanwhile has taken everything back, or is about to. */
     if (region->is_failing || region->is_failed)
         return;

@@ -12,7 +12,7 @@ int region_store(struct region *region, uint64_t address, const void *bytes, uin
     if (code == 0)
         code = region_check_used(region, block, err);
     if (code == 0 && size == 0)
-        return region_staged_nothing(region, err);
+        return region_staged_nothing(region, false, err);
     if (code == 0)
         code = region_prepare(region, &need, false, err);
     if (code != 0)
@@ -105,7 +105,7 @@ static int replace_and_grow(struct region *region, struct extent block, const ui
     return region_staged(region);
 }
 
-int region_replace(struct region *region, struct extent block, const void *bytes, uint64_t size,
+static int replace(struct region *region, struct extent block, const void *bytes, uint64_t size,
                    uint64_t *ret_address, struct err *err)
 {
     int code = region_check_writable(region, err);
@@ -132,4 +132,11 @@ int region_replace(struct region *region, struct extent block, const void *bytes
     if (code == ERR_NO_SPACE && size <= block.size)
         code = replace_in_place(region, block, bytes, size, ret_address, err);
     return code;
+}
+
+int region_replace(struct region *region, struct extent block, const void *bytes, uint64_t size,
+                   uint64_t *ret_address, struct err *err)
+{
+    region_hold_refusals(region);
+    return region_release_refusals(region, replace(region, block, bytes, size, ret_address, err));
 }

@@ -233,6 +233,7 @@ struct region {
     struct reservation hole_room; /* bytes of a change */
     struct extent wanted_holes;   /* the pages that it is about */
     struct reservation slot_need; /* bytes of each checkpoint slot */
+    unsigned refusals_held;       /* region_hold_refusals, not yet released */
     uint64_t slot_room[CHECKPOINT_SLOTS];
     uint64_t slot_retry; /* bytes from which a slot that could not be had is tried again */
 
@@ -326,7 +327,7 @@ struct batch_need region_blob_need(uint64_t size);
 /* The end of every change; the latter where nothing had to be staged: done when everything before
  * it is. 0; the latter also REGION_WAIT or a code, where a token is expected and has no room. */
 int region_staged(struct region *region);
-int region_staged_nothing(struct region *region, struct err *err);
+int region_staged_nothing(struct region *region, bool is_free, struct err *err);
 
 /* ---- region_token.c ---- */
 
@@ -388,14 +389,17 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
 /* 0, REGION_WAIT, or ERR_NO_SPACE: whether a checkpoint with the expected token has room on a full
  * disk. What only frees has it, unless the token's answer is large. */
 int region_need_slot(struct region *region, bool is_free, struct err *err);
-/* Changes that were made all or nothing have their answer: the next are not refused for them. */
-void region_forget_refusals(struct region *region);
+/* What is refused to a change that has several ways to go holds for all of them until it has its
+ * answer, and so it does for changes that are made all or nothing, which are one: else each would
+ * have the disk asked anew, and none came to an end. Release returns the code, that of the change;
+ * REGION_WAIT: it has no answer yet. They may be nested. */
+void region_hold_refusals(struct region *region);
+int region_release_refusals(struct region *region, int code);
 /* REGION_WAIT, or ERR_NO_SPACE: the data file is shorter than need. */
 int region_need_data(struct region *region, uint64_t need, struct err *err);
 /* 0, REGION_WAIT, or ERR_NO_SPACE: whether the block, which is about to be taken, has its disk
- * space. With or_else the change has another way to go when it is refused, and the refusal holds
- * for that as well. */
-int region_need_holes(struct region *region, struct extent block, bool or_else, struct err *err);
+ * space. */
+int region_need_holes(struct region *region, struct extent block, struct err *err);
 /* Whether holes are being reserved, or are to be. */
 bool region_is_reserving_holes(const struct region *region);
 /* A job that reserves what is wanted now, or ahead of need; NULL when there is nothing to do. */

@@ -72,7 +72,7 @@ static int grow_elsewhere(struct region *region, struct extent block, uint64_t n
     return region_staged(region);
 }
 
-int region_resize(struct region *region, struct extent block, uint64_t new_size,
+static int resize(struct region *region, struct extent block, uint64_t new_size,
                   uint64_t *ret_address, struct err *err)
 {
     int code = region_check_writable(region, err);
@@ -84,7 +84,7 @@ int region_resize(struct region *region, struct extent block, uint64_t new_size,
         return region_allocate(region, new_size, ret_address, err);
     if (new_size == block.size) {
         *ret_address = block.address;
-        return region_staged_nothing(region, err);
+        return region_staged_nothing(region, false, err);
     }
     if (new_size < block.size)
         return shrink(region, block, new_size, ret_address, err);
@@ -94,4 +94,11 @@ int region_resize(struct region *region, struct extent block, uint64_t new_size,
     if (code != REGION_WAIT && !region->atomic.is_open)
         region_forget_verified(region);
     return code;
+}
+
+int region_resize(struct region *region, struct extent block, uint64_t new_size,
+                  uint64_t *ret_address, struct err *err)
+{
+    region_hold_refusals(region);
+    return region_release_refusals(region, resize(region, block, new_size, ret_address, err));
 }

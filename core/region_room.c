@@ -31,20 +31,28 @@
  * stay possible: unless its answer is larger than this. */
 #define FREE_ANSWER_MAX 1024
 
-/* True when so much was refused to one that has waited for it. Changes that are made all or nothing
- * are one: what was refused to one of them is, for the others, too, until all have an answer. */
+/* True when so much was refused to one that has waited for it. */
 static bool is_refused(const struct region *region, struct reservation *room, uint64_t need)
 {
     if (!room->is_owed || need < room->refused)
         return false;
-    room->is_owed = region->atomic.is_open;
+    room->is_owed = region->refusals_held > 0;
     return true;
 }
 
-void region_forget_refusals(struct region *region)
+void region_hold_refusals(struct region *region)
 {
+    region->refusals_held++;
+}
+
+int region_release_refusals(struct region *region, int code)
+{
+    assert(region->refusals_held > 0);
+    if (--region->refusals_held > 0 || code == REGION_WAIT)
+        return code;
     region->data_room.is_owed = region->journal_room.is_owed = false;
     region->slot_need.is_owed = region->hole_room.is_owed = false;
+    return code;
 }
 
 static int wait_for(struct region *region, struct reservation *room, uint64_t need)
@@ -159,20 +167,18 @@ bool region_is_reserving_holes(const struct region *region)
             region->room.kind == ROOM_HOLES);
 }
 
-int region_need_holes(struct region *region, struct extent block, bool or_else, struct err *err)
+int region_need_holes(struct region *region, struct extent block, struct err *err)
 {
     struct reservation *room = &region->hole_room;
     if (!region_is_hole(region, block)) {
-        room->is_owed = room->is_owed && region->atomic.is_open;
+        room->is_owed = room->is_owed && region->refusals_held > 0;
         return 0;
     }
-    if (is_refused(region, room, block.size)) {
-        room->is_owed = or_else || region->atomic.is_open;
+    if (is_refused(region, room, block.size))
         return err_set(err, ERR_NO_SPACE,
                        "the disk has no room for %llu bytes of %s/data whose space was given back "
                        "to it: make space on its file system",
                        (unsigned long long)block.size, region->folder);
-    }
     uint64_t from = round_down(block.address, DATA_PAGE);
     uint64_t to = round_up(extent_end(block), DATA_PAGE);
     region->wanted_holes = (struct extent){from, to - from};

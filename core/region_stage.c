@@ -161,7 +161,7 @@ static int put_back(struct region *region, struct extent extent)
 static int keep_taken(struct region *region, struct extent taken, uint64_t *ret_address,
                       struct err *err)
 {
-    int code = region_need_holes(region, taken, false, err);
+    int code = region_need_holes(region, taken, err);
     if (code == 0)
         *ret_address = taken.address;
     else if (put_back(region, taken) != 0)
@@ -203,7 +203,7 @@ int region_take_behind(struct region *region, struct extent block, uint64_t new_
         return ERR_NO_SPACE;
     if (end > region->data_size)
         return region_need_data(region, end, err);
-    int code = region_need_holes(region, behind, true, err);
+    int code = region_need_holes(region, behind, err);
     if (code != 0)
         return code;
     return freespace_take_exact(space, behind) == 0 ? 0 : ERR_NO_SPACE;
@@ -223,16 +223,20 @@ int region_staged(struct region *region)
     return 0;
 }
 
-int region_staged_nothing(struct region *region, struct err *err)
+static void wait_for_all(struct region *region)
 {
-    const struct batch_need nothing = {0};
-    int code = region->token_answer > 0 ? region_prepare(region, &nothing, false, err) : 0;
-    if (code != 0)
-        return code;
     const struct batch *gathering = region->gathering;
     bool is_gathering = gathering != NULL && !batch_is_empty(gathering);
     region->change_ticket = is_gathering ? gathering->ticket : region->change_ticket;
-    return 0;
+}
+
+int region_staged_nothing(struct region *region, bool is_free, struct err *err)
+{
+    const struct batch_need nothing = {0};
+    int code = region->token_answer > 0 ? region_prepare(region, &nothing, is_free, err) : 0;
+    if (code == 0)
+        wait_for_all(region);
+    return code;
 }
 
 /* ---- Fresh extents ---- */
@@ -385,7 +389,7 @@ int region_allocate(struct region *region, uint64_t size, uint64_t *ret_address,
     int code = region_check_writable(region, err);
     if (code == 0 && size == 0) {
         *ret_address = region->space.size;
-        return region_staged_nothing(region, err);
+        return region_staged_nothing(region, false, err);
     }
     if (code == 0)
         code = region_prepare(region, &need, false, err);
@@ -432,7 +436,7 @@ int region_deallocate(struct region *region, struct extent block, struct err *er
     if (code == 0)
         code = region_check_used(region, block, err);
     if (code == 0 && block.size == 0)
-        return region_staged_nothing(region, err);
+        return region_staged_nothing(region, true, err);
     if (code == 0)
         code = region_prepare(region, &need, true, err);
     if (code != 0)
@@ -479,8 +483,10 @@ static int free_range(struct region *region, struct extent range, uint64_t *ret_
     if (note_used(region, range, &freed) != 0)
         return err_no_memory(err);
     *ret_freed = freed;
-    if (freed == 0)
-        return region_staged_nothing(region, err);
+    if (freed == 0) {
+        wait_for_all(region);
+        return 0;
+    }
     if (freespace_mark_free(&region->space, range) != 0) {
         region->gathering->undo_count = count_before;
         return err_no_memory(err);
@@ -502,7 +508,7 @@ int region_deallocate_range(struct region *region, uint64_t start, uint64_t end,
                        (unsigned long long)region->space.size);
     if (start == end) {
         *ret_freed = 0;
-        return region_staged_nothing(region, err);
+        return region_staged_nothing(region, true, err);
     }
     return free_range(region, (struct extent){start, end - start}, ret_freed, err);
 }
@@ -533,7 +539,7 @@ int region_grow(struct region *region, uint64_t pages, uint64_t *ret_before, str
     region_get_info(region, &info);
     if (pages == 0) {
         *ret_before = info.pages;
-        return region_staged_nothing(region, err);
+        return region_staged_nothing(region, false, err);
     }
     if (info.pages > limit || pages > limit - info.pages)
         return err_set(

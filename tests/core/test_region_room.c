@@ -219,6 +219,49 @@ START_TEST(a_full_disk_puts_recycling_off)
 }
 END_TEST
 
+/* ---- A change with two ways to go ---- */
+
+static struct extent last_block;
+
+static int resize_last(struct region *r, void *context, struct err *ret_err)
+{
+    uint64_t address;
+    return region_resize(r, last_block, *(const uint64_t *)context, &address, ret_err);
+}
+
+static int replace_last(struct region *r, void *context, struct err *ret_err)
+{
+    uint64_t address;
+    return region_replace(r, last_block, bytes, *(const uint64_t *)context, &address, ret_err);
+}
+
+/* Calls until there is an answer, which there must be soon. */
+static int answer_soon(int (*change)(struct region *, void *, struct err *), uint64_t size)
+{
+    int code = REGION_WAIT;
+    for (unsigned i = 0; code == REGION_WAIT; i++) {
+        ck_assert_msg(i < 20, "told to wait again and again");
+        code = change(region, &size, &err);
+        if (code == REGION_WAIT)
+            drive_settle(region);
+    }
+    return code;
+}
+
+/* Neither in place nor elsewhere, and it is told so although it has both to try. */
+START_TEST(a_full_data_file_is_refused_to_one_that_has_two_ways)
+{
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    drive_allocate(region, region->data_size - 1000);
+    last_block = (struct extent){drive_add(region, bytes, 1000), 1000};
+    drive_settle(region);
+    ck_assert_uint_eq(extent_end(last_block), region->data_size);
+    ck_assert_int_eq(answer_soon(_i == 0 ? resize_last : replace_last, 8000), ERR_NO_SPACE);
+    drive_expect(region, last_block.address, bytes, 1000);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("region_room");
@@ -230,6 +273,7 @@ int main(void)
     tcase_add_test(tests, a_refusal_is_told_once_however_often_it_was_asked_for);
     tcase_add_test(tests, a_failed_attempt_is_not_mixed_with_the_next);
     tcase_add_loop_test(tests, a_full_disk_puts_recycling_off, 0, 6);
+    tcase_add_loop_test(tests, a_full_data_file_is_refused_to_one_that_has_two_ways, 0, 2);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }

@@ -297,6 +297,138 @@ START_TEST(a_full_disk_refuses_large_answers)
 }
 END_TEST
 
+/* Calls a change with a token until there is an answer, which there must be soon. */
+static int answer_soon(int (*change)(void), uint64_t number, size_t size)
+{
+    struct token_id id = token_id(number);
+    for (int i = 0; i < 20; i++) {
+        int code = region_token_expect(region, size, &err);
+        if (code == 0)
+            code = change();
+        if (code == 0)
+            region_token_keep(region, id.bytes, 99, big, size);
+        if (code != REGION_WAIT)
+            return code;
+        drive_settle(region);
+    }
+    ck_abort_msg("told to wait again and again");
+    return REGION_WAIT;
+}
+
+static uint64_t block; /* of 1 MiB */
+
+static int store_a_byte(void)
+{
+    return region_store(region, block, "x", 1, &err);
+}
+
+/* Fills what checkpoints have room for with tokens. */
+static void fill_checkpoints(void)
+{
+    static const size_t sizes[] = {300000, 30000, 3000, 300, 20};
+    uint64_t number = 1000;
+    block = drive_allocate(region, 1 << 20);
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        while (answer_soon(store_a_byte, number, sizes[i]) == 0)
+            number++;
+    ck_assert_int_eq(err.code, ERR_NO_SPACE);
+}
+
+static int resize_it(void)
+{
+    uint64_t address;
+    return region_resize(region, (struct extent){block, 1 << 20}, (1 << 20) + 10, &address, &err);
+}
+
+static int replace_it(void)
+{
+    uint64_t address;
+    return region_replace(region, (struct extent){block, 1000}, big, 100000, &address, &err);
+}
+
+static int replace_it_with_less(void)
+{
+    uint64_t address;
+    return region_replace(region, (struct extent){block, 1 << 20}, big, 100000, &address, &err);
+}
+
+static int free_a_part(void)
+{
+    uint64_t freed;
+    return region_deallocate_range(region, block + 100, block + 200, &freed, &err);
+}
+
+static int free_nothing(void)
+{
+    return region_deallocate(region, (struct extent){block, 0}, &err);
+}
+
+static int free_no_range(void)
+{
+    uint64_t freed;
+    return region_deallocate_range(region, block, block, &freed, &err);
+}
+
+static int in_one(int (*one)(void), int (*other)(void))
+{
+    int code = region_atomic_begin(region, 0, &err);
+    if (code != 0)
+        return code;
+    code = one();
+    if (code == 0)
+        code = other();
+    region_atomic_end(region, code == 0);
+    return code;
+}
+
+static int free_a_byte(void)
+{
+    return region_deallocate(region, (struct extent){block + 300, 1}, &err);
+}
+
+static int free_all_or_nothing(void)
+{
+    return in_one(free_a_part, free_a_byte);
+}
+
+static int change_all_or_nothing(void)
+{
+    return in_one(free_a_byte, store_a_byte);
+}
+
+static int resize_all_or_nothing(void)
+{
+    return in_one(resize_it, free_a_byte);
+}
+
+/* What only frees is done, and everything else is refused; whichever way it goes it ends. */
+START_TEST(a_full_disk_has_an_answer)
+{
+    static const struct {
+        int (*change)(void);
+        int code;
+    } all[] = {
+        {resize_it, ERR_NO_SPACE},
+        {replace_it, ERR_NO_SPACE},
+        {replace_it_with_less, ERR_NO_SPACE},
+        {free_nothing, 0},
+        {free_no_range, 0},
+        {change_all_or_nothing, ERR_NO_SPACE},
+        {resize_all_or_nothing, ERR_NO_SPACE},
+        {free_all_or_nothing, 0},
+        {free_a_part, 0}, /* which is free */
+    };
+    fill_checkpoints();
+    for (uint64_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        ck_assert_msg(answer_soon(all[i].change, i, 20) == all[i].code, "change %llu",
+                      (unsigned long long)i);
+    ck_assert_int_eq(region_token_expect(region, 0, &err), 0);
+    ck_assert_uint_eq(fixture_allocated(), (1 << 20) - 101);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {a_retry_waits_for_the_first,
@@ -310,7 +442,8 @@ int main(void)
                                   a_window_smaller_than_what_is_under_way,
                                   a_window_that_is_another_after_a_restart,
                                   answers_that_are_no_longer_kept,
-                                  a_full_disk_refuses_large_answers};
+                                  a_full_disk_refuses_large_answers,
+                                  a_full_disk_has_an_answer};
     Suite *suite = suite_create("region: tokens");
     TCase *tcase = fixture_tests("tokens", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, a_power_cut, 0, 3);
