@@ -22,6 +22,18 @@ int region_request_checkpoint(struct region *region, uint64_t *ret_ticket, struc
     return 0;
 }
 
+/* Where the journal will end whatever becomes of the changes that are being staged: those that are
+ * made all or nothing are taken back when they have to wait. */
+static uint64_t certain_end(const struct region *region)
+{
+    const struct batch *batch = region->gathering;
+    const struct batch_mark *mark = &region->atomic.mark;
+    uint64_t end = region->journal.next;
+    if (region->atomic.is_open)
+        return mark->effects > 0 ? end + record_padded(mark->length + mark->sums_room) : end;
+    return batch != NULL && !batch_is_empty(batch) ? end + record_padded(batch_length(batch)) : end;
+}
+
 bool region_press_checkpoint(struct region *region)
 {
     if (region->checkpoint_state != CHECKPOINT_IDLE ||
@@ -30,9 +42,7 @@ bool region_press_checkpoint(struct region *region)
     if (region->under_way[LANE_BACKGROUND] == &region->recycle.job ||
         (region->journal.old_count > 0 && !region->is_recycling_tight))
         return true;
-    uint64_t end = region->journal.next;
-    if (region->gathering != NULL)
-        end += record_padded(batch_length(region->gathering));
+    uint64_t end = certain_end(region);
     bool is_useful = journal_seq(end) > journal_seq(region->checkpoint.start);
     if (!is_useful || (region->checkpoint_failed && end < region->checkpoint_retry))
         return false;

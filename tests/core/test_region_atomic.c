@@ -363,6 +363,50 @@ START_TEST(a_full_disk_refuses_and_undoes)
 }
 END_TEST
 
+/* Attempts until there is an answer, which there must be soon. */
+static int answer_soon(int (*attempt)(void *context), void *context)
+{
+    int code = REGION_WAIT;
+    for (int rounds = 0; code == REGION_WAIT; rounds++) {
+        ck_assert_msg(rounds < 50, "told to wait again and again");
+        code = attempt(context);
+        if (code == REGION_WAIT)
+            drive_settle(region);
+    }
+    return code;
+}
+
+static int attempt_puts(void *context)
+{
+    const uint64_t *address = context;
+    int code = region_atomic_begin(region, 20 << 20, &err);
+    if (code != 0)
+        return code;
+    for (int i = 0; i < 10 && code == 0; i++)
+        code = region_store(region, *address, big, 2 << 20, &err);
+    region_atomic_end(region, code == 0);
+    return code;
+}
+
+/* No checkpoint can make room for it: each frees what was there before it and no more. */
+START_TEST(more_than_the_journal_of_a_full_disk)
+{
+    uint64_t address = drive_add(region, big, 2 << 20);
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    struct look before = look();
+    for (int again = 0; again < 3; again++) {
+        ck_assert_int_eq(answer_soon(attempt_puts, &address), ERR_NO_SPACE);
+        struct look after = look();
+        expect_same(&before, &after);
+        ck_assert_uint_le(after.info.checkpoints, 3);
+        drive_expect(region, address, big, 2 << 20);
+    }
+    simdisk_set_capacity(disk, 0);
+    ck_assert_int_eq(answer_soon(attempt_puts, &address), 0);
+}
+END_TEST
+
 /* ---- Tokens ---- */
 
 static void stage_with_token(uint64_t number, bool is_inside, bool keep)
@@ -445,6 +489,7 @@ int main(void)
                                   what_it_waits_for_is_there_when_it_is_tried_again,
                                   many_blocks_that_move,
                                   a_full_disk_refuses_and_undoes,
+                                  more_than_the_journal_of_a_full_disk,
                                   its_token,
                                   no_changes_at_all,
                                   a_region_that_fails};
