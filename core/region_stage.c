@@ -81,7 +81,8 @@ int region_prepare(struct region *region, const struct batch_need *need, bool is
         has_staged = true;
         waiting += batch_length(gathering);
         size_t images = gathering->images + 2 * need->puts;
-        if (region->atomic.is_open && images > ATOMIC_IMAGES)
+        /* Others in the batch have BATCH_IMAGES at most: else they would not have begun yet. */
+        if (region->atomic.is_open && images - region->atomic.mark.images > ATOMIC_IMAGES)
             return too_many_pages(err);
         /* Without memory it is not known what the batch has touched. */
         if (region->atomic.is_open && gathering->dirty.everything)

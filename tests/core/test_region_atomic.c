@@ -407,6 +407,33 @@ START_TEST(more_than_the_journal_of_a_full_disk)
 }
 END_TEST
 
+static int attempt_pages(void *context)
+{
+    const uint64_t *address = context;
+    int code = region_atomic_begin(region, 1 << 20, &err);
+    if (code != 0)
+        return code;
+    for (uint64_t i = 0; i + 1 < ATOMIC_IMAGES && code == 0; i++)
+        code = region_store(region, *address + i * DATA_PAGE, "x", 1, &err);
+    region_atomic_end(region, false);
+    return code;
+}
+
+/* How much they may change does not depend on what others have in the same commit. */
+START_TEST(as_many_pages_as_allowed_beside_others)
+{
+    uint64_t address = drive_allocate(region, (uint64_t)ATOMIC_IMAGES * DATA_PAGE);
+    uint64_t other = drive_allocate(region, DATA_PAGE);
+    drive_settle(region);
+    for (int i = 0; i < 2; i++) {
+        if (i == 1)
+            drive_store(region, other, small, 100);
+        ck_assert_msg(answer_soon(attempt_pages, &address) == 0, "%s", err.text);
+        drive_settle(region);
+    }
+}
+END_TEST
+
 /* ---- Tokens ---- */
 
 static void stage_with_token(uint64_t number, bool is_inside, bool keep)
@@ -490,6 +517,7 @@ int main(void)
                                   many_blocks_that_move,
                                   a_full_disk_refuses_and_undoes,
                                   more_than_the_journal_of_a_full_disk,
+                                  as_many_pages_as_allowed_beside_others,
                                   its_token,
                                   no_changes_at_all,
                                   a_region_that_fails};
