@@ -11,6 +11,7 @@
 
 #define STACK_SIZE (256 * 1024)
 #define PATIENCE 1000000 /* steps without progress after which the engine is said to hang */
+#define TRIES_MAX 2000   /* of one change, each after a job: as many mean that it never ends */
 
 enum lane_state {
     LANE_IDLE,
@@ -57,6 +58,7 @@ struct pump {
     struct change waiting; /* the change that was told to wait */
     bool is_waiting;       /* until a job is done */
     bool has_waiting;
+    unsigned tries; /* of the change that waits */
 
     struct loan *loans;
     size_t loan_count, loan_capacity;
@@ -412,7 +414,10 @@ static const char *stage_next(struct pump *pump, bool *ret_staged)
                             ? stage_whole(pump, &pump->waiting, &code)
                             : stage_change(pump, &pump->waiting, &code);
     pump->is_waiting = pump->has_waiting = code == REGION_WAIT;
+    pump->tries = pump->is_waiting ? pump->tries + 1 : 0;
     *ret_staged = code != REGION_WAIT;
+    if (wrong == NULL && pump->tries > TRIES_MAX)
+        return complain(pump, "%s: told to wait again and again", describe(&pump->waiting));
     return wrong;
 }
 
