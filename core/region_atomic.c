@@ -51,6 +51,8 @@ static void undo(struct region *region)
     region->change_ticket = atomic->change_ticket;
     if (batch_undo_to(region->gathering, &atomic->mark, &region->space) == 0)
         return;
+    /* What is in use is not known any more: nobody is told that a blob was never there. */
+    region->lost.everything = true;
     (void)err_set(&why, ERR_INTERNAL, "out of memory while changes were taken back");
     region_fail(region, &why);
 }

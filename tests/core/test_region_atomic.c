@@ -1,4 +1,5 @@
 /* Changes that are made all or nothing. */
+#include "core/maxtree_node.h"
 #include "core/region_private.h"
 
 #include <check.h>
@@ -508,6 +509,41 @@ START_TEST(a_region_that_fails)
 }
 END_TEST
 
+static void *no_memory(size_t alignment, size_t size)
+{
+    (void)alignment;
+    (void)size;
+    return NULL;
+}
+
+/* What was freed cannot be made used again without memory. Then the region fails, and says of no
+ * blob that it was never there. */
+START_TEST(undone_without_memory)
+{
+    enum { COUNT = 3000, SIZE = 100 };
+    uint64_t bytes, after, first = drive_add(region, big, (uint64_t)COUNT * SIZE);
+    for (uint64_t i = 1; i < COUNT; i += 2)
+        drive_deallocate(region, first + i * SIZE, SIZE);
+    drive_settle(region);
+    ck_assert_int_eq(region_atomic_begin(region, 0, &err), 0);
+    ck_assert_int_eq(
+        region_deallocate_range(region, first + 200 * SIZE, first + 1200 * SIZE, &bytes, &err), 0);
+    void *(*memory)(size_t, size_t) = maxtree_node_memory;
+    maxtree_node_memory = no_memory;
+    region_atomic_end(region, false);
+    maxtree_node_memory = memory;
+    ck_assert_ptr_nonnull(region_failure(region));
+    for (uint64_t i = 0; i < COUNT; i += 2)
+        ck_assert_int_ne(
+            region_load_begin(region, (struct extent){first + i * SIZE, SIZE}, &after, &err),
+            ERR_NOT_ALLOCATED);
+    region_close(region);
+    region = fixture_open(false, NULL);
+    for (uint64_t i = 0; i < COUNT; i += 2)
+        drive_expect(region, first + i * SIZE, big + i * SIZE, SIZE);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {every_kind_of_change_in_one_record,
@@ -520,7 +556,8 @@ int main(void)
                                   as_many_pages_as_allowed_beside_others,
                                   its_token,
                                   no_changes_at_all,
-                                  a_region_that_fails};
+                                  a_region_that_fails,
+                                  undone_without_memory};
     Suite *suite = suite_create("region: all or nothing");
     TCase *tcase = fixture_tests("atomic", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, undone_at_each_change, 0, KINDS);
