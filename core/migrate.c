@@ -280,9 +280,10 @@ static int make_checkpoint(struct migration *m, uint64_t start)
 
 static int migrate(struct migration *m)
 {
-    int code = remove_leftovers(m);
+    /* First: of a folder that is no whole one of the old version nothing is removed. */
+    int code = look(m, false);
     if (code == 0)
-        code = look(m, false);
+        code = remove_leftovers(m);
     if (code == 0)
         code = check_space(m);
     if (code == 0)

@@ -363,6 +363,58 @@ START_TEST(test_damage_is_named)
 }
 END_TEST
 
+static size_t read_file(struct io *io, const char *path, uint8_t *bytes, size_t size)
+{
+    struct io_file *file;
+    need(io->ops->open(io, path, IO_READ_ONLY, &file));
+    ssize_t got = io->ops->read(io, file, bytes, size, 0);
+    io->ops->close(io, file);
+    ck_assert_int_gt(got, 0);
+    return (size_t)got;
+}
+
+static void replace_file(struct io *io, const char *path, uint8_t *bytes, size_t size)
+{
+    struct iovec vector = {bytes, size};
+    struct io_file *file;
+    need(io->ops->remove(io, path));
+    need(io->ops->open(io, path, IO_CREATE, &file));
+    need(io->ops->write(io, file, &vector, 1, 0));
+    io->ops->close(io, file);
+}
+
+/* Somebody puts the meta file of a backup in the place of the new one: that is refused, and is no
+ * reason to take the rest for what an attempt left. */
+START_TEST(test_an_old_meta_among_new_files)
+{
+    const char *path = "regions/main/meta";
+    uint8_t old[4096], new[4096];
+    struct world world = {.disk = golden_disk()};
+    struct simdisk *disk = world.disk;
+    struct io *io = simdisk_io(disk);
+    struct observation seen = {0};
+    struct region *region;
+    struct err err = {0};
+    learn(&world);
+    size_t old_size = read_file(io, path, old, sizeof old);
+    struct store *store = open_store(disk, false);
+    region_close(open_region(store, "main", NULL));
+    size_t new_size = read_file(io, path, new, sizeof new);
+    replace_file(io, path, old, old_size);
+    ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err), ERR_CORRUPT);
+    replace_file(io, path, new, new_size);
+    region = open_region(store, "main", NULL);
+    ck_assert_ptr_null(observation_take(&seen, region));
+    ck_assert(same(&seen, &world.truth[0]));
+    observation_release(&seen);
+    region_close(region);
+    store_close(store);
+    for (size_t i = 0; i < NAMES; i++)
+        observation_release(&world.truth[i]);
+    simdisk_free(disk);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("migration");
@@ -374,6 +426,7 @@ int main(void)
     tcase_add_test(tcase, test_a_full_disk);
     tcase_add_test(tcase, test_the_nth_call_fails);
     tcase_add_loop_test(tcase, test_damage_is_named, 0, 2);
+    tcase_add_test(tcase, test_an_old_meta_among_new_files);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
