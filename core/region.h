@@ -44,6 +44,8 @@ struct region_job;
 /* A staging function's answer besides 0 and an error code: nothing was changed; call again, in
  * order, once any job of this region is done (space is being reserved, or the batch is full). */
 #define REGION_WAIT (-1)
+/* What region_token_find answers besides 0 and an error code. */
+#define REGION_FOUND (-2)
 
 /* ---- What a region is ---- */
 
@@ -122,11 +124,11 @@ int region_free_blocks(const struct region *region, uint64_t start, uint64_t end
  *
  * A change that stages nothing (size 0) is given a record for its token all the same. */
 
-/* 1 when the token is remembered: *ret_result (borrowed until the next call of a function that
- * changes the region) and *ret_size are its answer, *ret_ticket what to wait for before it may be
- * given. 0 when it is not. ERR_INVALID_ARGUMENT: it is remembered with another fingerprint, that
- * is, it was used for something else; or the region takes no tokens (token_window 0).
- * ERR_NOT_ALLOCATED: it is remembered, but its answer was too large to be kept for so long. */
+/* REGION_FOUND when the token is remembered: *ret_result (borrowed until the next call of a
+ * function that changes the region) and *ret_size are its answer, *ret_ticket what to wait for
+ * before it may be given. 0 when it is not. ERR_INVALID_ARGUMENT: it is remembered with another
+ * fingerprint, that is, it was used for something else; or the region takes no tokens (token_window
+ * 0). ERR_NOT_ALLOCATED: it is remembered, but its answer was too large to be kept for so long. */
 int region_token_find(const struct region *region, const uint8_t id[16], uint64_t fingerprint,
                       const uint8_t **ret_result, size_t *ret_size, uint64_t *ret_ticket,
                       struct err *err);

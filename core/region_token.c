@@ -27,7 +27,7 @@ int region_token_find(const struct region *region, const uint8_t id[16], uint64_
     *ret_result = token_entry_result(entry);
     *ret_size = entry->result_size;
     *ret_ticket = entry->ticket;
-    return 1;
+    return REGION_FOUND;
 }
 
 int region_token_expect(struct region *region, size_t result_size, struct err *err)

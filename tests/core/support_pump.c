@@ -262,7 +262,7 @@ static const char *ask_again(struct pump *pump)
     shadow_token_id(content, id);
     int found = region_token_find(pump->region, id, SHADOW_FINGERPRINT(content), &result, &got,
                                   &ticket, &err);
-    if (found != 1 || got != size || memcmp(result, answer, size) != 0 ||
+    if (found != REGION_FOUND || got != size || memcmp(result, answer, size) != 0 ||
         ticket > region_ticket(pump->region))
         return complain(pump, "token %llu, asked for again, answered %d",
                         (unsigned long long)content, found);

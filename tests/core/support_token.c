@@ -28,7 +28,7 @@ int token_find(struct region *region, uint64_t number, size_t size, uint64_t *re
     const uint8_t *result = NULL;
     size_t got = 0;
     int found = region_token_find(region, id.bytes, FINGERPRINT, &result, &got, ret_ticket, &err);
-    if (found != 1)
+    if (found != REGION_FOUND)
         return found;
     uint8_t *expected = answer(number, size);
     ck_assert_uint_eq(got, size);

@@ -496,9 +496,9 @@ START_TEST(its_token)
     stage_with_token(3, true, true);
     drive_settle(region);
     for (int again = 0; again < 2; again++) {
-        ck_assert_int_eq(token_find(region, 1, 9, &ticket), 1);
+        ck_assert_int_eq(token_find(region, 1, 9, &ticket), REGION_FOUND);
         ck_assert_int_eq(token_find(region, 2, 9, &ticket), 0);
-        ck_assert_int_eq(token_find(region, 3, 9, &ticket), 1);
+        ck_assert_int_eq(token_find(region, 3, 9, &ticket), REGION_FOUND);
         ck_assert_uint_eq(fixture_allocated(), 200);
         if (again == 0)
             fixture_power_cut();
@@ -519,7 +519,7 @@ START_TEST(no_changes_at_all)
     region_token_keep(region, token_id(1).bytes, 99, "", 1);
     drive_settle(region);
     ck_assert_uint_eq(info_of().commits, 1);
-    ck_assert_int_eq(token_find_as(region, 1, 99, &err), 1);
+    ck_assert_int_eq(token_find_as(region, 1, 99, &err), REGION_FOUND);
 }
 END_TEST
 

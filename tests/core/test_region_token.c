@@ -30,11 +30,11 @@ START_TEST(a_retry_waits_for_the_first)
 {
     ck_assert_int_eq(token_find(region, 1, 9, &ticket), 0);
     uint64_t first = token_add(region, 1, 9, small, 100);
-    ck_assert_int_eq(token_find(region, 1, 9, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 1, 9, &ticket), REGION_FOUND);
     ck_assert_uint_eq(ticket, first);
     ck_assert_uint_lt(region_done_ticket(region), ticket);
     drive_settle(region);
-    ck_assert_int_eq(token_find(region, 1, 9, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 1, 9, &ticket), REGION_FOUND);
     ck_assert_uint_ge(region_done_ticket(region), ticket);
     ck_assert_uint_eq(fixture_allocated(), 100);
     ck_assert_uint_eq(count(), 1);
@@ -89,14 +89,14 @@ START_TEST(a_power_cut)
             ck_assert_int_eq(report.records > 0, !ways[_i].is_checkpointed || ways[_i].goes_on);
         ck_assert_uint_eq(count(), ways[_i].goes_on ? 60 : 50);
         for (uint64_t i = 0; i < count(); i++) {
-            ck_assert_int_eq(token_find(region, i, i == 7 ? 100000 : 1 + i, &ticket), 1);
+            ck_assert_int_eq(token_find(region, i, i == 7 ? 100000 : 1 + i, &ticket), REGION_FOUND);
             ck_assert_uint_eq(ticket, 0);
         }
         ck_assert_int_eq(token_find(region, 60, 1, &ticket), 0);
     }
     token_add(region, 60, 3, small, 1);
     drive_settle(region);
-    ck_assert_int_eq(token_find(region, 60, 3, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 60, 3, &ticket), REGION_FOUND);
 }
 END_TEST
 
@@ -121,7 +121,7 @@ START_TEST(a_checkpoint_while_tokens_come_and_go)
         fixture_power_cut();
         region = fixture_open(false, NULL);
         for (uint64_t i = next - 3000; i < next; i++)
-            ck_assert_int_eq(token_find(region, i, size, &ticket), 1);
+            ck_assert_int_eq(token_find(region, i, size, &ticket), REGION_FOUND);
     }
 }
 END_TEST
@@ -137,7 +137,7 @@ START_TEST(a_change_of_nothing_is_remembered_too)
     ck_assert_uint_eq(after.commits, before.commits + 1);
     fixture_power_cut();
     region = fixture_open(false, NULL);
-    ck_assert_int_eq(token_find(region, 1, 9, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 1, 9, &ticket), REGION_FOUND);
     ck_assert_uint_eq(fixture_allocated(), 0);
 }
 END_TEST
@@ -151,7 +151,7 @@ START_TEST(the_token_is_in_the_record_of_its_change)
     drive_deallocate(region, large, 1 << 20);
     uint64_t freed = region_ticket(region);
     ck_assert_uint_gt(token_add(region, 1, 5000, big, 1 << 20), freed);
-    ck_assert_int_eq(token_find(region, 1, 5000, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 1, 5000, &ticket), REGION_FOUND);
     ck_assert(drive_step(region, LANE_COMMIT)); /* the first one only */
     ck_assert_uint_eq(region_done_ticket(region), freed);
     fixture_power_cut();
@@ -162,7 +162,7 @@ START_TEST(the_token_is_in_the_record_of_its_change)
     drive_settle(region);
     fixture_power_cut();
     region = fixture_open(false, NULL);
-    ck_assert_int_eq(token_find(region, 1, 5000, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 1, 5000, &ticket), REGION_FOUND);
     drive_expect(region, large, big, 1 << 20);
 }
 END_TEST
@@ -181,7 +181,7 @@ START_TEST(a_failure_takes_tokens_back)
     region_job_done(region, job);
     drive_settle(region);
     ck_assert_ptr_nonnull(region_failure(region));
-    ck_assert_int_eq(token_find(region, 1, 9, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 1, 9, &ticket), REGION_FOUND);
     ck_assert_int_eq(token_find(region, 2, 9, &ticket), 0);
     ck_assert_int_eq(token_find(region, 3, 3000, &ticket), 0);
     ck_assert_int_eq(token_try_add(region, 2, 9, small, 100, &err), ERR_READ_ONLY);
@@ -195,12 +195,12 @@ START_TEST(a_window_smaller_than_what_is_under_way)
     set_window(2);
     for (uint64_t i = 0; i < 10; i++)
         token_add(region, i, 9, small, 100);
-    ck_assert_int_eq(token_find(region, 0, 9, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 0, 9, &ticket), REGION_FOUND);
     drive_settle(region);
     token_add(region, 10, 9, small, 100);
     ck_assert_int_eq(token_find(region, 7, 9, &ticket), 0);
-    ck_assert_int_eq(token_find(region, 8, 9, &ticket), 1);
-    ck_assert_int_eq(token_find(region, 9, 9, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 8, 9, &ticket), REGION_FOUND);
+    ck_assert_int_eq(token_find(region, 9, 9, &ticket), REGION_FOUND);
     ck_assert_uint_eq(count(), 3);
 }
 END_TEST
@@ -219,7 +219,7 @@ START_TEST(a_window_that_is_another_after_a_restart)
     ck_assert_int_eq(region_open(io, "r", &options, false, &region, NULL, &err), 0);
     ck_assert_uint_eq(count(), 30);
     ck_assert_int_eq(token_find(region, 69, 9, &ticket), 0);
-    ck_assert_int_eq(token_find(region, 70, 9, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 70, 9, &ticket), REGION_FOUND);
     options.token_window = 1000;
     drive_close(region);
     ck_assert_int_eq(region_open(io, "r", &options, false, &region, NULL, &err), 0);
@@ -229,7 +229,7 @@ START_TEST(a_window_that_is_another_after_a_restart)
     ck_assert_uint_eq(count(), 31);
     set_window(5);
     ck_assert_uint_eq(count(), 5);
-    ck_assert_int_eq(token_find(region, 96, 9, &ticket), 1);
+    ck_assert_int_eq(token_find(region, 96, 9, &ticket), REGION_FOUND);
 }
 END_TEST
 
@@ -244,7 +244,7 @@ START_TEST(answers_that_are_no_longer_kept)
     for (int again = 0; again < 2; again++) {
         ck_assert_int_eq(token_find_as(region, 0, 99, &err), ERR_NOT_ALLOCATED);
         ck_assert_int_eq(token_find_as(region, 0, 98, &err), ERR_INVALID_ARGUMENT);
-        ck_assert_int_eq(token_find(region, COUNT - 1, SIZE, &ticket), 1);
+        ck_assert_int_eq(token_find(region, COUNT - 1, SIZE, &ticket), REGION_FOUND);
         drive_checkpoint(region);
         fixture_power_cut();
         region = fixture_open(false, NULL);
