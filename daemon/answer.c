@@ -42,6 +42,13 @@ void answer_bool(struct conn *conn, uint32_t msgid, bool value)
         msgpack_pack_false(&packer);
 }
 
+void answer_packed(struct conn *conn, uint32_t msgid, const uint8_t *bytes, size_t size)
+{
+    msgpack_packer packer;
+    if (answer_begin(conn, msgid, &packer))
+        output_pack(&conn->output, (const char *)bytes, size);
+}
+
 void answer_error(struct conn *conn, uint32_t msgid, const struct err *err)
 {
     if (!conn_takes_answers(conn))

@@ -5,6 +5,7 @@
 
 #include <msgpack.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/err.h"
@@ -15,6 +16,8 @@ struct piece;
 void answer_nil(struct conn *conn, uint32_t msgid);
 void answer_uint(struct conn *conn, uint32_t msgid, uint64_t number);
 void answer_bool(struct conn *conn, uint32_t msgid, bool value);
+/* A result that is MessagePack already. */
+void answer_packed(struct conn *conn, uint32_t msgid, const uint8_t *bytes, size_t size);
 void answer_error(struct conn *conn, uint32_t msgid, const struct err *err);
 /* Packs everything up to the result, which the caller packs next. False: the connection takes no
  * answers. */

@@ -29,6 +29,24 @@ static void answer_changes(struct region_entry *entry)
     }
 }
 
+/* They wait for changes of others, in no order of tickets. */
+static void answer_retries(struct region_entry *entry)
+{
+    uint64_t done = region_done_ticket(entry->region);
+    const struct err *failure = region_failure(entry->region);
+    struct request *request, *next;
+    DL_FOREACH_SAFE(entry->retries, request, next)
+    {
+        if (request->ticket > done && failure == NULL)
+            continue;
+        DL_DELETE2(entry->retries, request, previous, next);
+        if (request->ticket <= done)
+            request_succeed(request);
+        else
+            request_fail(request, failure);
+    }
+}
+
 /* Before the next commit job: it may overwrite what they read. */
 static void start_loads(struct region_entry *entry)
 {
@@ -103,6 +121,7 @@ static void settle(struct region_entry *entry)
     log_failure(entry);
     log_discard(entry);
     answer_changes(entry);
+    answer_retries(entry);
     start_loads(entry);
     answer_checkpoints(entry);
     run_parked(entry);
@@ -209,6 +228,18 @@ void commit_wait_change(struct request *request)
         DL_APPEND2(entry->changes, request, previous, next);
 }
 
+void commit_wait_earlier(struct request *request, uint64_t ticket)
+{
+    struct region_entry *entry = request->entry;
+    request->ticket = ticket;
+    request_move(request, REQUEST_STAGED);
+    commit_touch(entry);
+    if (ticket <= region_done_ticket(entry->region))
+        request_succeed(request);
+    else
+        DL_APPEND2(entry->retries, request, previous, next);
+}
+
 void commit_wait_applied(struct request *request)
 {
     request_move(request, REQUEST_LOADING);
@@ -226,8 +257,8 @@ void commit_wait_checkpoint(struct request *request)
 
 bool commit_is_quiet(const struct region_entry *entry)
 {
-    if (entry->changes != NULL || entry->loads != NULL || entry->checkpoints != NULL ||
-        entry->reads > 0 || entry->parked != NULL)
+    if (entry->changes != NULL || entry->retries != NULL || entry->loads != NULL ||
+        entry->checkpoints != NULL || entry->reads > 0 || entry->parked != NULL)
         return false;
     for (int lane = 0; lane < LANES; lane++)
         if (entry->lanes[lane].job != NULL)

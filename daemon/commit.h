@@ -9,6 +9,7 @@
 #define MREGION_DAEMON_COMMIT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct region_entry;
 struct request;
@@ -24,6 +25,8 @@ void commit_pump(struct server *server);
 
 /* The request's change has just been staged: it is answered once that is done. */
 void commit_wait_change(struct request *request);
+/* A change that was made before, with this ticket: answered as soon as that is done. */
+void commit_wait_earlier(struct request *request, uint64_t ticket);
 /* A load waits for request->ticket to be applied. */
 void commit_wait_applied(struct request *request);
 /* Waits for the checkpoint request->ticket. */

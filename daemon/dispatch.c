@@ -1,5 +1,6 @@
 #include "daemon/dispatch.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "daemon/answer.h"
@@ -53,6 +54,17 @@ enum outcome call_park(struct call *call)
     conn_park_region(call->conn, call->entry);
     commit_touch(call->entry);
     return PARKED;
+}
+
+bool call_fits(const struct call *call, uint64_t size, const char *remedy, struct err *err)
+{
+    uint64_t max_message = call->server->conf.max_message;
+    if (size <= max_message - RPC_BIN_HEADER_MAX)
+        return true;
+    err_set(err, ERR_TOO_LARGE,
+            "%s: %" PRIu64 " bytes do not fit an answer of max_message, %" PRIu64 " bytes; %s",
+            methods[call->args.method].name, size, max_message, remedy);
+    return false;
 }
 
 struct extent call_block(const struct call *call, unsigned index)

@@ -58,18 +58,17 @@ bool option_is(const struct option *option, const char *key);
 int option_uint(const struct call *call, const struct option *option, uint64_t *ret_number,
                 struct err *err);
 
-/* A change is staged between the two: begin makes the request that will wait for it (false without
- * memory), end deals with status, which the region's function returned: answers an error, parks on
- * REGION_WAIT, or waits for the ticket. borrowed is how many bytes of the message were given to
- * the region, which may keep them. */
-struct change {
-    struct call *call;
-    struct request *request;
-    int status;
-    struct err err;
-};
-bool change_begin(struct change *change, struct call *call);
-enum outcome change_end(struct change *change, enum result_type result, uint64_t borrowed);
+/* Any change but a batch: makes it, unless its token was used before. A removeBlob answers nil. */
+enum outcome handle_change(struct call *call);
+
+/* For a change that has a large blob and is staged: the region borrows it in the message's buffer,
+ * which the request keeps. */
+void change_give_home(struct call *call, struct request *request);
+
+/* An answer with a result of size bytes must fit max_message. What could be added can be loaded: an
+ * answer's envelope is no longer than that of the addBlob. ERR_TOO_LARGE; remedy ends the
+ * sentence. */
+bool call_fits(const struct call *call, uint64_t size, const char *remedy, struct err *err);
 
 /* A load whose ticket has been applied. */
 void handle_load_ready(struct request *request);

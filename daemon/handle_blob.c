@@ -1,4 +1,4 @@
-/* Blobs in, blobs out.
+/* Blobs that come out.
  *
  * loadBlob, the happy path: the block is checked, its cached bytes are read straight into the
  * connection's output, and that is all. Where the answer is large it has a piece of its own, for
@@ -11,67 +11,21 @@
  * connection, so that later requests of the same connection find the block freed; other connections
  * go on. What they did to the block meanwhile is found out by asking region_load_begin again: under
  * the pin the bytes cannot have changed without a ticket to wait for, and then they are read again.
- */
+ * With a token the bytes are kept, so they are read also where nobody waits for them. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "daemon/answer.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
+#include "daemon/fingerprint.h"
 #include "daemon/handle.h"
 #include "daemon/regions.h"
 #include "daemon/server.h"
-
-/* ---- In ---- */
-
-enum outcome handle_ADD_BLOB(struct call *call)
-{
-    const struct rpc_param *blob = &call->args.params[1];
-    struct change change;
-    if (!change_begin(&change, call))
-        return call_no_memory(call);
-    change.status = region_add(call->entry->region, blob->bytes, blob->size,
-                               &change.request->number, &change.err);
-    return change_end(&change, RESULT_UINT, blob->size);
-}
-
-enum outcome handle_STORE_BLOB(struct call *call)
-{
-    const struct rpc_param *blob = &call->args.params[2];
-    struct change change;
-    if (!change_begin(&change, call))
-        return call_no_memory(call);
-    change.status = region_store(call->entry->region, call->args.params[1].number, blob->bytes,
-                                 blob->size, &change.err);
-    return change_end(&change, RESULT_NIL, blob->size);
-}
-
-enum outcome handle_REPLACE_BLOB(struct call *call)
-{
-    const struct rpc_param *blob = &call->args.params[3];
-    struct change change;
-    if (!change_begin(&change, call))
-        return call_no_memory(call);
-    change.status = region_replace(call->entry->region, call_block(call, 1), blob->bytes,
-                                   blob->size, &change.request->number, &change.err);
-    return change_end(&change, RESULT_UINT, blob->size);
-}
+#include "daemon/token.h"
+#include "proto/pack.h"
 
 /* ---- Out ---- */
-
-/* Whether an answer with so many bytes fits max_message. What could be added can be loaded: an
- * answer's envelope is no longer than that of the addBlob. */
-static bool check_size(const struct call *call, uint64_t size, struct err *err)
-{
-    uint64_t most = call->server->conf.max_message - RPC_BIN_HEADER_MAX;
-    if (size <= most)
-        return true;
-    err_set(err, ERR_TOO_LARGE,
-            "%s: %" PRIu64 " bytes do not fit an answer of max_message, %" PRIu64
-            " bytes; load it in pieces",
-            methods[call->args.method].name, size, call->server->conf.max_message);
-    return false;
-}
 
 /* A cached blob that fits a shared piece: from the page cache into the output. */
 static bool load_at_once(struct call *call, struct extent block)
@@ -99,7 +53,7 @@ static struct request *blob_request(struct call *call, struct extent block,
                                     enum outcome *ret_outcome)
 {
     struct server *server = call->server;
-    uint64_t memory = request_blob_memory(block.size);
+    uint64_t memory = request_memory(block.size);
     if (!budget_take(&server->budget, call->conn, memory)) {
         conn_park_memory(call->conn, memory);
         *ret_outcome = PARKED;
@@ -109,7 +63,7 @@ static struct request *blob_request(struct call *call, struct extent block,
         request_new(call->conn, call->entry, call->envelope.msgid, call->envelope.is_notification);
     if (request != NULL) {
         request->block = block;
-        if (request_reserve_blob(request))
+        if (request_reserve(request, RESULT_BLOB, block.size, true))
             return request;
         request_free(request);
     }
@@ -124,7 +78,7 @@ static bool read_cached(struct request *request)
     size_t size = (size_t)request->block.size;
     request->filled +=
         region_read_now(request->entry->region, request->block.address + request->filled,
-                        request_blob(request) + request->filled, size - request->filled);
+                        request_bytes(request) + request->filled, size - request->filled);
     return request->filled == size;
 }
 
@@ -162,7 +116,7 @@ enum outcome handle_LOAD_BLOB(struct call *call)
     struct err err;
     uint64_t after;
     if (region_load_begin(call->entry->region, block, &after, &err) != 0 ||
-        !check_size(call, block.size, &err))
+        !call_fits(call, block.size, "load it in pieces", &err))
         return call_error(call, &err);
     if (call->envelope.is_notification)
         return HANDLED; /* nobody wants to know */
@@ -194,11 +148,33 @@ static void remove_stop(struct request *request)
     commit_touch(request->entry);
 }
 
+/* Frees the block; a token keeps its bytes. */
+static int remove_and_keep(struct request *request, struct err *err)
+{
+    struct region *region = request->entry->region;
+    const struct call_token *token = &request->token;
+    uint8_t header[PACK_HEADER_MAX];
+    size_t size = (size_t)request->block.size;
+    size_t length = (size_t)(pack_bin_header(header, (uint32_t)size) - header);
+    int status = token_expect(region, token, length + size, err);
+    if (status == 0)
+        status = region_deallocate(region, request->block, err);
+    if (status != 0) {
+        token_forget(region, token);
+        return status;
+    }
+    /* the room for the answer's header */
+    uint8_t *result = request_bytes(request) - length;
+    memcpy(result, header, length);
+    token_keep(region, token, result, length + size);
+    return 0;
+}
+
 /* The bytes are read, and what they were a moment ago they are now. */
 static void remove_stage(struct request *request)
 {
     struct err err;
-    int status = region_deallocate(request->entry->region, request->block, &err);
+    int status = remove_and_keep(request, &err);
     if (status == REGION_WAIT) {
         remove_stop(request);
         return;
@@ -217,6 +193,8 @@ static bool remove_may_read(struct request *request)
 {
     struct err err;
     uint64_t after;
+    if (token_was_overtaken(request))
+        return false;
     if (region_load_begin(request->entry->region, request->block, &after, &err) != 0) {
         request_fail(request, &err);
         return false;
@@ -248,7 +226,7 @@ static void remove_step(struct request *request)
         remove_stage(request);
         return;
     }
-    request_move(request, REQUEST_REMOVE_READING);
+    request_move(request, REQUEST_HELD_READING);
     request_hold(request);
     request_read(request, on_remove_read);
 }
@@ -256,17 +234,27 @@ static void remove_step(struct request *request)
 enum outcome handle_REMOVE_BLOB(struct call *call)
 {
     struct extent block = call_block(call, 1);
+    struct call_token token;
     struct err err;
     uint64_t after;
-    if (region_load_begin(call->entry->region, block, &after, &err) != 0 ||
-        !check_size(call, block.size, &err))
-        return call_error(call, &err);
-    if (call->envelope.is_notification)
-        return handle_DEALLOCATE(call); /* nobody wants the bytes */
     enum outcome outcome;
+    if (token_read(call, &token, &err) != 0)
+        return call_error(call, &err);
+    if (token.is_given) {
+        token.fingerprint = fingerprint_add(0, &call->args);
+        if (token_was_used(call, &token, &outcome))
+            return outcome;
+    }
+    if (region_load_begin(call->entry->region, block, &after, &err) != 0 ||
+        !call_fits(call, block.size, "load it in pieces", &err) ||
+        (token.is_given && !token_keeps_blobs(METHOD_REMOVE_BLOB, block.size, &err)))
+        return call_error(call, &err);
+    if (call->envelope.is_notification && !token.is_given)
+        return handle_change(call); /* nobody wants the bytes */
     struct request *request = blob_request(call, block, &outcome);
     if (request == NULL)
         return outcome;
+    request->token = token;
     remove_step(request);
     return HANDLED;
 }

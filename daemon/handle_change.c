@@ -1,123 +1,147 @@
-/* Changes of a region that carry no blob, and what all changes have in common. */
-#include "daemon/answer.h"
+/* Changes of a region. All but removeBlob and batch go one way, with a token or without. */
+#include "daemon/change.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
+#include "daemon/fingerprint.h"
 #include "daemon/handle.h"
 #include "daemon/regions.h"
 #include "daemon/server.h"
+#include "daemon/token.h"
 
-bool change_begin(struct change *change, struct call *call)
+/* ---- With a token or without ---- */
+
+/* Stages it with its token in the same record. */
+static int stage(struct call *call, const struct call_token *token, struct change_result *result,
+                 struct err *err)
 {
-    change->call = call;
-    change->request =
-        request_new(call->conn, call->entry, call->envelope.msgid, call->envelope.is_notification);
-    return change->request != NULL;
+    struct region *region = call->entry->region;
+    uint8_t packed[PACK_UINT_MAX];
+    int code = token_expect(region, token, sizeof packed, err);
+    if (code == 0)
+        code = change_stage(region, &call->args, result, err);
+    if (code != 0) {
+        token_forget(region, token);
+        return code;
+    }
+    if (token->is_given)
+        token_keep(region, token, packed, change_pack(packed, result));
+    return 0;
 }
 
-enum outcome change_end(struct change *change, enum result_type result, uint64_t borrowed)
+/* The region borrows a large blob in its buffer, which holds the message and nothing else. */
+void change_give_home(struct call *call, struct request *request)
 {
-    struct request *request = change->request;
-    if (change->status == REGION_WAIT) {
+    request->home = input_detach(&call->conn->input, call->size);
+}
+
+static enum outcome make_change(struct call *call, const struct call_token *token)
+{
+    struct change_result result;
+    struct err err;
+    struct request *request =
+        request_new(call->conn, call->entry, call->envelope.msgid, call->envelope.is_notification);
+    if (request == NULL)
+        return call_no_memory(call);
+    int code = stage(call, token, &result, &err);
+    if (code == REGION_WAIT) {
         request_free(request);
-        return call_park(change->call);
+        return call_park(call);
     }
-    if (change->status != 0) {
-        request_fail(request, &change->err);
+    if (code != 0) {
+        request_fail(request, &err);
         return HANDLED;
     }
-    request->result = result;
-    if (borrowed >= LARGE_BLOB)
-        request->home = input_detach(&change->call->conn->input, change->call->size);
+    request->result = result.type;
+    request->number = result.number;
+    if (change_blob_size(&call->args) >= LARGE_BLOB)
+        change_give_home(call, request);
     commit_wait_change(request);
     return HANDLED;
 }
 
-static uint64_t number(const struct call *call, unsigned index)
+enum outcome handle_change(struct call *call)
 {
-    return call->args.params[index].number;
+    struct call_token token;
+    struct err err;
+    enum outcome outcome;
+    if (token_read(call, &token, &err) != 0)
+        return call_error(call, &err);
+    if (token.is_given) {
+        token.fingerprint = fingerprint_add(0, &call->args);
+        if (token_was_used(call, &token, &outcome))
+            return outcome;
+    }
+    return make_change(call, &token);
 }
+
+/* ---- By method ---- */
 
 enum outcome handle_ALLOCATE(struct call *call)
 {
-    struct change change;
-    if (!change_begin(&change, call))
-        return call_no_memory(call);
-    change.status =
-        region_allocate(call->entry->region, number(call, 1), &change.request->number, &change.err);
-    return change_end(&change, RESULT_UINT, 0);
+    return handle_change(call);
 }
 
 enum outcome handle_DEALLOCATE(struct call *call)
 {
-    struct change change;
-    if (!change_begin(&change, call))
-        return call_no_memory(call);
-    change.status = region_deallocate(call->entry->region, call_block(call, 1), &change.err);
-    return change_end(&change, RESULT_NIL, 0);
+    return handle_change(call);
 }
 
 enum outcome handle_RESIZE(struct call *call)
 {
-    struct change change;
-    if (!change_begin(&change, call))
-        return call_no_memory(call);
-    change.status = region_resize(call->entry->region, call_block(call, 1), number(call, 3),
-                                  &change.request->number, &change.err);
-    return change_end(&change, RESULT_UINT, 0);
+    return handle_change(call);
+}
+
+enum outcome handle_ADD_BLOB(struct call *call)
+{
+    return handle_change(call);
+}
+
+enum outcome handle_STORE_BLOB(struct call *call)
+{
+    return handle_change(call);
+}
+
+enum outcome handle_REPLACE_BLOB(struct call *call)
+{
+    return handle_change(call);
 }
 
 enum outcome handle_DEALLOCATE_RANGE(struct call *call)
 {
-    struct change change;
-    if (!change_begin(&change, call))
-        return call_no_memory(call);
-    change.status = region_deallocate_range(call->entry->region, number(call, 1), number(call, 2),
-                                            &change.request->number, &change.err);
-    return change_end(&change, RESULT_UINT, 0);
-}
-
-static enum outcome clear_from(struct call *call, uint64_t header_size)
-{
-    struct change change;
-    if (!change_begin(&change, call))
-        return call_no_memory(call);
-    change.status = region_clear(call->entry->region, header_size, &change.err);
-    return change_end(&change, RESULT_NIL, 0);
+    return handle_change(call);
 }
 
 enum outcome handle_CLEAR(struct call *call)
 {
-    return clear_from(call, 0);
+    return handle_change(call);
 }
 
 enum outcome handle_CLEAR_AND_RETAIN_HEADER(struct call *call)
 {
-    return clear_from(call, number(call, 1));
+    return handle_change(call);
 }
 
 enum outcome handle_GROW(struct call *call)
 {
-    struct change change;
-    if (!change_begin(&change, call))
-        return call_no_memory(call);
-    change.status =
-        region_grow(call->entry->region, number(call, 1), &change.request->number, &change.err);
-    return change_end(&change, RESULT_UINT, 0);
+    return handle_change(call);
 }
+
+/* ---- No change, but waited for like one ---- */
 
 enum outcome handle_CHECKPOINT(struct call *call)
 {
-    struct change change;
-    if (!change_begin(&change, call))
+    struct err err;
+    struct request *request =
+        request_new(call->conn, call->entry, call->envelope.msgid, call->envelope.is_notification);
+    if (request == NULL)
         return call_no_memory(call);
-    struct request *request = change.request;
-    int status = region_request_checkpoint(call->entry->region, &request->ticket, &change.err);
+    int status = region_request_checkpoint(call->entry->region, &request->ticket, &err);
     if (status == REGION_WAIT) {
         request_free(request);
         return call_park(call);
     }
     if (status != 0)
-        request_fail(request, &change.err);
+        request_fail(request, &err);
     else
         commit_wait_checkpoint(request);
     return HANDLED;

@@ -44,6 +44,7 @@ struct region_entry {
     struct region_entry *touched_next;
 
     struct request *changes;     /* staged: by ticket, first to last */
+    struct request *retries;     /* wait for region_done_ticket, each for a change of another one */
     struct request *loads;       /* wait for region_applied_ticket */
     struct request *checkpoints; /* wait for region_checkpoint_ticket */
     uint64_t reads;              /* loads at a worker */

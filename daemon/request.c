@@ -7,6 +7,7 @@
 #include "daemon/answer.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
+#include "daemon/plan.h"
 #include "daemon/server.h"
 #include "proto/rpc.h"
 
@@ -15,10 +16,10 @@
 /* Which states may follow which. */
 static const unsigned moves[REQUEST_STATES] = {
     [REQUEST_NEW] = MOVE(STAGED) | MOVE(LOADING) | MOVE(READING) | MOVE(STOPPED) |
-                    MOVE(REMOVE_READING) | MOVE(CHECKPOINTING) | MOVE(ADMIN),
+                    MOVE(HELD_READING) | MOVE(CHECKPOINTING) | MOVE(ADMIN),
     [REQUEST_LOADING] = MOVE(READING),
-    [REQUEST_STOPPED] = MOVE(STOPPED) | MOVE(REMOVE_READING) | MOVE(STAGED),
-    [REQUEST_REMOVE_READING] = MOVE(STOPPED) | MOVE(STAGED),
+    [REQUEST_STOPPED] = MOVE(STOPPED) | MOVE(HELD_READING) | MOVE(STAGED),
+    [REQUEST_HELD_READING] = MOVE(STOPPED) | MOVE(STAGED),
 };
 
 void request_move(struct request *request, enum request_state state)
@@ -60,6 +61,8 @@ struct request *request_new(struct conn *conn, struct region_entry *entry, uint3
     request->has_pin = false;
     request->result = RESULT_NIL;
     request->piece = NULL;
+    request->token.is_given = false;
+    request->plan = NULL;
     request->filled = 0;
     request->err.code = ERR_OK;
     request->resume = NULL;
@@ -68,15 +71,22 @@ struct request *request_new(struct conn *conn, struct region_entry *entry, uint3
     return request;
 }
 
+static void drop_piece(struct request *request)
+{
+    if (request->piece == NULL)
+        return;
+    request->conn->reserved -= request->piece->capacity;
+    piece_free(&request->conn->server->pieces, request->piece);
+    request->piece = NULL;
+}
+
 void request_free(struct request *request)
 {
     struct conn *conn = request->conn;
     struct server *server = conn->server;
     assert(!request->has_pin);
-    if (request->piece != NULL) {
-        conn->reserved -= request->piece->capacity;
-        piece_free(&server->pieces, request->piece);
-    }
+    drop_piece(request);
+    plan_free(request->plan);
     if (request->home.base != NULL)
         buffer_free(&request->home, &server->budget);
     if (conn->held == request)
@@ -104,41 +114,63 @@ void request_release(struct request *request)
     conn_wake(request->conn);
 }
 
-uint64_t request_blob_memory(uint64_t size)
+uint64_t request_memory(uint64_t size)
 {
     return RPC_BIN_HEADER_MAX + size;
 }
 
-bool request_reserve_blob(struct request *request)
+bool request_reserve(struct request *request, enum result_type result, uint64_t size,
+                     bool is_charged)
 {
     struct conn *conn = request->conn;
-    uint64_t memory = request_blob_memory(request->block.size);
-    request->piece = piece_new(&conn->server->pieces, (size_t)memory, true);
+    drop_piece(request);
+    request->piece = piece_new(&conn->server->pieces, (size_t)request_memory(size), is_charged);
     if (request->piece == NULL)
         return false;
-    request->result = RESULT_BLOB;
-    conn->reserved += memory;
+    request->result = result;
+    conn->reserved += request->piece->capacity;
     return true;
 }
 
-uint8_t *request_blob(const struct request *request)
+uint8_t *request_bytes(const struct request *request)
 {
     return request->piece->bytes + RPC_BIN_HEADER_MAX;
 }
 
-static void send_blob(struct request *request)
+/* Results up to this size leave with other answers in a shared piece. */
+#define PACKED_COPIED 1024
+
+/* The piece with the header right before its bytes, of which there are size. */
+static void send_piece(struct request *request, const uint8_t *header, size_t length, size_t size)
 {
     struct conn *conn = request->conn;
     struct piece *piece = request->piece;
-    uint8_t header[RPC_BIN_HEADER_MAX];
-    size_t length = rpc_bin_header(header, request->msgid, (uint32_t)request->block.size);
     piece->sent = RPC_BIN_HEADER_MAX - length;
-    piece->used = piece->capacity;
+    piece->used = RPC_BIN_HEADER_MAX + size;
     memcpy(piece->bytes + piece->sent, header, length);
     conn->reserved -= piece->capacity;
     request->piece = NULL;
     output_append(&conn->output, piece);
     conn_send(conn);
+}
+
+static void send_blob(struct request *request)
+{
+    uint8_t header[RPC_BIN_HEADER_MAX];
+    size_t length = rpc_bin_header(header, request->msgid, (uint32_t)request->block.size);
+    send_piece(request, header, length, (size_t)request->block.size);
+}
+
+static void send_packed(struct request *request)
+{
+    size_t size = (size_t)request->number;
+    if (size <= PACKED_COPIED) {
+        answer_packed(request->conn, request->msgid, request_bytes(request), size);
+        return;
+    }
+    uint8_t header[RPC_RESULT_HEADER_MAX];
+    size_t length = rpc_result_header(header, request->msgid);
+    send_piece(request, header, length, size);
 }
 
 static bool is_answered(const struct request *request)
@@ -158,6 +190,9 @@ void request_succeed(struct request *request)
             break;
         case RESULT_BLOB:
             send_blob(request);
+            break;
+        case RESULT_PACKED:
+            send_packed(request);
             break;
         }
     }
@@ -190,25 +225,38 @@ static void run_read(struct work *work)
     struct request *request = request_of_work(work);
     size_t filled = request->filled;
     if (region_read(request->entry->region, request->block.address + filled,
-                    request_blob(request) + filled, request->block.size - filled, &request->damaged,
-                    &request->err) == 0)
+                    request_bytes(request) + filled, request->block.size - filled,
+                    &request->damaged, &request->err) == 0)
+        request->err.code = ERR_OK;
+}
+
+static void run_plan(struct work *work)
+{
+    struct request *request = request_of_work(work);
+    if (plan_read(request->plan, request->entry->region, &request->damaged, &request->err) == 0)
         request->err.code = ERR_OK;
 }
 
 void request_read(struct request *request, void (*done)(struct work *work))
 {
     struct region_entry *entry = request->entry;
-    region_pin(entry->region, &request->pin, request->block);
+    if (request->plan != NULL)
+        plan_pin(request->plan, entry->region);
+    else
+        region_pin(entry->region, &request->pin, request->block);
     request->has_pin = true;
     entry->reads++;
-    request->work = (struct work){.run = run_read, .done = done};
+    request->work = (struct work){.run = request->plan != NULL ? run_plan : run_read, .done = done};
     workers_submit(&entry->server->workers, WORK_OTHER, &request->work);
 }
 
 void request_read_done(struct request *request)
 {
     struct region_entry *entry = request->entry;
-    region_unpin(entry->region, &request->pin);
+    if (request->plan != NULL)
+        plan_unpin(request->plan, entry->region);
+    else
+        region_unpin(entry->region, &request->pin);
     request->has_pin = false;
     entry->reads--;
     if (request->err.code == ERR_OK)

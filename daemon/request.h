@@ -2,17 +2,17 @@
  *
  *     STAGED ─────────────────────────────────────┐
  *     LOADING ──► READING ────────────────────────┤
- *     STOPPED ◄─► REMOVE_READING ─► STAGED        ├──► answered, freed
+ *     STOPPED ◄─► HELD_READING ──► STAGED         ├──► answered, freed
  *     CHECKPOINTING ──────────────────────────────┤
  *     ADMIN ──────────────────────────────────────┘
  *
- * STAGED         its change is staged; done when region_done_ticket reaches the ticket
- * LOADING        a load whose bytes are not in the data file yet: region_applied_ticket
+ * STAGED         its change is staged, or was before; done when region_done_ticket reaches the
+ * ticket LOADING        a load whose bytes are not in the data file yet: region_applied_ticket
  * READING        a load at a worker, its block pinned
- * STOPPED        a remove that holds its connection and waits for the region
- * REMOVE_READING a remove that holds its connection while a worker reads its block, pinned
- * CHECKPOINTING  waits for region_checkpoint_ticket
- * ADMIN          createRegion or dropRegion; holds its connection
+ * STOPPED        a remove that holds its connection and waits for the region; or a batch with
+ * removes HELD_READING   the same holds it while a worker reads its blocks, pinned CHECKPOINTING
+ * waits for region_checkpoint_ticket ADMIN          createRegion or dropRegion; holds its
+ * connection
  *
  * A request counts in its connection's in_flight and keeps the connection's memory alive, but not
  * the connection open: when the peer is gone the request ends without an answer. Loop thread, but
@@ -32,6 +32,7 @@
 
 struct conn;
 struct piece;
+struct plan;
 struct region_entry;
 struct server;
 
@@ -41,13 +42,25 @@ enum request_state {
     REQUEST_LOADING,
     REQUEST_READING,
     REQUEST_STOPPED,
-    REQUEST_REMOVE_READING,
+    REQUEST_HELD_READING,
     REQUEST_CHECKPOINTING,
     REQUEST_ADMIN,
     REQUEST_STATES,
 };
 
-enum result_type { RESULT_NIL, RESULT_UINT, RESULT_BLOB };
+enum result_type {
+    RESULT_NIL,
+    RESULT_UINT,
+    RESULT_BLOB,
+    RESULT_PACKED, /* MessagePack already */
+};
+
+/* What a client has marked a change with. */
+struct call_token {
+    bool is_given;
+    uint8_t id[16];
+    uint64_t fingerprint;
+};
 
 struct request {
     struct conn *conn;
@@ -58,13 +71,16 @@ struct request {
     bool is_notification;
     bool has_pin;
     enum result_type result;
-    uint64_t number; /* RESULT_UINT */
+    uint64_t number; /* RESULT_UINT; RESULT_PACKED: its size */
     uint64_t ticket; /* of what it waits for */
+    struct piece
+        *piece; /* RESULT_BLOB, RESULT_PACKED: the answer, header's room in front; or NULL */
+    struct call_token token;
+    struct plan *plan; /* of a batch that is not staged yet, or NULL */
 
     /* Loads and removes. */
     struct extent block;
-    struct piece *piece; /* RESULT_BLOB: the answer, its header's room in front; or NULL */
-    size_t filled;       /* bytes of the blob that are read */
+    size_t filled; /* bytes of the blob that are read */
     struct region_pin pin;
     struct work work;
     struct err err;                          /* how the worker fared */
@@ -95,13 +111,14 @@ void request_move(struct request *request, enum request_state state);
 void request_hold(struct request *request);
 void request_release(struct request *request);
 
-/* Makes the piece that the blob of request->block is read into, header included, its memory charged
- * to the budget already. False without memory. */
-bool request_reserve_blob(struct request *request);
-/* What the answer to a blob of that size takes in memory. */
-uint64_t request_blob_memory(uint64_t size);
-/* Where its bytes go. */
-uint8_t *request_blob(const struct request *request);
+/* Makes the piece for a result of at most size bytes, header excluded, in the place of one that it
+ * has; is_charged: request_memory(size) is charged to the budget already. False without memory. */
+bool request_reserve(struct request *request, enum result_type result, uint64_t size,
+                     bool is_charged);
+/* What the answer with a result of that size takes in memory. */
+uint64_t request_memory(uint64_t size);
+/* Where its bytes go: a blob's without the header of the bin. */
+uint8_t *request_bytes(const struct request *request);
 
 /* Answer, then free. */
 void request_succeed(struct request *request);
@@ -113,8 +130,9 @@ void request_resume(struct request *request);
  * only waited ends here. */
 void request_abandon(struct request *request);
 
-/* Starts the worker's read of what is left of request->block, pinned; done is called on the loop
- * afterwards with request->err filled, and has to call request_read_done first. */
+/* Starts the worker's read of what is left of request->block, or of the blocks of its plan, pinned;
+ * done is called on the loop afterwards with request->err filled, and has to call request_read_done
+ * first. */
 void request_read(struct request *request, void (*done)(struct work *work));
 void request_read_done(struct request *request);
 

@@ -175,8 +175,8 @@ static bool all_durable(const struct server *server)
 {
     struct region_entry *entry, *next;
     HASH_ITER(by_name, server->regions.names, entry, next)
-    if (entry->changes != NULL || entry->reads > 0 || entry->lanes[LANE_COMMIT].job != NULL ||
-        !region_is_flushed(entry->region))
+    if (entry->changes != NULL || entry->retries != NULL || entry->reads > 0 ||
+        entry->lanes[LANE_COMMIT].job != NULL || !region_is_flushed(entry->region))
         return false;
     return true;
 }

@@ -32,4 +32,10 @@ static inline void put_be32(uint8_t *at, uint32_t value)
     put_be16(at + 2, (uint16_t)value);
 }
 
+static inline void put_be64(uint8_t *at, uint64_t value)
+{
+    put_be32(at, (uint32_t)(value >> 32));
+    put_be32(at + 4, (uint32_t)value);
+}
+
 #endif

@@ -43,6 +43,12 @@ __attribute__((constructor)) static void fill_slots(void)
     }
 }
 
+bool method_is_change(enum method_id method)
+{
+    return strcmp(methods[method].options, "token") == 0 &&
+           strchr(methods[method].parameters, 'C') == NULL;
+}
+
 enum method_id method_find(const char *name, size_t length)
 {
     if (length == 0)

@@ -2,6 +2,7 @@
 #ifndef MREGION_PROTO_METHODS_H
 #define MREGION_PROTO_METHODS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum method_id {
@@ -20,7 +21,7 @@ enum method_access {
 
 struct method {
     const char *name;
-    const char *parameters; /* one letter each: R U N B */
+    const char *parameters; /* one letter each: R U N B C */
     const char *names;      /* "region, address, size" */
     const char *options;    /* "from,limit" */
     const char *result;
@@ -29,6 +30,10 @@ struct method {
 
 /* Indexed by enum method_id. */
 extern const struct method methods[METHODS];
+
+/* Whether it changes one region, by itself: such a method takes a token and may stand in a batch.
+ */
+bool method_is_change(enum method_id method);
 
 /* The method of this name, or METHODS. A perfect enough hash: constant time. */
 enum method_id method_find(const char *name, size_t length);

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/bigendian.h"
+#include "proto/pack.h"
+#include "proto/rpc_private.h"
 
 enum message_type {
     MESSAGE_REQUEST = 0,
@@ -14,17 +15,10 @@ enum message_type {
 
 /* ---- Words for error sentences ---- */
 
-/* The longest piece of a peer's bytes that an error repeats. */
-#define QUOTED_MAX 64
-struct quoted {
-    char text[sizeof "..." + (size_t)QUOTED_MAX * 4];
-};
-
-/* A peer's bytes made printable, and cut. */
-static struct quoted quote(const uint8_t *bytes, uint32_t size)
+struct rpc_quoted rpc_quote(const uint8_t *bytes, uint32_t size)
 {
-    struct quoted quoted;
-    uint32_t shown = size < QUOTED_MAX ? size : QUOTED_MAX;
+    struct rpc_quoted quoted;
+    uint32_t shown = size < RPC_QUOTED_MAX ? size : RPC_QUOTED_MAX;
     char *to = quoted.text;
 
     for (uint32_t i = 0; i < shown; i++) {
@@ -148,15 +142,29 @@ static const char *expected_of(char letter)
         return "an unsigned integer";
     case 'N':
         return "a string";
+    case 'C':
+        return "an array of changes";
     default:
         return "binary data or a string";
     }
 }
 
-static int parse_param(const struct method *method, unsigned index, struct value value,
+/* The elements are looked at when they are taken apart: it is known only that they are there. */
+static struct rpc_param skip_changes(struct cursor *params, uint32_t count)
+{
+    const uint8_t *first = params->at;
+
+    for (uint32_t i = 0; i < count; i++)
+        cursor_skip(params);
+    return (struct rpc_param){
+        .number = count, .bytes = first, .size = (uint32_t)(params->at - first)};
+}
+
+static int parse_param(const struct method *method, unsigned index, struct cursor *params,
                        struct rpc_param *ret, struct err *err)
 {
     char letter = method->parameters[index];
+    struct value value = cursor_next(params);
     size_t length;
     const char *name;
 
@@ -164,7 +172,11 @@ static int parse_param(const struct method *method, unsigned index, struct value
         *ret = (struct rpc_param){.number = value.number};
         return 0;
     }
-    if (is_text(value) && letter != 'U') {
+    if (value.type == VALUE_ARRAY && letter == 'C') {
+        *ret = skip_changes(params, value.count);
+        return 0;
+    }
+    if (is_text(value) && letter != 'U' && letter != 'C') {
         *ret = (struct rpc_param){.bytes = value.raw.bytes, .size = value.raw.size};
         return 0;
     }
@@ -193,7 +205,7 @@ static int find_option(const struct method *method, struct value key)
 
 static int refuse_unknown_option(const struct method *method, struct value key, struct err *err)
 {
-    struct quoted quoted = quote(key.raw.bytes, key.raw.size);
+    struct rpc_quoted quoted = rpc_quote(key.raw.bytes, key.raw.size);
 
     if (method->options[0] == '\0')
         return err_set(err, ERR_INVALID_ARGUMENT, "%s: unknown option \"%s\"; it has no options",
@@ -255,30 +267,43 @@ static int refuse_count(const struct method *method, uint32_t count, struct err 
                    method->name, expected, expected == 1 ? "" : "s", method->names, count);
 }
 
-int rpc_call_parse(const struct rpc_request *request, struct rpc_call *ret, struct err *err)
+int rpc_find_method(const struct rpc_request *request, struct rpc_call *ret, struct err *err)
 {
-    const struct method *method;
-    struct cursor params = request->params;
-    size_t expected;
-
     ret->method = method_find((const char *)request->method, request->method_size);
+    if (ret->method == METHODS)
+        return err_set(err, ERR_NO_SUCH_METHOD, "there is no method \"%s\"",
+                       rpc_quote(request->method, request->method_size).text);
+    return 0;
+}
+
+int rpc_parse_params(const struct rpc_request *request, unsigned first, struct rpc_call *ret,
+                     struct err *err)
+{
+    const struct method *method = &methods[ret->method];
+    struct cursor params = request->params;
+    size_t letters = strlen(method->parameters);
+    size_t expected = letters - first;
+
+    ret->has_region = first == 0;
     ret->has_options = false;
     ret->options = (struct cursor){NULL, NULL};
     ret->options_count = 0;
-    if (ret->method == METHODS)
-        return err_set(err, ERR_NO_SUCH_METHOD, "there is no method \"%s\"",
-                       quote(request->method, request->method_size).text);
-    method = &methods[ret->method];
-    expected = strlen(method->parameters);
     if (request->params_count < expected || request->params_count > expected + 1)
         return refuse_count(method, request->params_count, err);
-    for (unsigned i = 0; i < expected; i++) {
-        int code = parse_param(method, i, cursor_next(&params), &ret->params[i], err);
+    for (unsigned i = first; i < letters; i++) {
+        int code = parse_param(method, i, &params, &ret->params[i], err);
 
         if (code != 0)
             return code;
     }
     return request->params_count > expected ? parse_options(method, &params, ret, err) : 0;
+}
+
+int rpc_call_parse(const struct rpc_request *request, struct rpc_call *ret, struct err *err)
+{
+    int code = rpc_find_method(request, ret, err);
+
+    return code == 0 ? rpc_parse_params(request, 0, ret, err) : code;
 }
 
 /* ---- Answers ---- */
@@ -308,51 +333,18 @@ int rpc_pack_error(msgpack_packer *packer, uint32_t msgid, const struct err *err
     return 0;
 }
 
-/* The shortest form, as every packer writes it. */
-static uint8_t *put_msgid(uint8_t *to, uint32_t msgid)
+size_t rpc_result_header(uint8_t header[RPC_RESULT_HEADER_MAX], uint32_t msgid)
 {
-    if (msgid <= 0x7f) {
-        *to++ = (uint8_t)msgid;
-    } else if (msgid <= UINT8_MAX) {
-        *to++ = 0xcc;
-        *to++ = (uint8_t)msgid;
-    } else if (msgid <= UINT16_MAX) {
-        *to++ = 0xcd;
-        put_be16(to, (uint16_t)msgid);
-        to += 2;
-    } else {
-        *to++ = 0xce;
-        put_be32(to, msgid);
-        to += 4;
-    }
-    return to;
-}
+    uint8_t *to = pack_array_header(header, 4);
 
-static uint8_t *put_bin_header(uint8_t *to, uint32_t size)
-{
-    if (size <= UINT8_MAX) {
-        *to++ = 0xc4;
-        *to++ = (uint8_t)size;
-    } else if (size <= UINT16_MAX) {
-        *to++ = 0xc5;
-        put_be16(to, (uint16_t)size);
-        to += 2;
-    } else {
-        *to++ = 0xc6;
-        put_be32(to, size);
-        to += 4;
-    }
-    return to;
+    to = pack_uint(to, MESSAGE_RESPONSE);
+    to = pack_uint(to, msgid);
+    return (size_t)(pack_nil(to) - header);
 }
 
 size_t rpc_bin_header(uint8_t header[RPC_BIN_HEADER_MAX], uint32_t msgid, uint32_t size)
 {
-    uint8_t *to = header;
+    size_t length = rpc_result_header(header, msgid);
 
-    *to++ = 0x94;
-    *to++ = MESSAGE_RESPONSE;
-    to = put_msgid(to, msgid);
-    *to++ = 0xc0;
-    to = put_bin_header(to, size);
-    return (size_t)(to - header);
+    return (size_t)(pack_bin_header(header + length, size) - header);
 }

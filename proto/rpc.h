@@ -31,15 +31,16 @@ int rpc_parse(const uint8_t *frame, size_t size, struct rpc_request *ret, struct
 
 /* One parsed parameter. Which member holds is the method's parameter letter. */
 struct rpc_param {
-    uint64_t number;      /* U, and R by id */
-    const uint8_t *bytes; /* N, B, and R by name; NULL: R by id */
-    uint32_t size;
+    uint64_t number;      /* U, R by id; C: how many changes */
+    const uint8_t *bytes; /* N, B, R by name; NULL: R by id; C: where the first change begins */
+    uint32_t size;        /* of the bytes */
 };
 
 #define RPC_PARAMS_MAX 4
 
 struct rpc_call {
     enum method_id method;
+    bool has_region; /* false only for a change that leaves it to its batch */
     struct rpc_param params[RPC_PARAMS_MAX];
     bool has_options;
     struct cursor options; /* key, value, key, value…: the pairs of the options map, keys checked
@@ -61,6 +62,10 @@ int rpc_pack_result(msgpack_packer *packer, uint32_t msgid);
 /* [1, msgid, "code: text", nil]. Whatever is not printable ASCII in the text goes out as "?", so
  * that the string is valid everywhere. */
 int rpc_pack_error(msgpack_packer *packer, uint32_t msgid, const struct err *err);
+
+/* The same without a packer: what stands before a result; returns its length. */
+#define RPC_RESULT_HEADER_MAX 8
+size_t rpc_result_header(uint8_t header[RPC_RESULT_HEADER_MAX], uint32_t msgid);
 
 /* The header of an answer whose result is a bin of size bytes that the caller sends right behind;
  * returns its length. For large blobs, which are never copied. */
