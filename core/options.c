@@ -73,7 +73,7 @@ int region_options_check(const struct region_options *options, struct err *err)
                            JOURNAL_SIZE_MAX, err);
     if (code == 0)
         code =
-            check_range("token_window", "tokens", options->token_window, 0, TOKEN_WINDOW_MAX, err);
+            check_range("token_window", "tokens", options->token_window, 1, TOKEN_WINDOW_MAX, err);
     if (code == 0)
         code = check_range("discard", "bytes", options->discard, 0, REGION_SIZE_MAX, err);
     if (code == 0)

@@ -46,7 +46,7 @@ struct region_options {
     uint64_t max_size;     /* bytes that the region may grow to, 0 = no limit but the disk */
     uint64_t journal_size; /* bytes of journal kept before a checkpoint is taken */
     enum checksum checksum;
-    uint64_t token_window;      /* tokens remembered, 0 = none are taken */
+    uint64_t token_window;      /* tokens remembered */
     uint64_t discard;           /* free blocks from this size on are given back to the file system;
                                    0 = never */
     uint64_t scrub_interval_ms; /* from the end of a scrub to the next one, 0 = only when asked */

@@ -127,8 +127,8 @@ int region_free_blocks(const struct region *region, uint64_t start, uint64_t end
 /* REGION_FOUND when the token is remembered: *ret_result (borrowed until the next call of a
  * function that changes the region) and *ret_size are its answer, *ret_ticket what to wait for
  * before it may be given. 0 when it is not. ERR_INVALID_ARGUMENT: it is remembered with another
- * fingerprint, that is, it was used for something else; or the region takes no tokens (token_window
- * 0). ERR_NOT_ALLOCATED: it is remembered, but its answer was too large to be kept for so long. */
+ * fingerprint, that is, it was used for something else. ERR_NOT_ALLOCATED: it is remembered, but
+ * its answer was too large to be kept for so long. */
 int region_token_find(const struct region *region, const uint8_t id[16], uint64_t fingerprint,
                       const uint8_t **ret_result, size_t *ret_size, uint64_t *ret_ticket,
                       struct err *err);

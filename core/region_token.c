@@ -9,9 +9,6 @@ int region_token_find(const struct region *region, const uint8_t id[16], uint64_
                       const uint8_t **ret_result, size_t *ret_size, uint64_t *ret_ticket,
                       struct err *err)
 {
-    if (region->meta.options.token_window == 0)
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "region %s takes no tokens: its token_window is 0", region->meta.name);
     const struct token_entry *entry = tokens_find(&region->tokens, id);
     if (entry == NULL)
         return 0;

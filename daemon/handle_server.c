@@ -35,6 +35,7 @@ enum outcome handle_SERVER_INFO(struct call *call)
         {"requests_total", server->requests_total},
         {"regions", server->regions.count},
         {"max_message", server->conf.max_message},
+        {"max_batch", server->conf.max_batch},
         {"max_connections", server->conf.max_connections},
         {"max_pipeline", server->conf.max_pipeline},
         {"max_buffered", server->conf.max_buffered},

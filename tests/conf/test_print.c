@@ -37,11 +37,11 @@ START_TEST(everything_else)
                    "listen: [{unix: /a, mode: 0}, {unix: 'b c'}, {tcp: '[::1]:0'}, {tcp: "
                    "'localhost:1'}]\n"
                    "max_message: 65537\nmax_connections: 100000\nmax_pipeline: 1\n"
-                   "max_buffered: 16TiB\nlog_level: error\nmax_batch: 65536\nmigrate: refuse\n"
+                   "max_buffered: 16TiB\nlog_level: error\nmax_batch: 32768\nmigrate: refuse\n"
                    "regions: [{name: '2024', durability: none, flush_interval: 1ms, fit: lowest},\n"
                    "  {name: 'null', durability: interval, flush_interval: 1h, fit: largest},\n"
                    "  {name: '1e5', max_size: 4194304TiB, journal_size: 64GiB, checksum: off,\n"
-                   "   token_window: 0, discard: 0, scrub_interval: 1h, scrub_rate: 0},\n"
+                   "   token_window: 1, discard: 0, scrub_interval: 1h, scrub_rate: 0},\n"
                    "  {name: '0.5', max_size: 1, journal_size: 16777217}]\n");
     char *text = assert_round_trip(&conf);
 

@@ -111,7 +111,9 @@ START_TEST(ranges_are_named)
     assert_refused(options, "checksum must be on or off, not number 2");
     options = region_options_default();
     options.token_window = TOKEN_WINDOW_MAX + 1;
-    assert_refused(options, "token_window must be between 0 and 16777216 tokens, not 16777217");
+    assert_refused(options, "token_window must be between 1 and 16777216 tokens, not 16777217");
+    options.token_window = 0;
+    assert_refused(options, "token_window must be between 1 and 16777216 tokens, not 0");
     options = region_options_default();
     options.page_cache = 1 * TIB + 1;
     assert_refused(options,

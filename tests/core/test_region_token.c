@@ -50,14 +50,6 @@ START_TEST(another_change_needs_another_token)
 }
 END_TEST
 
-START_TEST(no_tokens_without_a_window)
-{
-    set_window(0);
-    ck_assert_int_eq(token_find_as(region, 1, 1, &err), ERR_INVALID_ARGUMENT);
-    ck_assert_ptr_nonnull(strstr(err.text, "token_window"));
-}
-END_TEST
-
 START_TEST(an_answer_that_is_too_large)
 {
     ck_assert_int_eq(region_token_expect(region, TOKEN_ANSWER_MAX, &err), 0);
@@ -433,7 +425,6 @@ int main(void)
 {
     const TTest *const tests[] = {a_retry_waits_for_the_first,
                                   another_change_needs_another_token,
-                                  no_tokens_without_a_window,
                                   an_answer_that_is_too_large,
                                   a_checkpoint_while_tokens_come_and_go,
                                   a_change_of_nothing_is_remembered_too,
