@@ -4,6 +4,7 @@
 #include <msgpack.h>
 #include <string.h>
 
+#include "proto/changes.h"
 #include "proto/frame.h"
 #include "proto/rpc.h"
 #include "tests/fuzz/fuzz.h"
@@ -89,27 +90,63 @@ static void check_sentence(const struct err *err)
         FUZZ_REQUIRE(*at >= 0x20 && *at < 0x7f);
 }
 
-static void check_call(const struct rpc_request *request, const uint8_t *frame, size_t size)
+static void check_refusal(int code, const struct err *err)
 {
-    struct rpc_call call;
-    struct err err = {0};
-    int code = rpc_call_parse(request, &call, &err);
-    const char *letters;
+    FUZZ_REQUIRE(code == ERR_NO_SUCH_METHOD || code == ERR_INVALID_ARGUMENT);
+    check_sentence(err);
+}
 
-    if (code != 0) {
-        FUZZ_REQUIRE(code == ERR_NO_SUCH_METHOD || code == ERR_INVALID_ARGUMENT);
-        check_sentence(&err);
-        return;
-    }
-    letters = methods[call.method].parameters;
-    for (size_t i = 0; letters[i] != '\0'; i++) {
-        const struct rpc_param *param = &call.params[i];
+/* Every parameter that is there is of its kind and within the frame. */
+static void check_params(const struct rpc_call *call, const uint8_t *frame, size_t size)
+{
+    const char *letters = methods[call->method].parameters;
+
+    for (size_t i = call->has_region || letters[0] != 'R' ? 0 : 1; letters[i] != '\0'; i++) {
+        const struct rpc_param *param = &call->params[i];
 
         if (letters[i] != 'U' && param->bytes != NULL)
             FUZZ_REQUIRE(param->bytes > frame && param->bytes + param->size <= frame + size);
         else
             FUZZ_REQUIRE(letters[i] == 'U' || letters[i] == 'R');
     }
+}
+
+static void check_changes(const struct rpc_param *param, const uint8_t *frame, size_t size)
+{
+    struct changes changes;
+    uint32_t index = 0;
+
+    changes_init(&changes, param);
+    while (changes.index < changes.count) {
+        struct rpc_call call;
+        struct err err = {0};
+        int code = changes_next(&changes, &call, &err);
+
+        FUZZ_REQUIRE(changes.index == ++index);
+        FUZZ_REQUIRE(changes.cursor.at <= changes.cursor.end);
+        if (code != 0) {
+            check_refusal(code, &err);
+            continue;
+        }
+        FUZZ_REQUIRE(method_is_change(call.method) && call.options_count == 0);
+        check_params(&call, frame, size);
+    }
+    FUZZ_REQUIRE(changes.cursor.at == changes.cursor.end);
+}
+
+static void check_call(const struct rpc_request *request, const uint8_t *frame, size_t size)
+{
+    struct rpc_call call;
+    struct err err = {0};
+    int code = rpc_call_parse(request, &call, &err);
+
+    if (code != 0) {
+        check_refusal(code, &err);
+        return;
+    }
+    check_params(&call, frame, size);
+    if (call.method == METHOD_BATCH)
+        check_changes(&call.params[1], frame, size);
     for (uint32_t i = 0; i < call.options_count; i++) {
         struct value key = cursor_next(&call.options);
 
