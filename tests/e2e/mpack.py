@@ -43,7 +43,7 @@ def pack(value):
     """The shortest form, as msgpack's own; only Float32 needs a form of its own."""
     if isinstance(value, Float32):
         return b"\xca" + struct.pack(">f", value)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and not isinstance(value, msgpack.ExtType):
         return pack_header(0x90, 0xdc, len(value)) + b"".join(map(pack, value))
     if isinstance(value, dict):
         return pack_header(0x80, 0xde, len(value)) + b"".join(

@@ -242,6 +242,24 @@ class Blocks(Region):
         self.assertEqual((self.call("size"), self.free()), (10, []))
 
 
+class Batches(Region):
+    """In short; test_batch.py has the rest."""
+
+    def test_results_in_order(self):
+        self.fill(10)
+        self.assertEqual(self.call("batch", [["addBlob", b"abc"], ["deallocate", 0, 4],
+                                             ["removeBlob", 4, 2], ["resize", 6, 4, 2]]),
+                         [10, None, b"\1\1", 6])
+        self.assertEqual(self.free(), [[0, 6], [8, 2]])
+
+    def test_all_or_nothing(self):
+        self.fill(10)
+        sentence = self.refused("not_allocated", "batch", [["deallocate", 0, 4], ["allocate", 5],
+                                                           ["deallocate", 3, 2]])
+        self.assertTrue(sentence.startswith("change 2 (deallocate): "), sentence)
+        self.assertEqual((self.free(), self.call("size")), ([], 10))
+
+
 class Questions(Region):
     def test_is_allocated_and_is_freed(self):
         self.fill(100)
@@ -393,7 +411,7 @@ class Regions(Region):
         self.assertEqual(self.call("allocated"), 10)
 
     def test_no_such_region(self):
-        samples = {"R": "nobody", "U": 0, "N": "x", "B": b"blob"}
+        samples = {"R": "nobody", "U": 0, "N": "x", "B": b"blob", "C": [["clear"]]}
         for method in METHODS:
             if method.letters.startswith("R"):
                 for region in ("nobody", 2**64 - 1):

@@ -9,7 +9,8 @@ from bad import Bad
 from methods import METHODS
 from mpack import Float32, RpcError, pack, pack_header
 
-GOOD = {"R": "main", "U": 4, "N": "some-name", "B": b"blob"}
+GOOD = {"R": "main", "U": 4, "N": "some-name", "B": b"blob", "C": [["allocate", 4]]}
+CHANGES = [method for method in METHODS if "token" in method.options and method.name != "batch"]
 
 
 class Parameters(Bad):
@@ -22,6 +23,8 @@ class Parameters(Bad):
         "N": [0, 5, -1, 1.0, None, True, [], ["name"], {}, msgpack.ExtType(1, b"name")],
         "B": [0, 5, -1, 1.0, Float32(0.0), None, True, [], [1, 2], {}, msgpack.ExtType(1, b"blob"),
               msgpack.ExtType(1, b"x" * 100000)],
+        "C": [0, 5, -1, 1.0, None, True, "clear", b"clear", {}, {"clear": []},
+              msgpack.ExtType(1, b"clear")],
     }
 
     def good(self, method):
@@ -81,6 +84,8 @@ class Parameters(Bad):
             "durability": [0, 1, -1, 1.5, None, True, [], "", "SYNC", "sync ", "sync\0",
                            "x" * 9999],
             "fit": [0, 1, 1.5, None, True, [], "", "best", "tight\0"],
+            "token": [0, 1, -1, 1.5, None, True, [], [1] * 16, {}, "", b"", "x" * 15, b"x" * 17,
+                      b"x" * 100000, msgpack.ExtType(1, b"x" * 16)],
         }
         for method in METHODS:
             for option in method.options:
@@ -88,6 +93,66 @@ class Parameters(Bad):
                     sentence = self.refused("invalid_argument", method.name, *self.good(method),
                                             {option: value})
                     self.assertIn(option, sentence)
+
+    def refused_change(self, code, change):
+        """Refused in the middle of a batch, by its index, and with the others undone."""
+        changes = [["addBlob", b"before"], ["deallocate", 0, 1], change, ["clear"]]
+        return self.refused(code, "batch", "main", changes)
+
+    def test_wrong_types_of_changes(self):
+        for method in CHANGES:
+            for with_region in (True, False):
+                first = 0 if with_region else 1
+                for index in range(first, len(method.letters)):
+                    for wrong in self.WRONG[method.letters[index]]:
+                        if isinstance(wrong, dict) and index == len(method.letters) - 1:
+                            continue  # taken for options
+                        params = self.good(method)
+                        params[index] = wrong
+                        sentence = self.refused_change("invalid_argument",
+                                                       [method.name, *params[first:]])
+                        self.assertTrue(sentence.startswith(f"change 2 ({method.name}): "),
+                                        sentence)
+                        # without its region a change of one parameter may look like one with
+                        # nothing but a region
+                        if with_region:
+                            self.assertIn(f"): {method.names[index]} ", sentence)
+
+    def test_wrong_counts_and_options_of_changes(self):
+        for method in CHANGES:
+            good = self.good(method)
+            for params in (good[:-2], [*good, {}, {}], [*good, 1, 2], [*good, None],
+                           [*good, {"token": b"x" * 16}], [*good[1:], {"token": b"x" * 16}],
+                           [*good, {"unknown": 1}], [*good, {1: 1}]):
+                if len(params) + 1 == len(good):
+                    continue
+                sentence = self.refused_change("invalid_argument", [method.name, *params])
+                self.assertTrue(sentence.startswith(f"change 2 ({method.name}): "), sentence)
+
+    def test_what_is_no_change(self):
+        for wrong in (None, 5, -1, 1.5, True, "clear", b"clear", {}, {"clear": []},
+                      msgpack.ExtType(1, b"x"), [], [5], [None], [["clear"]], [{}]):
+            sentence = self.refused_change("invalid_argument", wrong)
+            self.assertTrue(sentence.startswith("change 2: "), sentence)
+        for method in METHODS:
+            if method in CHANGES:
+                continue
+            for params in (self.good(method), self.good(method)[1:], []):
+                sentence = self.refused_change("invalid_argument", [method.name, *params])
+                self.assertTrue(sentence.startswith(f"change 2 ({method.name}): "), sentence)
+        for name in ("", "Clear", "clear ", "x" * 10000, b"\xff"):
+            self.assertTrue(self.refused_change("no_such_method", [name]).startswith("change 2 ("))
+        for region in ("bystander", 2, 99, "nobody", "", "main\0", "mai", "x" * 1000):
+            self.assertIn("main", self.refused_change("invalid_argument", ["clear", region]))
+
+    def test_changes_past_all_bounds(self):
+        for address, size in ((2**64 - 1, 1), (1, 2**64 - 1), (2**63, 2**63), (2**64 - 1, 2**64 - 1)):
+            for method in CHANGES:
+                if method.names[1:3] == ["address", "size"]:
+                    self.refused_change("out_of_bounds", [method.name, address, size,
+                                                          *self.good(method)[3:]])
+        for size in (2**62, 2**64 - 1):
+            self.refused_change("no_space", ["allocate", size])
 
     def test_names(self):
         bad = ["", ".", "..", "../main", "/", "/etc/passwd", "a/b", "a\\b/..", "main/", "./main",
