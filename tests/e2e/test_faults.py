@@ -3,56 +3,12 @@ nothing acknowledged is lost, and that other regions and connections go on."""
 import errno
 import os
 import signal
-import sys
-import unittest
 
-from case import Case
+from faults import FaultCase, main
 from mpack import Client, Closed, RpcError
 
-FAULT = os.environ.get("MREGION_FAULT_LIBRARY")
 
-
-class Faults(Case):
-    def setUp(self):
-        self.daemon = self.server(regions=["main", "other"])
-        self.rules = self.daemon.path("rules")
-        self.daemon.env.update(LD_PRELOAD=FAULT, MREGION_FAULT=self.rules)
-        self.daemon.start()
-        self.client = self.connect()
-        self.blob = os.urandom(1000)
-        self.address = self.client.call("addBlob", "main", self.blob)
-
-    def tearDown(self):
-        self.rule()  # nothing hangs for ever
-        if self.daemon.process is not None:
-            self.daemon.kill()
-
-    def connect(self):
-        client = Client(self.daemon.unix)
-        self.addCleanup(client.close)
-        return client
-
-    def rule(self, *lines):
-        with open(self.rules + ".new", "w", encoding="ascii") as file:
-            file.writelines(line + "\n" for line in lines)
-        os.replace(self.rules + ".new", self.rules)
-
-    def refused(self, codes, method, *params):
-        with self.assertRaises(RpcError) as caught:
-            self.client.call(method, *params)
-        self.assertIn(caught.exception.code, codes, caught.exception)
-        return caught.exception.sentence
-
-    def restart(self):
-        """As after a crash, on a healthy disk."""
-        self.rule()
-        self.daemon.kill()
-        self.daemon.start()
-        self.client = self.connect()
-
-    def assert_intact(self):
-        self.assertEqual(self.client.call("loadBlob", "main", self.address, 1000), self.blob)
-
+class Faults(FaultCase):
     def assert_region_failed(self):
         """It takes no change, says so and why, still answers questions; the other one works."""
         for method, params in (("addBlob", [b"x"]), ("allocate", [5]),
@@ -348,7 +304,4 @@ class Faults(Case):
 
 
 if __name__ == "__main__":
-    if FAULT is None:
-        print("skipped: a preloaded library and AddressSanitizer do not get along")
-        sys.exit(77)
-    unittest.main()
+    main()
