@@ -108,6 +108,7 @@ class Slow(FaultCase):
         other = self.connect()
         store = other.send("storeBlob", "main", self.address + 10, b"\2" * 100)
         self.assertEqual(other.call("size", "other"), 0)  # it is staged by now
+        self.assertFalse(other.readable(0.2), "written over what is being read")
         self.rule()
         self.assertEqual(self.client.wait(msgid),
                          [self.blob[:10] + b"\2" * 100 + self.blob[110:]])
@@ -137,6 +138,16 @@ class Slow(FaultCase):
         self.rule()
         self.assertEqual(self.client.wait(msgid), [self.blob[990:] + b"0123456789" + b"e" * 10])
         self.assertEqual(other.wait(added), 1000)
+
+    def test_a_hole_that_others_have_filled_meanwhile(self):
+        """Durably: in pages of its own, which nobody reads."""
+        self.client.call("addBlob", "main", b"e" * 10000)
+        self.client.call("deallocate", "main", 4096, 4096)
+        msgid = self.send_slow(self.client, "batch", [["removeBlob", 4000, 4300]])
+        other = self.connect()
+        self.assertEqual(other.call("addBlob", "main", b"n" * 4096), 4096)
+        self.rule()
+        self.assertEqual(self.client.wait(msgid), [b"e" * 96 + b"n" * 4096 + b"e" * 108])
 
     def test_who_asked_has_gone(self):
         """With a token what was sent whole can be asked for again; it is done once."""
