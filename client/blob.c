@@ -7,9 +7,14 @@
 #include "client/info.h"
 #include "client/pieces.h"
 #include "client/request.h"
+#include "client/token.h"
+#include "core/bytes.h"
 
 /* Half of the smallest max_message that a server can be given. */
 #define ALWAYS_FITS ((uint64_t)32 << 10)
+/* An answer that the server keeps with a token is not larger: a blob of more is loaded, then freed.
+ */
+#define REMOVE_MAX (((uint64_t)1 << 20) - 64)
 
 /* ---- One message ---- */
 
@@ -83,6 +88,12 @@ void blob_end(struct mregion *connection)
     connection->transfer = NULL;
 }
 
+void blob_end_change(struct mregion *connection)
+{
+    blob_end(connection);
+    token_drop(connection);
+}
+
 /* ---- Add ---- */
 
 static int add_in_pieces(struct mregion *connection, const char *region, const void *bytes,
@@ -90,8 +101,10 @@ static int add_in_pieces(struct mregion *connection, const char *region, const v
 {
     struct mregion_block block = {.size = size};
     struct pieces pieces;
-    int code = mregion_allocate(connection, region, size, &block.address, error);
+    int code = token_check_steps(connection, error);
 
+    if (code == MREGION_OK)
+        code = mregion_allocate(connection, region, size, &block.address, error);
     if (code != MREGION_OK)
         return code;
     code = pieces_init(&pieces, connection, region, error);
@@ -132,51 +145,31 @@ int mregion_add(struct mregion *connection, const char *region, const void *byte
 
     blob_begin(connection, &transfer, size);
     code = blob_add(connection, region, bytes, size, ret_address, error);
-    blob_end(connection);
+    blob_end_change(connection);
     return code;
 }
 
 /* ---- Load ---- */
 
-/* Loads what is missing behind the first *done bytes, and counts on. */
-static int load_on(struct mregion *connection, const char *region, struct mregion_block block,
-                   uint8_t *buffer, uint64_t *done, struct mregion_error *error)
-{
-    struct pieces pieces;
-    uint64_t asked = *done;
-    int code = pieces_init(&pieces, connection, region, error);
-
-    while (code == MREGION_OK && *done < block.size) {
-        uint64_t left = block.size - asked;
-
-        if (left > 0 && pieces.count < PIECES_MAX) {
-            uint64_t piece = left < pieces.size ? left : pieces.size;
-
-            code = pieces_load(&pieces, block.address + asked, buffer + asked, piece, error);
-            asked += piece;
-        } else {
-            uint64_t rest = block.size - *done;
-
-            code = pieces_pop(&pieces, error);
-            if (code == MREGION_OK)
-                *done += rest < pieces.size ? rest : pieces.size;
-        }
-    }
-    pieces_abandon(&pieces);
-    return code;
-}
-
 static int load_in_pieces(struct mregion *connection, const char *region,
                           struct mregion_block block, uint8_t *buffer, struct mregion_error *error)
 {
-    uint64_t done = 0;
-    int code = load_on(connection, region, block, buffer, &done, error);
+    struct pieces pieces;
+    uint64_t asked = 0;
+    int code = pieces_init(&pieces, connection, region, error);
 
-    if (code == MREGION_ERR_LOST && connection->reconnects) {
-        if (connection->transfer != NULL)
-            connection->transfer->done = done;
-        code = load_on(connection, region, block, buffer, &done, error);
+    while (code == MREGION_OK && asked < block.size) {
+        uint64_t piece = min_u64(block.size - asked, pieces.size);
+
+        if (pieces.count == PIECES_MAX)
+            code = pieces_pop(&pieces, error);
+        if (code == MREGION_OK)
+            code = pieces_load(&pieces, block.address + asked, buffer + asked, piece, error);
+        asked += piece;
     }
+    if (code == MREGION_OK)
+        code = pieces_finish(&pieces, error);
+    pieces_abandon(&pieces);
     return code;
 }
 
@@ -262,6 +255,9 @@ int blob_store(struct mregion *connection, const char *region, uint64_t address,
         return call_for_nothing(connection, &request, error);
     if (bytes == NULL)
         return error_set(error, MREGION_ERR_ARGUMENT, "the blob's bytes are missing");
+    code = token_check_steps(connection, error);
+    if (code != MREGION_OK)
+        return code;
     code = pieces_init(&pieces, connection, region, error);
     if (code == MREGION_OK)
         code = pieces_store(&pieces, address, bytes, size, error);
@@ -279,7 +275,7 @@ int mregion_store(struct mregion *connection, const char *region, uint64_t addre
 
     blob_begin(connection, &transfer, size);
     code = blob_store(connection, region, address, bytes, size, error);
-    blob_end(connection);
+    blob_end_change(connection);
     return code;
 }
 
@@ -294,11 +290,14 @@ static int remove_blob(struct mregion *connection, const char *region, uint64_t 
 
     if (code != MREGION_OK)
         return code;
-    if (size <= max) {
+    /* With a token of the caller's it is one change, or refused. */
+    if (size <= max && (size <= REMOVE_MAX || connection->has_no_tokens || connection->has_token)) {
         request.method = METHOD_REMOVE_BLOB;
         return call_for_nothing(connection, &request, error);
     }
-    code = blob_load(connection, region, address, size, buffer, error);
+    code = token_check_steps(connection, error);
+    if (code == MREGION_OK)
+        code = blob_load(connection, region, address, size, buffer, error);
     if (code == MREGION_OK)
         code = mregion_deallocate(connection, region, address, size, error);
     return code;
@@ -307,15 +306,21 @@ static int remove_blob(struct mregion *connection, const char *region, uint64_t 
 int mregion_remove(struct mregion *connection, const char *region, uint64_t address, uint64_t size,
                    void *buffer, struct mregion_error *error)
 {
-    return take_reported(remove_blob, connection, region, (struct mregion_block){address, size},
-                         buffer, error);
+    int code = take_reported(remove_blob, connection, region, (struct mregion_block){address, size},
+                             buffer, error);
+
+    token_drop(connection);
+    return code;
 }
 
 int mregion_remove_new(struct mregion *connection, const char *region, uint64_t address,
                        uint64_t size, void **ret_bytes, struct mregion_error *error)
 {
-    return take_new(remove_blob, connection, region, (struct mregion_block){address, size},
-                    ret_bytes, error);
+    int code = take_new(remove_blob, connection, region, (struct mregion_block){address, size},
+                        ret_bytes, error);
+
+    token_drop(connection);
+    return code;
 }
 
 /* ---- Replace ---- */
@@ -336,7 +341,9 @@ int blob_replace(struct mregion *connection, const char *region, struct mregion_
         return code;
     if (size <= max)
         return call_for_uint(connection, &request, ret_address, error);
-    code = blob_check_allocated(connection, region, old, error);
+    code = token_check_steps(connection, error);
+    if (code == MREGION_OK)
+        code = blob_check_allocated(connection, region, old, error);
     if (code == MREGION_OK)
         code = blob_add(connection, region, bytes, size, &address, error);
     if (code != MREGION_OK)
@@ -366,7 +373,7 @@ int blob_retire(struct mregion *connection, const char *region, struct mregion_b
 
     if (code == MREGION_OK)
         *ret_address = new.address;
-    else if (code == MREGION_ERR_LOST || code == MREGION_ERR_TIMEOUT)
+    else if (code >= MREGION_ERR_CONNECT)
         error_append(error, "; the new blob is at %llu+%llu", (unsigned long long)new.address,
                      (unsigned long long)new.size);
     else
@@ -384,6 +391,6 @@ int mregion_replace(struct mregion *connection, const char *region, uint64_t add
     blob_begin(connection, &transfer, new_size);
     code = blob_replace(connection, region, (struct mregion_block){address, size}, bytes, new_size,
                         ret_address, error);
-    blob_end(connection);
+    blob_end_change(connection);
     return code;
 }

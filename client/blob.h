@@ -23,6 +23,7 @@ struct request blob_load_request(const char *region, uint64_t address, uint64_t 
 /* Between these, what moves is reported to the caller's callback. total 0: not known. */
 void blob_begin(struct mregion *connection, struct transfer *transfer, uint64_t total);
 void blob_end(struct mregion *connection);
+void blob_end_change(struct mregion *connection);
 
 /* The public functions without the reporting. */
 int blob_add(struct mregion *connection, const char *region, const void *bytes, uint64_t size,

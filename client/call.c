@@ -5,110 +5,168 @@
 
 #include "client/deadline.h"
 #include "client/error.h"
+#include "client/outbox.h"
 #include "client/request.h"
+#include "client/token.h"
 #include "client/wire.h"
 
-/* Requests are gathered up to so many bytes before they are sent. */
-#define GATHER_MAX ((size_t)64 << 10)
-/* A blob up to this size is gathered with its request; a larger one is sent from where it is. */
-#define GATHER_BLOB_MAX ((uint64_t)16 << 10)
-/* What is packed for requests is kept for the next ones, up to this size. */
-#define OUT_KEPT ((size_t)1 << 20)
 /* Requests in flight besides the caller's tickets: pieces of a blob, calls that timed out. */
 #define OWN_MAX 256
 
 /* ---- Submitting ---- */
 
-int call_check_room(const struct mregion *connection, struct mregion_error *error)
+/* A pending one for the request, that knows how it is to be sent and where its answer goes. */
+static int prepare(struct mregion *connection, const struct request *request,
+                   struct pending **ret_pending, struct mregion_error *error)
 {
-    const struct pending_table *table = &connection->pending;
+    struct pending *pending = pending_new(&connection->pending);
+    int code = MREGION_OK;
 
-    if (table->count >= connection->tickets_max)
-        return error_set(error, MREGION_ERR_FULL, "%zu tickets are open: collect some first",
-                         table->count);
-    if (table->kept > connection->kept_max)
-        return error_set(error, MREGION_ERR_FULL,
-                         "answers of %llu bytes wait to be collected: collect some first",
-                         (unsigned long long)table->kept);
-    return MREGION_OK;
-}
-
-/* The request is packed, from begin on; what is small stays gathered. */
-static int send_request(struct mregion *connection, const struct request *request, size_t begin,
-                        int64_t deadline, struct mregion_error *error)
-{
-    if (request->blob_size > GATHER_BLOB_MAX)
-        return wire_send_blob(connection, begin, request->blob, request->blob_size, deadline,
-                              error);
-    if (request->blob_size > 0) {
-        if (msgpack_sbuffer_write(&connection->out, request->blob, (size_t)request->blob_size) !=
-            0) {
-            connection->out.size = begin;
-            return error_no_memory(error);
-        }
-        wire_moved(connection, request->blob_size);
-    }
-    return MREGION_OK;
-}
-
-/* Before a request is packed: a connection, and little in front of it. */
-static int prepare(struct mregion *connection, const struct request *request, int64_t deadline,
-                   struct mregion_error *error)
-{
-    int code = request_check(request, error);
-
+    if (pending == NULL)
+        return error_no_memory(error);
+    pending->request = request;
+    pending->sink = request->sink;
+    pending->sink_size = request->sink_size;
+    pending->has_token = request_takes_token(request) && !connection->has_no_tokens;
+    pending->is_repeatable =
+        connection->reconnects && (pending->has_token || request_only_reads(request));
+    if (pending->has_token)
+        code = token_take(connection, pending->token, error);
     if (code == MREGION_OK)
-        code = connection_ensure(connection, deadline, error);
-    if (code == MREGION_OK && connection->out.size - connection->sent >= GATHER_MAX)
-        code = wire_flush(connection, deadline, error);
-    if (code == MREGION_OK && connection->out.size == 0 && connection->out.alloc > OUT_KEPT) {
-        msgpack_sbuffer_destroy(&connection->out);
-        msgpack_sbuffer_init(&connection->out);
-    }
+        *ret_pending = pending;
+    else
+        pending_free(&connection->pending, pending);
     return code;
+}
+
+/* What was sent, and cannot be sent again, may have happened: that is more than "cannot connect".
+ */
+static int lost_for_good(struct mregion_error *error)
+{
+    struct mregion_error reason = {0};
+
+    if (error != NULL)
+        reason = *error;
+    return error_set(error, MREGION_ERR_TIMEOUT,
+                     "the connection was lost, and not made again in time: %.300s", reason.text);
+}
+
+/* Sends what is prepared. When the connection breaks, what may be sent again is none the worse: it
+ * goes over the next one. */
+static int send_prepared(struct mregion *connection, struct pending *pending, int64_t deadline,
+                         struct mregion_error *error)
+{
+    int code;
+
+    connection->backoff_ms = 0;
+    pending_enqueue(&connection->pending, pending);
+    code = outbox_send(connection, deadline, error);
+    /* A server that ends the connection may have answered why, and that tells more. */
+    if (code != MREGION_OK &&
+        (pending->state == PENDING_WAITING ||
+         (pending->state == PENDING_FAILED && pending->code == MREGION_ERR_LOST))) {
+        if (pending->was_sent && code == MREGION_ERR_CONNECT)
+            code = lost_for_good(error);
+        pending_free(&connection->pending, pending);
+        return code;
+    }
+    return MREGION_OK;
 }
 
 int call_submit(struct mregion *connection, const struct request *request, int64_t deadline,
                 struct pending **ret_pending, struct mregion_error *error)
 {
     struct pending *pending = NULL;
-    size_t begin;
-    int code;
+    int code = request_check(request, error);
 
-    if (connection->pending.count >= (size_t)connection->tickets_max + OWN_MAX)
-        return error_set(error, MREGION_ERR_FULL, "%zu calls that have timed out are unanswered",
+    if (code == MREGION_OK &&
+        connection->pending.count >= (size_t)connection->tickets_max + OWN_MAX)
+        code = error_set(error, MREGION_ERR_FULL, "%zu calls that have timed out are unanswered",
                          connection->pending.count);
-    code = prepare(connection, request, deadline, error);
     if (code != MREGION_OK)
         return code;
-    pending = pending_new(&connection->pending);
-    if (pending == NULL)
-        return error_no_memory(error);
-    pending->sink = request->sink;
-    pending->sink_size = request->sink_size;
-    begin = connection->out.size;
-    if (!request_pack(request, pending_msgid(pending), &connection->out)) {
-        connection->out.size = begin;
-        pending_free(&connection->pending, pending);
-        return error_no_memory(error);
-    }
-    code = send_request(connection, request, begin, deadline, error);
-    /* A server that ends the connection may have answered why, and that tells more. */
-    if (code != MREGION_OK &&
-        (pending->state != PENDING_FAILED || pending->code == MREGION_ERR_LOST)) {
-        pending_free(&connection->pending, pending);
+    connection_look(connection);
+    code = prepare(connection, request, &pending, error);
+    if (code != MREGION_OK)
         return code;
-    }
-    *ret_pending = pending;
+    pending->is_reported = connection->transfer != NULL;
+    code = send_prepared(connection, pending, deadline, error);
+    if (code == MREGION_OK)
+        *ret_pending = pending;
+    return code;
+}
+
+/* Whether the caller may have one more ticket, for which size bytes are kept. One alone may be of
+ * any size. */
+static int check_room(const struct mregion *connection, uint64_t size, struct mregion_error *error)
+{
+    const struct pending_table *table = &connection->pending;
+
+    if (table->count >= connection->tickets_max)
+        return error_set(error, MREGION_ERR_FULL, "%zu tickets are open: collect some first",
+                         table->count);
+    if (table->count > 0 && table->kept + size > connection->kept_max)
+        return error_set(error, MREGION_ERR_FULL,
+                         "answers and requests of %llu bytes are kept until they are collected: "
+                         "collect some first",
+                         (unsigned long long)table->kept);
     return MREGION_OK;
+}
+
+int call_submit_ticket(struct mregion *connection, const struct request *request, int64_t deadline,
+                       struct pending **ret_pending, struct mregion_error *error)
+{
+    struct pending *pending = NULL;
+    uint64_t size = request->blob_size + request->params_size;
+    int code = request_check(request, error);
+
+    if (code == MREGION_OK)
+        code = check_room(connection, size, error);
+    /* What nobody collects makes room when it is answered. */
+    if (code == MREGION_ERR_FULL && connection->fd >= 0) {
+        wire_poll(connection);
+        code = check_room(connection, size, error);
+    }
+    if (code != MREGION_OK)
+        return code;
+    connection_look(connection);
+    code = prepare(connection, request, &pending, error);
+    if (code != MREGION_OK)
+        return code;
+    if (pending->is_repeatable && !outbox_copy(connection, pending)) {
+        pending_free(&connection->pending, pending);
+        return error_no_memory(error);
+    }
+    code = send_prepared(connection, pending, deadline, error);
+    if (code == MREGION_OK)
+        *ret_pending = pending;
+    return code;
+}
+
+int call_flush(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+{
+    int code;
+
+    do {
+        code = outbox_send(connection, deadline, error);
+        if (code == MREGION_OK && connection->fd >= 0)
+            code = wire_flush(connection, deadline, error);
+    } while (code == MREGION_ERR_LOST && connection->pending.unsent != NULL);
+    return code;
 }
 
 int call_notify(struct mregion *connection, const struct request *request, int64_t deadline,
                 struct mregion_error *error)
 {
     size_t begin;
-    int code = prepare(connection, request, deadline, error);
+    int code = request_check(request, error);
 
+    if (code != MREGION_OK)
+        return code;
+    connection_look(connection);
+    code = outbox_send(connection, deadline, error);
+    if (code == MREGION_OK)
+        code = connection_ensure(connection, deadline, error);
     if (code != MREGION_OK)
         return code;
     begin = connection->out.size;
@@ -133,11 +191,34 @@ static void take_result(struct pending *pending, struct reply *ret_reply)
     }
 }
 
+/* Waits over as many connections as it takes. */
+static int wait_for_answer(struct mregion *connection, const struct pending *pending,
+                           int64_t deadline, struct mregion_error *error)
+{
+    struct mregion_error reason;
+    int code = MREGION_OK;
+
+    connection->backoff_ms = 0;
+    while (pending->state == PENDING_WAITING) {
+        code = outbox_send(connection, deadline, &reason);
+        if (code == MREGION_OK)
+            code = wire_wait(connection, pending, deadline, &reason);
+        if (pending->state == PENDING_WAITING && code != MREGION_OK && code != MREGION_ERR_LOST)
+            break;
+    }
+    if (pending->state != PENDING_WAITING)
+        return MREGION_OK;
+    (void)error_set(error, reason.code, "%s", reason.text);
+    return code == MREGION_ERR_CONNECT ? lost_for_good(error) : code;
+}
+
 int call_collect(struct mregion *connection, struct pending *pending, int64_t deadline,
                  struct reply *ret_reply, struct mregion_error *error)
 {
-    int code = wire_wait(connection, pending, deadline, error);
+    int code = wait_for_answer(connection, pending, deadline, error);
 
+    if (code == MREGION_ERR_MEMORY)
+        pending_forget(&connection->pending, pending);
     if (code != MREGION_OK)
         return code;
     if (pending->state == PENDING_ANSWERED)
@@ -153,36 +234,29 @@ int call_collect(struct mregion *connection, struct pending *pending, int64_t de
  * dead, the next call finds out on a new one. */
 static void give_up(struct mregion *connection, struct pending *pending)
 {
+    bool is_alone = connection->pending.waiting == 1;
+
     pending_forget(&connection->pending, pending);
-    if (connection->fd >= 0 && connection->pending.waiting == 1)
+    if (connection->fd >= 0 && is_alone)
         (void)connection_end(connection, false, MREGION_ERR_LOST, "gave up", NULL);
-}
-
-static int call_once(struct mregion *connection, const struct request *request, int64_t deadline,
-                     struct reply *ret_reply, struct mregion_error *error)
-{
-    struct pending *pending = NULL;
-    int code = call_submit(connection, request, deadline, &pending, error);
-
-    if (code != MREGION_OK)
-        return code;
-    code = call_collect(connection, pending, deadline, ret_reply, error);
-    if (code == MREGION_ERR_TIMEOUT || code == MREGION_ERR_CANCELED)
-        give_up(connection, pending);
-    return code;
 }
 
 int call(struct mregion *connection, const struct request *request, struct reply *ret_reply,
          struct mregion_error *error)
 {
     int64_t deadline = deadline_after(connection->timeout_ms);
-    int code = call_once(connection, request, deadline, ret_reply, error);
+    struct pending *pending = NULL;
+    int code = call_submit(connection, request, deadline, &pending, error);
 
-    if (code == MREGION_ERR_LOST && connection->reconnects && request_only_reads(request)) {
-        if (connection->transfer != NULL)
-            connection->transfer->done = 0;
-        code = call_once(connection, request, deadline, ret_reply, error);
+    if (code == MREGION_OK) {
+        code = call_collect(connection, pending, deadline, ret_reply, error);
+        if (code == MREGION_ERR_TIMEOUT || code == MREGION_ERR_CANCELED)
+            give_up(connection, pending);
     }
+    if (request_takes_token(request))
+        token_drop(connection);
+    if (code == MREGION_ERR_TIMEOUT && !request_only_reads(request))
+        error_append(error, "; the change may have happened, or may still happen");
     return code;
 }
 

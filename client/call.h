@@ -32,6 +32,7 @@ struct request {
     const char *name;
     const void *params; /* NULL: none */
     size_t params_size;
+    bool is_batch; /* a name, region, and as the blob an array of changes that is packed whole */
 
     void *sink; /* where the blob that is answered goes, or NULL */
     uint64_t sink_size;
@@ -44,11 +45,16 @@ struct reply {
     uint8_t small[PENDING_SMALL];
 };
 
-/* Whether the caller may have one more ticket: MREGION_ERR_FULL. */
-int call_check_room(const struct mregion *connection, struct mregion_error *error);
-/* Hands the request over. What fails leaves no ticket behind. */
+/* Hands the request over. What fails leaves no ticket behind. The request and what it points to are
+ * borrowed until the answer is collected, or the pending one is freed or forgotten. */
 int call_submit(struct mregion *connection, const struct request *request, int64_t deadline,
                 struct pending **ret_pending, struct mregion_error *error);
+/* The same for a ticket of the caller's: what may have to be sent again is copied. Besides:
+ * MREGION_ERR_FULL. */
+int call_submit_ticket(struct mregion *connection, const struct request *request, int64_t deadline,
+                       struct pending **ret_pending, struct mregion_error *error);
+/* Sends what is gathered. */
+int call_flush(struct mregion *connection, int64_t deadline, struct mregion_error *error);
 /* Sends [2, method, params] with the request's name and packed parameters. */
 int call_notify(struct mregion *connection, const struct request *request, int64_t deadline,
                 struct mregion_error *error);
@@ -56,8 +62,7 @@ int call_notify(struct mregion *connection, const struct request *request, int64
  * otherwise it is gone. Give the reply to reply_release. */
 int call_collect(struct mregion *connection, struct pending *pending, int64_t deadline,
                  struct reply *ret_reply, struct mregion_error *error);
-/* Both, within the connection's timeout; a request that only reads is sent once more when the
- * connection is lost. */
+/* Both, within the connection's timeout. */
 int call(struct mregion *connection, const struct request *request, struct reply *ret_reply,
          struct mregion_error *error);
 

@@ -1,6 +1,7 @@
 #include "client/connection.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,9 @@
 #define TIMEOUT_MS 60000
 #define TICKETS_MAX 1024
 #define KEPT_MAX ((uint64_t)64 << 20)
+/* Between attempts to make a lost connection again: doubled each time. */
+#define BACKOFF_FIRST_MS 10
+#define BACKOFF_MAX_MS 1000
 
 static uint64_t or_default(uint64_t value, uint64_t otherwise)
 {
@@ -53,6 +57,7 @@ int mregion_connect(const char *address, const struct mregion_options *options,
     connection->tickets_max = (uint32_t)or_default(options->tickets_max, TICKETS_MAX);
     connection->kept_max = or_default(options->kept_max, KEPT_MAX);
     connection->reconnects = !options->no_reconnect;
+    connection->has_no_tokens = options->no_tokens;
     msgpack_sbuffer_init(&connection->out);
     frame_reset(&connection->inbox.scanner);
     code = endpoint_init(&connection->endpoint, address, error);
@@ -95,6 +100,16 @@ void mregion_free(void *memory)
     free(memory);
 }
 
+/* What has moved of blobs that are sent or asked for again has not moved. */
+static void take_back(struct mregion *connection)
+{
+    for (struct pending *one = connection->pending.first; one != NULL; one = one->after) {
+        if (one->is_reported && connection->transfer != NULL)
+            connection->transfer->done -= one->moved;
+        one->moved = 0;
+    }
+}
+
 int connection_end(struct mregion *connection, bool by_peer, enum mregion_code code,
                    const char *text, struct mregion_error *error)
 {
@@ -110,32 +125,64 @@ int connection_end(struct mregion *connection, bool by_peer, enum mregion_code c
     inbox->end = 0;
     inbox->body = NULL;
     frame_reset(&inbox->scanner);
-    pending_fail_all(&connection->pending, code, text);
+    pending_fail_all(&connection->pending, code, text,
+                     code != MREGION_ERR_LOST || !connection->reconnects);
+    take_back(connection);
+    pending_unsend_all(&connection->pending);
     return error_set(error, code, "%s", text);
 }
 
-/* Whether the other end has closed while nobody was looking: nothing is asked, so that nothing but
- * its end can arrive. */
-static bool has_ended(const struct mregion *connection)
+/* ---- Again ---- */
+
+void connection_look(struct mregion *connection)
 {
     char byte;
     ssize_t count;
 
-    if (connection->pending.waiting > 0 || connection->out.size > connection->sent)
-        return false;
+    /* Where something is asked, its answer will tell. */
+    if (connection->fd < 0 || connection->pending.waiting > 0 ||
+        connection->out.size > connection->sent)
+        return;
     count = recv(connection->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
-    return count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR);
+    if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR))
+        (void)connection_end(connection, true, MREGION_ERR_LOST, "the server closed the connection",
+                             NULL);
+}
+
+/* Not at once where the attempt before came to nothing, longer each time. */
+static int back_off(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+{
+    struct transfer *transfer = connection->transfer;
+    uint32_t wait_ms = connection->backoff_ms;
+    int left = deadline_left(deadline);
+
+    connection->backoff_ms = wait_ms == 0 ? BACKOFF_FIRST_MS : 2 * wait_ms;
+    if (connection->backoff_ms > BACKOFF_MAX_MS)
+        connection->backoff_ms = BACKOFF_MAX_MS;
+    if (wait_ms == 0)
+        return MREGION_OK;
+    if (poll(NULL, 0, left >= 0 && left < (int)wait_ms ? left : (int)wait_ms) < 0 &&
+        transfer != NULL &&
+        transfer->progress(transfer->done, transfer->total, transfer->context) != 0) {
+        transfer->is_canceled = true;
+        return error_set(error, MREGION_ERR_CANCELED, "canceled");
+    }
+    return MREGION_OK;
 }
 
 int connection_ensure(struct mregion *connection, int64_t deadline, struct mregion_error *error)
 {
-    if (connection->fd >= 0 && has_ended(connection))
-        (void)connection_end(connection, true, MREGION_ERR_LOST, "the server closed the connection",
-                             NULL);
-    if (connection->fd >= 0)
-        return MREGION_OK;
-    if (!connection->reconnects)
+    int code = MREGION_OK;
+
+    if (connection->fd < 0 && !connection->reconnects)
         return error_set(error, MREGION_ERR_LOST, "the connection to %.200s is lost",
                          connection->endpoint.text);
-    return connect_now(connection, deadline, error);
+    while (connection->fd < 0) {
+        code = back_off(connection, deadline, error);
+        if (code == MREGION_OK)
+            code = connect_now(connection, deadline, error);
+        if (code != MREGION_OK && (code != MREGION_ERR_CONNECT || deadline_left(deadline) == 0))
+            return code;
+    }
+    return MREGION_OK;
 }

@@ -43,12 +43,17 @@ struct mregion {
     uint32_t tickets_max;
     uint64_t kept_max;
     bool reconnects;
+    bool has_no_tokens;
+    bool has_token; /* the caller's own, for the next change */
+    uint8_t token[MREGION_TOKEN_SIZE];
     mregion_progress progress;
     void *progress_context;
     struct transfer *transfer; /* the one under way, or NULL */
 
     int fd;               /* -1 while there is no connection */
     bool is_lost_by_peer; /* why there is none: the server, or the network, ended it */
+    uint32_t
+        backoff_ms; /* before the next attempt to make it again; 0 at first, and after an answer */
     uint64_t max_message; /* of the server at the other end; 0: not asked yet */
     msgpack_sbuffer out;  /* requests to be sent, from sent on */
     size_t sent;
@@ -56,12 +61,17 @@ struct mregion {
     struct pending_table pending;
 };
 
-/* Makes sure that there is a connection before something is sent: notices one that has ended
- * meanwhile, makes it anew. MREGION_ERR_CONNECT, MREGION_ERR_LOST (reconnecting is off). */
+/* Notices that the other end has closed while nothing was asked. To be called before something new
+ * is asked. */
+void connection_look(struct mregion *connection);
+
+/* Makes the connection anew where there is none, again and again until the deadline.
+ * MREGION_ERR_CONNECT, MREGION_ERR_LOST (reconnecting is off), MREGION_ERR_CANCELED. */
 int connection_ensure(struct mregion *connection, int64_t deadline, struct mregion_error *error);
 
-/* Ends the connection: everything that waits fails with code and text, what was not sent is
- * dropped. Sets *error and returns code. */
+/* Ends the connection. After MREGION_ERR_LOST the queue is to be sent again on the next one; what
+ * else waits fails with code and text, and so does the queue after any other code. What was
+ * gathered is dropped. Sets *error and returns code. */
 int connection_end(struct mregion *connection, bool by_peer, enum mregion_code code,
                    const char *text, struct mregion_error *error);
 

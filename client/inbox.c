@@ -95,8 +95,8 @@ static void answer_with_blob(struct mregion *connection, struct pending *pending
     }
     if (value.raw.size > 0)
         memcpy(pending->sink, value.raw.bytes, value.raw.size);
+    wire_moved(connection, pending, value.raw.size);
     pending_answer(&connection->pending, pending, NULL, 0);
-    wire_moved(connection, value.raw.size);
 }
 
 /* [1, msgid, error, result], or [2, method, params], which nobody here waits for. */
@@ -122,6 +122,7 @@ static int take_frame(struct mregion *connection, const uint8_t *bytes, size_t s
     pending = pending_find_msgid(&connection->pending, (uint32_t)msgid.number);
     if (pending == NULL || pending->state != PENDING_WAITING)
         return refuse(connection, "a response answers no request", error);
+    connection->backoff_ms = 0;
     result = cursor;
     failure = cursor_next(&result);
     if (failure.type != VALUE_NIL)
@@ -177,7 +178,7 @@ static bool begin_body(struct mregion *connection)
     inbox->body_left = pending->sink_size - there;
     inbox->start = 0;
     inbox->end = 0;
-    wire_moved(connection, there);
+    wire_moved(connection, pending, there);
     return true;
 }
 
@@ -185,16 +186,14 @@ static void body_filled(struct mregion *connection, size_t size)
 {
     struct inbox *inbox = &connection->inbox;
     struct pending *pending = inbox->body;
-    bool is_wanted = pending->sink != NULL;
 
+    wire_moved(connection, pending, size);
     inbox->body_left -= size;
     if (inbox->body_left == 0) {
         inbox->body = NULL;
         frame_reset(&inbox->scanner);
         pending_answer(&connection->pending, pending, NULL, 0);
     }
-    if (is_wanted)
-        wire_moved(connection, size);
 }
 
 /* ---- Cutting the stream ---- */

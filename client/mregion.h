@@ -32,12 +32,20 @@
  *             work at the same time have a connection each. Nothing else is shared.
  *   Signals   No SIGPIPE is raised, and system calls that a signal interrupts go on.
  *   Blocking  A function returns when the server has answered, or when the connection's timeout
- *             has passed: MREGION_ERR_TIMEOUT. Then a change may have happened, or may still
- *             happen, or not.
- *   Reconnect A connection that is lost is made again by the next call. The call under way fails
- *             with MREGION_ERR_LOST, and its change may have happened or not; but one that only
- *             reads is sent once more on the new connection before it gives up. A loss that shows
- *             before a request is sent (the server was restarted meanwhile) costs nothing. */
+ *             has passed: MREGION_ERR_TIMEOUT. A change may have happened then, or may still
+ * happen; the error's text says so. Once      Every change of a region's blobs and blocks carries a
+ * token, a random name of its own by which the server knows it again: it happens once, however
+ * often it is sent. Those are all changes but mregion_create_region, mregion_drop_region and
+ *             mregion_checkpoint, and what mregion_call, mregion_notify and mregion_submit send by
+ *             name.
+ *   Reconnect A connection that is lost is made again, and what is unanswered is sent again over
+ *             the new one, in the order in which it was first sent: what only reads because it does
+ *             no harm, and what has a token because it then happens once. That goes on until it is
+ *             answered or the call's timeout has passed, with pauses of 10 ms at first and 1 s at
+ *             most, so that a server has time to restart. A change that has no token fails with
+ *             MREGION_ERR_LOST when the connection breaks before its answer: it may have happened
+ *             or not. A loss that shows before a request is sent costs nothing. MREGION_ERR_CONNECT
+ *             means that the server was not reached until the timeout, and nothing was sent. */
 #ifndef MREGION_H
 #define MREGION_H
 
@@ -120,9 +128,12 @@ struct mregion_options {
     uint32_t timeout_ms;         /* see mregion_set_timeout; default 60,000 */
     uint32_t tickets_max;        /* requests that are submitted and not collected; default 1024 */
     bool no_reconnect;           /* a lost connection stays lost: every call fails then */
-    uint64_t kept_max;           /* bytes of answers kept for tickets that are not collected yet,
-                                    beyond which no further request is taken; default 64 MiB */
-    uint64_t reserved[8];        /* zero */
+    uint64_t kept_max;           /* bytes of answers and of requests kept for tickets that are not
+                                    collected yet, beyond which no further request is taken;
+                                    default 64 MiB */
+    bool no_tokens;              /* changes are sent without tokens, and so only once */
+    uint8_t reserved_bytes[7];   /* zero */
+    uint64_t reserved[7];        /* zero */
 };
 
 /* Connects to "unix:PATH" or "tcp:HOST:PORT" (HOST a name, an IPv4 address, or an IPv6 address in
@@ -141,13 +152,30 @@ MREGION_API void mregion_close(struct mregion *connection);
  * that call a timeout of its own. 0 sets the default again. */
 MREGION_API void mregion_set_timeout(struct mregion *connection, uint32_t timeout_ms);
 
+#define MREGION_TOKEN_SIZE 16
+
+/* The next change has this token instead of one that the library makes. An application that keeps
+ * a token (of random bytes), and what it is for, in a safe place before it makes a change can make
+ * it again after a crash of its own, and gets the first answer if it has happened. That holds until
+ * the region has made token_window further changes (mregiond.yaml(5)). A token is for one change
+ * only: for another one, INVALID_ARGUMENT. What was refused has not used its token up.
+ *   The next change is the next call, or submit, that changes a region and is not createRegion,
+ * dropRegion, checkpoint or one by name; when that call returns the token is spent, also where it
+ * failed before anything was sent. Calls that only read do not count. A blob that does not fit one
+ * message is several changes, for which a token of one's own is refused: ARGUMENT. So is, by the
+ * server, the removal of more than 1 MiB: TOO_LARGE (load, then deallocate with the token).
+ *   NULL: no token of one's own. With no_tokens it has no effect. */
+MREGION_API void mregion_set_token(struct mregion *connection,
+                                   const uint8_t token[MREGION_TOKEN_SIZE]);
+
 /* Called while a blob moves, from the thread that called, after every piece that went over the
  * wire: done of total bytes; total is 0 while it is not known (a pipe). done never goes back,
- * except that a load begins again after the connection was lost. Return 0 to go on; anything else
- * stops the call, which returns MREGION_ERR_CANCELED and changes nothing (a store of several
- * messages has stored some of them); when done has reached total it is too late for that. A message
- * that is stopped in the middle costs the connection, and open tickets with it. It is also called
- * when a signal comes while the call waits for a descriptor that it reads from or writes to. The
+ * except that what was under way moves again after the connection was lost. Return 0 to go on;
+ * anything else stops the call, which returns MREGION_ERR_CANCELED and changes nothing (a store of
+ * several messages has stored some of them); when done has reached total it is too late for that. A
+ * message that is stopped in the middle costs the connection; open tickets go over to the next one.
+ * It is also called when a signal comes while the call waits for a descriptor that it reads from or
+ * writes to, or until it tries to connect again. The
  * callback must not use the connection. */
 typedef int (*mregion_progress)(uint64_t done, uint64_t total, void *context);
 
@@ -164,15 +192,22 @@ MREGION_API void mregion_free(void *memory);
  * goes as one: all or nothing, also across a crash of the server. A larger one is cut into pieces
  * of 4 MiB, several of them under way at a time, and is no longer one step:
  *
- *   add      allocates the whole, then stores piece by piece. On a failure in the middle the
- *            allocation is given back, unless the connection is gone in a way that leaves open
- *            whether pieces are still to arrive; then the error's text names the block. If this
- *            process dies in the middle, the block stays allocated and nobody has its reference.
+ *   add      allocates the whole, then stores piece by piece. When the server refuses a piece, or
+ *            the progress callback cancels, the block is freed again. When the time is up, it is
+ *            freed if the server can be reached, and no piece can arrive behind that; otherwise the
+ *            block stays, and the error's text names it. If this process dies in the middle, the
+ *            block stays allocated and nobody has its reference.
  *   load     piece by piece: a change by somebody else in between shows in the later pieces.
  *   store    piece by piece: a failure in the middle leaves some pieces stored.
  *   replace  adds the new blob, then frees the old one: whole, but both need room for a moment.
- *   remove   loads, then frees.
- */
+ *            When the server does not answer the last step in time, the error's text names the new
+ *            blob.
+ *   remove   loads, then frees; so it is with a blob of more than 1 MiB - 64 bytes already, unless
+ *            no_tokens is set.
+ *
+ * A lost connection is no failure: each step has its token, and is repeated on the next connection.
+ * So a blob in one message is added exactly once or not at all, and only a call that ends with
+ * TIMEOUT, or with MEMORY or PROTOCOL in the middle, leaves open which of the two. */
 
 /* Adds a blob of size bytes and returns where it is. A blob of 0 bytes takes no room.
  * Errors: NO_SPACE. */
@@ -406,7 +441,7 @@ MREGION_API int mregion_server_info(struct mregion *connection,
 
 /* Calls a method by its name. params is its parameters as one MessagePack array, or NULL for none;
  * the result is MessagePack too. A method that this library knows as one that only reads is sent
- * once more after a lost connection.
+ * again after a lost connection, any other is not.
  * Errors: whatever the method answers; ARGUMENT when params is not one array, or not MessagePack.
  */
 MREGION_API int mregion_call(struct mregion *connection, const char *method, const void *params,
@@ -427,13 +462,16 @@ MREGION_API int mregion_notify(struct mregion *connection, const char *method, c
  *   - Small requests are gathered and sent together: at the latest by the next call that waits,
  *     by mregion_flush, or when 64 KiB are there. The bytes of a larger blob are sent before the
  *     submit returns.
- *   - At most tickets_max tickets are open, and kept_max bytes of answers are kept: beyond that a
- *     submit returns FULL and nothing is sent. Answers are received while requests are sent, so
- *     that both sides never wait for each other.
+ *   - At most tickets_max tickets are open. Of requests that may have to be sent again the library
+ *     keeps a copy until they are answered, and of answers until they are collected: kept_max
+ *     bytes in all, where one ticket alone may pass that. Beyond, a submit returns FULL and nothing
+ *     is sent. Answers are received while requests are sent, so that both sides never wait for each
+ *     other.
  *   - A submit has the connection's timeout. A collect has it too, counted from the collect; when
  *     it passes, the ticket stays open and may be collected again.
- *   - When the connection is lost, every open ticket that has no answer yet fails with LOST when it
- *     is collected; none is sent again. */
+ *   - When the connection is lost, what has no answer yet is sent again, in order, by the next call
+ *     that submits, flushes or waits. A change by name has no token: it fails with LOST when it is
+ *     collected, and what was submitted behind it happens all the same. */
 
 typedef uint64_t mregion_ticket; /* never 0 */
 
@@ -473,7 +511,7 @@ MREGION_API int mregion_collect_uint(struct mregion *connection, mregion_ticket 
 MREGION_API int mregion_collect_done(struct mregion *connection, mregion_ticket ticket,
                                      struct mregion_error *error);
 
-/* Closes a ticket whose answer nobody wants. The request is executed all the same. */
+/* Closes a ticket whose answer nobody wants. A change is made all the same. */
 MREGION_API void mregion_forget(struct mregion *connection, mregion_ticket ticket);
 
 /* ---- Numbers ----

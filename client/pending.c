@@ -15,6 +15,7 @@ static void free_list(struct pending *list)
 
         if (list->result != list->small)
             free(list->result);
+        free(list->message);
         free(list->text);
         free(list);
         list = next;
@@ -51,6 +52,69 @@ struct pending *pending_new(struct pending_table *table)
     return pending;
 }
 
+/* ---- The queue ---- */
+
+void pending_enqueue(struct pending_table *table, struct pending *pending)
+{
+    pending->is_queued = true;
+    pending->before = table->last_queued;
+    if (table->last_queued != NULL)
+        table->last_queued->after = pending;
+    else
+        table->first = pending;
+    table->last_queued = pending;
+    if (table->unsent == NULL)
+        table->unsent = pending;
+}
+
+static void dequeue(struct pending_table *table, struct pending *pending)
+{
+    if (!pending->is_queued)
+        return;
+    if (table->unsent == pending)
+        table->unsent = pending->after;
+    if (pending->before != NULL)
+        pending->before->after = pending->after;
+    else
+        table->first = pending->after;
+    if (pending->after != NULL)
+        pending->after->before = pending->before;
+    else
+        table->last_queued = pending->before;
+    pending->is_queued = false;
+    pending->before = NULL;
+    pending->after = NULL;
+}
+
+void pending_sent(struct pending_table *table, struct pending *pending)
+{
+    pending->is_sent = true;
+    pending->was_sent = true;
+    table->unsent = pending->after;
+    if (!pending->is_repeatable)
+        dequeue(table, pending);
+}
+
+void pending_unsend_all(struct pending_table *table)
+{
+    for (struct pending *one = table->first; one != NULL; one = one->after)
+        one->is_sent = false;
+    table->unsent = table->first;
+}
+
+/* It is not sent any more. */
+static void drop_message(struct pending_table *table, struct pending *pending)
+{
+    dequeue(table, pending);
+    table->kept -= pending->message_size;
+    free(pending->message);
+    pending->message = NULL;
+    pending->message_size = 0;
+    pending->request = NULL;
+}
+
+/* ---- One of them ---- */
+
 static void drop_result(struct pending_table *table, struct pending *pending)
 {
     table->kept -= pending->result_size;
@@ -72,6 +136,7 @@ void pending_free(struct pending_table *table, struct pending *pending)
     table->count--;
     if (pending->state == PENDING_WAITING)
         table->waiting--;
+    drop_message(table, pending);
     drop_result(table, pending);
     pending->next = table->spare;
     table->spare = pending;
@@ -95,11 +160,17 @@ struct pending *pending_find_ticket(const struct pending_table *table, mregion_t
 
 void pending_forget(struct pending_table *table, struct pending *pending)
 {
-    if (pending->state != PENDING_WAITING) {
+    bool is_kept = pending->message != NULL && pending->has_token;
+
+    if (pending->state != PENDING_WAITING ||
+        (!is_kept && pending->is_queued && !pending->is_sent)) {
         pending_free(table, pending);
         return;
     }
+    if (!is_kept)
+        drop_message(table, pending);
     pending->is_forgotten = true;
+    pending->is_reported = false;
     pending->sink = NULL;
 }
 
@@ -108,6 +179,7 @@ static void settle(struct pending_table *table, struct pending *pending, enum pe
 {
     pending->state = state;
     table->waiting--;
+    drop_message(table, pending);
     if (pending->is_forgotten)
         pending_free(table, pending);
 }
@@ -138,14 +210,15 @@ void pending_fail(struct pending_table *table, struct pending *pending, enum mre
     settle(table, pending, PENDING_FAILED);
 }
 
-void pending_fail_all(struct pending_table *table, enum mregion_code code, const char *text)
+void pending_fail_all(struct pending_table *table, enum mregion_code code, const char *text,
+                      bool with_queue)
 {
     for (size_t i = 0; i < PENDING_BUCKETS; i++) {
         struct pending *next;
 
         for (struct pending *one = table->buckets[i]; one != NULL; one = next) {
             next = one->next;
-            if (one->state == PENDING_WAITING)
+            if (one->state == PENDING_WAITING && (with_queue || !one->is_queued))
                 pending_fail(table, one, code, text, strlen(text));
         }
     }

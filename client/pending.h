@@ -18,11 +18,29 @@ enum pending_state {
 /* Most results are a number or nil, and need no memory of their own. */
 #define PENDING_SMALL 24
 
+struct request;
+
 struct pending {
     struct pending *next; /* in its bucket, or among the spare ones */
     mregion_ticket ticket;
     enum pending_state state;
     bool is_forgotten; /* nobody wants the answer: freed when it comes */
+
+    /* What is asked, for as long as it may have to be sent: packed from the caller's request, whose
+     * memory is borrowed, or a whole message in memory of our own. */
+    const struct request *request;
+    uint8_t *message;
+    size_t message_size;
+    uint8_t token[MREGION_TOKEN_SIZE];
+    bool has_token;
+    bool is_repeatable;             /* may be sent again when a connection was lost */
+    bool is_queued;                 /* to be sent, or sent again; neighbors in the queue: */
+    bool is_sent;                   /* over the present connection, or gathered for it */
+    bool was_sent;                  /* over any */
+    struct pending *before, *after; /* in the order of submission */
+
+    bool is_reported; /* to the callback of the blob under way; so much has been: */
+    uint64_t moved;
 
     /* Where the bytes of a blob go, which is the caller's memory; NULL: kept as a result. */
     uint8_t *sink;
@@ -44,7 +62,12 @@ struct pending_table {
     mregion_ticket last;
     size_t count;   /* all, the forgotten ones included */
     size_t waiting; /* of which no answer has come */
-    uint64_t kept;  /* bytes of results */
+    uint64_t kept;  /* bytes of results and of messages */
+
+    /* The queue: what is sent again on the next connection, then from unsent on what is not sent
+     * on this one. */
+    struct pending *first, *last_queued;
+    struct pending *unsent;
 };
 
 /* A message id is the low 32 bits of a ticket. */
@@ -64,7 +87,15 @@ void pending_free(struct pending_table *table, struct pending *pending);
 struct pending *pending_find_ticket(const struct pending_table *table, mregion_ticket ticket);
 struct pending *pending_find_msgid(const struct pending_table *table, uint32_t msgid);
 
-/* Nobody will collect it: its memory may go, its sink is left alone from now on. */
+/* Puts it at the end of the queue. */
+void pending_enqueue(struct pending_table *table, struct pending *pending);
+/* It is table->unsent, and no longer: it leaves the queue unless it may be sent again. */
+void pending_sent(struct pending_table *table, struct pending *pending);
+/* The connection is gone: all that is queued is to be sent on the next one. */
+void pending_unsend_all(struct pending_table *table);
+
+/* Nobody will collect it: its memory may go; its sink, and a request that is borrowed, are left
+ * alone from now on. A change that is kept as a message is still made. */
 void pending_forget(struct pending_table *table, struct pending *pending);
 
 /* The answer has come; result (size bytes of MessagePack) is copied. Frees a forgotten one. */
@@ -73,7 +104,8 @@ void pending_answer(struct pending_table *table, struct pending *pending, const 
 /* It has failed; length bytes at text are copied. Frees a forgotten one. */
 void pending_fail(struct pending_table *table, struct pending *pending, enum mregion_code code,
                   const char *text, size_t length);
-/* Fails all that wait. */
-void pending_fail_all(struct pending_table *table, enum mregion_code code, const char *text);
+/* Fails all that wait, but what is queued only if with_queue. */
+void pending_fail_all(struct pending_table *table, enum mregion_code code, const char *text,
+                      bool with_queue);
 
 #endif

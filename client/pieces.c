@@ -28,15 +28,16 @@ static int check_canceled(const struct mregion *connection, struct mregion_error
 static int push(struct pieces *pieces, const struct request *request, struct mregion_error *error)
 {
     struct mregion *connection = pieces->connection;
-    struct pending *pending = NULL;
+    unsigned slot = (pieces->first + pieces->count) % PIECES_MAX;
     int code = check_canceled(connection, error);
 
     if (code != MREGION_OK)
         return code;
-    code =
-        call_submit(connection, request, deadline_after(connection->timeout_ms), &pending, error);
+    pieces->requests[slot] = *request;
+    code = call_submit(connection, &pieces->requests[slot], deadline_after(connection->timeout_ms),
+                       &pieces->slots[slot], error);
     if (code == MREGION_OK)
-        pieces->slots[(pieces->first + pieces->count++) % PIECES_MAX] = pending;
+        pieces->count++;
     return code;
 }
 

@@ -18,6 +18,7 @@ struct pieces {
     const char *region;
     uint64_t size; /* of a piece */
     struct pending *slots[PIECES_MAX];
+    struct request requests[PIECES_MAX]; /* of the slots, which borrow them */
     unsigned first, count;
 };
 
@@ -25,8 +26,8 @@ struct pieces {
 int pieces_init(struct pieces *pieces, struct mregion *connection, const char *region,
                 struct mregion_error *error);
 
-/* Stores size bytes at address, without waiting for the last answers; the bytes may go when it
- * returns. */
+/* Stores size bytes at address, without waiting for the last answers. The bytes are borrowed until
+ * they have been popped, for they may have to be sent again: PIECES_MAX pieces may be under way. */
 int pieces_store(struct pieces *pieces, uint64_t address, const void *bytes, uint64_t size,
                  struct mregion_error *error);
 

@@ -6,7 +6,8 @@
 #include "client/call.h"
 #include "client/deadline.h"
 #include "client/error.h"
-#include "client/wire.h"
+#include "client/request.h"
+#include "client/token.h"
 
 /* ---- Submitting ---- */
 
@@ -14,13 +15,24 @@ static int submit(struct mregion *connection, const struct request *request,
                   mregion_ticket *ret_ticket, struct mregion_error *error)
 {
     struct pending *pending = NULL;
-    int code = call_check_room(connection, error);
+    int code = call_submit_ticket(connection, request, deadline_after(connection->timeout_ms),
+                                  &pending, error);
 
-    if (code == MREGION_OK)
-        code = call_submit(connection, request, deadline_after(connection->timeout_ms), &pending,
-                           error);
+    if (request_takes_token(request))
+        token_drop(connection);
     if (code == MREGION_OK)
         *ret_ticket = pending->ticket;
+    return code;
+}
+
+static int submit_blob(struct mregion *connection, struct request request,
+                       mregion_ticket *ret_ticket, struct mregion_error *error)
+{
+    int code = blob_check_message(connection, request.blob_size, error);
+
+    if (code == MREGION_OK)
+        return submit(connection, &request, ret_ticket, error);
+    token_drop(connection);
     return code;
 }
 
@@ -36,20 +48,15 @@ int mregion_submit(struct mregion *connection, const char *method, const void *p
 int mregion_submit_add(struct mregion *connection, const char *region, const void *bytes,
                        uint64_t size, mregion_ticket *ret_ticket, struct mregion_error *error)
 {
-    struct request request = blob_add_request(region, bytes, size);
-    int code = blob_check_message(connection, size, error);
-
-    return code != MREGION_OK ? code : submit(connection, &request, ret_ticket, error);
+    return submit_blob(connection, blob_add_request(region, bytes, size), ret_ticket, error);
 }
 
 int mregion_submit_store(struct mregion *connection, const char *region, uint64_t address,
                          const void *bytes, uint64_t size, mregion_ticket *ret_ticket,
                          struct mregion_error *error)
 {
-    struct request request = blob_store_request(region, address, bytes, size);
-    int code = blob_check_message(connection, size, error);
-
-    return code != MREGION_OK ? code : submit(connection, &request, ret_ticket, error);
+    return submit_blob(connection, blob_store_request(region, address, bytes, size), ret_ticket,
+                       error);
 }
 
 int mregion_submit_load(struct mregion *connection, const char *region, uint64_t address,
@@ -82,9 +89,7 @@ int mregion_submit_deallocate(struct mregion *connection, const char *region, ui
 
 int mregion_flush(struct mregion *connection, struct mregion_error *error)
 {
-    if (connection->fd < 0)
-        return MREGION_OK;
-    return wire_flush(connection, deadline_after(connection->timeout_ms), error);
+    return call_flush(connection, deadline_after(connection->timeout_ms), error);
 }
 
 /* ---- Collecting ---- */

@@ -59,6 +59,10 @@ int request_check(const struct request *request, struct mregion_error *error)
 {
     int code = MREGION_OK;
 
+    if (request->is_batch) {
+        code = check_region(request->region, error);
+        return code != MREGION_OK ? code : check_blob(request, error);
+    }
     if (request->method == METHODS)
         return check_params(request, error);
     if (request->sink == NULL && request->sink_size > 0)
@@ -90,29 +94,21 @@ static bool pack_region(msgpack_packer *packer, const char *region)
                                         : pack_text(packer, region);
 }
 
-static bool pack_options(msgpack_packer *packer, const struct request *request)
-{
-    if (msgpack_pack_map(packer, request->options_count) != 0)
-        return false;
-    for (unsigned i = 0; i < request->options_count; i++) {
-        const struct option *option = &request->options[i];
+/* ---- The head: up to a blob's bytes ---- */
 
-        if (!pack_text(packer, option->key))
-            return false;
-        if (option->word != NULL ? !pack_text(packer, option->word)
-                                 : msgpack_pack_uint64(packer, option->number) != 0)
-            return false;
-    }
-    return true;
+/* How many values the options are: one map, or nothing. */
+static unsigned options_of(const struct request *request, const uint8_t *token)
+{
+    return request->options_count > 0 || token != NULL ? 1 : 0;
 }
 
-/* The blob comes last and without its bytes; options never come with one. */
-static bool pack_params(msgpack_packer *packer, const struct request *request)
+/* The blob comes last and without its bytes. */
+static bool pack_params(msgpack_packer *packer, const struct request *request, unsigned options)
 {
     const char *letters = methods[request->method].parameters;
     unsigned number = 0;
 
-    if (msgpack_pack_array(packer, strlen(letters) + (request->options_count > 0)) != 0)
+    if (msgpack_pack_array(packer, strlen(letters) + options) != 0)
         return false;
     for (; *letters != '\0'; letters++) {
         bool done = false;
@@ -134,27 +130,32 @@ static bool pack_params(msgpack_packer *packer, const struct request *request)
         if (!done)
             return false;
     }
-    return request->options_count == 0 || pack_options(packer, request);
+    return true;
 }
 
-static bool pack_call(msgpack_packer *packer, const struct request *request)
+static bool pack_call(msgpack_packer *packer, const struct request *request, unsigned options)
 {
     if (request->method != METHODS)
-        return pack_text(packer, methods[request->method].name) && pack_params(packer, request);
+        return pack_text(packer, methods[request->method].name) &&
+               pack_params(packer, request, options);
     if (!pack_text(packer, request->name))
         return false;
+    if (request->is_batch)
+        return msgpack_pack_array(packer, 2 + options) == 0 && pack_region(packer, request->region);
     return request->params == NULL
                ? msgpack_pack_array(packer, 0) == 0
                : packer->callback(packer->data, request->params, request->params_size) == 0;
 }
 
-bool request_pack(const struct request *request, uint32_t msgid, msgpack_sbuffer *buffer)
+bool request_pack(const struct request *request, const uint8_t *token, uint32_t msgid,
+                  msgpack_sbuffer *buffer)
 {
     msgpack_packer packer;
 
     msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
     return msgpack_pack_array(&packer, 4) == 0 && msgpack_pack_uint8(&packer, 0) == 0 &&
-           msgpack_pack_uint32(&packer, msgid) == 0 && pack_call(&packer, request);
+           msgpack_pack_uint32(&packer, msgid) == 0 &&
+           pack_call(&packer, request, options_of(request, token));
 }
 
 bool request_pack_notification(const struct request *request, msgpack_sbuffer *buffer)
@@ -163,8 +164,35 @@ bool request_pack_notification(const struct request *request, msgpack_sbuffer *b
 
     msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
     return msgpack_pack_array(&packer, 3) == 0 && msgpack_pack_uint8(&packer, 2) == 0 &&
-           pack_call(&packer, request);
+           pack_call(&packer, request, 0);
 }
+
+/* ---- The tail: the options ---- */
+
+static bool pack_option(msgpack_packer *packer, const struct option *option)
+{
+    return pack_text(packer, option->key) &&
+           (option->word != NULL ? pack_text(packer, option->word)
+                                 : msgpack_pack_uint64(packer, option->number) == 0);
+}
+
+bool request_pack_tail(const struct request *request, const uint8_t *token, msgpack_sbuffer *buffer)
+{
+    msgpack_packer packer;
+
+    if (options_of(request, token) == 0)
+        return true;
+    msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
+    if (msgpack_pack_map(&packer, request->options_count + (token != NULL)) != 0)
+        return false;
+    for (unsigned i = 0; i < request->options_count; i++)
+        if (!pack_option(&packer, &request->options[i]))
+            return false;
+    return token == NULL || (pack_text(&packer, "token") &&
+                             msgpack_pack_bin_with_body(&packer, token, MREGION_TOKEN_SIZE) == 0);
+}
+
+/* ---- What it does ---- */
 
 bool request_only_reads(const struct request *request)
 {
@@ -174,4 +202,10 @@ bool request_only_reads(const struct request *request)
         method = method_find(request->name, strlen(request->name));
     return method != METHODS &&
            (methods[method].access == METHOD_READ || methods[method].access == METHOD_SERVER);
+}
+
+bool request_takes_token(const struct request *request)
+{
+    return request->is_batch || (request->method != METHODS &&
+                                 strstr(methods[request->method].options, "token") != NULL);
 }

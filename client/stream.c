@@ -9,6 +9,7 @@
 #include "client/blob.h"
 #include "client/error.h"
 #include "client/pieces.h"
+#include "client/token.h"
 #include "core/bytes.h"
 
 /* A source up to this size is read whole and goes as one message, where the server takes it. */
@@ -27,6 +28,7 @@ struct source {
     uint64_t expected;
     uint8_t *buffer;
     size_t capacity;
+    size_t start; /* where in the buffer what was read begins */
     size_t filled;
     bool at_end;
 };
@@ -87,13 +89,14 @@ static int wait_for(struct mregion *connection, int fd, short events, struct mre
                                                        : MREGION_OK;
 }
 
-/* Reads until the buffer holds size bytes or the source ends. */
+/* Reads until the buffer holds size bytes from start on, or the source ends. */
 static int source_fill(struct source *source, size_t size, struct mregion_error *error)
 {
     int code = MREGION_OK;
 
     while (code == MREGION_OK && source->filled < size && !source->at_end) {
-        ssize_t count = read(source->fd, source->buffer + source->filled, size - source->filled);
+        uint8_t *at = source->buffer + source->start + source->filled;
+        ssize_t count = read(source->fd, at, size - source->filled);
 
         if (count > 0)
             source->filled += (size_t)count;
@@ -165,22 +168,44 @@ static int target_reserve(struct target *target, struct pieces *pieces, uint64_t
     return code;
 }
 
+/* Stores what is filled, without waiting for the last answers. */
+static int put(struct source *source, struct target *target, struct pieces *pieces,
+               struct mregion_error *error)
+{
+    int code = target_reserve(target, pieces, source->filled, error);
+
+    if (code == MREGION_OK)
+        code = pieces_store(pieces, target->block.address + target->written,
+                            source->buffer + source->start, source->filled, error);
+    target->written += source->filled;
+    source->filled = 0;
+    return code;
+}
+
+/* A piece stays in the buffer until it is answered: there are as many parts in it as pieces may be
+ * under way, and they are taken in turn. */
 static int copy_in(struct source *source, struct target *target, struct pieces *pieces,
                    struct mregion_error *error)
 {
-    int code = source_reserve(source, (size_t)pieces->size, error);
+    size_t part = (size_t)pieces->size;
+    int code = MREGION_OK;
 
-    while (code == MREGION_OK) {
-        if (source->filled == 0)
-            code = source_fill(source, (size_t)pieces->size, error);
-        if (code != MREGION_OK || source->filled == 0)
-            break;
-        code = target_reserve(target, pieces, source->filled, error);
+    /* What was read to find out how long the source is. */
+    if (source->filled > 0) {
+        code = put(source, target, pieces, error);
         if (code == MREGION_OK)
-            code = pieces_store(pieces, target->block.address + target->written, source->buffer,
-                                source->filled, error);
-        target->written += source->filled;
-        source->filled = 0;
+            code = pieces_finish(pieces, error);
+    }
+    if (code == MREGION_OK)
+        code = source_reserve(source, PIECES_MAX * part, error);
+    for (size_t turn = 0; code == MREGION_OK && !source->at_end; turn = (turn + 1) % PIECES_MAX) {
+        source->start = turn * part;
+        if (pieces->count == PIECES_MAX)
+            code = pieces_pop(pieces, error);
+        if (code == MREGION_OK)
+            code = source_fill(source, part, error);
+        if (code == MREGION_OK && source->filled > 0)
+            code = put(source, target, pieces, error);
     }
     return code == MREGION_OK ? pieces_finish(pieces, error) : code;
 }
@@ -205,6 +230,9 @@ static int add_stream(struct mregion *connection, const char *region, struct sou
     struct target target = {.is_ours = true};
     int code;
 
+    code = token_check_steps(connection, error);
+    if (code != MREGION_OK)
+        return code;
     target.block.size = source->is_sized ? source->expected : ALLOCATE_FIRST;
     if (target.block.size < source->filled)
         target.block.size = source->filled;
@@ -249,7 +277,7 @@ static int begin_source(struct mregion *connection, struct source *source,
 
 static void end_source(struct mregion *connection, struct source *source)
 {
-    blob_end(connection);
+    blob_end_change(connection);
     source_release(source);
 }
 
@@ -300,7 +328,9 @@ int mregion_store_fd(struct mregion *connection, const char *region, uint64_t ad
         target.written = source.filled;
         code = blob_store(connection, region, address, source.buffer, target.written, error);
     } else if (code == MREGION_OK) {
-        code = stream(connection, region, &source, &target, error);
+        code = token_check_steps(connection, error);
+        if (code == MREGION_OK)
+            code = stream(connection, region, &source, &target, error);
     }
     end_source(connection, &source);
     if (code == MREGION_OK)
@@ -322,7 +352,9 @@ int mregion_replace_fd(struct mregion *connection, const char *region, uint64_t 
         code =
             blob_replace(connection, region, old, source.buffer, block.size, &block.address, error);
     } else if (code == MREGION_OK) {
-        code = blob_check_allocated(connection, region, old, error);
+        code = token_check_steps(connection, error);
+        if (code == MREGION_OK)
+            code = blob_check_allocated(connection, region, old, error);
         if (code == MREGION_OK)
             code = add_stream(connection, region, &source, &block, error);
         if (code == MREGION_OK)
@@ -363,13 +395,12 @@ static int write_all(struct mregion *connection, int fd, const uint8_t *bytes, u
 /* While one piece is written the next one is on its way. */
 #define BUFFERS 2
 
-/* Goes on behind the first *written bytes, and counts on. */
 static int copy_out(struct mregion *connection, const char *region, struct mregion_block block,
-                    int fd, uint64_t *written, struct mregion_error *error)
+                    int fd, struct mregion_error *error)
 {
     struct pieces pieces;
     uint8_t *buffers = NULL;
-    uint64_t asked = *written, piece;
+    uint64_t asked = 0, written = 0, piece;
     unsigned in = 0, out = 0; /* the buffers whose turn it is */
     int code = pieces_init(&pieces, connection, region, error);
 
@@ -380,7 +411,7 @@ static int copy_out(struct mregion *connection, const char *region, struct mregi
         if (buffers == NULL)
             code = error_no_memory(error);
     }
-    while (code == MREGION_OK && *written < block.size) {
+    while (code == MREGION_OK && written < block.size) {
         if (pieces.count < BUFFERS && asked < block.size) {
             piece = min_u64(block.size - asked, pieces.size);
             code = pieces_load(&pieces, block.address + asked, buffers + in * pieces.size, piece,
@@ -388,12 +419,12 @@ static int copy_out(struct mregion *connection, const char *region, struct mregi
             asked += piece;
             in = (in + 1) % BUFFERS;
         } else {
-            piece = min_u64(block.size - *written, pieces.size);
+            piece = min_u64(block.size - written, pieces.size);
             code = pieces_pop(&pieces, error);
             if (code == MREGION_OK)
                 code = write_all(connection, fd, buffers + out * pieces.size, piece, error);
             if (code == MREGION_OK)
-                *written += piece;
+                written += piece;
             out = (out + 1) % BUFFERS;
         }
     }
@@ -407,18 +438,13 @@ int mregion_load_fd(struct mregion *connection, const char *region, uint64_t add
 {
     struct mregion_block block = {address, size};
     struct transfer transfer;
-    uint64_t written = 0;
     int code;
 
     /* Whether there is such a block is for the server to say. */
     if (size == 0)
         return mregion_load(connection, region, address, 0, NULL, error);
     blob_begin(connection, &transfer, size);
-    code = copy_out(connection, region, block, fd, &written, error);
-    if (code == MREGION_ERR_LOST && connection->reconnects) {
-        transfer.done = written;
-        code = copy_out(connection, region, block, fd, &written, error);
-    }
+    code = copy_out(connection, region, block, fd, error);
     blob_end(connection);
     return code;
 }

@@ -9,12 +9,13 @@
 #include "client/error.h"
 #include "client/inbox.h"
 
-void wire_moved(struct mregion *connection, uint64_t size)
+void wire_moved(struct mregion *connection, struct pending *pending, uint64_t size)
 {
     struct transfer *transfer = connection->transfer;
 
-    if (transfer == NULL || size == 0)
+    if (!pending->is_reported || transfer == NULL || size == 0)
         return;
+    pending->moved += size;
     transfer->done += size;
     if (transfer->progress(transfer->done, transfer->total, transfer->context) != 0 &&
         transfer->done != transfer->total)
@@ -142,22 +143,42 @@ int wire_flush(struct mregion *connection, int64_t deadline, struct mregion_erro
     return MREGION_OK;
 }
 
-/* Takes back a message of which nothing was sent, ends the connection otherwise. */
-static void stop_message(struct mregion *connection, size_t begin)
+void wire_push(struct mregion *connection)
 {
-    if (connection->fd < 0)
+    ssize_t count = send_some(connection, NULL, 0);
+
+    if (count > 0)
+        (void)account(connection, (size_t)count);
+}
+
+void wire_poll(struct mregion *connection)
+{
+    struct pollfd waiting = {.fd = connection->fd, .events = POLLIN};
+
+    if (connection->out.size > connection->sent)
+        wire_push(connection);
+    while (connection->fd >= 0 && poll(&waiting, 1, 0) > 0)
+        (void)receive(connection, NULL);
+}
+
+/* Takes back a message of which nothing was sent, ends the connection otherwise. head bytes of it
+ * were in connection->out. */
+static void stop_message(struct mregion *connection, size_t begin, size_t head, bool is_begun)
+{
+    if (connection->fd < 0 || (!is_begun && head == 0))
         return;
-    if (connection->out.size > begin && connection->sent <= begin)
+    if (!is_begun && connection->out.size == begin + head && connection->sent <= begin)
         connection->out.size = begin;
     else
         (void)connection_end(connection, false, MREGION_ERR_LOST,
                              "another request was stopped in the middle of its message", NULL);
 }
 
-int wire_send_blob(struct mregion *connection, size_t begin, const void *bytes, uint64_t size,
-                   int64_t deadline, struct mregion_error *error)
+int wire_send_blob(struct mregion *connection, struct pending *pending, size_t begin,
+                   const void *bytes, uint64_t size, int64_t deadline, struct mregion_error *error)
 {
     const uint8_t *rest = bytes;
+    size_t head = connection->out.size - begin;
     uint64_t left = size;
 
     while (left > 0) {
@@ -169,7 +190,7 @@ int wire_send_blob(struct mregion *connection, size_t begin, const void *bytes, 
 
             rest += moved;
             left -= moved;
-            wire_moved(connection, moved);
+            wire_moved(connection, pending, moved);
             if (left > 0 && is_canceled(connection))
                 code = error_set(error, MREGION_ERR_CANCELED, "canceled");
         } else if (errno == EAGAIN) {
@@ -178,7 +199,7 @@ int wire_send_blob(struct mregion *connection, size_t begin, const void *bytes, 
             code = lose_after_send(connection, errno, error);
         }
         if (code != MREGION_OK) {
-            stop_message(connection, begin);
+            stop_message(connection, begin, head, left < size);
             return code;
         }
     }

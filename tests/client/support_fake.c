@@ -46,16 +46,13 @@ static void path_of(const struct fake *fake, struct sockaddr_un *ret_address)
     (void)snprintf(ret_address->sun_path, sizeof ret_address->sun_path, "%s/s", fake->folder);
 }
 
-void fake_start(struct fake *fake, fake_script *script, void *context)
+void fake_open(struct fake *fake)
 {
     struct sockaddr_un address;
     pthread_t thread;
 
-    *fake = (struct fake){.script = script, .context = context};
-    (void)snprintf(fake->folder, sizeof fake->folder, "/tmp/mregion-fake.XXXXXX");
-    must(mkdtemp(fake->folder) != NULL, "mkdtemp");
     path_of(fake, &address);
-    (void)snprintf(fake->address, sizeof fake->address, "unix:%s", address.sun_path);
+    fake->stopping = false;
     fake->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     must(fake->listener >= 0, "socket");
     must(bind(fake->listener, (struct sockaddr *)&address, sizeof address) == 0, "bind");
@@ -64,7 +61,19 @@ void fake_start(struct fake *fake, fake_script *script, void *context)
     fake->thread = thread;
 }
 
-void fake_stop(struct fake *fake)
+void fake_start(struct fake *fake, fake_script *script, void *context)
+{
+    struct sockaddr_un address;
+
+    *fake = (struct fake){.script = script, .context = context};
+    (void)snprintf(fake->folder, sizeof fake->folder, "/tmp/mregion-fake.XXXXXX");
+    must(mkdtemp(fake->folder) != NULL, "mkdtemp");
+    path_of(fake, &address);
+    (void)snprintf(fake->address, sizeof fake->address, "unix:%s", address.sun_path);
+    fake_open(fake);
+}
+
+void fake_close(struct fake *fake)
 {
     struct sockaddr_un address;
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -77,6 +86,11 @@ void fake_stop(struct fake *fake)
     (void)close(fd);
     (void)close(fake->listener);
     (void)unlink(address.sun_path);
+}
+
+void fake_stop(struct fake *fake)
+{
+    fake_close(fake);
     (void)rmdir(fake->folder);
 }
 
@@ -135,6 +149,27 @@ void fake_drop(struct fake_request *request)
 {
     free(request->frame);
     request->frame = NULL;
+}
+
+const uint8_t *fake_token(const struct fake_request *request)
+{
+    struct cursor cursor = request->rpc.params;
+    struct value options;
+
+    for (uint32_t i = 0; i + 1 < request->rpc.params_count; i++)
+        cursor_skip(&cursor);
+    options = cursor_next(&cursor);
+    for (uint32_t i = 0; options.type == VALUE_MAP && i < options.count; i++) {
+        struct value key = cursor_next(&cursor), value;
+
+        if (key.type == VALUE_STR && key.raw.size == 5 && memcmp(key.raw.bytes, "token", 5) == 0) {
+            value = cursor_next(&cursor);
+            must(value.type == VALUE_BIN && value.raw.size == 16, "a token of another form");
+            return value.raw.bytes;
+        }
+        cursor_skip(&cursor);
+    }
+    return NULL;
 }
 
 /* ---- Answers ---- */

@@ -39,12 +39,18 @@ struct fake {
 };
 
 void fake_start(struct fake *fake, fake_script *script, void *context);
+/* Nobody listens at the address any more, as when a server is restarted; and again. The script of
+ * the last connection has to end by itself. */
+void fake_close(struct fake *fake);
+void fake_open(struct fake *fake);
 /* Waits for the script to return and removes everything. */
 void fake_stop(struct fake *fake);
 
 /* Reads the next request; false when the client has closed. */
 bool fake_read(struct fake *fake, int fd, struct fake_request *request);
 void fake_drop(struct fake_request *request);
+/* The request's option token, 16 bytes in the frame; NULL where it has none. */
+const uint8_t *fake_token(const struct fake_request *request);
 
 /* Writes bytes; false when the client has closed. */
 bool fake_write(int fd, const void *bytes, size_t size);

@@ -305,7 +305,42 @@ START_TEST(the_server_goes_away_between_pieces)
     uint64_t size = 9 * PIECE, address;
     uint8_t *bytes = pattern(size);
 
-    /* It has closed: nothing of ours can arrive there any more, and the block is given back. */
+    region.close_at = (unsigned)_i;
+    OK(mregion_add(connection, "main", bytes, size, &address, &error));
+    ck_assert_mem_eq(region.bytes + address, bytes, size);
+    ck_assert_uint_eq(region.size, size);
+    ck_assert_uint_eq(region.frees, 0);
+    free(bytes);
+}
+END_TEST
+
+/* The pieces that are sent again are in the memory into which the source is read. */
+START_TEST(the_server_goes_away_from_a_source)
+{
+    uint64_t size = 9 * PIECE + 5, address, added;
+    uint8_t *bytes = pattern(size);
+    int fd = file_of(bytes, size);
+
+    region.close_at = (unsigned)_i;
+    OK(mregion_add_fd(connection, "main", fd, &address, &added, &error));
+    ck_assert_uint_eq(added, size);
+    ck_assert_mem_eq(region.bytes + address, bytes, size);
+    ck_assert_uint_eq(region.size, size);
+    (void)close(fd);
+    free(bytes);
+}
+END_TEST
+
+/* Without tokens no piece is sent again. It has closed: nothing of ours can arrive there any more,
+ * and the block is given back. */
+START_TEST(the_server_goes_away_from_a_client_without_tokens)
+{
+    struct mregion_options options = {.no_tokens = true};
+    uint64_t size = 9 * PIECE, address;
+    uint8_t *bytes = pattern(size);
+
+    mregion_close(connection);
+    OK(mregion_connect(fake.address, &options, &connection, &error));
     region.close_at = (unsigned)_i;
     ck_assert_int_eq(mregion_add(connection, "main", bytes, size, &address, &error),
                      MREGION_ERR_LOST);
@@ -563,6 +598,8 @@ int main(void)
     tcase_add_test(tcase, descriptors_that_fail);
     tcase_add_loop_test(tcase, the_server_refuses_a_piece, 1, 10);
     tcase_add_loop_test(tcase, the_server_goes_away_between_pieces, 1, 10);
+    tcase_add_loop_test(tcase, the_server_goes_away_from_a_source, 1, 11);
+    tcase_add_loop_test(tcase, the_server_goes_away_from_a_client_without_tokens, 1, 10);
     tcase_add_loop_test(tcase, a_load_goes_on_after_a_loss, 1, 11);
     tcase_add_test(tcase, a_store_stays_as_far_as_it_came);
     tcase_add_test(tcase, a_block_that_cannot_be_given_back_is_named);

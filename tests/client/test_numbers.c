@@ -73,13 +73,14 @@ END_TEST
 
 START_TEST(an_error_leaves_the_value_alone)
 {
+    struct mregion_options options = {.no_tokens = true};
     uint32_t value = 4711;
 
     mregion_close(connection);
     fake_stop(&fake);
     connection = NULL;
     fake_start(&fake, fake_region_script, &region);
-    ck_assert_int_eq(mregion_connect(fake.address, NULL, &connection, &error), 0);
+    ck_assert_int_eq(mregion_connect(fake.address, &options, &connection, &error), 0);
     region.close_at = region.loads + 1;
     ck_assert_int_eq(mregion_remove_nat32(connection, "m", 0, &value, &error), MREGION_ERR_LOST);
     ck_assert_uint_eq(value, 4711);
