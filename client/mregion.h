@@ -514,6 +514,93 @@ MREGION_API int mregion_collect_done(struct mregion *connection, mregion_ticket 
 /* Closes a ticket whose answer nobody wants. A change is made all the same. */
 MREGION_API void mregion_forget(struct mregion *connection, mregion_ticket ticket);
 
+/* ---- Batches ----
+ * Several changes of one region that happen together or not at all, also across a crash of the
+ * server, in the order in which they were appended; each sees what those before it did.
+ *
+ *     struct mregion_batch *batch;
+ *     size_t first;
+ *
+ *     if (mregion_batch_begin(connection, "main", &batch, &error) == 0) {
+ *         if (mregion_batch_add(batch, "hello", 5, &first, &error) == 0 &&
+ *             mregion_batch_deallocate(batch, 4096, 16, NULL, &error) == 0 &&
+ *             mregion_batch_commit(batch, NULL, &error) == 0 &&
+ *             mregion_batch_uint(batch, first, &address, &error) == 0)
+ *             ...
+ *         mregion_batch_close(batch);
+ *     }
+ *
+ * Nothing is sent until the commit, which is one message: it must fit the server's max_message, and
+ * has no more changes than the server's max_batch. A blob is copied when it is appended. A batch
+ * belongs to its connection and is closed before it; what else the connection does in between does
+ * not matter. */
+
+struct mregion_batch;
+
+MREGION_API int mregion_batch_begin(struct mregion *connection, const char *region,
+                                    struct mregion_batch **ret_batch, struct mregion_error *error);
+
+/* Frees the batch and its results. What was not committed never happens. NULL is fine. */
+MREGION_API void mregion_batch_close(struct mregion_batch *batch);
+
+/* Forgets everything that was appended, and results: the batch is as after its begin. */
+MREGION_API void mregion_batch_abort(struct mregion_batch *batch);
+
+/* Each appends a change, of which *ret_index (which may be NULL) is the number, from 0 on. After a
+ * failure the batch is as it was. Errors: only local ones; the server judges at the commit. */
+MREGION_API int mregion_batch_add(struct mregion_batch *batch, const void *bytes, uint64_t size,
+                                  size_t *ret_index, struct mregion_error *error);
+MREGION_API int mregion_batch_store(struct mregion_batch *batch, uint64_t address,
+                                    const void *bytes, uint64_t size, size_t *ret_index,
+                                    struct mregion_error *error);
+/* The bytes are a result. All results of a batch together are at most 1 MiB: where nobody wants the
+ * bytes, deallocate. */
+MREGION_API int mregion_batch_remove(struct mregion_batch *batch, uint64_t address, uint64_t size,
+                                     size_t *ret_index, struct mregion_error *error);
+MREGION_API int mregion_batch_replace(struct mregion_batch *batch, uint64_t address, uint64_t size,
+                                      const void *bytes, uint64_t new_size, size_t *ret_index,
+                                      struct mregion_error *error);
+MREGION_API int mregion_batch_allocate(struct mregion_batch *batch, uint64_t size,
+                                       size_t *ret_index, struct mregion_error *error);
+MREGION_API int mregion_batch_deallocate(struct mregion_batch *batch, uint64_t address,
+                                         uint64_t size, size_t *ret_index,
+                                         struct mregion_error *error);
+MREGION_API int mregion_batch_resize(struct mregion_batch *batch, uint64_t address, uint64_t size,
+                                     uint64_t new_size, size_t *ret_index,
+                                     struct mregion_error *error);
+MREGION_API int mregion_batch_deallocate_range(struct mregion_batch *batch, uint64_t start,
+                                               uint64_t end, size_t *ret_index,
+                                               struct mregion_error *error);
+MREGION_API int mregion_batch_clear(struct mregion_batch *batch, size_t *ret_index,
+                                    struct mregion_error *error);
+MREGION_API int mregion_batch_clear_and_retain_header(struct mregion_batch *batch,
+                                                      uint64_t header_size, size_t *ret_index,
+                                                      struct mregion_error *error);
+MREGION_API int mregion_batch_grow(struct mregion_batch *batch, uint64_t pages, size_t *ret_index,
+                                   struct mregion_error *error);
+
+/* Makes all the changes, or none. When one of them is refused, *ret_failed (which may be NULL) is
+ * its number, SIZE_MAX when the failure is of none in particular; the error's text names it too.
+ *   A batch that has failed may be committed again, and more may be appended before, but not after
+ * TIMEOUT or LOST: then it may have happened, and committing it as it is gives the results if so,
+ * or makes the changes, once, until token_window further changes of the region have been made. (The
+ * batch has one token for all its commits; the one of mregion_set_token, where one is set at the
+ * first.)
+ * Errors: those of its changes; ARGUMENT (too large for one message, or committed already: nothing
+ * was sent); TOO_LARGE (the results pass 1 MiB). */
+MREGION_API int mregion_batch_commit(struct mregion_batch *batch, size_t *ret_failed,
+                                     struct mregion_error *error);
+
+/* The result of a change after the commit: a number where there is one (add, replace, allocate,
+ * resize: the address; deallocate_range: bytes that were in use; grow: pages before), or the bytes
+ * (remove), which stay the batch's. Errors: ARGUMENT (not committed, no such change, a result of
+ * the other kind). */
+MREGION_API int mregion_batch_uint(const struct mregion_batch *batch, size_t index,
+                                   uint64_t *ret_number, struct mregion_error *error);
+MREGION_API int mregion_batch_blob(const struct mregion_batch *batch, size_t index,
+                                   const void **ret_bytes, uint64_t *ret_size,
+                                   struct mregion_error *error);
+
 /* ---- Numbers ----
  * Add, load, store and remove for numbers of fixed size, stored little-endian:
  *

@@ -103,13 +103,10 @@ static unsigned options_of(const struct request *request, const uint8_t *token)
 }
 
 /* The blob comes last and without its bytes. */
-static bool pack_params(msgpack_packer *packer, const struct request *request, unsigned options)
+static bool pack_params(msgpack_packer *packer, const struct request *request, const char *letters)
 {
-    const char *letters = methods[request->method].parameters;
     unsigned number = 0;
 
-    if (msgpack_pack_array(packer, strlen(letters) + options) != 0)
-        return false;
     for (; *letters != '\0'; letters++) {
         bool done = false;
 
@@ -135,9 +132,13 @@ static bool pack_params(msgpack_packer *packer, const struct request *request, u
 
 static bool pack_call(msgpack_packer *packer, const struct request *request, unsigned options)
 {
-    if (request->method != METHODS)
-        return pack_text(packer, methods[request->method].name) &&
-               pack_params(packer, request, options);
+    if (request->method != METHODS) {
+        const struct method *method = &methods[request->method];
+
+        return pack_text(packer, method->name) &&
+               msgpack_pack_array(packer, strlen(method->parameters) + options) == 0 &&
+               pack_params(packer, request, method->parameters);
+    }
     if (!pack_text(packer, request->name))
         return false;
     if (request->is_batch)
@@ -156,6 +157,17 @@ bool request_pack(const struct request *request, const uint8_t *token, uint32_t 
     return msgpack_pack_array(&packer, 4) == 0 && msgpack_pack_uint8(&packer, 0) == 0 &&
            msgpack_pack_uint32(&packer, msgid) == 0 &&
            pack_call(&packer, request, options_of(request, token));
+}
+
+bool request_pack_change(const struct request *request, msgpack_sbuffer *buffer)
+{
+    const struct method *method = &methods[request->method];
+    const char *behind_region = method->parameters + 1;
+    msgpack_packer packer;
+
+    msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
+    return msgpack_pack_array(&packer, 1 + strlen(behind_region)) == 0 &&
+           pack_text(&packer, method->name) && pack_params(&packer, request, behind_region);
 }
 
 bool request_pack_notification(const struct request *request, msgpack_sbuffer *buffer)

@@ -21,6 +21,9 @@ bool request_pack(const struct request *request, const uint8_t *token, uint32_t 
                   msgpack_sbuffer *buffer);
 bool request_pack_tail(const struct request *request, const uint8_t *token,
                        msgpack_sbuffer *buffer);
+/* Appends [method, parameters...] as they stand in a batch: without the region and a blob's bytes.
+ */
+bool request_pack_change(const struct request *request, msgpack_sbuffer *buffer);
 bool request_pack_notification(const struct request *request, msgpack_sbuffer *buffer);
 
 /* Whether it changes nothing, so that sending it twice does no harm. */

@@ -331,6 +331,25 @@ static bool blob(struct fake_region *region, int fd, const struct fake_request *
     return fake_answer_bin(fd, msgid, region->bytes + params[1].number, params[2].number);
 }
 
+/* Changes that all answer an address: their numbers stand in. */
+static bool batch(int fd, const struct fake_request *request)
+{
+    struct cursor cursor = request->rpc.params;
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
+    struct value changes;
+
+    cursor_skip(&cursor);
+    changes = cursor_next(&cursor);
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    (void)rpc_pack_result(&packer, request->rpc.msgid);
+    (void)msgpack_pack_array(&packer, changes.count);
+    for (uint32_t i = 0; i < changes.count; i++)
+        (void)msgpack_pack_uint32(&packer, i);
+    return send_packed(fd, &buffer);
+}
+
 static bool answer(struct fake_region *region, int fd, const struct fake_request *request)
 {
     const char *method = request->method;
@@ -346,6 +365,8 @@ static bool answer(struct fake_region *region, int fd, const struct fake_request
                           (uint8_t[]){0x94, 1, 0xce, (uint8_t)(msgid >> 24), (uint8_t)(msgid >> 16),
                                       (uint8_t)(msgid >> 8), (uint8_t)msgid, 0xc0, 0xc3},
                           9);
+    if (strcmp(method, "batch") == 0)
+        return batch(fd, request);
     if (strcmp(method, "resize") == 0)
         return resize(region, fd, request);
     if (strcmp(method, "deallocate") == 0) {

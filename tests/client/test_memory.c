@@ -121,8 +121,21 @@ static int again(struct mregion *connection)
     return code;
 }
 
-static step *const steps[] = {add_small, add_large, load_large, add_file,
-                              load_file, by_name,   pipeline,   again};
+static int commit(struct mregion *connection)
+{
+    struct mregion_batch *batch = NULL;
+    int code = mregion_batch_begin(connection, "main", &batch, &error);
+
+    for (unsigned i = 0; i < 20 && code == 0; i++)
+        code = mregion_batch_add(batch, bytes, 1000, NULL, &error);
+    if (code == 0)
+        code = mregion_batch_commit(batch, NULL, &error);
+    mregion_batch_close(batch);
+    return code;
+}
+
+static step *const steps[] = {add_small, add_large, load_large, add_file, load_file,
+                              by_name,   pipeline,  again,      commit};
 #define STEPS ((int)(sizeof steps / sizeof steps[0]))
 
 START_TEST(each_allocation_fails)
