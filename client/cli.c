@@ -42,7 +42,9 @@ int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...)
     va_end(args);
     make_printable(sentence);
     (void)fflush(stdout);
-    if (cli->line > 0)
+    if (cli->line > 0 && cli->file != NULL)
+        (void)fprintf(stderr, "mrcli: %s (line %zu of %s)\n", sentence, cli->line, cli->file);
+    else if (cli->line > 0)
         (void)fprintf(stderr, "mrcli: %s (line %zu)\n", sentence, cli->line);
     else
         (void)fprintf(stderr, "mrcli: %s\n", sentence);

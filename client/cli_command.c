@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli_batch.h"
 #include "client/cli_blob.h"
+#include "client/cli_change.h"
 #include "client/cli_list.h"
 #include "client/cli_method.h"
 #include "client/cli_output.h"
@@ -36,6 +38,18 @@ static int run_quit(struct cli *cli, const struct cli_arguments *arguments)
      .run = function,                                                                              \
      .options = list,                                                                              \
      .group = in_group},
+#define CHANGE(in_group, long_name, short, arguments, sentence, number, called, list, kind)        \
+    {.name = long_name,                                                                            \
+     .short_name = short,                                                                          \
+     .usage = arguments,                                                                           \
+     .help = sentence,                                                                             \
+     .count_min = number,                                                                          \
+     .count_max = number,                                                                          \
+     .run = cli_change_run,                                                                        \
+     .method = called,                                                                             \
+     .letters = list,                                                                              \
+     .result = kind,                                                                               \
+     .group = in_group},
 #define METHOD(in_group, long_name, short, arguments, sentence, number, called, list, kind)        \
     {.name = long_name,                                                                            \
      .short_name = short,                                                                          \
@@ -55,6 +69,7 @@ const struct cli_command cli_commands[] = {
 };
 #undef OWN
 #undef METHOD
+#undef CHANGE
 
 const struct cli_command *cli_command_find(const char *name)
 {
@@ -204,17 +219,41 @@ static int take_arguments(const struct cli *cli, char *const *words, size_t coun
     return status;
 }
 
-static int run(struct cli *cli, struct cli_arguments *arguments)
+static int check_count(const struct cli *cli, const struct cli_arguments *arguments)
 {
     const struct cli_command *command = arguments->command;
 
-    if (command->group == CLI_LINES && !cli->is_script && !cli->is_shell)
-        return cli_fail(cli, CLI_USAGE, "%s is for the shell and for scripts", command->name);
     if (arguments->count < command->count_min)
         return fail_usage(cli, command, "something is missing");
     if (arguments->count > command->count_max)
         return fail_usage(cli, command, "too many arguments");
-    return command->run(cli, arguments);
+    return CLI_OK;
+}
+
+static int run(struct cli *cli, struct cli_arguments *arguments)
+{
+    const struct cli_command *command = arguments->command;
+    int status;
+
+    if (command->group == CLI_LINES && !cli->is_script && !cli->is_shell)
+        return cli_fail(cli, CLI_USAGE, "%s is for the shell and for scripts", command->name);
+    status = check_count(cli, arguments);
+    return status != CLI_OK ? status : command->run(cli, arguments);
+}
+
+int cli_command_take(const struct cli *cli, char *const *words, size_t count, char **items,
+                     struct cli_arguments *arguments)
+{
+    bool is_help = false;
+    int status;
+
+    *arguments = (struct cli_arguments){.command = cli_command_find(words[0]), .items = items};
+    if (arguments->command == NULL)
+        return fail_unknown(cli, words[0]);
+    status = take_arguments(cli, words, count, items, arguments, &is_help);
+    if (status == CLI_OK && is_help)
+        status = fail_usage(cli, arguments->command, "no help here");
+    return status != CLI_OK ? status : check_count(cli, arguments);
 }
 
 int cli_command_run(struct cli *cli, char *const *words, size_t count)

@@ -70,6 +70,11 @@ extern const struct cli_command cli_commands[];
 /* By either name; NULL when there is none. */
 const struct cli_command *cli_command_find(const char *name);
 
+/* Takes a command and its arguments apart; items, which has room for count of them, becomes
+ * arguments->items. 0, or CLI_USAGE with the reason printed. count > 0. */
+int cli_command_take(const struct cli *cli, char *const *words, size_t count, char **items,
+                     struct cli_arguments *arguments);
+
 /* Runs words[0] with the rest as its arguments, and flushes what it printed. 0, or an exit code
  * with the reason printed. count > 0. */
 int cli_command_run(struct cli *cli, char *const *words, size_t count);

@@ -22,7 +22,6 @@ struct params {
     msgpack_sbuffer buffer;
     msgpack_packer packer;
     bool has_failed; /* out of memory */
-    uint64_t last;   /* the last number that was packed */
 };
 
 static void params_init(struct params *params)
@@ -35,7 +34,6 @@ static void params_init(struct params *params)
 static void pack_number(struct params *params, uint64_t number)
 {
     params->has_failed |= msgpack_pack_uint64(&params->packer, number) != 0;
-    params->last = number;
 }
 
 static void pack_text(struct params *params, const char *text)
@@ -132,7 +130,6 @@ static int pack_arguments(struct cli *cli, const struct cli_arguments *arguments
             rest.has_failed ||
             (rest.buffer.size > 0 &&
              msgpack_sbuffer_write(&params->buffer, rest.buffer.data, rest.buffer.size) != 0);
-        params->last = rest.last;
     }
     msgpack_sbuffer_destroy(&rest.buffer);
     return status;
@@ -146,26 +143,13 @@ static int fail_result(const struct cli *cli, const char *method)
                     method);
 }
 
-static int print_result(const struct cli *cli, const struct cli_command *command,
-                        const struct params *params, const msgpack_object *result)
+static void print_result(const struct cli *cli, const struct cli_command *command,
+                         const msgpack_object *result)
 {
-    struct mregion_block block = {.size = params->last};
-
-    switch (command->method != NULL ? command->result : CLI_RESULT_VALUE) {
-    case CLI_RESULT_NOTHING:
+    if (command->method != NULL && command->result == CLI_RESULT_NOTHING)
         cli_output_nothing(stdout, cli->form);
-        break;
-    case CLI_RESULT_REFERENCE:
-        if (result->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
-            return fail_result(cli, command->method);
-        block.address = result->via.u64;
-        cli_output_reference(stdout, cli->form, block);
-        break;
-    default:
+    else
         cli_output_value(stdout, cli->form, result);
-        break;
-    }
-    return CLI_OK;
 }
 
 /* Calls the method and prints what comes, in the given form. */
@@ -189,7 +173,7 @@ static int call(struct cli *cli, const struct cli_command *command, const char *
     msgpack_unpacked_init(&unpacked);
     switch (msgpack_unpack_next(&unpacked, result, size, NULL)) {
     case MSGPACK_UNPACK_SUCCESS:
-        status = print_result(cli, command, params, &unpacked.data);
+        print_result(cli, command, &unpacked.data);
         break;
     case MSGPACK_UNPACK_NOMEM_ERROR:
         status = cli_no_memory(cli);

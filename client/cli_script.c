@@ -9,14 +9,11 @@
 #include "client/cli_signal.h"
 #include "client/cli_words.h"
 
-int cli_script_line(struct cli *cli, const char *line)
+int cli_script_split(const struct cli *cli, const char *line, struct cli_words *ret_words)
 {
-    struct cli_words words;
-    int status = CLI_OK;
-
-    switch (cli_words_split(line, &words)) {
+    switch (cli_words_split(line, ret_words)) {
     case CLI_WORDS_OK:
-        break;
+        return CLI_OK;
     case CLI_WORDS_OPEN_QUOTE:
         return cli_fail(cli, CLI_USAGE, "a quote is not closed: %s", line);
     case CLI_WORDS_OPEN_ESCAPE:
@@ -24,6 +21,15 @@ int cli_script_line(struct cli *cli, const char *line)
     default:
         return cli_no_memory(cli);
     }
+}
+
+int cli_script_line(struct cli *cli, const char *line)
+{
+    struct cli_words words;
+    int status = cli_script_split(cli, line, &words);
+
+    if (status != CLI_OK)
+        return status;
     if (words.count > 0)
         status = cli_command_run(cli, words.items, words.count);
     cli_words_release(&words);
