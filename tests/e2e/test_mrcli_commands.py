@@ -237,7 +237,7 @@ class ExitStatus(CliCase):
         with FakeServer(die) as fake:
             self.fails(69, r"", "-s", fake.address, "--timeout", "5s", "create", "x")
         with FakeServer(lambda method, params: (None, {"no": "number"})) as fake:
-            self.fails(69, r".*allocate", "-s", fake.address, "allocate", "1")
+            self.fails(69, r".*answer", "-s", fake.address, "allocate", "1")
 
     def test_74_local(self):
         self.out("allocate", "100")
