@@ -38,7 +38,7 @@ class Batch(CliCase):
         self.assertEqual(self.out("allocated"), "7\n")
         self.assertEqual(self.batch("clear-and-retain-header 104"), "")
         self.assertEqual(self.out("allocated"), "1\n")
-        self.assertEqual(self.batch("allocate 3", "clear"), "0+3\n")
+        self.assertEqual(self.batch("allocate 3", "clear"), "104+3\n")
         self.assertEqual(self.out("allocated"), "0\n")
         self.assertEqual(self.batch(), "")
 
@@ -148,8 +148,10 @@ class Batch(CliCase):
 
     def test_too_large(self):
         self.write("a", b"x" * (40 << 20))
+        self.write("b", b"y")
         self.refused(64, "does not fit one message", "add a", "add a")
-        self.refused(1, "too_large", "add a", f"remove 0+{2 << 20}")
+        self.out("add", "a")
+        self.refused(1, "too_large: change 1 (removeBlob)", "add b", f"remove 0+{2 << 20}")
 
 
 if __name__ == "__main__":
