@@ -52,7 +52,7 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         .recovered_records = region->report.records,
         .cut_bytes = region->report.cut_bytes,
         .page_cache_used = pagecache_memory(&region->cache) + pagecache_memory(&region->sum_blocks),
-        .damaged_pages = region->damaged_pages,
+        .damaged_pages = region->damage_count + region->unkept_damages,
         .migrated_from = region->report.migrated_from,
         .discarded_bytes = region->discard.freed,
         .read_only = region->read_only || region->is_failing || region->is_failed,
@@ -81,13 +81,14 @@ const struct err *region_checkpoint_failure(const struct region *region, uint64_
 
 void region_set_options(struct region *region, const struct region_options *options)
 {
-    bool is_new_discard = options->discard != region->meta.options.discard;
+    struct region_options before = region->meta.options;
     if (region_is_verified(region))
         region->sums_ticket = region->newest_ticket;
     region->meta.options = *options;
     region->space.fit = options->fit;
-    if (is_new_discard)
+    if (options->discard != before.discard)
         region_discard_rescan(region);
+    region_scrub_options(region, &before);
     region->tokens.window = options->token_window;
     tokens_settle(&region->tokens, region->done_ticket);
     pagecache_set_limit(&region->cache, options->page_cache);
@@ -262,6 +263,8 @@ struct region_job *region_next_job(struct region *region, enum region_lane lane,
         job = region_next_commit(region);
     else if (lane == LANE_BACKGROUND)
         job = next_background(region);
+    else
+        job = region_next_scrub(region);
     if (job == NULL && lane == LANE_COMMIT)
         job = region_next_discard(region);
     if (job != NULL) {
@@ -272,9 +275,17 @@ struct region_job *region_next_job(struct region *region, enum region_lane lane,
     return job;
 }
 
+uint64_t region_lane_deadline_ms(const struct region *region, enum region_lane lane)
+{
+    if (lane == LANE_COMMIT)
+        return min_u64(region_flush_deadline_ms(region), region_discard_deadline_ms(region));
+    return lane == LANE_SCRUB ? region_scrub_deadline_ms(region) : UINT64_MAX;
+}
+
 uint64_t region_deadline_ms(const struct region *region)
 {
-    return min_u64(region_flush_deadline_ms(region), region_discard_deadline_ms(region));
+    return min_u64(region_lane_deadline_ms(region, LANE_COMMIT),
+                   region_lane_deadline_ms(region, LANE_SCRUB));
 }
 
 /* ---- Failure ---- */
@@ -341,6 +352,7 @@ void region_finish_failing(struct region *region)
     region->pending_count = 0;
     if (region->under_way[LANE_BACKGROUND] == NULL)
         region_abandon_checkpoint(region);
+    region_scrub_release(region);
     region->is_failing = false;
     region->is_failed = true;
 }

@@ -72,8 +72,8 @@ struct region_info {
     uint64_t discarded_bytes;   /* given back to the file system since the region was opened */
     uint64_t tokens;            /* remembered now */
     uint64_t page_cache_used;   /* bytes of verified pages in memory */
-    uint64_t damaged_pages;     /* found since the region was opened, each counted once as long as
-                                   its address is among the DAMAGES_KEPT */
+    uint64_t damaged_pages;     /* known to be damaged now; beyond DAMAGES_KEPT, those that the last
+                                   scrub counted and what was found since */
     uint32_t migrated_from;     /* the version that this opening migrated from, or 0 */
     bool read_only;
 };
@@ -93,7 +93,7 @@ bool region_cannot_discard(const struct region *region);
 const struct err *region_failure(const struct region *region);
 
 /* Takes over options that may change while the region is open (durability, flush interval, fit,
- * max_size, journal_size, discard) from now on. */
+ * max_size, journal_size, discard, scrub_interval, scrub_rate) from now on. */
 void region_set_options(struct region *region, const struct region_options *options);
 
 /* ---- Questions (answered from memory) ---- */
@@ -215,6 +215,16 @@ bool region_note_damage(struct region *region, uint64_t address);
  * written whole since is not among them. Returns how many. */
 size_t region_damages(const struct region *region, uint64_t *addresses, size_t limit);
 
+/* A damaged page that was not known before, whoever found it. */
+struct region_finding {
+    uint64_t address;
+    bool is_unreadable; /* else it does not match its sum */
+};
+/* Takes what was found since the last call, for the log; at most limit. *ret_more is how many were
+ * found besides and are only counted. Returns how many there are. */
+size_t region_take_findings(struct region *region, struct region_finding *findings, size_t limit,
+                            uint64_t *ret_more);
+
 struct region_pin {
     struct extent block;
     struct region_pin *previous, *next;
@@ -226,13 +236,14 @@ void region_unpin(struct region *region, struct region_pin *pin);
 /* ---- Scrub ----
  * A pass reads every page that has a byte in use and compares it with its sum, in pieces on
  * LANE_SCRUB. Passes begin by themselves (scrub_interval, at scrub_rate) or when asked for (at full
- * speed). */
+ * speed, from the beginning, in the place of one that began by itself). A page that cannot be read
+ * counts as damaged. */
 
 struct region_scrub {
     bool is_running;
-    uint64_t position; /* the pass has come to this address */
-    uint64_t passes;   /* completed since the region was opened */
-    uint64_t finished; /* when the last one was completed: seconds since 1970, 0 = never */
+    uint64_t position;    /* the pass has come to this address */
+    uint64_t passes;      /* completed since the region was opened */
+    uint64_t finished_ms; /* when the last one was completed, as a now_ms */
     /* Of the pass under way, else of the last one. */
     uint64_t pages; /* looked at */
     uint64_t verified, unverified, damaged;
@@ -244,6 +255,15 @@ void region_get_scrub(const struct region *region, struct region_scrub *ret_scru
  * ERR_INVALID_ARGUMENT with checksums off. */
 int region_request_scrub(struct region *region, uint64_t *ret_ticket, struct err *err);
 uint64_t region_scrub_ticket(const struct region *region);
+/* Why the pass with this ticket comes to nothing while the region goes on (checksums were turned
+ * off); NULL when it does not. */
+const struct err *region_scrub_failure(const struct region *region, uint64_t ticket);
+
+/* Worker. Verifies all pages in use at a stretch, in a region that nobody changes meanwhile, and
+ * visits each damaged one. ERR_INTERNAL without memory. */
+int region_look_at_pages(struct region *region,
+                         void (*visit)(void *context, uint64_t address, bool is_unreadable),
+                         void *context, struct region_scrub *ret_scrub, struct err *err);
 
 /* ---- Jobs ---- */
 
@@ -267,6 +287,8 @@ void region_job_done(struct region *region, struct region_job *job);
  * as while a pin lies on what it would write, or its lane is under way: region_unpin and
  * region_job_done are moments to ask again. */
 uint64_t region_deadline_ms(const struct region *region);
+/* The same for one lane. */
+uint64_t region_lane_deadline_ms(const struct region *region, enum region_lane lane);
 /* Whether no job is under way, nothing is staged and nothing awaits a flush or a checkpoint. */
 bool region_idle(const struct region *region);
 /* Whether every change is as durable as its options will make it without a checkpoint: a discard or

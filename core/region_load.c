@@ -298,6 +298,8 @@ void region_pages_applied(struct region *region, const struct batch *batch)
             if (run->slot == SIZE_MAX || !batch->slots[run->slot + j].is_spoiled)
                 region_forget_damage(region, (run->run.first + j) * DATA_PAGE);
     }
+    if (region->damage_count > 0)
+        region_forget_freed(region, &batch->frees);
 }
 
 /* ---- Pins ---- */

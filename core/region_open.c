@@ -99,9 +99,12 @@ static int open_data(struct region *region, struct err *err)
     region->sum_seed = record_seed(region->meta.secret);
     code = sums_open(io, region->folder, region->meta.secret, region->data_size, region->read_only,
                      &region->sums, err);
-    return code != 0
-               ? code
-               : io_open_at(io, region->folder, SUMS_FILE, flags, &region->sums_for_sync, err);
+    if (code == 0)
+        code = io_open_at(io, region->folder, SUMS_FILE, flags, &region->sums_for_sync, err);
+    if (code == 0)
+        code = io_open_at(io, region->folder, DATA_FILE, IO_READ_ONLY | IO_ALIGNED,
+                          &region->data_for_scrub, err);
+    return code;
 }
 
 static int start_journal(struct region *region, const struct recovery *recovery, struct err *err)
@@ -221,10 +224,12 @@ void region_close(struct region *region)
 {
     if (region == NULL)
         return;
-    assert(region->under_way[LANE_COMMIT] == NULL && region->under_way[LANE_BACKGROUND] == NULL);
+    for (unsigned lane = 0; lane < LANES; lane++)
+        assert(region->under_way[lane] == NULL);
     assert(region->is_failed || region_idle(region));
     assert(region->pins.next == &region->pins);
     region_abandon_checkpoint(region);
+    region_scrub_release(region);
     batch_free(region->gathering);
     for (size_t i = 0; i < region->spare_count; i++)
         batch_free(region->spares[i]);
@@ -237,6 +242,8 @@ void region_close(struct region *region)
         region->io->ops->close(region->io, region->sums);
     if (region->sums_for_sync != NULL)
         region->io->ops->close(region->io, region->sums_for_sync);
+    if (region->data_for_scrub != NULL)
+        region->io->ops->close(region->io, region->data_for_scrub);
     freespace_release(&region->space);
     tokens_release(&region->tokens);
     extentset_release(&region->atomic.fresh);

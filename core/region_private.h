@@ -12,6 +12,9 @@
  *     region_checkpoint.c  checkpoints and the recycling of segments
  *     region_load.c        loads and pins
  *     region_sums.c        sums in memory
+ *     region_verify.c      blocks verified before they are copied
+ *     region_scrub.c       passes over all pages
+ *     region_damage.c      pages that are known to be damaged
  *     region_open.c        creating, opening, closing
  *
  * Batches stand in this order of age: pending (written, not yet synced or applied; durability
@@ -31,6 +34,8 @@
 
 /* Batches kept for the next use. */
 #define SPARE_BATCHES 4
+/* Findings that wait to be told: a lane's job seldom has more, and who is told asks after each. */
+#define DAMAGE_NEWS 64
 
 struct batch_list {
     struct batch *first, *last;
@@ -150,6 +155,52 @@ struct verify_job {
     struct err err;
 };
 
+#define SCRUB_PAGES (SCRUB_PIECE / DATA_PAGE)
+
+enum page_state {
+    PAGE_LEFT_OUT, /* no byte of it is in use */
+    PAGE_WANTED,   /* to be looked at */
+    PAGE_VERIFIED,
+    PAGE_UNVERIFIED,
+    PAGE_DAMAGED,
+    PAGE_UNREADABLE,
+};
+
+/* Pages that a scrub reads in one go. */
+struct scrub_piece {
+    struct page_run span;
+    uint8_t states[SCRUB_PAGES]; /* enum page_state */
+};
+
+struct scrub_job {
+    struct region_job job;
+    struct region *region;
+    struct region_pin pin;
+    struct scrub_piece piece;
+    uint8_t *buffer; /* of SCRUB_PIECE, while a pass is under way; NULL without memory */
+};
+
+struct scrub_counts {
+    uint64_t pages, verified, unverified, damaged;
+};
+
+struct scrub {
+    bool is_running;   /* a pass is under way */
+    bool is_requested; /* it was asked for */
+    bool is_timed;     /* ended_ms is known */
+    bool is_blocked;   /* the next page is on its way: a commit's end is what to wait for */
+    bool has_waited;   /* for that page, until wait_ticket is applied */
+    uint64_t wait_ticket;
+    uint64_t position;
+    uint64_t started, done, wanted; /* tickets */
+    uint64_t void_ticket;           /* passes up to this one that are not done came to nothing */
+    struct err failure;
+    uint64_t ended_ms; /* when the last pass ended, or the region was seen first */
+    uint64_t next_us;  /* no piece before */
+    uint64_t passes, finished_ms;
+    struct scrub_counts counts, last; /* of the pass under way; of the last one completed */
+};
+
 enum checkpoint_state {
     CHECKPOINT_IDLE,
     CHECKPOINT_SLICES,
@@ -185,6 +236,7 @@ struct region {
      * neither the checkpoint nor a commit may miss it. */
     struct io_file *data_for_sync;
     struct io_file *sums, *sums_for_sync; /* likewise */
+    struct io_file *data_for_scrub;       /* read around the cache, aligned */
     uint32_t sum_seed;
     uint64_t data_size; /* reserved bytes of the data file */
     struct freespace space;
@@ -254,7 +306,12 @@ struct region {
     unsigned passed_over;          /* whole pages since the last one that was put into the cache */
     uint64_t *damages;             /* page addresses, ascending; room for DAMAGES_KEPT, or NULL */
     size_t damage_count;
-    uint64_t damaged_pages; /* ever found */
+    uint64_t unkept_damages;                 /* for which there was no room among them */
+    struct region_finding news[DAMAGE_NEWS]; /* not told yet */
+    size_t news_count;
+    uint64_t news_more; /* for which there was no room among these */
+    struct scrub scrub;
+    struct scrub_job scrubbing;
     struct discard discard;
     struct discard_job discarding;
 
@@ -370,6 +427,21 @@ void region_sums_applied(struct region *region, const struct batch_run *run,
 
 /* The page at this address is well again, or was not known to be damaged. */
 void region_forget_damage(struct region *region, uint64_t address);
+/* What was freed is forgotten where no byte of its page is in use any more. */
+void region_forget_freed(struct region *region, const struct extentset *frees);
+/* region_note_damage, with the reason. */
+bool region_note_finding(struct region *region, uint64_t address, bool is_unreadable);
+/* A pass over all pages has found so many of them damaged. */
+void region_damage_counted(struct region *region, uint64_t count);
+
+/* ---- region_scrub.c ---- */
+
+struct region_job *region_next_scrub(struct region *region);
+uint64_t region_scrub_deadline_ms(const struct region *region);
+/* The options have changed. */
+void region_scrub_options(struct region *region, const struct region_options *before);
+/* The pass under way ends here. */
+void region_scrub_release(struct region *region);
 
 /* ---- region_verify.c ---- */
 

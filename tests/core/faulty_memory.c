@@ -88,6 +88,7 @@ static struct pump_options small_work(uint64_t seed)
         .weights = {.live_target = 150000, .size_max = 90000, .large_percent = 8},
         .load_percent = 10,
         .checkpoint_percent = 8,
+        .scrub_percent = 5,
         .faults = true,
     };
 }

@@ -52,8 +52,9 @@ struct pump {
     uint64_t first, begun, acknowledged, durable;
     uint64_t token_window;
     uint64_t refused;
+    unsigned empty_deadlines; /* in a row */
     struct err refusal;
-    uint64_t checkpoint_ticket;
+    uint64_t checkpoint_ticket, scrub_ticket;
 
     struct change waiting; /* the change that was told to wait */
     bool is_waiting;       /* until a job is done */
@@ -449,6 +450,41 @@ static void reload(struct pump *pump)
     region_set_options(pump->region, &options);
 }
 
+static const char *request_scrub(struct pump *pump)
+{
+    struct err err = {0};
+    struct region_info info;
+    region_get_info(pump->region, &info);
+    int code = region_request_scrub(pump->region, &pump->scrub_ticket, &err);
+    if (code == ERR_INVALID_ARGUMENT && info.options.checksum == CHECKSUM_OFF)
+        return NULL;
+    if (code != 0 && !pump->options.faults)
+        return complain(pump, "scrub answered %s", err.text);
+    return NULL;
+}
+
+/* Nothing is ever damaged here; a page may be unreadable where the disk fails. */
+static const char *check_findings(struct pump *pump)
+{
+    struct region_finding findings[8];
+    uint64_t more;
+    size_t count = region_take_findings(pump->region, findings, 8, &more);
+    for (size_t i = 0; i < count; i++)
+        if (!findings[i].is_unreadable || !pump->options.faults)
+            return complain(pump, "page at %llu is said to be damaged",
+                            (unsigned long long)findings[i].address);
+    return NULL;
+}
+
+/* No pass begins by itself any more; or they do again. */
+static void set_scrub_interval(struct pump *pump, uint64_t interval_ms)
+{
+    struct region_info info;
+    region_get_info(pump->region, &info);
+    info.options.scrub_interval_ms = interval_ms;
+    region_set_options(pump->region, &info.options);
+}
+
 /* ---- Jobs as coroutines ---- */
 
 static void lane_main(unsigned high, unsigned low)
@@ -512,7 +548,7 @@ static const char *lane_finish(struct pump *pump, struct lane *lane)
     note_progress(pump);
     return_loans(pump, failed);
     const char *wrong = loads_serve(&pump->loads, pump->region, failed);
-    return wrong == NULL ? NULL : complain(pump, "a load: %s", wrong);
+    return wrong == NULL ? check_findings(pump) : complain(pump, "a load: %s", wrong);
 }
 
 /* *ret_moved says whether there was anything to do. */
@@ -577,11 +613,17 @@ static const char *work(struct pump *pump, bool *ret_moved)
         *ret_moved = true;
     }
     if (wrong == NULL && !*ret_moved) {
+        /* One that is over says that a lane has given another something to do. */
         uint64_t deadline = region_deadline_ms(pump->region);
-        if (deadline != UINT64_MAX && deadline > pump->now_ms) {
-            pump->now_ms = deadline;
+        if (deadline != UINT64_MAX) {
+            pump->empty_deadlines = deadline > pump->now_ms ? 0 : pump->empty_deadlines + 1;
+            pump->now_ms = max_u64(pump->now_ms, deadline);
             *ret_moved = true;
         }
+        if (pump->empty_deadlines > 100)
+            return complain(pump, "the deadline is over and there is no job");
+    } else {
+        pump->empty_deadlines = 0;
     }
     pump->now_ms += rng_chance(&pump->rng, 10);
     if (wrong == NULL && pump->complaint[0] != '\0')
@@ -601,6 +643,12 @@ static const char *stage_step(struct pump *pump, uint64_t *count)
     }
     if (pump->options.reload_percent > 0 && rng_chance(&pump->rng, pump->options.reload_percent))
         reload(pump);
+    if (!pump->has_waiting && pump->options.scrub_percent > 0 &&
+        rng_chance(&pump->rng, pump->options.scrub_percent)) {
+        const char *wrong = request_scrub(pump);
+        if (wrong != NULL)
+            return wrong;
+    }
     if (!pump->has_waiting && rng_chance(&pump->rng, pump->options.load_percent)) {
         const char *wrong = load_step(pump, true);
         if (wrong != NULL)
@@ -633,7 +681,7 @@ const char *pump_run(struct pump *pump, uint64_t count)
     return NULL;
 }
 
-const char *pump_settle(struct pump *pump)
+static const char *settle(struct pump *pump)
 {
     for (uint64_t steps = 0; steps < PATIENCE; steps++) {
         bool moved = false;
@@ -653,9 +701,21 @@ const char *pump_settle(struct pump *pump)
         if (!pump->options.faults &&
             region_checkpoint_ticket(pump->region) < pump->checkpoint_ticket)
             return complain(pump, "the region is idle and a checkpoint is not done");
+        if (region_scrub_ticket(pump->region) < pump->scrub_ticket)
+            return complain(pump, "the region is idle and a scrub is not done");
         return NULL;
     }
     return complain(pump, "the region never becomes idle");
+}
+
+const char *pump_settle(struct pump *pump)
+{
+    struct region_info info;
+    region_get_info(pump->region, &info);
+    set_scrub_interval(pump, 0);
+    const char *wrong = settle(pump);
+    set_scrub_interval(pump, info.options.scrub_interval_ms);
+    return wrong;
 }
 
 bool pump_abandon(struct pump *pump)
@@ -663,6 +723,7 @@ bool pump_abandon(struct pump *pump)
     pump->options.before_sync = NULL;
     pump->options.faults = true;
     loads_release(&pump->loads, pump->region);
+    set_scrub_interval(pump, 0);
     for (uint64_t steps = 0; steps < PATIENCE; steps++) {
         bool moved = false;
         work(pump, &moved);

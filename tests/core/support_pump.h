@@ -1,5 +1,5 @@
 /* The daemon's part in a test, without its threads: stages random changes on a region, runs the
- * jobs of both lanes, serves loads, and knows after how many changes the region stands.
+ * jobs of all lanes, serves loads, and knows after how many changes the region stands.
  *
  * Each lane's job runs as a coroutine that stops before every operation on the simulated disk.
  * The pump chooses at random what comes next: another change, or one more operation of either
@@ -7,8 +7,8 @@
  * operations of commits, all from one seed.
  *
  * What the pump checks by itself: every answer against the shadow, no operation that may block on
- * the loop, loads that see what was staged before them and nothing later, tickets that never go
- * back, and an engine that never waits for ever. */
+ * the loop, loads that see what was staged before them and nothing later, scrubs that find nothing,
+ * tickets that never go back, and an engine that never waits for ever. */
 #ifndef MREGION_TESTS_SUPPORT_PUMP_H
 #define MREGION_TESTS_SUPPORT_PUMP_H
 
@@ -28,9 +28,10 @@ struct pump_options {
     struct change_weights weights;
     unsigned load_percent;       /* loads per change */
     unsigned checkpoint_percent; /* checkpoint requests per change */
-    unsigned reload_percent; /* other options per change: what the region holds stays the same */
-    bool faults;             /* disk or memory may fail: refusals are no complaint */
-    bool acknowledge_early;  /* a deliberate bug: a change counts as acknowledged when staged */
+    unsigned reload_percent;     /* other options per change: what the region holds stays the same */
+    unsigned scrub_percent;      /* scrub requests per change */
+    bool faults;                 /* disk or memory may fail: refusals are no complaint */
+    bool acknowledge_early;      /* a deliberate bug: a change counts as acknowledged when staged */
 
     /* Called on the pump's own stack just before a job's sync: the moment to cut the power. Returns
      * NULL, or a complaint that ends the run. May be NULL. */

@@ -16,6 +16,7 @@ struct region_options scene_region_options(enum durability durability, enum fit 
     options.fit = fit;
     options.flush_interval_ms = FLUSH_INTERVAL_MIN_MS;
     options.journal_size = JOURNAL_SIZE_MIN;
+    options.scrub_interval_ms = 10;
     return options;
 }
 

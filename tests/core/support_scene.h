@@ -13,7 +13,8 @@ struct scene {
     char complaint[600];
 };
 
-/* The options of a small region: smallest journal, smallest flush interval. */
+/* The options of a small region: smallest journal, smallest flush interval, scrubs all the
+ * time. */
 struct region_options scene_region_options(enum durability durability, enum fit fit);
 
 /* A fresh, durable, empty region, opened. The functions that return text return NULL when all is

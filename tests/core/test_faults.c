@@ -147,8 +147,11 @@ static bool run_trial(const struct trial *trial)
 {
     struct scene scene;
     struct rng rng = {trial->nth};
-    struct pump_options options = {
-        .seed = 7 + seed_offset(), .weights = weights, .load_percent = 20, .checkpoint_percent = 8};
+    struct pump_options options = {.seed = 7 + seed_offset(),
+                                   .weights = weights,
+                                   .load_percent = 20,
+                                   .checkpoint_percent = 8,
+                                   .scrub_percent = 4};
     struct region_options region = scene_region_options(trial->durability, FIT_TIGHT);
     expect(&scene, trial, scene_begin(&scene, 3, &region, &options));
     expect(&scene, trial, work_and_settle(&scene, SETTLED));

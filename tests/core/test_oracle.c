@@ -137,6 +137,7 @@ static void run(const struct setting *setting, uint64_t seed)
         .load_percent = 30,
         .checkpoint_percent = 3,
         .reload_percent = setting->durability == DURABILITY_SYNC ? 0 : 5,
+        .scrub_percent = 2,
     };
     struct region_options region = scene_region_options(setting->durability, setting->fit);
     region.page_cache = page_caches[seed % (sizeof page_caches / sizeof page_caches[0])];

@@ -12,6 +12,9 @@
 
 /* Small, so that tokens are forgotten all the time. */
 #define TOKEN_WINDOW 24
+/* Short and slow, so that passes are under way at any time. */
+#define SCRUB_INTERVAL_MS 10
+#define SCRUB_RATE (4 * MIB)
 
 struct profile {
     const char *name;
@@ -166,6 +169,9 @@ int main(int argc, char **argv)
         runs = profile->runs * (getenv("MREGION_CRASH_LONG") != NULL ? 10 : 1);
     options.region.journal_size = JOURNAL_SIZE_MIN;
     options.region.token_window = TOKEN_WINDOW;
+    options.region.scrub_interval_ms = SCRUB_INTERVAL_MS;
+    options.region.scrub_rate = SCRUB_RATE;
+    options.scrub_percent = 4;
     if (options.region.flush_interval_ms == 0)
         options.region.flush_interval_ms = FLUSH_INTERVAL_MIN_MS;
     if (operations > 0)

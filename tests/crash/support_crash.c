@@ -225,6 +225,7 @@ static const char *look_at_more_work(struct run *run, const struct simdisk *befo
         .weights = run->options->weights,
         .checkpoint_percent = run->options->checkpoint_percent,
         .reload_percent = run->options->reload_percent,
+        .scrub_percent = run->options->scrub_percent,
         .before_sync = capture_before_sync,
         .context = &captures,
     };
@@ -311,6 +312,7 @@ static const char *run_changes(struct run *run, struct simdisk *disk, struct reg
         .load_percent = 20,
         .checkpoint_percent = run->options->checkpoint_percent,
         .reload_percent = run->options->reload_percent,
+        .scrub_percent = run->options->scrub_percent,
         .acknowledge_early = run->options->acknowledge_early,
         .before_sync = cut_power,
         .context = run,

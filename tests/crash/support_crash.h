@@ -22,7 +22,7 @@ struct crash_options {
     uint64_t operations;
     struct region_options region;
     struct change_weights weights;
-    unsigned checkpoint_percent, reload_percent;
+    unsigned checkpoint_percent, reload_percent, scrub_percent;
     struct simcrash_plan plan;
     unsigned extra_percent; /* of the states get each of the further checks */
 
