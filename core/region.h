@@ -251,6 +251,8 @@ struct region_scrub {
 };
 
 void region_get_scrub(const struct region *region, struct region_scrub *ret_scrub);
+/* The counts are those of the last pass that was completed. */
+void region_get_last_scrub(const struct region *region, struct region_scrub *ret_scrub);
 /* Asks for a pass from the beginning; it is complete once region_scrub_ticket() >= *ret_ticket.
  * ERR_INVALID_ARGUMENT with checksums off. */
 int region_request_scrub(struct region *region, uint64_t *ret_ticket, struct err *err);

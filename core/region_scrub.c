@@ -465,10 +465,10 @@ static unsigned percent_of(const struct region *region)
     return (unsigned)percent;
 }
 
-void region_get_scrub(const struct region *region, struct region_scrub *ret_scrub)
+static void describe(const struct region *region, const struct scrub_counts *counts,
+                     struct region_scrub *ret_scrub)
 {
     const struct scrub *scrub = &region->scrub;
-    const struct scrub_counts *counts = scrub->is_running ? &scrub->counts : &scrub->last;
     *ret_scrub = (struct region_scrub){
         .is_running = scrub->is_running,
         .position = scrub->is_running ? scrub->position : 0,
@@ -480,6 +480,17 @@ void region_get_scrub(const struct region *region, struct region_scrub *ret_scru
         .damaged = counts->damaged,
         .verified_percent = percent_of(region),
     };
+}
+
+void region_get_scrub(const struct region *region, struct region_scrub *ret_scrub)
+{
+    const struct scrub *scrub = &region->scrub;
+    describe(region, scrub->is_running ? &scrub->counts : &scrub->last, ret_scrub);
+}
+
+void region_get_last_scrub(const struct region *region, struct region_scrub *ret_scrub)
+{
+    describe(region, &region->scrub.last, ret_scrub);
 }
 
 /* ---- At a stretch ---- */

@@ -8,6 +8,7 @@
 #include "daemon/log.h"
 #include "daemon/regions.h"
 #include "daemon/request.h"
+#include "daemon/scrub.h"
 #include "daemon/server.h"
 
 struct admin_task {
@@ -204,6 +205,9 @@ bool admin_drop(struct server *server, struct region_entry *entry, struct reques
     task->options = info.options;
     memcpy(task->name, entry->name, sizeof task->name);
     regions_remove(server, entry);
+    struct err gone;
+    err_set(&gone, ERR_NO_SUCH_REGION, "region %s was dropped while it was scrubbed", entry->name);
+    scrub_refuse(entry, &gone);
     append(server, task);
     return true;
 }

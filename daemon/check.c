@@ -47,6 +47,58 @@ static void print_region(const struct region *region, const struct region_report
                report->cut_bytes, report->cut_at);
 }
 
+/* Damaged pages that are printed for each region; the others are counted. */
+#define DAMAGES_PRINTED 1000
+/* Blocks in use that are printed for each of them. */
+#define BLOCKS_PRINTED 16
+
+struct damage {
+    uint64_t address;
+    bool is_unreadable;
+};
+
+struct damages {
+    struct damage list[DAMAGES_PRINTED];
+    size_t count; /* of those on the list */
+};
+
+static void collect_damage(void *context, uint64_t address, bool is_unreadable)
+{
+    struct damages *damages = context;
+    if (damages->count < DAMAGES_PRINTED)
+        damages->list[damages->count++] = (struct damage){address, is_unreadable};
+}
+
+/* The page, and which bytes in use lie in it. */
+static void print_damage(const struct region *region, const struct damage *damage)
+{
+    struct extent blocks[BLOCKS_PRINTED + 1];
+    size_t count = 0;
+    struct err err;
+    uint64_t end = damage->address + DATA_PAGE;
+    if (end > region_size(region))
+        end = region_size(region);
+    (void)region_allocated_blocks(region, damage->address, end, blocks, BLOCKS_PRINTED + 1, &count,
+                                  &err);
+    printf("  damaged page  %" PRIu64 " %s; in use there:", damage->address,
+           damage->is_unreadable ? "cannot be read" : "does not match its checksum");
+    for (size_t i = 0; i < count && i < BLOCKS_PRINTED; i++)
+        printf(" [%" PRIu64 ", %" PRIu64 ")", blocks[i].address, extent_end(blocks[i]));
+    printf("%s\n", count > BLOCKS_PRINTED ? " and more" : "");
+}
+
+static void print_pages(const struct region *region, const struct region_scrub *scrub,
+                        const struct damages *damages)
+{
+    printf("  pages         %" PRIu64 " in use: %" PRIu64 " verified, %" PRIu64
+           " unverified, %" PRIu64 " damaged\n",
+           scrub->pages, scrub->verified, scrub->unverified, scrub->damaged);
+    for (size_t i = 0; i < damages->count; i++)
+        print_damage(region, &damages->list[i]);
+    if (scrub->damaged > damages->count)
+        printf("  and           %" PRIu64 " more damaged pages\n", scrub->damaged - damages->count);
+}
+
 /* A region of an older format, which is only looked at. */
 static void print_plan(const char *name, const struct migrate_plan *plan)
 {
@@ -59,6 +111,29 @@ static void print_plan(const char *name, const struct migrate_plan *plan)
                plan->cut_bytes);
     printf("  reads         %" PRIu64 " bytes, for their checksums\n", plan->read_bytes);
     printf("  needs         %" PRIu64 " bytes of disk\n", plan->space_needed);
+}
+
+/* Reads all pages in use. 0 or 1. */
+static int check_open_region(const char *name, struct region *region,
+                             const struct region_report *report)
+{
+    struct region_scrub scrub;
+    struct err err;
+    struct damages *damages = calloc(1, sizeof *damages);
+    if (damages == NULL ||
+        region_look_at_pages(region, collect_damage, damages, &scrub, &err) != 0) {
+        printf("region %s: out of memory\n", name);
+        free(damages);
+        return 1;
+    }
+    const char *wrong = region_check(region);
+    if (wrong == NULL && scrub.damaged > 0)
+        wrong = "damaged";
+    printf("region %s: %s\n", name, wrong == NULL ? "ok" : wrong);
+    print_region(region, report);
+    print_pages(region, &scrub, damages);
+    free(damages);
+    return wrong != NULL;
 }
 
 /* 0 or 1. */
@@ -77,11 +152,9 @@ static int check_region(struct store *store, const char *name)
         printf("region %s: %s: %s\n", name, err_name(err.code), err.text);
         return 1;
     }
-    const char *wrong = region_check(region);
-    printf("region %s: %s\n", name, wrong == NULL ? "ok" : wrong);
-    print_region(region, &report);
+    int status = check_open_region(name, region, &report);
     region_close(region);
-    return wrong != NULL;
+    return status;
 }
 
 /* 0 or 1. */

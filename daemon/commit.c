@@ -9,6 +9,7 @@
 #include "daemon/log.h"
 #include "daemon/regions.h"
 #include "daemon/request.h"
+#include "daemon/scrub.h"
 #include "daemon/server.h"
 
 /* ---- When a job is done ---- */
@@ -124,6 +125,7 @@ static void settle(struct region_entry *entry)
     answer_retries(entry);
     start_loads(entry);
     answer_checkpoints(entry);
+    scrub_answer(entry);
     run_parked(entry);
 }
 
@@ -134,6 +136,8 @@ static void on_job_done(struct work *work)
     struct region_job *job = lane->job;
     lane->job = NULL;
     region_job_done(entry->region, job);
+    if (lane == &entry->lanes[LANE_SCRUB])
+        scrub_piece_done(entry);
     settle(entry);
     commit_touch(entry);
 }
@@ -157,6 +161,15 @@ static void start_lane(struct region_entry *entry, enum region_lane number)
     workers_submit(&entry->server->workers, kind, &lane->work);
 }
 
+static void start_scrub(struct region_entry *entry)
+{
+    struct lane *lane = &entry->lanes[LANE_SCRUB];
+    if (lane->job != NULL || !scrub_may_start(entry))
+        return;
+    start_lane(entry, LANE_SCRUB);
+    scrub_started(entry, lane->job != NULL);
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
     commit_touch(timer->data);
@@ -164,7 +177,11 @@ static void on_deadline(uv_timer_t *timer)
 
 static void set_deadline(struct region_entry *entry)
 {
-    uint64_t deadline_ms = region_deadline_ms(entry->region);
+    uint64_t deadline_ms = region_lane_deadline_ms(entry->region, LANE_COMMIT);
+    uint64_t scrub_ms = region_lane_deadline_ms(entry->region, LANE_SCRUB);
+    bool is_scrubbing = !entry->is_dropping && entry->server->phase == SERVER_RUNNING;
+    if (is_scrubbing && !scrub_is_queued(entry) && scrub_ms < deadline_ms)
+        deadline_ms = scrub_ms;
     uint64_t at_ms = now_ms();
     if (deadline_ms == UINT64_MAX || entry->lanes[LANE_COMMIT].job != NULL) {
         uv_timer_stop(&entry->deadline);
@@ -204,6 +221,9 @@ void commit_pump(struct server *server)
             continue; /* being dropped */
         start_lane(entry, LANE_COMMIT);
         start_lane(entry, LANE_BACKGROUND);
+        start_scrub(entry);
+        scrub_log_findings(entry);
+        scrub_answer(entry);
         /* Either may come to its end before there is a job, for want of memory. */
         answer_checkpoints(entry);
         if (region_failure(entry->region) != NULL && !entry->has_failed)
@@ -258,7 +278,8 @@ void commit_wait_checkpoint(struct request *request)
 bool commit_is_quiet(const struct region_entry *entry)
 {
     if (entry->changes != NULL || entry->retries != NULL || entry->loads != NULL ||
-        entry->checkpoints != NULL || entry->reads > 0 || entry->parked != NULL)
+        entry->checkpoints != NULL || entry->scrubs != NULL || entry->reads > 0 ||
+        entry->parked != NULL)
         return false;
     for (int lane = 0; lane < LANES; lane++)
         if (entry->lanes[lane].job != NULL)

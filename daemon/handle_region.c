@@ -6,6 +6,7 @@
 #include "daemon/conn.h"
 #include "daemon/handle.h"
 #include "daemon/regions.h"
+#include "daemon/scrub.h"
 #include "daemon/server.h"
 
 /* ---- Numbers ---- */
@@ -113,6 +114,8 @@ static void format_uuid(const uint8_t uuid[16], char text[37])
     }
 }
 
+#define OPTION_ENTRIES 11
+
 static void pack_options(msgpack_packer *packer, const struct region_options *options)
 {
     pack_text_entry(packer, "durability", durability_name(options->durability));
@@ -120,7 +123,15 @@ static void pack_options(msgpack_packer *packer, const struct region_options *op
     pack_text_entry(packer, "fit", fit_name(options->fit));
     pack_entry(packer, "max_size", options->max_size);
     pack_entry(packer, "journal_size", options->journal_size);
+    pack_text_entry(packer, "checksum", checksum_name(options->checksum));
+    pack_entry(packer, "token_window", options->token_window);
+    pack_entry(packer, "discard", options->discard);
+    pack_entry(packer, "scrub_interval", options->scrub_interval_ms);
+    pack_entry(packer, "scrub_rate", options->scrub_rate);
+    pack_entry(packer, "page_cache", options->page_cache);
 }
+
+#define INSIDE_ENTRIES 13
 
 static void pack_inside(msgpack_packer *packer, const struct region_info *info)
 {
@@ -134,6 +145,42 @@ static void pack_inside(msgpack_packer *packer, const struct region_info *info)
     pack_entry(packer, "cut_bytes", info->cut_bytes);
     pack_entry(packer, "disk_bytes", info->disk_bytes);
     pack_entry(packer, "discarded_bytes", info->discarded_bytes);
+    pack_entry(packer, "tokens", info->tokens);
+    pack_entry(packer, "page_cache_used", info->page_cache_used);
+    pack_entry(packer, "migrated_from", info->migrated_from);
+}
+
+static void pack_flag(msgpack_packer *packer, const char *key, bool value)
+{
+    answer_pack_text(packer, key);
+    if (value)
+        msgpack_pack_true(packer);
+    else
+        msgpack_pack_false(packer);
+}
+
+/* Of those that are known; scrub answers more. */
+#define DAMAGES_TOLD 100
+#define SCRUB_ENTRIES 8
+
+static void pack_scrub(msgpack_packer *packer, const struct region_entry *entry,
+                       const struct region_info *info)
+{
+    struct region_scrub scrub;
+    uint64_t damages[DAMAGES_TOLD];
+    region_get_scrub(entry->region, &scrub);
+    size_t count = region_damages(entry->region, damages, DAMAGES_TOLD);
+    pack_entry(packer, "verified_percent", scrub.verified_percent);
+    pack_flag(packer, "scrub_running", scrub.is_running);
+    pack_entry(packer, "scrub_position", scrub.position);
+    pack_entry(packer, "scrub_passes", scrub.passes);
+    pack_entry(packer, "scrub_finished", scrub_finished_s(entry));
+    pack_entry(packer, "scrub_pages", scrub.pages);
+    pack_entry(packer, "damaged_pages", info->damaged_pages);
+    answer_pack_text(packer, "damages");
+    msgpack_pack_array(packer, count);
+    for (size_t i = 0; i < count; i++)
+        msgpack_pack_uint64(packer, damages[i]);
 }
 
 enum outcome handle_REGION_INFO(struct call *call)
@@ -145,7 +192,8 @@ enum outcome handle_REGION_INFO(struct call *call)
     if (call->envelope.is_notification || !answer_begin(call->conn, call->envelope.msgid, &packer))
         return HANDLED;
     format_uuid(info.uuid, uuid);
-    msgpack_pack_map(&packer, 4 + 5 + MEMORY_ENTRIES + 10 + (failure != NULL ? 2 : 1));
+    msgpack_pack_map(&packer, 4 + OPTION_ENTRIES + MEMORY_ENTRIES + INSIDE_ENTRIES + SCRUB_ENTRIES +
+                                  (failure != NULL ? 2 : 1));
     pack_entry(&packer, "id", info.id);
     pack_text_entry(&packer, "name", info.name);
     pack_text_entry(&packer, "uuid", uuid);
@@ -153,11 +201,8 @@ enum outcome handle_REGION_INFO(struct call *call)
     pack_options(&packer, &info.options);
     pack_memory(&packer, &info);
     pack_inside(&packer, &info);
-    answer_pack_text(&packer, "read_only");
-    if (info.read_only)
-        msgpack_pack_true(&packer);
-    else
-        msgpack_pack_false(&packer);
+    pack_scrub(&packer, call->entry, &info);
+    pack_flag(&packer, "read_only", info.read_only);
     if (failure != NULL)
         pack_text_entry(&packer, "failure", failure->text);
     return HANDLED;

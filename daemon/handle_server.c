@@ -9,6 +9,7 @@
 #include "daemon/handle.h"
 #include "daemon/log.h"
 #include "daemon/regions.h"
+#include "daemon/scrub.h"
 #include "daemon/server.h"
 #include "daemon/units.h"
 
@@ -40,6 +41,7 @@ enum outcome handle_SERVER_INFO(struct call *call)
         {"max_pipeline", server->conf.max_pipeline},
         {"max_buffered", server->conf.max_buffered},
         {"buffered", server->budget.used},
+        {"damaged_pages", scrub_damaged_pages(server)},
     };
     const size_t count = sizeof numbers / sizeof numbers[0];
     msgpack_packer packer;
@@ -102,9 +104,34 @@ static int option_amount(const struct option *option,
     return refuse_option(option, expected, err);
 }
 
-#define SIZE_EXPECTED "a number of bytes, or a text such as \"64MiB\""
+/* Options that are times or sizes. */
+static int read_amount(const struct option *option, struct region_options *options, struct err *err)
+{
+    const struct {
+        const char *key;
+        uint64_t *amount;
+        bool is_time;
+    } amounts[] = {
+        {"flush_interval", &options->flush_interval_ms, true},
+        {"max_size", &options->max_size, false},
+        {"journal_size", &options->journal_size, false},
+        {"discard", &options->discard, false},
+        {"scrub_interval", &options->scrub_interval_ms, true},
+        {"scrub_rate", &options->scrub_rate, false},
+        {"page_cache", &options->page_cache, false},
+    };
+    size_t i = 0;
+    while (!option_is(option, amounts[i].key))
+        i++; /* it is one of them: the keys were checked against methods.def */
+    return option_amount(option, amounts[i].is_time ? units_parse_time : units_parse_size,
+                         amounts[i].is_time
+                             ? "a number of milliseconds, or a text such as \"100ms\""
+                             : "a number of bytes, or a text such as \"64MiB\"",
+                         amounts[i].amount, err);
+}
 
-static int read_option(const struct option *option, struct region_options *options, struct err *err)
+static int read_option(const struct call *call, const struct option *option,
+                       struct region_options *options, struct err *err)
 {
     const char *text = is_text(option) ? (const char *)option->value.raw.bytes : "";
     size_t length = is_text(option) ? option->value.raw.size : 0;
@@ -116,13 +143,13 @@ static int read_option(const struct option *option, struct region_options *optio
         return fit_from_name(text, length, &options->fit)
                    ? 0
                    : refuse_option(option, "\"tight\", \"lowest\" or \"largest\"", err);
-    if (option_is(option, "flush_interval"))
-        return option_amount(option, units_parse_time,
-                             "a number of milliseconds, or a text such as \"100ms\"",
-                             &options->flush_interval_ms, err);
-    if (option_is(option, "max_size"))
-        return option_amount(option, units_parse_size, SIZE_EXPECTED, &options->max_size, err);
-    return option_amount(option, units_parse_size, SIZE_EXPECTED, &options->journal_size, err);
+    if (option_is(option, "checksum"))
+        return checksum_from_name(text, length, &options->checksum)
+                   ? 0
+                   : refuse_option(option, "\"on\" or \"off\"", err);
+    if (option_is(option, "token_window"))
+        return option_uint(call, option, &options->token_window, err);
+    return read_amount(option, options, err);
 }
 
 static int read_options(struct call *call, struct region_options *ret_options, struct err *err)
@@ -130,7 +157,7 @@ static int read_options(struct call *call, struct region_options *ret_options, s
     struct option option;
     *ret_options = region_options_default();
     while (call_option(call, &option)) {
-        int status = read_option(&option, ret_options, err);
+        int status = read_option(call, &option, ret_options, err);
         if (status != 0)
             return status;
     }

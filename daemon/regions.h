@@ -36,17 +36,20 @@ struct region_entry {
     bool is_dropping; /* nobody finds it any more; it goes when nothing is under way */
 
     struct lane lanes[LANES];
-    uv_timer_t deadline; /* region_deadline_ms */
-    bool is_touched;     /* in regions.touched */
-    bool is_retrying;    /* the first of those parked is being run */
-    bool has_failed;     /* its failure was logged */
-    bool cannot_discard; /* likewise */
+    uv_timer_t deadline;  /* region_deadline_ms */
+    bool is_touched;      /* in regions.touched */
+    bool is_retrying;     /* the first of those parked is being run */
+    bool has_failed;      /* its failure was logged */
+    bool cannot_discard;  /* likewise */
+    bool is_scrub_queued; /* in regions.scrubs */
     struct region_entry *touched_next;
+    struct region_entry *scrub_previous, *scrub_next;
 
     struct request *changes;     /* staged: by ticket, first to last */
     struct request *retries;     /* wait for region_done_ticket, each for a change of another one */
     struct request *loads;       /* wait for region_applied_ticket */
     struct request *checkpoints; /* wait for region_checkpoint_ticket */
+    struct request *scrubs;      /* wait for region_scrub_ticket */
     uint64_t reads;              /* loads at a worker */
     struct conn *parked;         /* connections that wait to stage, first come first */
 
@@ -58,6 +61,8 @@ struct regions {
     struct region_entry *ids;
     uint64_t count;
     struct region_entry *touched; /* those that commit_pump has to look at */
+    struct region_entry *scrubs;  /* those that wait to read a piece of a scrub */
+    bool is_scrubbing;            /* one of them reads one */
 };
 
 /* Adds an open region, which the table takes: it is closed when the entry is freed. NULL without

@@ -8,6 +8,7 @@
 #include "daemon/commit.h"
 #include "daemon/conn.h"
 #include "daemon/plan.h"
+#include "daemon/scrub.h"
 #include "daemon/server.h"
 #include "proto/rpc.h"
 
@@ -16,7 +17,7 @@
 /* Which states may follow which. */
 static const unsigned moves[REQUEST_STATES] = {
     [REQUEST_NEW] = MOVE(STAGED) | MOVE(LOADING) | MOVE(READING) | MOVE(STOPPED) |
-                    MOVE(HELD_READING) | MOVE(CHECKPOINTING) | MOVE(ADMIN),
+                    MOVE(HELD_READING) | MOVE(CHECKPOINTING) | MOVE(SCRUBBING) | MOVE(ADMIN),
     [REQUEST_LOADING] = MOVE(READING),
     [REQUEST_STOPPED] = MOVE(STOPPED) | MOVE(HELD_READING) | MOVE(STAGED),
     [REQUEST_HELD_READING] = MOVE(STOPPED) | MOVE(STAGED),
@@ -194,6 +195,9 @@ void request_succeed(struct request *request)
         case RESULT_PACKED:
             send_packed(request);
             break;
+        case RESULT_SCRUB:
+            scrub_send(request);
+            break;
         }
     }
     request_free(request);
@@ -261,5 +265,7 @@ void request_read_done(struct request *request)
     entry->reads--;
     if (request->err.code == ERR_OK)
         request->filled = request->block.size;
+    else
+        (void)region_note_damage(entry->region, request->damaged); /* commit_pump logs it */
     commit_touch(entry);
 }

@@ -4,15 +4,19 @@
  *     LOADING ──► READING ────────────────────────┤
  *     STOPPED ◄─► HELD_READING ──► STAGED         ├──► answered, freed
  *     CHECKPOINTING ──────────────────────────────┤
+ *     SCRUBBING ──────────────────────────────────┤
  *     ADMIN ──────────────────────────────────────┘
  *
- * STAGED         its change is staged, or was before; done when region_done_ticket reaches the
- * ticket LOADING        a load whose bytes are not in the data file yet: region_applied_ticket
+ * STAGED         its change is staged, or was before: region_done_ticket
+ * LOADING        a load whose bytes are not in the data file yet: region_applied_ticket
  * READING        a load at a worker, its block pinned
- * STOPPED        a remove that holds its connection and waits for the region; or a batch with
- * removes HELD_READING   the same holds it while a worker reads its blocks, pinned CHECKPOINTING
- * waits for region_checkpoint_ticket ADMIN          createRegion or dropRegion; holds its
- * connection
+ * STOPPED        a remove, or a batch with removes, that waits for the region
+ * HELD_READING   the same while a worker reads its blocks, pinned
+ * CHECKPOINTING  waits for region_checkpoint_ticket
+ * SCRUBBING      waits for region_scrub_ticket
+ * ADMIN          createRegion or dropRegion
+ *
+ * The states STOPPED, HELD_READING and ADMIN hold the connection.
  *
  * A request counts in its connection's in_flight and keeps the connection's memory alive, but not
  * the connection open: when the peer is gone the request ends without an answer. Loop thread, but
@@ -44,6 +48,7 @@ enum request_state {
     REQUEST_STOPPED,
     REQUEST_HELD_READING,
     REQUEST_CHECKPOINTING,
+    REQUEST_SCRUBBING,
     REQUEST_ADMIN,
     REQUEST_STATES,
 };
@@ -53,6 +58,7 @@ enum result_type {
     RESULT_UINT,
     RESULT_BLOB,
     RESULT_PACKED, /* MessagePack already */
+    RESULT_SCRUB,
 };
 
 /* What a client has marked a change with. */

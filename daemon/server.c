@@ -12,6 +12,7 @@
 #include "daemon/files.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
+#include "daemon/scrub.h"
 #include "daemon/startup.h"
 
 /* How often what only the clock ends is looked at. */
@@ -127,6 +128,16 @@ void server_sweep_soon(struct server *server)
 
 /* ---- The end, step by step ---- */
 
+/* Nobody waits for hours. */
+static void end_scrubs(struct server *server)
+{
+    struct region_entry *entry, *next;
+    struct err err;
+    err_set(&err, ERR_SHUTTING_DOWN, "the server is stopping, and does not finish the scrub");
+    HASH_ITER(by_name, server->regions.names, entry, next)
+    scrub_refuse(entry, &err);
+}
+
 static void begin_stop(struct server *server)
 {
     server->phase = SERVER_DRAINING;
@@ -136,6 +147,7 @@ static void begin_stop(struct server *server)
     notify_stopping();
     notify_status("finishing requests");
     listeners_close(server);
+    end_scrubs(server);
     for (struct conn *conn = server->conns; conn != NULL; conn = conn->next)
         conn_end(conn);
     server_sweep_soon(server);

@@ -68,6 +68,7 @@ struct server {
     struct log_limit accept_limit; /* what peers can have logged at will */
     struct log_limit refuse_limit;
     struct log_limit fail_limit;
+    struct log_limit damage_limit;
 
     uint64_t started_ms;
     uint64_t drain_deadline_ms; /* from when on unsent answers are given up */

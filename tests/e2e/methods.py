@@ -18,6 +18,7 @@ class Method:
 def read_methods():
     with open(os.path.join(ROOT, "proto", "methods.def"), encoding="ascii") as file:
         text = file.read().partition("*/")[2]
+    text = re.sub(r'"\s*\n\s*"', "", text)  # one string, written in several lines
     string = r'"((?:[^"\\]|\\.)*)"'
     row = r"METHOD\(\s*(\w+),\s*" + r",\s*".join([string] * 5) + r",\s*(\w+)\)"
     rows = [Method(*match.groups()[1:]) for match in re.finditer(row, text)]
