@@ -6,7 +6,7 @@
 
 #include "client/cli.h"
 
-#define CLI_OPTIONS_MAX 8
+#define CLI_OPTIONS_MAX 16
 
 struct cli_command;
 

@@ -13,6 +13,12 @@ const struct cli_option cli_method_create_options[] = {
     {"fit", "tight, lowest or largest", 'T', "fit"},
     {"max-size", "SIZE", 'S', "max_size"},
     {"journal-size", "SIZE", 'S', "journal_size"},
+    {"checksum", "on or off", 'T', "checksum"},
+    {"token-window", "COUNT", 'N', "token_window"},
+    {"discard", "SIZE", 'S', "discard"},
+    {"scrub-interval", "TIME", 'M', "scrub_interval"},
+    {"scrub-rate", "SIZE", 'S', "scrub_rate"},
+    {"page-cache", "SIZE", 'S', "page_cache"},
     {NULL, NULL, 0, NULL},
 };
 

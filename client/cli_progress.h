@@ -1,5 +1,5 @@
-/* The progress of a blob that moves: a bar on standard error, where that is a terminal, for what
- * takes longer than a second. Also where a signal stops the transfer. */
+/* The progress of a blob that moves, or of a scrub: a bar on standard error, where that is a
+ * terminal, for what takes longer than a second. Also where a signal stops the transfer. */
 #ifndef MREGION_CLIENT_CLI_PROGRESS_H
 #define MREGION_CLIENT_CLI_PROGRESS_H
 

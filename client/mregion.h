@@ -179,8 +179,8 @@ MREGION_API void mregion_set_token(struct mregion *connection,
  * callback must not use the connection. */
 typedef int (*mregion_progress)(uint64_t done, uint64_t total, void *context);
 
-/* From now on every call that moves one blob reports its progress; NULL: no longer. context is
- * passed on. */
+/* From now on every call that moves one blob, and mregion_scrub, reports its progress; NULL: no
+ * longer. context is passed on. */
 MREGION_API void mregion_set_progress(struct mregion *connection, mregion_progress progress,
                                       void *context);
 
@@ -420,6 +420,28 @@ MREGION_API int mregion_drop_region(struct mregion *connection, const char *regi
 /* Writes a checkpoint; returns once it is durable. Errors: NO_SPACE. */
 MREGION_API int mregion_checkpoint(struct mregion *connection, const char *region,
                                    struct mregion_error *error);
+
+/* A page of a region's file has 4096 bytes and a checksum. So many that are damaged are told. */
+#define MREGION_SCRUB_DAMAGES 1000
+
+struct mregion_scrub_result {
+    uint64_t pages;                          /* with a byte in use, looked at */
+    uint64_t verified;                       /* are what was stored */
+    uint64_t unverified;                     /* were written while checksums were off */
+    uint64_t damaged;                        /* do not match their checksums, or cannot be read */
+    uint64_t damages[MREGION_SCRUB_DAMAGES]; /* their addresses, ascending */
+    size_t damages_count;
+};
+
+/* Has the server read all pages of a region and compare them with their checksums; returns when it
+ * is through. That may take hours: it is waited for as long as the server answers, which it is
+ * asked to every second, within the connection's timeout. The progress callback is told how far it
+ * has come, in bytes of the region, and may end the waiting (CANCELED; the server goes on by
+ * itself). Damage is no error: ret_result->damaged says. Other requests of any connection go on
+ * meanwhile. Errors: INVALID_ARGUMENT (the region has its checksums off), READ_ONLY, SHUTTING_DOWN.
+ */
+MREGION_API int mregion_scrub(struct mregion *connection, const char *region,
+                              struct mregion_scrub_result *ret_result, struct mregion_error *error);
 
 /* ---- Server ---- */
 

@@ -1,0 +1,113 @@
+#include "client/cli_check.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/cli_progress.h"
+
+/* ---- What is printed ---- */
+
+static int widest_name(char *const *names, size_t count)
+{
+    size_t widest = strlen("REGION");
+
+    for (size_t i = 0; i < count; i++)
+        if (strlen(names[i]) > widest)
+            widest = strlen(names[i]);
+    return (int)widest;
+}
+
+static void print_heading(enum cli_form form, int width)
+{
+    if (form == CLI_TABLE)
+        (void)printf("%-*s  %10s  %10s  %10s  %10s\n", width, "REGION", "PAGES", "VERIFIED",
+                     "UNVERIFIED", "DAMAGED");
+    else if (form == CLI_JSON)
+        (void)fputc('[', stdout);
+}
+
+static void print_json(const char *name, const struct mregion_scrub_result *result)
+{
+    (void)printf("{\"region\":\"%s\",\"pages\":%" PRIu64 ",\"verified\":%" PRIu64
+                 ",\"unverified\":%" PRIu64 ",\"damaged\":%" PRIu64 ",\"damages\":[",
+                 name, result->pages, result->verified, result->unverified, result->damaged);
+    for (size_t i = 0; i < result->damages_count; i++)
+        (void)printf("%s%" PRIu64, i > 0 ? "," : "", result->damages[i]);
+    (void)fputs("]}", stdout);
+}
+
+static void print_result(enum cli_form form, int width, const char *name,
+                         const struct mregion_scrub_result *result)
+{
+    if (form == CLI_JSON) {
+        print_json(name, result);
+        return;
+    }
+    if (form == CLI_TABLE)
+        (void)printf("%-*s  %10" PRIu64 "  %10" PRIu64 "  %10" PRIu64 "  %10" PRIu64 "\n", width,
+                     name, result->pages, result->verified, result->unverified, result->damaged);
+    for (size_t i = 0; i < result->damages_count; i++) {
+        if (form == CLI_TABLE)
+            (void)printf("%s: damaged page at %" PRIu64 "\n", name, result->damages[i]);
+        else
+            (void)printf("%s\t%" PRIu64 "\n", name, result->damages[i]);
+    }
+}
+
+/* ---- What is done ---- */
+
+/* One region after the other. Whatever one finds, the others are looked at too. */
+static int check_regions(struct cli *cli, char *const *names, size_t count)
+{
+    struct mregion_scrub_result *result = malloc(sizeof *result);
+    int width = widest_name(names, count), status = CLI_OK;
+    uint64_t damaged = 0;
+
+    if (result == NULL)
+        return cli_no_memory(cli);
+    print_heading(cli->form, width);
+    for (size_t i = 0; i < count && status == CLI_OK; i++) {
+        struct cli_progress progress;
+        struct mregion_error error;
+        int code;
+
+        cli_progress_begin(&progress, cli->connection, names[i], false);
+        code = mregion_scrub(cli->connection, names[i], result, &error);
+        cli_progress_end(&progress, cli->connection);
+        if (code != MREGION_OK) {
+            status = cli_fail_library(cli, &error, NULL);
+            break;
+        }
+        if (cli->form == CLI_JSON && i > 0)
+            (void)fputc(',', stdout);
+        print_result(cli->form, width, names[i], result);
+        damaged += result->damaged;
+    }
+    if (cli->form == CLI_JSON)
+        (void)fputs("]\n", stdout);
+    free(result);
+    if (status == CLI_OK && damaged > 0)
+        status = cli_fail(cli, CLI_CORRUPT, "corrupt: %" PRIu64 " damaged page%s", damaged,
+                          damaged == 1 ? "" : "s");
+    return status;
+}
+
+int cli_check(struct cli *cli, const struct cli_arguments *arguments)
+{
+    struct mregion_error error;
+    char **names;
+    size_t count;
+    int status = cli_connect(cli);
+
+    (void)arguments;
+    if (status != CLI_OK)
+        return status;
+    if (cli->region != NULL)
+        return check_regions(cli, &cli->region, 1);
+    if (mregion_list_regions(cli->connection, &names, &count, &error) != MREGION_OK)
+        return cli_fail_library(cli, &error, NULL);
+    status = check_regions(cli, names, count);
+    mregion_free(names);
+    return status;
+}
