@@ -339,6 +339,24 @@ class Questions(Region):
         self.assertEqual(str(uuid.UUID(info["uuid"])), info["uuid"])
         self.assertEqual((info["durability"], info["fit"], info["max_size"]), ("sync", "tight", 0))
         self.assertEqual(self.call("id"), self.id)
+        self.assertEqual((info["checksum"], info["token_window"], info["discard"],
+                          info["scrub_interval"], info["scrub_rate"], info["page_cache"]),
+                         ("on", 65536, 1 << 20, 168 * 3600 * 1000, 8 << 20, 32 << 20))
+        self.assertEqual([info[key] for key in
+                          ("tokens", "page_cache_used", "migrated_from", "verified_percent",
+                           "scrub_running", "scrub_position", "scrub_passes", "scrub_finished",
+                           "scrub_pages", "damaged_pages", "damages")],
+                         [0, 0, 0, 0, False, 0, 0, 0, 0, 0, []])
+
+    def test_scrub(self):
+        self.assertEqual(self.call("scrub"), {"pages": 0, "verified": 0, "unverified": 0,
+                                              "damaged": 0, "damages": []})
+        self.fill(10000)
+        self.assertEqual(self.call("scrub"), {"pages": 3, "verified": 3, "unverified": 0,
+                                              "damaged": 0, "damages": []})
+        info = self.call("regionInfo")
+        self.assertEqual((info["scrub_passes"], info["scrub_pages"], info["verified_percent"]),
+                         (2, 3, 100))
 
 
 class Regions(Region):
@@ -358,13 +376,21 @@ class Regions(Region):
 
     def test_options(self):
         options = {"durability": "interval", "flush_interval": 50, "fit": "lowest",
-                   "max_size": 1 << 20, "journal_size": 32 << 20}
+                   "max_size": 1 << 20, "journal_size": 32 << 20, "checksum": "off",
+                   "token_window": 7, "discard": 12345, "scrub_interval": 3000, "scrub_rate": 77,
+                   "page_cache": 0}
         self.client.call("createRegion", "with-options", options)
         self.addCleanup(self.client.call, "dropRegion", "with-options")
         info = self.client.call("regionInfo", "with-options")
         for key, value in options.items():
-            if key in info:
-                self.assertEqual(info[key], value, key)
+            self.assertEqual(info[key], value, key)
+        texts = {"discard": "2MiB", "scrub_interval": "2h", "scrub_rate": "1GiB",
+                 "page_cache": "64KiB", "checksum": "on"}
+        self.client.call("createRegion", "with-texts", texts)
+        self.addCleanup(self.client.call, "dropRegion", "with-texts")
+        info = self.client.call("regionInfo", "with-texts")
+        self.assertEqual([info[key] for key in texts],
+                         [2 << 20, 7200000, 1 << 30, 64 << 10, "on"])
         self.assertLessEqual({"durability", "fit", "max_size"}, set(info))
 
     def test_exists(self):

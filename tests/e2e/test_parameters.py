@@ -86,6 +86,12 @@ class Parameters(Bad):
             "fit": [0, 1, 1.5, None, True, [], "", "best", "tight\0"],
             "token": [0, 1, -1, 1.5, None, True, [], [1] * 16, {}, "", b"", "x" * 15, b"x" * 17,
                       b"x" * 100000, msgpack.ExtType(1, b"x" * 16)],
+            "checksum": [0, 1, 1.5, None, True, [], "", "yes", "on\0"],
+            "token_window": [0, -1, 1.5, None, True, [], "many", "7", 2**24 + 1],
+            "discard": [-1, 1.5, None, True, [], "many", 2**64 - 1],
+            "scrub_interval": [-1, 1.5, None, True, [], "often", 2**64 - 1],
+            "scrub_rate": [-1, 1.5, None, True, [], "many", 2**64 - 1],
+            "page_cache": [-1, 1.5, None, True, [], "many", 2**64 - 1],
         }
         for method in METHODS:
             for option in method.options:
