@@ -87,6 +87,36 @@ START_TEST(a_load_of_pending_bytes_is_not_overtaken)
 }
 END_TEST
 
+/* A few bytes go over a large blob whose pages were written straight: in the same batch, in the
+ * next, while both are pending and when nothing is. */
+START_TEST(a_store_into_a_large_blob)
+{
+    fixture_set_durability((enum durability)(_i / 2));
+    uint64_t a = drive_add(region, small, 100), b;
+    while (region_add(region, big, 100000, &b, &err) == REGION_WAIT)
+        drive_step(region, LANE_BACKGROUND);
+    if (_i % 2 == 1)
+        while (drive_step(region, LANE_COMMIT))
+            continue;
+    drive_store(region, b + 50000, small, 10);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    drive_store(region, b + 50005, small + 100, 10);
+    drive_expect(region, b + 50000, small, 5);
+    drive_expect(region, b + 50005, small + 100, 10);
+    drive_expect(region, b + 50015, big + 50015, 49985);
+    drive_expect(region, b, big, 50000);
+    drive_expect(region, a, small, 100);
+    region_hurry(region);
+    drive_settle(region);
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    drive_expect(region, b, big, 50000);
+    drive_expect(region, b + 50005, small + 100, 10);
+    drive_expect(region, b + 50015, big + 50015, 49985);
+}
+END_TEST
+
 static void set_checksum(enum checksum checksum)
 {
     struct region_info info;
@@ -218,6 +248,7 @@ int main(void)
                                   one_large_change_passes_alone};
     Suite *suite = suite_create("region: commits");
     TCase *tcase = fixture_tests("commits", tests, sizeof tests / sizeof tests[0]);
+    tcase_add_loop_test(tcase, a_store_into_a_large_blob, 0, 6);
     tcase_add_loop_test(tcase, checksums_come_and_go_during_a_load, 0, 4);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);

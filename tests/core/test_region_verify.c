@@ -5,6 +5,7 @@
 
 #include "core/bytes.h"
 #include "core/limits.h"
+#include "core/sums.h"
 #include "support_fixture.h"
 #include "tests/support_main.h"
 
@@ -157,6 +158,84 @@ START_TEST(a_damaged_page_stays_so)
 }
 END_TEST
 
+/* Damage that comes between verifying and copying: nothing is moved, and nothing is believed. */
+START_TEST(what_rots_before_it_is_copied)
+{
+    uint64_t a = drive_add(region, small, 3000), c = drive_add(region, small, 400);
+    struct move move = {{a, 3000}, 9000, 0};
+    drive_settle(region);
+    ck_assert_int_eq(stage_move(region, &move, &err), REGION_WAIT);
+    drive_settle(region);
+    if (_i == 1)
+        drive_store(region, c, big, 10); /* the batch has the page in hand already */
+    ck_assert_int_eq(stage_move(region, &move, &err), 0);
+    damage(a + 10);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert_int_eq(region_failure(region)->code, ERR_CORRUPT);
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    ck_assert_uint_eq(fixture_allocated(), 3400);
+}
+END_TEST
+
+/* ---- Without checksums ---- */
+
+static void set_checksum(enum checksum checksum)
+{
+    struct region_info info;
+    region_get_info(region, &info);
+    info.options.checksum = checksum;
+    region_set_options(region, &info.options);
+}
+
+static void flush(void)
+{
+    region_hurry(region);
+    drive_settle(region);
+}
+
+static uint32_t sum_in_file(uint64_t page)
+{
+    struct io_file *file;
+    uint8_t bytes[4];
+    ck_assert_int_eq(io->ops->open(io, "r/sums", IO_READ_ONLY, &file), 0);
+    ck_assert_int_eq(io->ops->read(io, file, bytes, 4, DISK_BLOCK + 4 * page), 4);
+    io->ops->close(io, file);
+    return get_u32(bytes);
+}
+
+/* A page that was written without a checksum gets one when it is written whole, and not before: who
+ * knows what its other bytes have become. */
+START_TEST(a_page_is_unchecked_until_it_is_written_whole)
+{
+    uint64_t a = drive_add(region, small, 3000), b = drive_add(region, small, 3000);
+    drive_settle(region);
+    ck_assert_uint_ne(sum_in_file(0), SUM_UNVERIFIED);
+    if (_i == 1)
+        fixture_set_durability(DURABILITY_INTERVAL);
+    set_checksum(CHECKSUM_OFF);
+    drive_store(region, a, big, 10);
+    drive_settle(region);
+    set_checksum(CHECKSUM_ON);
+    for (int i = 0; i < 3; i++) {
+        drive_store(region, a + 100, big + i, 10);
+        drive_settle(region);
+    }
+    flush();
+    ck_assert_uint_eq(sum_in_file(0), SUM_UNVERIFIED);
+    ck_assert_uint_ne(sum_in_file(1), SUM_UNVERIFIED);
+    drive_expect(region, a, big, 10);
+    drive_expect(region, a + 100, big + 2, 10);
+    drive_store(region, 0, big, DATA_PAGE);
+    flush();
+    ck_assert_uint_ne(sum_in_file(0), SUM_UNVERIFIED);
+    drive_expect(region, 0, big, DATA_PAGE);
+    drive_expect(region, b + 2000, small + 2000, 1000);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {a_block_is_verified_each_time_it_moves,
@@ -165,6 +244,8 @@ int main(void)
     TCase *tcase = fixture_tests("verifying", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, a_damaged_page_that_is_written_to_is_verified, 0, 3);
     tcase_add_loop_test(tcase, a_damaged_page_stays_so, 0, 4);
+    tcase_add_loop_test(tcase, what_rots_before_it_is_copied, 0, 2);
+    tcase_add_loop_test(tcase, a_page_is_unchecked_until_it_is_written_whole, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
