@@ -87,6 +87,108 @@ START_TEST(a_load_of_pending_bytes_is_not_overtaken)
 }
 END_TEST
 
+/* A neighbor of bytes that are pending waits for the job that puts them in place, though that job
+ * holds its own batch back. */
+START_TEST(a_load_beside_what_is_flushed_first)
+{
+    uint64_t a = drive_add(region, small, 100), b = drive_add(region, big, 100), after = 0, large;
+    while (region_add(region, big, 100000, &large, &err) == REGION_WAIT)
+        drive_settle(region);
+    drive_deallocate(region, large, 100000);
+    drive_settle(region);
+    fixture_set_durability(DURABILITY_NONE);
+    drive_store(region, a, small + 7, 10);
+    uint64_t pending = region_ticket(region);
+    drive_settle(region);
+    large = drive_add(region, big, 100000);
+    struct region_job *job = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    ck_assert_ptr_nonnull(job);
+    ck_assert_int_eq(region_load_begin(region, (struct extent){b, 100}, &after, &err), 0);
+    ck_assert_uint_eq(after, pending);
+    region_job_run(job);
+    region_job_done(region, job);
+    ck_assert_uint_eq(region_applied_ticket(region), pending);
+    drive_expect(region, b, big, 100);
+    drive_expect(region, large, big, 100000);
+}
+END_TEST
+
+/* What is being read is not written over straight, whatever the durability. */
+START_TEST(a_pin_holds_a_large_blob_back)
+{
+    struct region_pin pin;
+    uint8_t *buffer = malloc(100000);
+    uint64_t after = 0, damaged, a = drive_add(region, big, 100000);
+    drive_add(region, small, 100);
+    drive_settle(region);
+    fixture_set_durability((enum durability)_i);
+    ck_assert_int_eq(region_load_begin(region, (struct extent){a, 100000}, &after, &err), 0);
+    ck_assert_uint_eq(after, 0);
+    region_pin(region, &pin, (struct extent){a, 100000});
+    drive_deallocate(region, a, 100000);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    ck_assert_uint_eq(drive_add(region, big + 9, 100000), a);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    ck_assert_int_eq(region_read(region, a, buffer, 100000, &damaged, &err), 0);
+    ck_assert_mem_eq(buffer, big, 100000);
+    region_unpin(region, &pin);
+    drive_settle(region);
+    drive_expect(region, a, big + 9, 100000);
+    free(buffer);
+}
+END_TEST
+
+/* Nor is it by what was pending before a batch that cannot wait. */
+START_TEST(a_pin_on_pending_bytes_holds_a_commit_back)
+{
+    struct region_pin pin;
+    uint64_t a = drive_add(region, small, 100), b = drive_add(region, big, 100), large;
+    drive_add(region, big, DATA_PAGE); /* keeps them apart */
+    while (region_add(region, big, 100000, &large, &err) == REGION_WAIT)
+        drive_settle(region);
+    drive_deallocate(region, large, 100000);
+    drive_settle(region);
+    fixture_set_durability(_i == 0 ? DURABILITY_INTERVAL : DURABILITY_NONE);
+    drive_store(region, a, small + 7, 10);
+    uint64_t pending = region_ticket(region);
+    drive_settle(region);
+    region_pin(region, &pin, (struct extent){b, 100});
+    large = drive_add(region, big, 100000);
+    drive_settle(region);
+    ck_assert_uint_eq(region_done_ticket(region), pending);
+    ck_assert_uint_lt(region_applied_ticket(region), pending);
+    region_unpin(region, &pin);
+    drive_settle(region);
+    ck_assert_uint_gt(region_done_ticket(region), pending);
+    drive_expect(region, large, big, 100000);
+}
+END_TEST
+
+/* More pages of zeros than a batch keeps by page: what is put over them next builds on zeros, and
+ * not on what the disk had there. */
+START_TEST(a_store_into_many_zeros)
+{
+    uint64_t size = 6 * MIB, a = drive_allocate(region, size);
+    for (uint64_t at = 0; at < size; at += MIB)
+        drive_store(region, a + at, big, MIB);
+    uint64_t behind = drive_add(region, small, 100);
+    drive_settle(region);
+    drive_deallocate(region, a, size);
+    drive_settle(region);
+    fixture_set_durability(DURABILITY_INTERVAL);
+    ck_assert_uint_eq(drive_allocate(region, size), a);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    drive_store(region, a + MIB + 10, small, 10);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    drive_expect(region, a + MIB + 10, small, 10);
+    drive_expect(region, behind, small, 100);
+}
+END_TEST
+
 /* A few bytes go over a large blob whose pages were written straight: in the same batch, in the
  * next, while both are pending and when nothing is. */
 START_TEST(a_store_into_a_large_blob)
@@ -245,10 +347,14 @@ int main(void)
                                   a_load_of_pending_bytes_is_not_overtaken,
                                   a_pin_holds_the_commit_back,
                                   a_large_blob_waits_for_the_free_below_it,
-                                  one_large_change_passes_alone};
+                                  one_large_change_passes_alone,
+                                  a_load_beside_what_is_flushed_first,
+                                  a_store_into_many_zeros};
     Suite *suite = suite_create("region: commits");
     TCase *tcase = fixture_tests("commits", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, a_store_into_a_large_blob, 0, 6);
+    tcase_add_loop_test(tcase, a_pin_holds_a_large_blob_back, 0, DURABILITIES);
+    tcase_add_loop_test(tcase, a_pin_on_pending_bytes_holds_a_commit_back, 0, 2);
     tcase_add_loop_test(tcase, checksums_come_and_go_during_a_load, 0, 4);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
