@@ -17,6 +17,7 @@ struct mutant {
 static const struct mutant mutants[] = {
     {"the journal is never synced", "*/journal-*", false},
     {"the data file is never synced", "*/data", false},
+    {"the sums are never synced", "*/sums", false},
     {"checkpoints are never synced", "*/checkpoint*", false},
     {"the names in the folder are never synced", "region", false},
     {"changes are acknowledged when they are staged", NULL, true},
