@@ -290,6 +290,39 @@ START_TEST(none_makes_all_or_nothing)
 }
 END_TEST
 
+/* Who only reads has bytes and sums from the journal, on the loop and on a worker. */
+START_TEST(a_read_only_opening_has_what_is_in_the_journal)
+{
+    static uint8_t buffer[100000];
+    struct region_report report;
+    uint64_t after, damaged, a = drive_add(region, big, 100000), b = drive_allocate(region, 50000);
+    drive_settle(region);
+    drive_store(region, a + 10000, small, 3000);
+    drive_store(region, b + 10000, small, 100);
+    drive_settle(region);
+    fixture_power_cut();
+    region = fixture_open(true, &report);
+    ck_assert_uint_eq(report.records, 2);
+    ck_assert_uint_eq(report.damaged, 0);
+    memcpy(big + 10000, small, 3000);
+    for (uint64_t size = 5000; size <= 100000; size += 95000) {
+        ck_assert_int_eq(region_load_begin(region, (struct extent){a, size}, &after, &err), 0);
+        memset(buffer, 0, sizeof buffer);
+        ck_assert_uint_eq(region_read_now(region, a, buffer, size), size);
+        ck_assert_mem_eq(buffer, big, size);
+        memset(buffer, 0, sizeof buffer);
+        ck_assert_int_eq(region_read(region, a, buffer, size, &damaged, &err), 0);
+        ck_assert_mem_eq(buffer, big, size);
+    }
+    ck_assert_uint_eq(region_read_now(region, b, buffer, 50000), 50000);
+    ck_assert_mem_eq(buffer + 10000, small, 100);
+    ck_assert_int_eq(region_read(region, b, buffer, 50000, &damaged, &err), 0);
+    ck_assert_mem_eq(buffer + 10000, small, 100);
+    region_close(region);
+    region = fixture_open(false, NULL);
+}
+END_TEST
+
 START_TEST(a_change_of_durability_flushes)
 {
     fixture_set_durability(DURABILITY_INTERVAL);
@@ -311,12 +344,17 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {
-        interval_holds_only_so_many_back, interval_waits_for_the_deadline,
-        a_pin_puts_the_deadline_off,      interval_may_lose_its_last,
-        none_syncs_only_for_a_checkpoint, none_moves_what_was_durable,
-        a_change_of_durability_flushes,   none_flushes_the_bytes_of_a_large_blob,
-        none_replaces_by_a_large_blob,    none_makes_all_or_nothing};
+    const TTest *const tests[] = {a_read_only_opening_has_what_is_in_the_journal,
+                                  interval_holds_only_so_many_back,
+                                  interval_waits_for_the_deadline,
+                                  a_pin_puts_the_deadline_off,
+                                  interval_may_lose_its_last,
+                                  none_syncs_only_for_a_checkpoint,
+                                  none_moves_what_was_durable,
+                                  a_change_of_durability_flushes,
+                                  none_flushes_the_bytes_of_a_large_blob,
+                                  none_replaces_by_a_large_blob,
+                                  none_makes_all_or_nothing};
     Suite *suite = suite_create("region: durability");
     TCase *tcase = fixture_tests("durability", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, none_survives_a_power_cut, 0, 10);
