@@ -259,22 +259,24 @@ void batch_write_direct(struct batch *batch, uint64_t address, const uint8_t *by
     (void)extentset_add(&batch->dirty, (struct extent){address, size});
 }
 
-void batch_copy_journaled(struct batch *batch, uint64_t from, uint64_t to, uint64_t size)
+void batch_copy_journaled(struct batch *batch, uint64_t from, uint64_t to, uint64_t size,
+                          bool is_own)
 {
     if (size == 0)
         return;
     size_t offset = add_put(batch, to, size);
     assert(batch->copy_count < batch->copy_capacity);
     batch->copies[batch->copy_count++] =
-        (struct batch_copy){from, to, size, batch->put_count - 1, offset};
+        (struct batch_copy){from, to, size, batch->put_count - 1, offset, is_own};
 }
 
-void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t size)
+void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t size, bool is_own)
 {
     if (size == 0)
         return;
     assert(batch->copy_count < batch->copy_capacity);
-    batch->copies[batch->copy_count++] = (struct batch_copy){from, to, size, batch->put_count, 0};
+    batch->copies[batch->copy_count++] =
+        (struct batch_copy){from, to, size, batch->put_count, 0, is_own};
     page_runs_add(&batch->straight, pages_around((struct extent){to, size}));
     batch->moves = true;
     (void)extentset_add(&batch->dirty, (struct extent){to, size});

@@ -36,6 +36,7 @@ struct batch_copy {
     uint64_t from, to, size;
     size_t put;    /* journaled: the put that waits for them; else the number of puts before it */
     size_t offset; /* journaled: where that put's bytes are in the record; 0: straight to data */
+    bool is_own;   /* the batch wrote some of them, or took their pages into use, before */
 };
 
 /* A run of more zero pages has no slots. */
@@ -159,8 +160,9 @@ void batch_free_range(struct batch *batch, struct extent extent);
 void batch_put(struct batch *batch, uint64_t address, const void *bytes, size_t size);
 void batch_write_direct(struct batch *batch, uint64_t address, const uint8_t *bytes, uint64_t size);
 /* Copies size bytes into fresh space, journaled or straight. */
-void batch_copy_journaled(struct batch *batch, uint64_t from, uint64_t to, uint64_t size);
-void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t size);
+void batch_copy_journaled(struct batch *batch, uint64_t from, uint64_t to, uint64_t size,
+                          bool is_own);
+void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t size, bool is_own);
 
 /* Takes its changes back, in reverse. -ENOMEM: the free space is not what it was. */
 int batch_roll_back(const struct batch *batch, struct freespace *space, uint64_t *pages);

@@ -30,7 +30,8 @@ struct builder {
     uint64_t sums_from; /* the pages whose sums were read last */
     size_t sums_count;
     uint32_t sums[SUMS_AHEAD];
-    uint8_t *copy; /* of COPY_PIECE, once it is needed */
+    uint8_t *copy;    /* of COPY_PIECE, once it is needed */
+    bool is_copy_own; /* the copy's that is made */
 };
 
 /* ---- The files ---- */
@@ -246,9 +247,10 @@ static int read_current(struct builder *b, uint64_t page, uint8_t *bytes)
     int code = read_before(b, page, bytes, &base);
     if (code != 0 || base.matches)
         return code;
-    if (run == NULL || run->kind == EFFECT_CHANGED)
+    if (run == NULL || run->kind == EFFECT_CHANGED || !b->is_copy_own)
         return corrupt_source(b, page);
-    /* Nothing was in it before this batch, and nothing was put there yet. */
+    /* Nothing was in it before this batch, and nothing was put there yet. Where the block is not
+     * the batch's own, something was: the page is taken into use once it has gone. */
     memset(bytes, 0, DATA_PAGE);
     return 0;
 }
@@ -319,6 +321,7 @@ static int put_all(struct builder *b)
     for (size_t i = 0; code == 0 && i <= batch->put_count; i++) {
         while (code == 0 && next_copy < batch->copy_count && batch->copies[next_copy].put == i) {
             const struct batch_copy *copy = &batch->copies[next_copy++];
+            b->is_copy_own = copy->is_own;
             code = copy->offset != 0
                        ? read_source(b, copy->from, batch->record.bytes + copy->offset,
                                      (size_t)copy->size)

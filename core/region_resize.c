@@ -33,15 +33,16 @@ static void stage_copy(struct region *region, uint64_t from, struct extent fresh
 {
     struct batch *batch = region->gathering;
     uint64_t to = fresh.address;
+    bool is_own = extentset_overlaps(&batch->dirty, (struct extent){from, size});
     region_took(region, fresh);
     if (direct.size == 0) {
-        batch_copy_journaled(batch, from, to, size);
+        batch_copy_journaled(batch, from, to, size, is_own);
         return;
     }
     uint64_t head = direct.address - to, tail = to + size - extent_end(direct);
-    batch_copy_journaled(batch, from, to, head);
-    batch_copy_direct(batch, from + head, direct.address, direct.size);
-    batch_copy_journaled(batch, from + size - tail, extent_end(direct), tail);
+    batch_copy_journaled(batch, from, to, head, is_own);
+    batch_copy_direct(batch, from + head, direct.address, direct.size, is_own);
+    batch_copy_journaled(batch, from + size - tail, extent_end(direct), tail, is_own);
 }
 
 static int grow_elsewhere(struct region *region, struct extent block, uint64_t new_size,
