@@ -263,6 +263,24 @@ START_TEST(tokens_are_told_with_their_answers)
 }
 END_TEST
 
+/* Each fills little more than half a chunk, and has one for itself. */
+START_TEST(tokens_that_fill_chunks_badly)
+{
+    enum { COUNT = 100, SIZE = CHECKPOINT_BODY / 2 + 1 - TOKEN_CHECKPOINT_BYTES };
+    struct checkpoint found, want = sample(6);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        struct token token = {.fingerprint = i, .result_size = SIZE, .result = answer};
+        memcpy(token.id, &i, sizeof i);
+        ck_assert_int_eq(tokens_reserve(&tokens, SIZE), 0);
+        tokens_add(&tokens, &token, 1);
+    }
+    ck_assert_int_eq(checkpoint_write(io, "r", secret, &want, &tree, &tokens, &err), 0);
+    ck_assert(read_header(0, secret, &found));
+    ck_assert_uint_eq(found.chunks, COUNT);
+    ck_assert_uint_le(DISK_BLOCK + found.body_size, checkpoint_room(tree.blocks, tokens.bytes));
+}
+END_TEST
+
 START_TEST(an_answer_that_was_dropped)
 {
     struct checkpoint found, want = sample(6);
@@ -378,6 +396,7 @@ int main(void)
     tcase_add_test(tests, a_missing_or_short_file);
     tcase_add_test(tests, room_is_reserved);
     tcase_add_loop_test(tests, tokens_are_told_with_their_answers, 0, 4);
+    tcase_add_test(tests, tokens_that_fill_chunks_badly);
     tcase_add_test(tests, an_answer_that_was_dropped);
     tcase_add_test(tests, tokens_that_come_and_go_between_slices);
     tcase_add_test(tests, damaged_tokens_are_named);

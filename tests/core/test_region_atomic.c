@@ -470,6 +470,38 @@ START_TEST(as_many_pages_as_allowed_beside_others)
 }
 END_TEST
 
+static int attempt_move(void *context)
+{
+    const uint64_t *address = context;
+    uint64_t to;
+    int code = region_atomic_begin(region, 0, &err);
+    if (code != 0)
+        return code;
+    code = region_resize(region, (struct extent){*address, 3000}, 9000, &to, &err);
+    region_atomic_end(region, code == 0);
+    return code;
+}
+
+/* What an earlier one has put there itself is on the disk by now, and is verified like all else. */
+START_TEST(a_damaged_block_that_moves)
+{
+    uint64_t address;
+    struct io_file *file;
+    struct iovec vector = {"damage", 6};
+    ck_assert_int_eq(region_atomic_begin(region, 3000, &err), 0);
+    ck_assert_int_eq(region_add(region, small, 3000, &address, &err), 0);
+    region_atomic_end(region, true);
+    drive_add(region, small, 10);
+    drive_settle(region);
+    ck_assert_int_eq(io->ops->open(io, "r/data", 0, &file), 0);
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, address + 50), 0);
+    io->ops->close(io, file);
+    ck_assert_int_eq(answer_soon(attempt_move, &address), ERR_CORRUPT);
+    ck_assert_ptr_null(region_failure(region));
+    ck_assert_uint_eq(fixture_allocated(), 3010);
+}
+END_TEST
+
 /* ---- Tokens ---- */
 
 static void stage_with_token(uint64_t number, bool is_inside, bool keep)
@@ -589,6 +621,7 @@ int main(void)
                                   a_full_disk_refuses_and_undoes,
                                   more_than_the_journal_of_a_full_disk,
                                   as_many_pages_as_allowed_beside_others,
+                                  a_damaged_block_that_moves,
                                   its_token,
                                   no_changes_at_all,
                                   a_region_that_fails,
