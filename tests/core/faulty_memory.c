@@ -83,8 +83,9 @@ static void expect(uint64_t nth, const char *wrong)
 
 static struct pump_options small_work(uint64_t seed)
 {
+    const char *given = getenv("MREGION_SEED");
     return (struct pump_options){
-        .seed = seed,
+        .seed = seed + (given != NULL ? strtoull(given, NULL, 0) : 0),
         .weights = {.live_target = 150000, .size_max = 90000, .large_percent = 8},
         .load_percent = 10,
         .checkpoint_percent = 8,
