@@ -415,10 +415,10 @@ static int answer_soon(int (*attempt)(void *context), void *context)
 static int attempt_puts(void *context)
 {
     const uint64_t *address = context;
-    int code = region_atomic_begin(region, 20 << 20, &err);
+    int code = region_atomic_begin(region, 40 << 20, &err);
     if (code != 0)
         return code;
-    for (int i = 0; i < 10 && code == 0; i++)
+    for (int i = 0; i < 20 && code == 0; i++) /* more than JOURNAL_OVERSHOOT allows others */
         code = region_store(region, *address, big, 2 << 20, &err);
     region_atomic_end(region, code == 0);
     return code;
