@@ -346,6 +346,17 @@ START_TEST(what_it_waits_for_is_there_when_it_is_tried_again)
 }
 END_TEST
 
+/* Memory is bounded: what would make a commit too large waits for what others have in it. */
+START_TEST(large_ones_wait_for_what_others_have_staged)
+{
+    drive_add(region, small, 100);
+    ck_assert_int_eq(region_atomic_begin(region, BATCH_BYTES, &err), REGION_WAIT);
+    drive_settle(region);
+    ck_assert_int_eq(region_atomic_begin(region, BATCH_BYTES, &err), 0);
+    region_atomic_end(region, false);
+}
+END_TEST
+
 static int attempt_moves(void *context)
 {
     int *rounds = context;
@@ -617,6 +628,7 @@ int main(void)
                                   many_share_a_commit,
                                   a_load_that_waits_for_the_batch,
                                   what_it_waits_for_is_there_when_it_is_tried_again,
+                                  large_ones_wait_for_what_others_have_staged,
                                   many_blocks_that_move,
                                   a_full_disk_refuses_and_undoes,
                                   more_than_the_journal_of_a_full_disk,
