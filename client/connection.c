@@ -18,6 +18,11 @@
 #define BACKOFF_FIRST_MS 10
 #define BACKOFF_MAX_MS 1000
 
+/* Programs that were built before the library had tokens pass zeros there. */
+_Static_assert(sizeof(struct mregion_options) ==
+                   offsetof(struct mregion_options, no_tokens) + 8 * sizeof(uint64_t),
+               "the options have another size than at first");
+
 static uint64_t or_default(uint64_t value, uint64_t otherwise)
 {
     return value != 0 ? value : otherwise;
@@ -176,6 +181,10 @@ int connection_ensure(struct mregion *connection, int64_t deadline, struct mregi
 
     if (connection->fd < 0 && !connection->reconnects)
         return error_set(error, MREGION_ERR_LOST, "the connection to %.200s is lost",
+                         connection->endpoint.text);
+    /* A server that ends every connection at once must not keep the call for longer. */
+    if (connection->fd < 0 && deadline_left(deadline) == 0)
+        return error_set(error, MREGION_ERR_CONNECT, "%.200s ended the connection once more",
                          connection->endpoint.text);
     while (connection->fd < 0) {
         code = back_off(connection, deadline, error);

@@ -33,11 +33,13 @@
  *   Signals   No SIGPIPE is raised, and system calls that a signal interrupts go on.
  *   Blocking  A function returns when the server has answered, or when the connection's timeout
  *             has passed: MREGION_ERR_TIMEOUT. A change may have happened then, or may still
- * happen; the error's text says so. Once      Every change of a region's blobs and blocks carries a
- * token, a random name of its own by which the server knows it again: it happens once, however
- * often it is sent. Those are all changes but mregion_create_region, mregion_drop_region and
- *             mregion_checkpoint, and what mregion_call, mregion_notify and mregion_submit send by
- *             name.
+ *             happen; the error's text says so.
+ *   Once      Every change of a region's blobs and blocks carries a token, a random name of its own
+ *             by which the server knows it again: it happens once, however often it is sent, unless
+ *             the region has made token_window further changes meanwhile (65,536, where
+ *             mregiond.yaml(5) is not configured otherwise). Those are all changes but
+ *             mregion_create_region, mregion_drop_region and mregion_checkpoint, and what
+ *             mregion_call, mregion_notify and mregion_submit send by name.
  *   Reconnect A connection that is lost is made again, and what is unanswered is sent again over
  *             the new one, in the order in which it was first sent: what only reads because it does
  *             no harm, and what has a token because it then happens once. That goes on until it is
@@ -84,7 +86,8 @@ enum mregion_code {
     MREGION_ERR_CORRUPT = 9,       /* stored bytes are damaged */
     MREGION_ERR_IO_ERROR = 10,     /* the server's disk failed the request */
     MREGION_ERR_READ_ONLY = 11,    /* the region takes no changes since its disk has failed */
-    MREGION_ERR_TOO_LARGE = 12,    /* the answer would pass the server's max_message */
+    MREGION_ERR_TOO_LARGE = 12,    /* the answer would pass the server's max_message, or what can be
+                                      kept with a token */
     MREGION_ERR_BUSY = 13,         /* try again later */
     MREGION_ERR_DENIED = 14,
     MREGION_ERR_UNAUTHENTICATED = 15,

@@ -112,8 +112,10 @@ void pieces_abandon(struct pieces *pieces)
 }
 
 /* On the same connection the server frees after it has stored: requests are executed in order. A
- * connection that the server has ended delivers nothing more. But what this side sent and then
- * closed may still wait at the server, and would be stored over whatever is there by then. */
+ * connection that the server has ended delivers nothing more, and what is answered on a later one
+ * has a token, so that it is not stored again should an earlier one deliver it late. But what this
+ * side sent and then closed may still wait at the server, and would be stored over whatever is
+ * there by then. */
 void pieces_give_back(struct mregion *connection, const char *region, struct mregion_block block,
                       struct mregion_error *error)
 {

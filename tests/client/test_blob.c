@@ -473,6 +473,33 @@ START_TEST(progress_is_told)
 }
 END_TEST
 
+static int watch_any(uint64_t done, uint64_t total, void *context)
+{
+    struct watch *seen = context;
+
+    ck_assert_uint_le(done, total);
+    seen->done = done;
+    return 0;
+}
+
+/* What is sent or received again is not counted twice. */
+START_TEST(progress_goes_on_after_a_loss)
+{
+    uint64_t size = 9 * PIECE, address;
+    uint8_t *bytes = pattern(size);
+    struct watch seen = {.done = 0};
+
+    mregion_set_progress(connection, watch_any, &seen);
+    region.close_at = (unsigned)_i;
+    OK(mregion_add(connection, "main", bytes, size, &address, &error));
+    ck_assert_uint_eq(seen.done, size);
+    region.close_at = region.loads + (unsigned)_i;
+    OK(mregion_load(connection, "main", address, size, bytes, &error));
+    ck_assert_uint_eq(seen.done, size);
+    free(bytes);
+}
+END_TEST
+
 START_TEST(progress_can_cancel)
 {
     uint64_t size = 20 * PIECE, address, added;
@@ -604,6 +631,7 @@ int main(void)
     tcase_add_test(tcase, a_store_stays_as_far_as_it_came);
     tcase_add_test(tcase, a_block_that_cannot_be_given_back_is_named);
     tcase_add_loop_test(tcase, progress_is_told, 0, SIZES);
+    tcase_add_loop_test(tcase, progress_goes_on_after_a_loss, 1, 10);
     tcase_add_test(tcase, progress_can_cancel);
     tcase_add_loop_test(tcase, a_descriptor_without_end_can_be_canceled, 0, 2);
     tcase_add_test(tcase, one_message_can_be_canceled);

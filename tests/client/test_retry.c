@@ -655,6 +655,24 @@ START_TEST(an_open_ticket_waits_for_the_server)
 }
 END_TEST
 
+/* Every connection ends at its first request: there are pauses between them, and an end. */
+START_TEST(a_server_that_always_cuts)
+{
+    struct mregion_options options = {.timeout_ms = 200};
+    mregion_ticket ticket;
+    uint64_t address;
+
+    start(&options, (enum cut)(_i + 1), 1, UINT32_MAX);
+    ck_assert_int_eq(add(), MREGION_ERR_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(error.text, "may have happened"));
+    OK(mregion_submit_allocate(connection, "m", 1, &ticket, &error));
+    ck_assert_int_eq(mregion_collect_uint(connection, ticket, &address, &error),
+                     MREGION_ERR_TIMEOUT);
+    finish();
+    ck_assert_uint_lt(fake.connections, 40);
+}
+END_TEST
+
 START_TEST(a_silent_server)
 {
     struct mregion_options options = {.timeout_ms = 100};
@@ -795,6 +813,7 @@ int main(void)
     tcase_add_test(tcase, nothing_was_sent);
     tcase_add_test(tcase, a_change_that_was_sent_may_have_happened);
     tcase_add_test(tcase, an_open_ticket_waits_for_the_server);
+    tcase_add_loop_test(tcase, a_server_that_always_cuts, 0, CUTS - 1);
     tcase_add_test(tcase, a_silent_server);
     tcase_add_test(tcase, the_next_change_has_the_token);
     tcase_add_test(tcase, a_ticket_has_the_token);
