@@ -1,6 +1,6 @@
 /* Format 1: from what is on disk to what was acknowledged.
  *
- * Frozen: it reads what the first release wrote, by the rules of FORMAT-1.md, and is never changed
+ * Frozen: it reads what the first release wrote (FORMAT.md, the appendix), and is never changed
  * again. It shares no code with later formats but what knows no format. */
 #include "core/format1.h"
 
@@ -396,6 +396,19 @@ static int put_bytes(struct format1_inside *r, struct io_file *data, struct err 
 
 /* ---- Outside ---- */
 
+/* What claims to go on for ever is not this region's, and the journal of the next format begins
+ * behind it. */
+static int check_journal_end(const struct format1 *format1, struct err *err)
+{
+    char name[FORMAT1_JOURNAL_NAME_SIZE];
+    if (format1->journal_end <= FORMAT1_JOURNAL_END)
+        return 0;
+    return err_set(err, ERR_CORRUPT,
+                   "%s/%s is not of this region, or a checkpoint is not: no journal gets so far",
+                   format1->folder,
+                   format1_journal_name(name, format1_journal_seq(format1->journal_end) - 1));
+}
+
 /* Behind everything that any segment or checkpoint knows of. */
 static uint64_t find_journal_end(const struct format1_inside *r)
 {
@@ -423,7 +436,7 @@ int format1_read(struct format1 *format1, struct err *err)
     if (code == 0)
         code = cut_tail(r, err);
     format1->journal_end = find_journal_end(r);
-    return code;
+    return code == 0 ? check_journal_end(format1, err) : code;
 }
 
 int format1_settle(struct format1 *format1, struct io_file *data, struct err *err)

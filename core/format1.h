@@ -1,6 +1,6 @@
 /* The reader of regions in format 1.
  *
- * Frozen: it reads what the first release wrote, by the rules of FORMAT-1.md, and is never changed
+ * Frozen: it reads what the first release wrote (FORMAT.md, the appendix), and is never changed
  * again. It shares no code with later formats but what knows no format. */
 #ifndef MREGION_CORE_FORMAT1_H
 #define MREGION_CORE_FORMAT1_H
@@ -13,6 +13,33 @@
 #include "core/io.h"
 
 struct format1_inside;
+
+/* ---- The file meta ---- */
+
+#define FORMAT1_NAME_MAX 64
+
+/* The numbers that format 1 writes for the options. */
+enum format1_durability { FORMAT1_SYNC, FORMAT1_INTERVAL, FORMAT1_NONE };
+enum format1_fit { FORMAT1_TIGHT, FORMAT1_LOWEST, FORMAT1_LARGEST };
+
+struct format1_meta {
+    uint64_t id;
+    uint8_t uuid[16];
+    uint8_t secret[16];
+    char name[FORMAT1_NAME_MAX + 1];
+    enum format1_durability durability;
+    enum format1_fit fit;
+    uint64_t flush_interval_ms;
+    uint64_t max_size;
+    uint64_t journal_size;
+};
+
+/* Decodes a meta file whose magic and version are known to be right. ERR_CORRUPT names the folder
+ * and what is wrong. */
+int format1_meta_decode(const uint8_t *bytes, size_t size, const char *folder,
+                        struct format1_meta *ret_meta, struct err *err);
+
+/* ---- A region ---- */
 
 struct format1 {
     /* Set by the caller, the rest zero. */

@@ -1,6 +1,6 @@
 /* Checkpoints of format 1: the reader.
  *
- * Frozen: it reads what the first release wrote, by the rules of FORMAT-1.md, and is never changed
+ * Frozen: it reads what the first release wrote (FORMAT.md, the appendix), and is never changed
  * again. It shares no code with later formats but what knows no format. */
 #include <assert.h>
 #include <errno.h>
@@ -73,9 +73,9 @@ static bool format1_checkpoint_decode_header(const uint8_t *block, const uint8_t
         get_u32(block + AT_CRC) != header_checksum(block))
         return false;
     if (checkpoint.sequence == 0 || checkpoint.start > checkpoint.end ||
-        checkpoint.end > REGION_SIZE_MAX || checkpoint.start % FORMAT1_BLOCK != 0 ||
-        checkpoint.end % FORMAT1_BLOCK != 0 || checkpoint.size > REGION_SIZE_MAX ||
-        checkpoint.pages > REGION_SIZE_MAX / REGION_PAGE)
+        checkpoint.end > FORMAT1_SIZE_MAX || checkpoint.start % FORMAT1_BLOCK != 0 ||
+        checkpoint.end % FORMAT1_BLOCK != 0 || checkpoint.size > FORMAT1_SIZE_MAX ||
+        checkpoint.pages > FORMAT1_SIZE_MAX / FORMAT1_REGION_PAGE)
         return false;
     *ret_checkpoint = checkpoint;
     return true;
@@ -166,8 +166,8 @@ static int append(struct loading *loading, size_t count, uint64_t offset, struct
     loading->blocks = blocks;
     for (size_t i = 0; i < count; i++) {
         struct extent extent = loading->decoded[i];
-        if (extent.size == 0 || extent.address < loading->end || extent.address > REGION_SIZE_MAX ||
-            extent.size > loading->checkpoint->size ||
+        if (extent.size == 0 || extent.address < loading->end ||
+            extent.address > FORMAT1_SIZE_MAX || extent.size > loading->checkpoint->size ||
             extent_end(extent) > loading->checkpoint->size)
             return damaged(loading, offset, err);
         if (loading->count > 0 && extent.address == loading->end)

@@ -1,6 +1,6 @@
 /* The journal of format 1: which segments are there, what stands at a position.
  *
- * Frozen: it reads what the first release wrote, by the rules of FORMAT-1.md, and is never changed
+ * Frozen: it reads what the first release wrote (FORMAT.md, the appendix), and is never changed
  * again. It shares no code with later formats but what knows no format. */
 #include <errno.h>
 #include <inttypes.h>
@@ -42,7 +42,7 @@ bool format1_journal_parse_name(const char *name, uint64_t *ret_seq)
         return false;
     seq = strtoull(name + strlen(PREFIX), NULL, 16);
     if (strcmp(format1_journal_name(again, seq), name) != 0 ||
-        seq > REGION_SIZE_MAX / FORMAT1_JOURNAL_PAYLOAD)
+        seq > FORMAT1_SIZE_MAX / FORMAT1_JOURNAL_PAYLOAD)
         return false;
     *ret_seq = seq;
     return true;

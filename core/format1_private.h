@@ -1,6 +1,6 @@
 /* The inside of the reader of format 1 (format1.h).
  *
- * Frozen: it reads what the first release wrote, by the rules of FORMAT-1.md, and is never changed
+ * Frozen: it reads what the first release wrote (FORMAT.md, the appendix), and is never changed
  * again. It shares no code with later formats but what knows no format. */
 #ifndef MREGION_CORE_FORMAT1_PRIVATE_H
 #define MREGION_CORE_FORMAT1_PRIVATE_H
@@ -13,10 +13,13 @@
 #include "core/err.h"
 #include "core/extent.h"
 #include "core/io.h"
-#include "core/limits.h"
 #include "core/maxtree.h"
 
 #define FORMAT1_BLOCK 4096
+#define FORMAT1_REGION_PAGE ((uint64_t)64 * 1024)
+#define FORMAT1_SIZE_MAX ((uint64_t)1 << 62)
+/* No journal gets this far within the life of a disk. */
+#define FORMAT1_JOURNAL_END (FORMAT1_SIZE_MAX / 2)
 #define FORMAT1_JOURNAL_SEGMENT ((uint64_t)4 * 1024 * 1024)
 #define FORMAT1_CHECKPOINT_SLICE 8192
 #define FORMAT1_CHECKPOINT_CHUNK_HEADER 32
@@ -83,7 +86,7 @@ struct format1_effect_cursor {
 void format1_effect_begin(struct format1_effect_cursor *cursor, const uint8_t *bytes,
                           const struct format1_record_header *header);
 /* 1 and the next effect; 0 at the end; -EINVAL when the bytes make no sense (an unknown kind, an
- * empty extent or one past REGION_SIZE_MAX, bytes that end early or are left over). */
+ * empty extent or one past FORMAT1_SIZE_MAX, bytes that end early or are left over). */
 int format1_effect_next(struct format1_effect_cursor *cursor, struct format1_effect *ret_effect);
 
 /* ---- The journal ---- */

@@ -1,6 +1,6 @@
 /* Records of format 1: the decoder.
  *
- * Frozen: it reads what the first release wrote, by the rules of FORMAT-1.md, and is never changed
+ * Frozen: it reads what the first release wrote (FORMAT.md, the appendix), and is never changed
  * again. It shares no code with later formats but what knows no format. */
 #include <errno.h>
 #include <string.h>
@@ -43,7 +43,7 @@ bool format1_record_peek(const uint8_t *bytes, uint64_t lsn, uint32_t seed,
     };
     if (get_u32(bytes + AT_MAGIC) != MAGIC || header.lsn != lsn ||
         get_u32(bytes + AT_HEADER_CRC) != header_checksum(bytes, seed) ||
-        header.length < FORMAT1_RECORD_HEADER || header.length > REGION_SIZE_MAX ||
+        header.length < FORMAT1_RECORD_HEADER || header.length > FORMAT1_SIZE_MAX ||
         header.synced > lsn)
         return false;
     *ret_header = header;
@@ -67,8 +67,8 @@ static int next_extent(struct format1_effect_cursor *cursor, const uint8_t *at,
                        struct format1_effect *effect)
 {
     struct extent extent = {get_u64(at + 1), get_u64(at + 9)};
-    if (extent.size == 0 || extent.size > REGION_SIZE_MAX ||
-        extent.address > REGION_SIZE_MAX - extent.size)
+    if (extent.size == 0 || extent.size > FORMAT1_SIZE_MAX ||
+        extent.address > FORMAT1_SIZE_MAX - extent.size)
         return -EINVAL;
     effect->extent = extent;
     cursor->offset += FORMAT1_RECORD_EXTENT_EFFECT;
@@ -101,7 +101,7 @@ int format1_effect_next(struct format1_effect_cursor *cursor, struct format1_eff
         ret_effect->kind = FORMAT1_EFFECT_PAGES;
         ret_effect->pages = get_u64(at + 1);
         cursor->offset += FORMAT1_RECORD_PAGES_EFFECT;
-        return ret_effect->pages <= REGION_SIZE_MAX / REGION_PAGE ? 1 : -EINVAL;
+        return ret_effect->pages <= FORMAT1_SIZE_MAX / FORMAT1_REGION_PAGE ? 1 : -EINVAL;
     default:
         return -EINVAL;
     }

@@ -22,8 +22,7 @@ enum {
     AT_UUID = 56,
     AT_SECRET = 72,
     AT_NAME = 88, /* zeros behind it */
-    META_SIZE_V1 = AT_NAME + REGION_NAME_MAX,
-    AT_CHECKSUM = META_SIZE_V1,
+    AT_CHECKSUM = AT_NAME + REGION_NAME_MAX,
     AT_ZEROS = 156,
     AT_TOKEN_WINDOW = 160,
     AT_DISCARD = 168,
@@ -49,67 +48,48 @@ int meta_version(const uint8_t *bytes, size_t size, const char *folder, uint32_t
     return 0;
 }
 
-static int check_bytes(const uint8_t *bytes, size_t size, size_t want, const char *folder,
-                       struct err *err)
+static int check_bytes(const uint8_t *bytes, size_t size, const char *folder, struct err *err)
 {
-    if (size != want)
-        return err_set(err, ERR_CORRUPT, "%s/" META_FILE " has %zu bytes instead of %zu", folder,
-                       size, want);
-    if (get_u32(bytes + AT_CRC) != checksum(bytes, want))
+    if (size != META_SIZE)
+        return err_set(err, ERR_CORRUPT, "%s/" META_FILE " has %zu bytes instead of %d", folder,
+                       size, META_SIZE);
+    if (get_u32(bytes + AT_CRC) != checksum(bytes, META_SIZE))
         return err_set(err, ERR_CORRUPT, "%s/" META_FILE " does not match its checksum", folder);
     return 0;
 }
 
-/* What formats 1 and 2 have in common. */
-static struct meta decode(const uint8_t *bytes)
+static struct region_options decode_options(const uint8_t *bytes)
 {
-    struct meta meta = {.id = get_u64(bytes + AT_ID), .options = region_options_default()};
-    memcpy(meta.uuid, bytes + AT_UUID, sizeof meta.uuid);
-    memcpy(meta.secret, bytes + AT_SECRET, sizeof meta.secret);
-    memcpy(meta.name, bytes + AT_NAME, REGION_NAME_MAX);
-    meta.name[REGION_NAME_MAX] = '\0';
-    meta.options.durability = (enum durability)get_u32(bytes + AT_DURABILITY);
-    meta.options.flush_interval_ms = get_u64(bytes + AT_FLUSH_INTERVAL);
-    meta.options.fit = (enum fit)get_u32(bytes + AT_FIT);
-    meta.options.max_size = get_u64(bytes + AT_MAX_SIZE);
-    meta.options.journal_size = get_u64(bytes + AT_JOURNAL_SIZE);
-    return meta;
-}
-
-static int check_meta(const struct meta *meta, const char *folder, struct meta *ret_meta,
-                      struct err *err)
-{
-    struct err why;
-    if (region_options_check(&meta->options, &why) != 0)
-        return err_set(err, ERR_CORRUPT, "%s/" META_FILE ": %s", folder, why.text);
-    *ret_meta = *meta;
-    return 0;
-}
-
-int meta_decode_v1(const uint8_t *bytes, size_t size, const char *folder, struct meta *ret_meta,
-                   struct err *err)
-{
-    int code = check_bytes(bytes, size, META_SIZE_V1, folder, err);
-    if (code != 0)
-        return code;
-    struct meta meta = decode(bytes);
-    return check_meta(&meta, folder, ret_meta, err);
+    return (struct region_options){
+        .durability = (enum durability)get_u32(bytes + AT_DURABILITY),
+        .flush_interval_ms = get_u64(bytes + AT_FLUSH_INTERVAL),
+        .fit = (enum fit)get_u32(bytes + AT_FIT),
+        .max_size = get_u64(bytes + AT_MAX_SIZE),
+        .journal_size = get_u64(bytes + AT_JOURNAL_SIZE),
+        .checksum = (enum checksum)get_u32(bytes + AT_CHECKSUM),
+        .token_window = get_u64(bytes + AT_TOKEN_WINDOW),
+        .discard = get_u64(bytes + AT_DISCARD),
+        .scrub_interval_ms = get_u64(bytes + AT_SCRUB_INTERVAL),
+        .scrub_rate = get_u64(bytes + AT_SCRUB_RATE),
+        .page_cache = get_u64(bytes + AT_PAGE_CACHE),
+    };
 }
 
 int meta_decode_v2(const uint8_t *bytes, size_t size, const char *folder, struct meta *ret_meta,
                    struct err *err)
 {
-    int code = check_bytes(bytes, size, META_SIZE, folder, err);
+    struct err why;
+    int code = check_bytes(bytes, size, folder, err);
     if (code != 0)
         return code;
-    struct meta meta = decode(bytes);
-    meta.options.checksum = (enum checksum)get_u32(bytes + AT_CHECKSUM);
-    meta.options.token_window = get_u64(bytes + AT_TOKEN_WINDOW);
-    meta.options.discard = get_u64(bytes + AT_DISCARD);
-    meta.options.scrub_interval_ms = get_u64(bytes + AT_SCRUB_INTERVAL);
-    meta.options.scrub_rate = get_u64(bytes + AT_SCRUB_RATE);
-    meta.options.page_cache = get_u64(bytes + AT_PAGE_CACHE);
-    return check_meta(&meta, folder, ret_meta, err);
+    struct meta meta = {.id = get_u64(bytes + AT_ID), .options = decode_options(bytes)};
+    memcpy(meta.uuid, bytes + AT_UUID, sizeof meta.uuid);
+    memcpy(meta.secret, bytes + AT_SECRET, sizeof meta.secret);
+    memcpy(meta.name, bytes + AT_NAME, REGION_NAME_MAX);
+    if (region_options_check(&meta.options, &why) != 0)
+        return err_set(err, ERR_CORRUPT, "%s/" META_FILE ": %s", folder, why.text);
+    *ret_meta = meta;
+    return 0;
 }
 
 int meta_write(struct io *io, const char *folder, const struct meta *meta, struct err *err)

@@ -37,10 +37,7 @@ struct meta {
 int meta_version(const uint8_t *bytes, size_t size, const char *folder, uint32_t *ret_version,
                  struct err *err);
 
-/* The readers of formats 1 and 2; what format 1 does not know gets its default. ERR_CORRUPT names
- * the folder and what is wrong. */
-int meta_decode_v1(const uint8_t *bytes, size_t size, const char *folder, struct meta *ret_meta,
-                   struct err *err);
+/* The reader of format 2. ERR_CORRUPT names the folder and what is wrong. */
 int meta_decode_v2(const uint8_t *bytes, size_t size, const char *folder, struct meta *ret_meta,
                    struct err *err);
 

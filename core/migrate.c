@@ -16,9 +16,40 @@
 typedef int meta_reader(const uint8_t *bytes, size_t size, const char *folder,
                         struct meta *ret_meta, struct err *err);
 
-/* By version. A released reader is never changed again. */
+/* What format 1 does not know gets its default. */
+static int read_meta_v1(const uint8_t *bytes, size_t size, const char *folder,
+                        struct meta *ret_meta, struct err *err)
+{
+    static const enum durability durabilities[] = {
+        [FORMAT1_SYNC] = DURABILITY_SYNC,
+        [FORMAT1_INTERVAL] = DURABILITY_INTERVAL,
+        [FORMAT1_NONE] = DURABILITY_NONE,
+    };
+    static const enum fit fits[] = {
+        [FORMAT1_TIGHT] = FIT_TIGHT,
+        [FORMAT1_LOWEST] = FIT_LOWEST,
+        [FORMAT1_LARGEST] = FIT_LARGEST,
+    };
+    struct format1_meta old;
+    int code = format1_meta_decode(bytes, size, folder, &old, err);
+    if (code != 0)
+        return code;
+    struct meta meta = {.id = old.id, .options = region_options_default()};
+    memcpy(meta.uuid, old.uuid, sizeof meta.uuid);
+    memcpy(meta.secret, old.secret, sizeof meta.secret);
+    memcpy(meta.name, old.name, sizeof meta.name);
+    meta.options.durability = durabilities[old.durability];
+    meta.options.fit = fits[old.fit];
+    meta.options.flush_interval_ms = old.flush_interval_ms;
+    meta.options.max_size = old.max_size;
+    meta.options.journal_size = old.journal_size;
+    *ret_meta = meta;
+    return 0;
+}
+
+/* By version. */
 static meta_reader *const readers[] = {
-    [1] = meta_decode_v1,
+    [1] = read_meta_v1,
     [2] = meta_decode_v2,
 };
 
@@ -59,6 +90,8 @@ int migrate_read_meta(struct io *io, const char *folder, struct meta *ret_meta,
 #define DATA_FILE "data"
 #define PAGES_AT_ONCE 256
 #define PROGRESS_STEP (64 * MIB)
+/* What a file system may need to write down about the new files. */
+#define SPACE_ASIDE (1 * MIB)
 
 static const char *const old_checkpoints[] = {"checkpoint-0", "checkpoint-1"};
 
@@ -138,7 +171,7 @@ static int look(struct migration *m, bool read_only)
     m->plan.read_bytes = used_bytes(m);
     m->plan.space_needed = sums_length(m->data_size) + (m->data_size - m->old.data_size) +
                            CHECKPOINT_SLOTS * checkpoint_room(m->old.space.tree.blocks, 0) +
-                           (uint64_t)JOURNAL_SEGMENTS_MIN * JOURNAL_SEGMENT + META_SIZE_MAX;
+                           (uint64_t)JOURNAL_SEGMENTS_MIN * JOURNAL_SEGMENT + SPACE_ASIDE;
     return 0;
 }
 
@@ -201,7 +234,8 @@ static int extend_data(struct migration *m)
 static void tell(struct migration *m, uint64_t bytes)
 {
     m->read += bytes;
-    if (m->progress == NULL || (m->read - m->told < PROGRESS_STEP && m->read < m->plan.read_bytes))
+    bool is_end = bytes == 0 || m->read == m->plan.read_bytes;
+    if (m->progress == NULL || (m->read - m->told < PROGRESS_STEP && !is_end))
         return;
     m->told = m->read;
     m->progress(m->context, m->folder, m->read, m->plan.read_bytes);
@@ -286,6 +320,8 @@ static int migrate(struct migration *m)
         code = remove_leftovers(m);
     if (code == 0)
         code = check_space(m);
+    if (code == 0)
+        tell(m, 0);
     if (code == 0)
         code = extend_data(m);
     if (code == 0)

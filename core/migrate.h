@@ -31,7 +31,8 @@ struct migrate_plan {
 /* Finds out; changes nothing. Damage is refused by name, as migrate_region would. May block. */
 int migrate_look(struct io *io, const char *folder, struct migrate_plan *ret_plan, struct err *err);
 
-/* Told now and then how far a migration has come, in bytes of the data file. */
+/* Told at the beginning of a migration, every 64 MiB and at the end how far it has come, in bytes
+ * of the data file. */
 typedef void migrate_progress(void *context, const char *folder, uint64_t done, uint64_t total);
 
 /* Brings a folder of an older version up to date, all or nothing: the files of the new version are

@@ -1,0 +1,480 @@
+/* Folders of format 1 become folders of format 2, or are refused and stay what they are. Power cuts
+ * are in tests/crash/test_migration.c. */
+#include "core/migrate.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/bytes.h"
+#include "core/checkpoint.h"
+#include "core/crc32c.h"
+#include "core/format1.h"
+#include "core/journal.h"
+#include "core/limits.h"
+#include "core/store.h"
+#include "core/sums.h"
+#include "support_golden.h"
+#include "support_region.h"
+#include "tests/support_main.h"
+
+#define MAIN "regions/main/"
+
+static struct err err;
+
+static void need(int result)
+{
+    ck_assert_msg(result == 0, "%d: %s", result, err.text);
+}
+
+static struct store *open_store(struct simdisk *disk, bool read_only)
+{
+    struct store *store;
+    need(store_open(simdisk_io(disk), read_only, &store, &err));
+    return store;
+}
+
+static struct region *open_region(struct store *store, const char *name)
+{
+    struct region *region;
+    need(store_open_region(store, name, NULL, &region, NULL, &err));
+    return region;
+}
+
+/* Opens a region, which must be refused with this code and all of these words, and without a change
+ * to any file. */
+static void refused(struct simdisk *disk, const char *name, int expected, const char *words[],
+                    const struct store_migration *migration)
+{
+    struct region *region;
+    uint32_t before = golden_fingerprint(disk);
+    struct store *store = open_store(disk, false);
+    if (migration != NULL)
+        store_set_migration(store, migration);
+    int code = store_open_region(store, name, NULL, &region, NULL, &err);
+    ck_assert_msg(code == expected, "%d: %s", code, code != 0 ? err.text : "it was opened");
+    for (size_t i = 0; words[i] != NULL; i++)
+        ck_assert_msg(strstr(err.text, words[i]) != NULL, "no '%s' in: %s", words[i], err.text);
+    store_close(store);
+    ck_assert_uint_eq(golden_fingerprint(disk), before);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+}
+
+/* ---- The seed ---- */
+
+/* A region of 1000 bytes, three of its blocks freed: (100, 35), (200, 50), (300, 70). After the
+ * migration all figures are what they were, and the holes are taken. */
+START_TEST(the_seed)
+{
+    static const struct extent holes[] = {{100, 35}, {200, 50}, {300, 70}};
+    struct extent blocks[4];
+    struct region_info info;
+    size_t count = 0;
+    struct simdisk *disk = golden_disk_of(GOLDEN_SEED);
+    golden_vary(disk, GOLDEN_SEED, (enum golden_variant)_i);
+    struct store *store = open_store(disk, false);
+    struct region *region = open_region(store, "seed");
+    region_get_info(region, &info);
+    ck_assert_uint_eq(info.format, 2);
+    ck_assert_uint_eq(info.migrated_from, 1);
+    ck_assert_uint_eq(info.size, 1000);
+    ck_assert_uint_eq(info.capacity, 65536);
+    ck_assert_uint_eq(info.pages, 1);
+    ck_assert_uint_eq(info.allocated, 845);
+    ck_assert_uint_eq(info.deallocated, 155);
+    ck_assert_uint_eq(info.free_blocks, 3);
+    need(region_free_blocks(region, 0, 1000, blocks, 4, &count, &err));
+    ck_assert_uint_eq(count, 3);
+    ck_assert_mem_eq(blocks, holes, sizeof holes);
+
+    ck_assert_uint_eq(drive_allocate(region, 35), 100);
+    ck_assert_uint_eq(drive_allocate(region, 50), 200);
+    ck_assert_uint_eq(drive_allocate(region, 70), 300);
+    ck_assert_uint_eq(drive_allocate(region, 1), 1000);
+    drive_settle(region);
+    region_get_info(region, &info);
+    ck_assert_uint_eq(info.size, 1001);
+    ck_assert_uint_eq(info.allocated, 1001);
+    ck_assert_uint_eq(info.deallocated, 0);
+    ck_assert_uint_eq(info.free_blocks, 0);
+    drive_close(region);
+    store_close(store);
+
+    /* And so it is when it is opened again, now as format 2. */
+    store = open_store(disk, false);
+    region = open_region(store, "seed");
+    region_get_info(region, &info);
+    ck_assert_uint_eq(info.migrated_from, 0);
+    ck_assert_uint_eq(info.size, 1001);
+    ck_assert_uint_eq(info.free_blocks, 0);
+    region_close(region);
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* ---- What is left ---- */
+
+static int count_file(void *context, const char *name, bool is_directory)
+{
+    (void)is_directory;
+    static const char *const known[] = {"meta", "data", "sums", "checkpoint-a", "checkpoint-b"};
+    size_t *counts = context;
+    bool is_known = strncmp(name, "journal-", 8) == 0;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        is_known = is_known || strcmp(name, known[i]) == 0;
+    ck_assert_msg(is_known, "%s is left", name);
+    ++*counts;
+    return 0;
+}
+
+/* Every page in use has a checksum, and nothing of the old format is left. */
+START_TEST(pages_are_summed)
+{
+    struct meta meta;
+    uint32_t version;
+    uint8_t page[DATA_PAGE];
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    struct io *io = simdisk_io(disk);
+    struct store *store = open_store(disk, false);
+    struct region *region = open_region(store, "main");
+    need(migrate_read_meta(io, "regions/main", &meta, &version, &err));
+    ck_assert_uint_eq(version, 2);
+    size_t summed = 0, files = 0;
+    for (uint64_t at = 0; at < region_size(region); at += DATA_PAGE) {
+        uint8_t sum[4];
+        struct extent block;
+        size_t count;
+        uint64_t end = min_u64(at + DATA_PAGE, region_size(region));
+        need(region_allocated_blocks(region, at, end, &block, 1, &count, &err));
+        if (count == 0)
+            continue;
+        golden_read(disk, MAIN "data", at, page, sizeof page);
+        golden_read(disk, MAIN "sums", DISK_BLOCK + at / DATA_PAGE * 4, sum, sizeof sum);
+        ck_assert_uint_ne(get_u32(sum), SUM_UNVERIFIED);
+        ck_assert(sum_matches(record_seed(meta.secret), at / DATA_PAGE, page, get_u32(sum)));
+        summed++;
+    }
+    ck_assert_uint_gt(summed, 150);
+    need(io->ops->list(io, "regions/main", count_file, &files));
+    ck_assert_uint_ge(files, 7);
+    region_close(region);
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
+struct told {
+    uint64_t calls, last, total;
+};
+
+static void tell(void *context, const char *folder, uint64_t done, uint64_t total)
+{
+    struct told *told = context;
+    ck_assert_str_eq(folder, "regions/main");
+    ck_assert(told->calls == 0 ? done == 0 : done > told->last);
+    ck_assert_uint_le(done, total);
+    *told = (struct told){told->calls + 1, done, total};
+}
+
+START_TEST(progress_is_told_from_the_beginning_to_the_end)
+{
+    struct told told = {0};
+    struct store_migration migration = {.progress = tell, .context = &told};
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    struct store *store = open_store(disk, false);
+    store_set_migration(store, &migration);
+    region_close(open_region(store, "main"));
+    ck_assert_uint_ge(told.calls, 2);
+    ck_assert_uint_eq(told.last, told.total);
+    ck_assert_uint_gt(told.total, 0);
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
+START_TEST(looking_changes_nothing)
+{
+    struct migrate_plan plan = {0};
+    struct region *region;
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    golden_vary(disk, GOLDEN_MAIN, GOLDEN_TORN);
+    uint64_t changes = simdisk_calls(disk, SIM_CHANGES | SIM_SYNCS);
+    uint32_t before = golden_fingerprint(disk);
+    struct store *store = open_store(disk, true);
+    need(store_look_region(store, "main", &plan, &err));
+    ck_assert_uint_eq(plan.from, 1);
+    ck_assert_uint_gt(plan.records, 0);
+    ck_assert_uint_eq(plan.cut_bytes, 3 * DISK_BLOCK);
+    ck_assert_uint_gt(plan.read_bytes, 723094 - 1);
+    ck_assert_uint_gt(plan.space_needed, 2 * JOURNAL_SEGMENT);
+    ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err),
+                     ERR_INVALID_ARGUMENT);
+    store_close(store);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_CHANGES | SIM_SYNCS), changes);
+    ck_assert_uint_eq(golden_fingerprint(disk), before);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* ---- Refused ---- */
+
+START_TEST(refused_by_the_setting)
+{
+    static const struct store_migration refuse = {.is_refused = true};
+    const char *words[] = {"regions/main", "version 1", "setting migrate is refuse", "auto", NULL};
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    refused(disk, "main", ERR_INVALID_ARGUMENT, words, &refuse);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* The disk is asked first, and the region stays what it was. */
+START_TEST(a_full_disk)
+{
+    const char *words[] = {"regions/main", "bytes of disk", "make space", NULL};
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    simdisk_set_capacity(disk, simdisk_used(disk) + 8 * MIB);
+    refused(disk, "main", ERR_NO_SPACE, words, NULL);
+    simdisk_set_capacity(disk, UINT64_MAX);
+    struct store *store = open_store(disk, false);
+    region_close(open_region(store, "main"));
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* With just the space that was asked for it goes through. */
+START_TEST(space_is_asked_for_as_it_is_needed)
+{
+    struct migrate_plan plan;
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    need(migrate_look(simdisk_io(disk), "regions/main", &plan, &err));
+    uint64_t used = simdisk_used(disk);
+    uint64_t needed = round_up(plan.space_needed, DISK_BLOCK);
+    simdisk_set_capacity(disk, used + needed);
+    need(migrate_region(simdisk_io(disk), "regions/main", NULL, NULL, &plan, &err));
+    ck_assert_uint_le(simdisk_used(disk), used + needed);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* Damage in the old files is named, and they stay as they are. */
+START_TEST(damage_is_named)
+{
+    static const struct {
+        const char *name;
+        uint64_t offset;
+        const char *word;
+    } cases[] = {
+        {"meta", 60, "meta"},
+        {"meta", 3, "meta"},
+        {"journal-0000000000000002", 40 * DISK_BLOCK + 60, "journal-0000000000000002"},
+        {"journal-0000000000000002", 12, "header at offset 0"},
+    };
+    char path[128];
+    const char *words[] = {"regions/main", cases[_i].word, NULL};
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    snprintf(path, sizeof path, MAIN "%s", cases[_i].name);
+    golden_flip(disk, path, cases[_i].offset);
+    refused(disk, "main", ERR_CORRUPT, words, NULL);
+    simdisk_free(disk);
+}
+END_TEST
+
+START_TEST(both_checkpoints_damaged)
+{
+    const char *words[] = {"no valid checkpoint", "checkpoint-0", "checkpoint-1", NULL};
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    golden_flip(disk, MAIN "checkpoint-0", 20);
+    golden_flip(disk, MAIN "checkpoint-1", 20);
+    refused(disk, "main", ERR_CORRUPT, words, NULL);
+    simdisk_free(disk);
+}
+END_TEST
+
+START_TEST(a_short_data_file)
+{
+    const char *words[] = {"regions/main/data", "has 4096 bytes", NULL};
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    golden_resize(disk, MAIN "data", 4096);
+    refused(disk, "main", ERR_CORRUPT, words, NULL);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* Its place is past all that a journal can come to: the new one would have none behind it. */
+START_TEST(a_segment_from_nowhere)
+{
+    const char *words[] = {"journal-0000010000000000", "no journal gets so far", NULL};
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    golden_write(disk, MAIN "journal-0000010000000000", 0, "x", 1);
+    refused(disk, "main", ERR_CORRUPT, words, NULL);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* ---- Newer ---- */
+
+/* Gives a structure another version and the checksum that fits. */
+static void set_version(struct simdisk *disk, const char *path, size_t size, uint32_t version)
+{
+    static const uint8_t zeros[4];
+    uint8_t bytes[DISK_BLOCK];
+    ck_assert_uint_eq(golden_read(disk, path, 0, bytes, size), size);
+    put_u32(bytes + 8, version);
+    uint32_t crc = crc32c(0, bytes, 12);
+    if (size == DISK_BLOCK)
+        crc = crc32c(crc, zeros, sizeof zeros);
+    put_u32(bytes + 12, crc32c(crc, bytes + 16, size - 16));
+    golden_write(disk, path, 0, bytes, size);
+}
+
+/* A store whose region main is of format 2, with records in its journal. */
+static struct simdisk *migrated_disk(void)
+{
+    static const uint8_t blob[100] = "blob";
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    struct store *store = open_store(disk, false);
+    struct region *region = open_region(store, "main");
+    (void)drive_add(region, blob, sizeof blob);
+    drive_close(region);
+    store_close(store);
+    return disk;
+}
+
+START_TEST(a_newer_folder)
+{
+    const char *words[] = {"regions/main/meta", "version 3", "up to 2", "newer mregiond", NULL};
+    struct simdisk *disk = _i == 0 ? golden_disk_of(GOLDEN_MAIN) : migrated_disk();
+    set_version(disk, MAIN "meta", _i == 0 ? 152 : 200, 3);
+    refused(disk, "main", ERR_INVALID_ARGUMENT, words, NULL);
+    simdisk_free(disk);
+}
+END_TEST
+
+START_TEST(a_newer_store)
+{
+    struct store *store;
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    set_version(disk, "store", 40, 2);
+    uint32_t before = golden_fingerprint(disk);
+    ck_assert_int_eq(store_open(simdisk_io(disk), false, &store, &err), ERR_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "version 2"));
+    ck_assert_ptr_nonnull(strstr(err.text, "newer mregiond"));
+    ck_assert_uint_eq(golden_fingerprint(disk), before);
+    simdisk_free(disk);
+}
+END_TEST
+
+static const char *journal_of(struct simdisk *disk, char path[64])
+{
+    struct io *io = simdisk_io(disk);
+    struct io_file *file;
+    char name[JOURNAL_NAME_SIZE];
+    for (uint64_t seq = 0; seq < 100; seq++) {
+        snprintf(path, 64, MAIN "%s", journal_name(name, seq));
+        if (io->ops->open(io, path, IO_READ_ONLY, &file) == 0) {
+            io->ops->close(io, file);
+            return path;
+        }
+    }
+    ck_abort_msg("no journal");
+}
+
+/* Other structures of a later version in a folder that says it is of this one. */
+START_TEST(a_newer_structure)
+{
+    char path[64];
+    struct simdisk *disk = migrated_disk();
+    if (_i == 0) {
+        const char *words[] = {MAIN "sums", NULL};
+        set_version(disk, MAIN "sums", DISK_BLOCK, 3);
+        refused(disk, "main", ERR_CORRUPT, words, NULL);
+    } else if (_i == 1) {
+        const char *words[] = {"checkpoint-a", "checkpoint-b", NULL};
+        set_version(disk, MAIN "checkpoint-a", DISK_BLOCK, 3);
+        set_version(disk, MAIN "checkpoint-b", DISK_BLOCK, 3);
+        refused(disk, "main", ERR_CORRUPT, words, NULL);
+    } else {
+        const char *words[] = {"journal-", "header at offset 0", NULL};
+        set_version(disk, journal_of(disk, path), DISK_BLOCK, 3);
+        refused(disk, "main", ERR_CORRUPT, words, NULL);
+    }
+    simdisk_free(disk);
+}
+END_TEST
+
+/* ---- The meta file of format 1 ---- */
+
+START_TEST(every_flipped_bit_of_the_old_meta)
+{
+    struct format1_meta meta;
+    uint8_t bytes[152];
+    struct simdisk *disk = golden_disk_of(GOLDEN_PACKED);
+    golden_read(disk, "regions/packed/meta", 0, bytes, sizeof bytes);
+    need(format1_meta_decode(bytes, sizeof bytes, "r", &meta, &err));
+    ck_assert_str_eq(meta.name, "packed");
+    ck_assert_uint_eq(meta.id, 3);
+    ck_assert_int_eq(meta.durability, FORMAT1_INTERVAL);
+    ck_assert_int_eq(meta.fit, FORMAT1_LOWEST);
+    ck_assert_uint_eq(meta.flush_interval_ms, 50);
+    ck_assert_uint_eq(meta.max_size, 1048576);
+    ck_assert_uint_eq(meta.journal_size, 268435456);
+    for (size_t bit = 0; bit < 8 * sizeof bytes; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        ck_assert_int_eq(format1_meta_decode(bytes, sizeof bytes, "r", &meta, &err), ERR_CORRUPT);
+        bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    ck_assert_int_eq(format1_meta_decode(bytes, 151, "r", &meta, &err), ERR_CORRUPT);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* With a checksum that fits: what no program ever wrote. */
+START_TEST(nonsense_in_the_old_meta)
+{
+    static const struct {
+        size_t offset;
+        uint32_t value;
+        const char *name;
+    } changes[] = {{16, 3, "durability"},
+                   {20, 3, "fit"},
+                   {24, 0, "flush_interval"},
+                   {36, 0x80000000, "max_size"},
+                   {40, 1, "journal_size"}};
+    struct format1_meta meta;
+    uint8_t bytes[152];
+    struct simdisk *disk = golden_disk_of(GOLDEN_PACKED);
+    golden_read(disk, "regions/packed/meta", 0, bytes, sizeof bytes);
+    put_u32(bytes + changes[_i].offset, changes[_i].value);
+    put_u32(bytes + 12, crc32c(crc32c(0, bytes, 12), bytes + 16, sizeof bytes - 16));
+    ck_assert_int_eq(format1_meta_decode(bytes, sizeof bytes, "r", &meta, &err), ERR_CORRUPT);
+    ck_assert_msg(strstr(err.text, changes[_i].name) != NULL, "%s", err.text);
+    simdisk_free(disk);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("migrate");
+    TCase *tests = tcase_create("migrate");
+    tcase_add_loop_test(tests, the_seed, 0, GOLDEN_VARIANTS);
+    tcase_add_test(tests, pages_are_summed);
+    tcase_add_test(tests, progress_is_told_from_the_beginning_to_the_end);
+    tcase_add_test(tests, looking_changes_nothing);
+    tcase_add_test(tests, refused_by_the_setting);
+    tcase_add_test(tests, a_full_disk);
+    tcase_add_test(tests, space_is_asked_for_as_it_is_needed);
+    tcase_add_loop_test(tests, damage_is_named, 0, 4);
+    tcase_add_test(tests, both_checkpoints_damaged);
+    tcase_add_test(tests, a_short_data_file);
+    tcase_add_test(tests, a_segment_from_nowhere);
+    tcase_add_loop_test(tests, a_newer_folder, 0, 2);
+    tcase_add_test(tests, a_newer_store);
+    tcase_add_loop_test(tests, a_newer_structure, 0, 3);
+    tcase_add_test(tests, every_flipped_bit_of_the_old_meta);
+    tcase_add_loop_test(tests, nonsense_in_the_old_meta, 0, 5);
+    suite_add_tcase(suite, tests);
+    return suite_main(suite);
+}
