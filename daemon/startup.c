@@ -27,12 +27,21 @@ int startup_open_directory(const char *path, bool read_only, struct io **ret_io,
 /* More than the time between two calls on a slow disk. */
 #define MIGRATION_PATIENCE_S 300
 
+/* Between two log lines: a large region takes hours. */
+#define MIGRATION_LOG_MS 10000
+
 static void on_migration(void *context, const char *folder, uint64_t done, uint64_t total)
 {
-    (void)context;
+    static uint64_t logged_ms;
+    uint64_t now_ms = uv_hrtime() / 1000000;
     uint64_t percent = total == 0 ? 100 : done * 100 / total;
+    bool is_between = done > 0 && done < total;
+    (void)context;
     notify_extend_timeout(MIGRATION_PATIENCE_S);
     notify_status("migrating %s to format %d: %" PRIu64 " %%", folder, REGION_FORMAT, percent);
+    if (is_between && now_ms - logged_ms < MIGRATION_LOG_MS)
+        return;
+    logged_ms = now_ms;
     log_info("migrating %s to format %d: %" PRIu64 " of %" PRIu64 " bytes (%" PRIu64 " %%)", folder,
              REGION_FORMAT, done, total, percent);
 }

@@ -179,7 +179,7 @@ START_TEST(test_power_cuts)
         .every = {1, is_long ? 4 : 64},
     };
     if (!is_small) { /* segments are written in many pieces */
-        world.every[0] *= is_long ? 32 : 256;
+        world.every[0] *= is_long ? 16 : 64;
         world.every[1] *= 32;
     }
     learn(&world, which);

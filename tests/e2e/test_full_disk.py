@@ -1,6 +1,5 @@
 """A file system without space: the request is refused, nothing is lost, freeing works."""
 import os
-import subprocess
 import unittest
 
 from case import Case, run
@@ -18,42 +17,7 @@ class FullDisk(Case):
     def setUp(self):
         self.mregiond = self.server(config="listen: []\n", regions=[])
         self.mregiond.write_config(CONFIG.format(self.mregiond.path("s")))
-        self.mount(self.mregiond)
-
-    def mount(self, server):
-        """A small file system under the data directory, or the reason why not."""
-        image, folder = server.path("image"), server.data_dir
-        os.mkdir(folder)
-        with open(image, "wb") as file:
-            file.truncate(DISK)
-        commands = [["mkfs.ext4", "-q", "-F", "-m", "0", image],
-                    ["mount", "-o", "loop", image, folder]]
-        reason = self.try_commands(commands)
-        if reason:  # no loop devices here, perhaps
-            reason = self.try_commands([["mount", "-t", "tmpfs", "-o", f"size={DISK}", "mregiond",
-                                         folder]])
-        if reason:
-            self.skipTest(f"cannot mount a small file system: {reason}")
-        # Before the server's own clean-up, which was added first and so runs last.
-        self.addCleanup(self.unmount, server)
-
-    @staticmethod
-    def try_commands(commands):
-        for command in commands:
-            try:
-                done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                      text=True, check=False)
-            except FileNotFoundError as error:
-                return str(error)
-            if done.returncode != 0:
-                return done.stdout.strip()
-        return None
-
-    @staticmethod
-    def unmount(server):
-        if server.process is not None:
-            server.kill()
-        subprocess.run(["umount", server.data_dir], check=True)
+        self.mount_small(self.mregiond, DISK)
 
     def fill(self, client, blobs, size):
         """Adds blobs until there is no space."""

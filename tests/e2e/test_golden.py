@@ -10,22 +10,11 @@ import subprocess
 import tarfile
 import unittest
 
-from case import Case
+from case import Case, contents
 from mpack import Client
 from server import MREGIOND, Server
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden")
-
-
-def contents(folder):
-    """Every file below a folder with a hash of its bytes."""
-    found = {}
-    for path, _, names in os.walk(folder):
-        for name in names:
-            file_path = os.path.join(path, name)
-            with open(file_path, "rb") as file:
-                found[file_path] = hashlib.sha256(file.read()).hexdigest()
-    return found
 
 
 class Golden(Case):
