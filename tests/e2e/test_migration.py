@@ -115,6 +115,43 @@ class Migration(Case):
                                       "  needs +[0-9]+ bytes of disk")
         self.assertEqual(contents(self.mregiond.data_dir), before, "--check has changed something")
 
+    def test_sums_are_as_documented(self):
+        """Those of a migration and those of changes, by core/FORMAT.md's words."""
+        self.unpack_golden()
+        self.mregiond.start()
+        with self.connect(self.mregiond) as client:
+            client.call("addBlob", "main", os.urandom(70000))
+            zeros = client.call("addBlob", "main", bytes(20000))
+            client.call("checkpoint", "main")
+            free = client.call("getFreeMemory", "main")
+            size = client.call("size", "main")
+        self.mregiond.stop()
+        with open(self.region_path("meta"), "rb") as file:
+            seed = format1.crc32c(file.read()[72:88])
+        with open(self.region_path("sums"), "rb") as file:
+            sums = file.read()
+        header, crc = sums[:4096], struct.unpack_from("<I", sums, 12)[0]
+        self.assertEqual(header[:12], b"MREGSUMS" + struct.pack("<I", 2))
+        self.assertEqual(crc, format1.crc32c(header[:12] + bytes(4) + header[16:]))
+        checked = 0
+        with open(self.region_path("data"), "rb") as file:
+            data = file.read(size + 4096)
+        self.assertGreaterEqual(len(sums), 4096 + 4 * (len(data) // 4096))
+        for page in range(-(-size // 4096)):
+            begin, end = 4096 * page, min(4096 * (page + 1), size)
+            if any(address <= begin and end <= address + length for address, length in free):
+                continue
+            got = struct.unpack_from("<I", sums, 4096 + 4 * page)[0]
+            content = data[begin:begin + 4096]
+            want = format1.crc32c(struct.pack("<Q", page) + content, seed) if any(content) else 0
+            if content and any(content) and not 2 <= want.bit_count() <= 30:
+                want ^= 0x00FFFF00
+            self.assertEqual(got, want, f"page {page}")
+            checked += 1
+        self.assertGreater(checked, 180)
+        first = -(-zeros // 4096)
+        self.assertEqual(sums[4096 + 4 * first:4096 + 4 * first + 12], bytes(12))
+
     # ---- The seed ----
 
     def test_the_seed(self):
