@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import tarfile
 import unittest
 
@@ -15,6 +16,8 @@ from mpack import Client
 from server import MREGIOND, Server
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden")
+sys.path.insert(0, GOLDEN)
+from make import folded, unfolded  # noqa: E402 pylint: disable=wrong-import-position
 
 
 class Golden(Case):
@@ -35,6 +38,13 @@ class Golden(Case):
                 blob = client.call("loadBlob", name, address, size)
                 self.assertEqual(hashlib.sha256(blob).hexdigest(), digest, (name, address, size))
 
+    def ask_again(self, client, calls):
+        """What was done with a token is answered again, and not done again."""
+        for call in calls:
+            answer = client.call(call["method"], call["region"], *unfolded(call["params"]),
+                                 {"token": bytes.fromhex(call["token"])})
+            self.assertEqual(folded(answer), call["answer"], call)
+
     def check(self, archive):
         with open(archive.replace(".tar.gz", ".json"), encoding="utf-8") as file:
             expected = json.load(file)
@@ -49,6 +59,7 @@ class Golden(Case):
         for _ in range(2):  # as it was left, and as the first start has left it
             server.start()
             with Client(server.unix) as client:
+                self.ask_again(client, expected.get("tokens", []))
                 self.compare(client, expected["regions"])
             server.stop()
         server.start()
