@@ -172,7 +172,8 @@ static int look(struct migration *m, bool read_only)
     m->plan.space_needed = sums_length(m->data_size) + (m->data_size - m->old.data_size) +
                            CHECKPOINT_SLOTS * checkpoint_room(m->old.space.tree.blocks, 0) +
                            (uint64_t)JOURNAL_SEGMENTS_MIN * JOURNAL_SEGMENT + SPACE_ASIDE;
-    return 0;
+    int result = m->io->ops->free_space(m->io, &m->plan.space_free);
+    return result == 0 ? 0 : file_error(m, result, "find the free space for", SUMS_FILE);
 }
 
 static void release(struct migration *m)
@@ -205,17 +206,13 @@ static int remove_leftovers(struct migration *m)
 
 static int check_space(struct migration *m)
 {
-    uint64_t have;
-    int result = m->io->ops->free_space(m->io, &have);
-    if (result != 0)
-        return file_error(m, result, "find the free space for", SUMS_FILE);
-    if (have >= m->plan.space_needed)
+    if (m->plan.space_free >= m->plan.space_needed)
         return 0;
     return err_set(m->err, ERR_NO_SPACE,
                    "bringing %s from format %u to %u takes %llu bytes of disk, and %llu are free: "
                    "make space on its file system",
                    m->folder, m->plan.from, REGION_FORMAT, (unsigned long long)m->plan.space_needed,
-                   (unsigned long long)have);
+                   (unsigned long long)m->plan.space_free);
 }
 
 /* Whole pages, durably: their sums count on it. */

@@ -26,6 +26,7 @@ struct migrate_plan {
     uint64_t cut_bytes;    /* torn tail of the journal, which is cut */
     uint64_t read_bytes;   /* of the data file that are read for their checksums */
     uint64_t space_needed; /* bytes of disk */
+    uint64_t space_free;   /* bytes of disk that there are */
 };
 
 /* Finds out; changes nothing. Damage is refused by name, as migrate_region would. May block. */

@@ -110,7 +110,9 @@ static void print_plan(const char *name, const struct migrate_plan *plan)
         printf("  torn tail     %" PRIu64 " bytes, of a write that was never acknowledged\n",
                plan->cut_bytes);
     printf("  reads         %" PRIu64 " bytes, for their checksums\n", plan->read_bytes);
-    printf("  needs         %" PRIu64 " bytes of disk\n", plan->space_needed);
+    printf("  needs         %" PRIu64 " bytes of disk, and %" PRIu64 " are free%s\n",
+           plan->space_needed, plan->space_free,
+           plan->space_free < plan->space_needed ? ": make space first" : "");
 }
 
 /* Reads all pages in use. 0 or 1. */

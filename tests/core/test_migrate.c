@@ -208,6 +208,7 @@ START_TEST(looking_changes_nothing)
     ck_assert_uint_eq(plan.cut_bytes, 3 * DISK_BLOCK);
     ck_assert_uint_gt(plan.read_bytes, 723094 - 1);
     ck_assert_uint_gt(plan.space_needed, 2 * JOURNAL_SEGMENT);
+    ck_assert_uint_gt(plan.space_free, plan.space_needed);
     ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err),
                      ERR_INVALID_ARGUMENT);
     store_close(store);

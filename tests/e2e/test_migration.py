@@ -112,7 +112,7 @@ class Migration(Case):
                                       "  format +1: the next start brings it to 2\n"
                                       "  journal +3 records[^\n]*\n"
                                       "  reads +[0-9]+ bytes[^\n]*\n"
-                                      "  needs +[0-9]+ bytes of disk")
+                                      "  needs +[0-9]+ bytes of disk, and [0-9]+ are free\n")
         self.assertEqual(contents(self.mregiond.data_dir), before, "--check has changed something")
 
     def test_sums_are_as_documented(self):
@@ -194,6 +194,8 @@ class Migration(Case):
         with open(filler, "wb") as file:
             free = os.statvfs(self.mregiond.data_dir)
             os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - 8 * MIB)
+        done = run("--data-dir", self.mregiond.data_dir, "--check")
+        self.assertRegex(done.stdout, "bytes of disk, and [0-9]+ are free: make space first\n")
         self.assert_start_refused("from format 1 to 2 takes [0-9]+ bytes of disk, and [0-9]+ are free",
                                   "make space")
         os.remove(filler)
