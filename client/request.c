@@ -218,6 +218,5 @@ bool request_only_reads(const struct request *request)
 
 bool request_takes_token(const struct request *request)
 {
-    return request->is_batch || (request->method != METHODS &&
-                                 strstr(methods[request->method].options, "token") != NULL);
+    return request->is_batch || (request->method != METHODS && method_takes_token(request->method));
 }

@@ -31,6 +31,8 @@ struct method {
 /* Indexed by enum method_id. */
 extern const struct method methods[METHODS];
 
+/* Whether it takes the option "token": the changes of one region, and a batch of them. */
+bool method_takes_token(enum method_id method);
 /* Whether it changes one region, by itself: such a method takes a token and may stand in a batch.
  */
 bool method_is_change(enum method_id method);

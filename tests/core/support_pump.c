@@ -701,7 +701,8 @@ static const char *settle(struct pump *pump)
         if (!pump->options.faults &&
             region_checkpoint_ticket(pump->region) < pump->checkpoint_ticket)
             return complain(pump, "the region is idle and a checkpoint is not done");
-        if (region_scrub_ticket(pump->region) < pump->scrub_ticket)
+        if (region_scrub_ticket(pump->region) < pump->scrub_ticket &&
+            region_scrub_failure(pump->region, pump->scrub_ticket) == NULL)
             return complain(pump, "the region is idle and a scrub is not done");
         return NULL;
     }
