@@ -53,8 +53,10 @@ int record_reserve(struct record *record, size_t size)
     size_t need = (size_t)record_padded(record->length + size);
     if (need <= record->capacity)
         return 0;
-    /* Doubling, but a single large blob gets what it needs and no more. */
-    size_t capacity = (size_t)max_u64(need, min_u64(record->capacity * 2, BATCH_BYTES));
+    /* Doubling up to what a commit gathers, then by a quarter, for changes that are made all or
+     * nothing; but a single large blob gets what it needs and no more. */
+    uint64_t more = max_u64(BATCH_BYTES, record->capacity + record->capacity / 4);
+    size_t capacity = (size_t)max_u64(need, min_u64((uint64_t)record->capacity * 2, more));
     capacity = (size_t)max_u64(capacity, (uint64_t)4 * DISK_BLOCK);
     void *bytes;
     if (posix_memalign(&bytes, DISK_BLOCK, capacity) != 0)

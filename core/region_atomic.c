@@ -35,6 +35,7 @@ int region_atomic_begin(struct region *region, uint64_t record_size, struct err 
     batch = region->gathering;
     atomic->is_open = true;
     atomic->is_waiting = false;
+    atomic->bytes = record_size;
     atomic->mark = batch_mark(batch, &region->space);
     atomic->pages = region->pages;
     atomic->tokens = region->tokens.next;
@@ -63,8 +64,10 @@ void region_atomic_end(struct region *region, bool keep)
     region->atomic.is_open = false;
     extentset_clear(&region->atomic.fresh);
     (void)region_release_refusals(region, region->atomic.is_waiting ? REGION_WAIT : 0);
-    if (!region->atomic.is_waiting)
+    if (!region->atomic.is_waiting) {
         region_forget_verified(region);
+        region->atomic.bytes = 0;
+    }
     /* A region that failed meanwhile has taken everything back, or is about to. */
     if (region->is_failing || region->is_failed)
         return;

@@ -378,6 +378,8 @@ static struct region_job *data_job(struct region *region, bool ahead)
     struct reservation *room = &region->data_room;
     uint64_t chunk = min_u64(DATA_CHUNK_MAX, max_u64(DATA_CHUNK_MIN, region->space.size / 8));
     uint64_t limit = round_up(region_limit(region), REGION_PAGE);
+    /* Changes that are made all or nothing start over each time: they had better not wait often. */
+    chunk = max_u64(chunk, min_u64(DATA_CHUNK_MAX, region->atomic.bytes));
     uint64_t target = max_u64(room->want, region->data_size) + chunk;
     if (room->want <= region->data_size)
         room->want = 0;

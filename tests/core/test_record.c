@@ -269,6 +269,25 @@ START_TEST(impossible_headers_are_not_even_looked_at)
 }
 END_TEST
 
+/* Many blobs in one record, as a batch of changes makes it: it is not copied for each of them. */
+START_TEST(room_grows_by_a_share_also_above_what_a_commit_gathers)
+{
+    enum { BLOB = 60000, COUNT = 1000 };
+    const uint8_t *before = NULL;
+    size_t capacity = 0;
+    int grown = 0;
+    for (int i = 0; i < COUNT; i++) {
+        ck_assert_int_eq(record_reserve(&record, BLOB + RECORD_EXTENT_EFFECT), 0);
+        (void)record_add_put(&record, (struct extent){(uint64_t)i * BLOB, BLOB});
+        grown += record.bytes != before || record.capacity != capacity;
+        before = record.bytes;
+        capacity = record.capacity;
+    }
+    ck_assert_int_lt(grown, 25);
+    ck_assert_uint_lt(record.capacity, 2 * (uint64_t)BLOB * COUNT);
+}
+END_TEST
+
 START_TEST(room_grows_and_is_kept)
 {
     for (int i = 0; i < 10000; i++) {
@@ -300,6 +319,7 @@ int main(void)
     tcase_add_test(tests, nonsense_is_refused);
     tcase_add_test(tests, impossible_headers_are_not_even_looked_at);
     tcase_add_test(tests, room_grows_and_is_kept);
+    tcase_add_test(tests, room_grows_by_a_share_also_above_what_a_commit_gathers);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }

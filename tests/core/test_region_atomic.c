@@ -338,7 +338,7 @@ START_TEST(what_it_waits_for_is_there_when_it_is_tried_again)
     int rounds = 0;
     settle_until(attempt_many, &rounds);
     ck_assert_int_gt(rounds, 1);
-    ck_assert_int_lt(rounds, 100);
+    ck_assert_int_lt(rounds, 10);
     drive_settle(region);
     ck_assert_uint_eq(info_of().commits, 1);
     for (int i = 0; i < MANY; i++)
