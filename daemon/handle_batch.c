@@ -76,7 +76,7 @@ static enum step attempt(struct request *request, bool are_read, struct err *err
 
 static void wait_staged(struct request *request)
 {
-    plan_free(request->plan);
+    plan_free(request->plan, &request->conn->server->budget);
     request->plan = NULL;
     if (request->conn->held == request)
         request_release(request);
@@ -158,6 +158,7 @@ static bool keep_message(struct call *call, struct request *request)
         request->home = (struct buffer){base, call->size};
     }
     changes->bytes = request->home.base + offset;
+    plan_charge(request->plan, input->budget);
     return true;
 }
 

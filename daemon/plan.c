@@ -137,10 +137,18 @@ struct plan *plan_new(const struct plan *plan)
     return copy;
 }
 
-void plan_free(struct plan *plan)
+void plan_charge(struct plan *plan, struct budget *budget)
+{
+    plan->charged = sizeof *plan + plan->parts_capacity * sizeof plan->parts[0] +
+                    plan->changes.number * sizeof plan->given[0];
+    budget_add(budget, plan->charged);
+}
+
+void plan_free(struct plan *plan, struct budget *budget)
 {
     if (plan == NULL)
         return;
+    budget_give(budget, plan->charged);
     free(plan->parts);
     free(plan->given);
     free(plan);
@@ -268,6 +276,7 @@ int plan_collect(struct plan *plan, struct region *region, uint8_t *results, boo
     free(plan->parts);
     plan->parts = parts.items;
     plan->parts_count = parts.count;
+    plan->parts_capacity = parts.capacity;
     return 0;
 }
 

@@ -19,6 +19,7 @@
 
 #include "core/err.h"
 #include "core/region.h"
+#include "daemon/budget.h"
 #include "daemon/change.h"
 #include "proto/rpc.h"
 
@@ -52,6 +53,7 @@ struct plan {
     size_t parts_count, parts_capacity;
     struct plan_given *given;
     size_t given_count;
+    uint64_t charged; /* memory of all that, in the budget; while a worker reads */
 };
 
 /* Goes through the changes of a batch of this region and fills in all but the arrays. fingerprint
@@ -60,8 +62,10 @@ int plan_init(struct plan *plan, const struct rpc_param *changes, const struct r
               bool answers, uint64_t read_max, uint64_t *fingerprint, struct err *err);
 /* A copy on the heap, for a request; NULL without memory. */
 struct plan *plan_new(const struct plan *plan);
-/* NULL is fine. */
-void plan_free(struct plan *plan);
+/* Gives back what was charged. NULL is fine. */
+void plan_free(struct plan *plan, struct budget *budget);
+/* Counts its memory in the budget: it is going to live for longer than this turn. */
+void plan_charge(struct plan *plan, struct budget *budget);
 
 /* ---- Reading ---- */
 

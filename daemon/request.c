@@ -87,7 +87,7 @@ void request_free(struct request *request)
     struct server *server = conn->server;
     assert(!request->has_pin);
     drop_piece(request);
-    plan_free(request->plan);
+    plan_free(request->plan, &server->budget);
     if (request->home.base != NULL)
         buffer_free(&request->home, &server->budget);
     if (conn->held == request)
