@@ -1,58 +1,26 @@
-#include "client/cli_batch.h"
+#include "client/cli_batch_private.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "client/cli_blob.h"
-#include "client/cli_change.h"
-#include "client/cli_json.h"
-#include "client/cli_output.h"
 #include "client/cli_parse.h"
 #include "client/cli_script.h"
 #include "client/cli_signal.h"
 #include "client/cli_source.h"
-#include "client/cli_target.h"
 
 /* No message is larger, however the server is configured. */
 #define BLOB_MAX ((size_t)1 << 30)
 #define BUFFER_FIRST ((size_t)64 << 10)
 
-enum part_kind {
-    PART_CHANGE,
-    PART_REFERENCE, /* add, replace: of so many bytes */
-    PART_NOTHING,
-    PART_BYTES, /* remove: into a file, or standard output */
-};
-
-/* What one change is for: how its result is printed. */
-struct part {
-    enum part_kind kind;
-    size_t line;
-    struct cli_change change;
-    uint64_t size;
-    char *path; /* owned; NULL: standard output */
-};
-
-struct run {
-    struct cli *cli;
-    struct mregion_batch *batch;
-    const char *region;
-    struct part *parts; /* by the index in the batch */
-    size_t count;
-    size_t capacity;
-    bool has_read_stdin;
-    bool has_lost_output; /* standard output did not take all */
-};
-
 /* ---- Parts ---- */
 
-static struct part *new_part(struct run *run, enum part_kind kind)
+static struct cli_batch_part *new_part(struct cli_batch *run, enum cli_batch_kind kind)
 {
     size_t capacity = run->capacity == 0 ? 16 : 2 * run->capacity;
-    struct part *parts;
+    struct cli_batch_part *parts;
 
     if (run->count == run->capacity) {
         parts = realloc(run->parts, capacity * sizeof *parts);
@@ -61,12 +29,12 @@ static struct part *new_part(struct run *run, enum part_kind kind)
         run->parts = parts;
         run->capacity = capacity;
     }
-    run->parts[run->count] = (struct part){.kind = kind, .line = run->cli->line};
+    run->parts[run->count] = (struct cli_batch_part){.kind = kind, .line = run->cli->line};
     return &run->parts[run->count];
 }
 
 /* The change is in the batch, or the reason why not is told. */
-static int appended(struct run *run, int code, const struct mregion_error *error)
+static int appended(struct cli_batch *run, int code, const struct mregion_error *error)
 {
     if (code != MREGION_OK)
         return cli_fail_library(run->cli, error, NULL);
@@ -120,7 +88,7 @@ static int read_all(const struct cli *cli, const struct cli_source *source, uint
     return cli_no_memory(cli);
 }
 
-static int read_file(struct run *run, const char *path, uint8_t **ret_bytes, size_t *ret_size)
+static int read_file(struct cli_batch *run, const char *path, uint8_t **ret_bytes, size_t *ret_size)
 {
     struct cli *cli = run->cli;
     struct cli_source source;
@@ -144,9 +112,9 @@ static int read_file(struct run *run, const char *path, uint8_t **ret_bytes, siz
     return status;
 }
 
-static int append_add(struct run *run, const char *path)
+static int append_add(struct cli_batch *run, const char *path)
 {
-    struct part *part = new_part(run, PART_REFERENCE);
+    struct cli_batch_part *part = new_part(run, PART_REFERENCE);
     struct mregion_error error;
     uint8_t *bytes = NULL;
     size_t size = 0;
@@ -160,9 +128,9 @@ static int append_add(struct run *run, const char *path)
     return status;
 }
 
-static int append_store(struct run *run, const struct cli_arguments *arguments)
+static int append_store(struct cli_batch *run, const struct cli_arguments *arguments)
 {
-    struct part *part = new_part(run, PART_NOTHING);
+    struct cli_batch_part *part = new_part(run, PART_NOTHING);
     struct mregion_error error;
     uint8_t *bytes = NULL;
     uint64_t address;
@@ -191,9 +159,9 @@ static int parse_reference(const struct cli *cli, const char *text, struct mregi
     return CLI_OK;
 }
 
-static int append_replace(struct run *run, const struct cli_arguments *arguments)
+static int append_replace(struct cli_batch *run, const struct cli_arguments *arguments)
 {
-    struct part *part = new_part(run, PART_REFERENCE);
+    struct cli_batch_part *part = new_part(run, PART_REFERENCE);
     struct mregion_block old;
     struct mregion_error error;
     uint8_t *bytes = NULL;
@@ -214,11 +182,11 @@ static int append_replace(struct run *run, const struct cli_arguments *arguments
 }
 
 /* Nobody wants a blob on a terminal who has not asked for it: as with the command. */
-static int append_remove(struct run *run, const struct cli_arguments *arguments)
+static int append_remove(struct cli_batch *run, const struct cli_arguments *arguments)
 {
     const char *path = arguments->count > 1 ? arguments->items[1] : NULL;
     bool is_wanted = path != NULL || run->cli->form == CLI_JSON || isatty(STDOUT_FILENO) == 0;
-    struct part *part = new_part(run, is_wanted ? PART_BYTES : PART_NOTHING);
+    struct cli_batch_part *part = new_part(run, is_wanted ? PART_BYTES : PART_NOTHING);
     struct mregion_block block;
     struct mregion_error error;
     int code, status = part == NULL ? cli_no_memory(run->cli)
@@ -240,9 +208,9 @@ static int append_remove(struct run *run, const struct cli_arguments *arguments)
 
 /* ---- Lines ---- */
 
-static int append_change(struct run *run, const struct cli_arguments *arguments)
+static int append_change(struct cli_batch *run, const struct cli_arguments *arguments)
 {
-    struct part *part = new_part(run, PART_CHANGE);
+    struct cli_batch_part *part = new_part(run, PART_CHANGE);
     struct mregion_error error;
     int status = part == NULL ? cli_no_memory(run->cli)
                               : cli_change_parse(run->cli, arguments, &part->change);
@@ -252,7 +220,7 @@ static int append_change(struct run *run, const struct cli_arguments *arguments)
     return appended(run, cli_change_append(&part->change, run->batch, NULL, &error), &error);
 }
 
-static int append(struct run *run, const struct cli_arguments *arguments)
+static int append(struct cli_batch *run, const struct cli_arguments *arguments)
 {
     const struct cli_command *command = arguments->command;
     int status = CLI_OK;
@@ -273,7 +241,7 @@ static int append(struct run *run, const struct cli_arguments *arguments)
     return status;
 }
 
-static int take_words(struct run *run, const struct cli_words *words)
+static int take_words(struct cli_batch *run, const struct cli_words *words)
 {
     struct cli_arguments arguments;
     char **items;
@@ -292,7 +260,7 @@ static int take_words(struct run *run, const struct cli_words *words)
 }
 
 /* A line as getline returns it. */
-static int take_line(struct run *run, char *line, size_t length)
+static int take_line(struct cli_batch *run, char *line, size_t length)
 {
     struct cli_words words;
     int status;
@@ -309,7 +277,7 @@ static int take_line(struct run *run, char *line, size_t length)
     return status;
 }
 
-static int take_lines(struct run *run, FILE *file, const char *name)
+static int take_lines(struct cli_batch *run, FILE *file, const char *name)
 {
     struct cli *cli = run->cli;
     char *line = NULL;
@@ -334,150 +302,22 @@ static int take_lines(struct run *run, FILE *file, const char *name)
     return status;
 }
 
-/* ---- Results ---- */
-
-static int print_bytes(struct cli *cli, const struct part *part, const void *bytes, size_t size)
-{
-    struct cli_target target;
-    const uint8_t *at = bytes;
-    int status;
-
-    if (part->path == NULL && cli->form == CLI_JSON) {
-        cli_json_write_bytes(stdout, bytes, size);
-        (void)fputc('\n', stdout);
-        return cli_output_flush(cli);
-    }
-    if (part->path == NULL) {
-        (void)fwrite(bytes, 1, size, stdout);
-        return cli_output_flush(cli);
-    }
-    status = cli_target_open(cli, part->path, &target);
-    if (status != CLI_OK)
-        return status;
-    while (size > 0) {
-        ssize_t count = write(target.fd, at, size);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0) {
-            status =
-                cli_fail(cli, CLI_LOCAL_IO, "%s: cannot write: %s", target.name, strerror(errno));
-            cli_target_abandon(&target);
-            return status;
-        }
-        at += count;
-        size -= (size_t)count;
-    }
-    status = cli_target_commit(cli, &target, true);
-    if (status == CLI_OK)
-        cli_output_nothing(stdout, cli->form);
-    return status;
-}
-
-/* What was removed and could not be written is the only copy. */
-static void store_again(struct run *run, const void *bytes, uint64_t size)
-{
-    struct mregion_error error;
-    uint64_t address;
-
-    if (mregion_add(run->cli->connection, run->region, bytes, size, &address, &error) == MREGION_OK)
-        (void)cli_fail(run->cli, CLI_LOCAL_IO,
-                       "the batch is done; the bytes that were removed are stored again, as "
-                       "%" PRIu64 "+%" PRIu64,
-                       address, size);
-    else
-        (void)cli_fail(run->cli, CLI_LOCAL_IO,
-                       "the batch is done; the bytes that were removed are lost: %s", error.text);
-}
-
-static int print_part(struct run *run, size_t index)
-{
-    struct cli *cli = run->cli;
-    const struct part *part = &run->parts[index];
-    struct mregion_error error;
-    struct mregion_block block = {.size = part->size};
-    const void *bytes;
-    uint64_t number = 0;
-    int status = CLI_OK;
-
-    cli->line = part->line;
-    switch (part->kind) {
-    case PART_CHANGE:
-        if (part->change.command->result != CLI_RESULT_NOTHING)
-            (void)mregion_batch_uint(run->batch, index, &number, &error);
-        cli_change_print(cli, &part->change, number);
-        break;
-    case PART_REFERENCE:
-        (void)mregion_batch_uint(run->batch, index, &block.address, &error);
-        cli_output_reference(stdout, cli->form, block);
-        break;
-    case PART_NOTHING:
-        cli_output_nothing(stdout, cli->form);
-        break;
-    case PART_BYTES:
-        (void)mregion_batch_blob(run->batch, index, &bytes, &number, &error);
-        status = print_bytes(cli, part, bytes, (size_t)number);
-        run->has_lost_output |= status != CLI_OK && part->path == NULL;
-        if (status != CLI_OK)
-            store_again(run, bytes, number);
-        break;
-    }
-    return status;
-}
-
-/* Standard output took not all: whoever asked needs the references all the same. */
-static void tell_references(struct run *run)
-{
-    struct mregion_error error;
-    uint64_t address;
-
-    for (size_t i = 0; i < run->count; i++) {
-        const struct part *part = &run->parts[i];
-        bool is_change = part->kind == PART_CHANGE;
-
-        if ((part->kind != PART_REFERENCE &&
-             !(is_change && part->change.command->result == CLI_RESULT_REFERENCE)) ||
-            mregion_batch_uint(run->batch, i, &address, &error) != MREGION_OK)
-            continue;
-        run->cli->line = part->line;
-        (void)cli_fail(run->cli, CLI_LOCAL_IO, "the batch is done, with %" PRIu64 "+%" PRIu64,
-                       address, is_change ? part->change.last : part->size);
-    }
-}
-
-static int print_parts(struct run *run)
-{
-    int first = CLI_OK;
-
-    for (size_t i = 0; i < run->count; i++) {
-        int status = print_part(run, i);
-
-        if (first == CLI_OK)
-            first = status;
-    }
-    run->cli->line = 0;
-    if (cli_output_flush(run->cli) == CLI_OK && !run->has_lost_output)
-        return first;
-    tell_references(run);
-    return first != CLI_OK ? first : CLI_LOCAL_IO;
-}
-
 /* ---- The command ---- */
 
-static int commit(struct run *run)
+static int commit(struct cli_batch *run)
 {
     struct mregion_error error;
     size_t failed;
 
     run->cli->line = 0;
     if (mregion_batch_commit(run->batch, &failed, &error) == MREGION_OK)
-        return print_parts(run);
+        return cli_batch_print(run);
     if (failed < run->count)
         run->cli->line = run->parts[failed].line;
     return cli_fail_library(run->cli, &error, NULL);
 }
 
-static int run_file(struct run *run, FILE *file, const char *name)
+static int run_file(struct cli_batch *run, FILE *file, const char *name)
 {
     struct cli *cli = run->cli;
     struct mregion_error error;
@@ -499,7 +339,7 @@ static int run_file(struct run *run, FILE *file, const char *name)
 
 int cli_batch_run(struct cli *cli, const struct cli_arguments *arguments)
 {
-    struct run run = {.cli = cli};
+    struct cli_batch run = {.cli = cli};
     struct cli_source source;
     size_t line = cli->line;
     bool is_script = cli->is_script, is_stdin;
