@@ -7,6 +7,7 @@
 
 #include "core/crc32c.h"
 #include "core/format1.h"
+#include "core/format1_private.h"
 #include "core/limits.h"
 #include "core/migrate.h"
 #include "core/record.h"
@@ -15,6 +16,13 @@
 #define PATH_SIZE 128
 
 const char *const golden_names[GOLDEN_REGIONS] = {"main", "seed", "packed", "empty"};
+
+const struct golden_figures golden_figures[GOLDEN_REGIONS] = {
+    [GOLDEN_MAIN] = {926281, 18, 723094, 8, 3368626123},
+    [GOLDEN_SEED] = {1000, 1, 845, 3, 3199619895},
+    [GOLDEN_PACKED] = {100, 1, 100, 0, 3925282574},
+    [GOLDEN_EMPTY] = {0, 0, 0, 0, 0},
+};
 
 static void need(int result)
 {
@@ -138,10 +146,21 @@ struct simdisk *golden_disk_of(enum golden_region region)
 
 struct look {
     struct meta meta;
-    uint64_t size;        /* of the region */
-    uint64_t journal_end; /* of the last record */
+    uint64_t size;                       /* of the region */
+    uint64_t journal_start, journal_end; /* of the records behind the checkpoint */
     struct extent largest;
 };
+
+/* Where replay over a checkpoint begins. */
+static uint64_t start_of(struct simdisk *disk, const char *folder, uint64_t sequence)
+{
+    char path[2 * PATH_SIZE];
+    uint8_t header[48];
+    snprintf(path, sizeof path, "%s/%s", folder,
+             format1_checkpoint_name(format1_checkpoint_slot(sequence)));
+    ck_assert_uint_eq(golden_read(disk, path, 0, header, sizeof header), sizeof header);
+    return get_u64(header + 40);
+}
 
 static void look(struct simdisk *disk, const char *folder, struct look *look)
 {
@@ -157,6 +176,7 @@ static void look(struct simdisk *disk, const char *folder, struct look *look)
     need(format1_read(&old, &err));
     look->size = old.space.size;
     look->journal_end = old.cut_at;
+    look->journal_start = start_of(disk, folder, old.checkpoint_sequence);
     while (maxtree_seek(&old.space.tree, extent_end(block), &block))
         if (block.size > look->largest.size)
             look->largest = block;
@@ -180,20 +200,77 @@ static void make_sparse(struct simdisk *disk, const char *folder, const struct l
     io->ops->close(io, file);
 }
 
+static void segment_path(char path[2 * PATH_SIZE], const char *folder, uint64_t lsn)
+{
+    char name[FORMAT1_JOURNAL_NAME_SIZE];
+    snprintf(path, 2 * PATH_SIZE, "%s/%s", folder,
+             format1_journal_name(name, format1_journal_seq(lsn)));
+}
+
 /* The first block of a record of three. */
 static void tear(struct simdisk *disk, const char *folder, const struct look *look)
 {
-    uint64_t lsn = look->journal_end, payload = 4 * MIB - DISK_BLOCK;
     char path[2 * PATH_SIZE];
     struct record record;
     record_init(&record);
     need(record_reserve(&record, RECORD_EXTENT_EFFECT + 2 * DISK_BLOCK));
     size_t offset = record_add_put(&record, (struct extent){0, 2 * DISK_BLOCK});
     memset(record.bytes + offset, 0x5a, 2 * DISK_BLOCK);
-    record_seal(&record, record_seed(look->meta.secret), lsn, lsn);
-    snprintf(path, sizeof path, "%s/journal-%016llx", folder, (unsigned long long)(lsn / payload));
-    golden_write(disk, path, DISK_BLOCK + lsn % payload, record.bytes, DISK_BLOCK);
+    record_seal(&record, record_seed(look->meta.secret), look->journal_end, look->journal_end);
+    segment_path(path, folder, look->journal_end);
+    golden_write(disk, path, format1_journal_offset(look->journal_end), record.bytes, DISK_BLOCK);
     record_release(&record);
+}
+
+void golden_append(struct simdisk *disk, struct record *record)
+{
+    static const char folder[] = "regions/main";
+    char path[2 * PATH_SIZE];
+    struct look found;
+    look(disk, folder, &found);
+    record_seal(record, record_seed(found.meta.secret), found.journal_end, found.journal_end);
+    segment_path(path, folder, found.journal_end);
+    golden_write(disk, path, format1_journal_offset(found.journal_end), record->bytes,
+                 (size_t)record_padded(record->length));
+}
+
+/* Takes a put out of the data file, where what it put is still there. */
+static void unput(struct simdisk *disk, const char *folder, const struct format1_effect *put,
+                  const uint8_t *bytes)
+{
+    char path[2 * PATH_SIZE];
+    size_t size = (size_t)put->extent.size;
+    uint8_t *now = malloc(size);
+    ck_assert_ptr_nonnull(now);
+    snprintf(path, sizeof path, "%s/data", folder);
+    ck_assert_uint_eq(golden_read(disk, path, put->extent.address, now, size), size);
+    if (memcmp(now, bytes, size) == 0) {
+        memset(now, 0xee, size);
+        golden_write(disk, path, put->extent.address, now, size);
+    }
+    free(now);
+}
+
+static void fall_behind(struct simdisk *disk, const char *folder, const struct look *look)
+{
+    struct format1_journal_reader reader;
+    struct format1_journal_record record = {0};
+    struct format1_effect_cursor cursor;
+    struct format1_effect effect;
+    struct err err = {0};
+    bool is_valid = true;
+    need(format1_journal_reader_open(&reader, simdisk_io(disk), folder, look->meta.secret, &err));
+    for (uint64_t lsn = look->journal_start; lsn < look->journal_end;) {
+        need(format1_journal_reader_record(&reader, lsn, &record, &is_valid, &err));
+        ck_assert(is_valid);
+        format1_effect_begin(&cursor, record.bytes, &record.header);
+        while (format1_effect_next(&cursor, &effect) == 1)
+            if (effect.kind == FORMAT1_EFFECT_PUT)
+                unput(disk, folder, &effect, record.bytes + effect.offset);
+        lsn += format1_record_padded(record.header.length);
+    }
+    free(record.bytes);
+    format1_journal_reader_release(&reader);
 }
 
 void golden_vary(struct simdisk *disk, enum golden_region region, enum golden_variant variant)
@@ -206,6 +283,8 @@ void golden_vary(struct simdisk *disk, enum golden_region region, enum golden_va
         make_sparse(disk, folder, &found);
     else if (variant == GOLDEN_TORN)
         tear(disk, folder, &found);
+    else if (variant == GOLDEN_BEHIND)
+        fall_behind(disk, folder, &found);
 }
 
 /* ---- All of it ---- */
@@ -213,12 +292,20 @@ void golden_vary(struct simdisk *disk, enum golden_region region, enum golden_va
 struct summing {
     struct simdisk *disk;
     const char *folder;
+    bool only_old;
     uint32_t sum; /* of all entries: the order in which they are listed is any */
 };
 
 static int sum_entry(void *context, const char *name, bool is_directory)
 {
+    static const char *const old[] = {"checkpoint-0", "checkpoint-1", "journal-0000000000000002",
+                                      "journal-0000000000000003"};
     struct summing *summing = context;
+    bool is_old = false;
+    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++)
+        is_old = is_old || strcmp(name, old[i]) == 0;
+    if (summing->only_old && !is_old)
+        return 0;
     char path[2 * PATH_SIZE];
     uint8_t bytes[DISK_BLOCK];
     snprintf(path, sizeof path, "%s/%s", summing->folder, name);
@@ -226,7 +313,7 @@ static int sum_entry(void *context, const char *name, bool is_directory)
     uint32_t sum = crc32c(0, path, strlen(path));
     if (is_directory) {
         struct io *io = simdisk_io(summing->disk);
-        struct summing below = {summing->disk, inside, sum};
+        struct summing below = {.disk = summing->disk, .folder = inside, .sum = sum};
         need(io->ops->list(io, inside, sum_entry, &below));
         sum = below.sum;
     } else {
@@ -247,5 +334,15 @@ uint32_t golden_fingerprint(struct simdisk *disk)
     struct io *io = simdisk_io(disk);
     struct summing summing = {.disk = disk, .folder = "."};
     need(io->ops->list(io, ".", sum_entry, &summing));
+    return summing.sum;
+}
+
+uint32_t golden_fingerprint_old(struct simdisk *disk, enum golden_region region)
+{
+    char folder[PATH_SIZE];
+    struct io *io = simdisk_io(disk);
+    struct summing summing = {.disk = disk, .folder = folder, .only_old = true};
+    snprintf(folder, sizeof folder, "regions/%s", golden_names[region]);
+    need(io->ops->list(io, folder, sum_entry, &summing));
     return summing.sum;
 }

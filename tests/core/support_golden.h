@@ -21,9 +21,21 @@ enum golden_variant {
     GOLDEN_AS_IS,
     GOLDEN_SPARSE, /* the data file ends with the region, within a page, and has holes */
     GOLDEN_TORN,   /* the journal has a torn tail */
+    GOLDEN_BEHIND, /* what the journal puts never got into the data file */
     GOLDEN_VARIANTS,
 };
 void golden_vary(struct simdisk *disk, enum golden_region region, enum golden_variant variant);
+
+/* What a region is, from the store's own description. */
+struct golden_figures {
+    uint64_t size, pages, allocated, free_blocks;
+    uint32_t crc; /* of the bytes in use, in order */
+};
+extern const struct golden_figures golden_figures[GOLDEN_REGIONS];
+
+/* Appends a record to the journal of main, of effects that the caller encodes. */
+struct record;
+void golden_append(struct simdisk *disk, struct record *record);
 
 /* Changes a file and syncs it. */
 void golden_write(struct simdisk *disk, const char *path, uint64_t offset, const void *bytes,
@@ -33,7 +45,9 @@ void golden_resize(struct simdisk *disk, const char *path, uint64_t size);
 size_t golden_read(struct simdisk *disk, const char *path, uint64_t offset, void *bytes,
                    size_t size);
 
-/* A checksum over every file's path, length and bytes. */
+/* A checksum over every file's path, length and bytes; the second over those files of a region's
+ * folder that only format 1 has: journal and checkpoints. */
 uint32_t golden_fingerprint(struct simdisk *disk);
+uint32_t golden_fingerprint_old(struct simdisk *disk, enum golden_region region);
 
 #endif

@@ -11,16 +11,21 @@
 #include "../core/support_region.h"
 #include "../core/support_shadow.h"
 #include "../core/support_simcrash.h"
+#include "core/crc32c.h"
 #include "core/limits.h"
+#include "core/migrate.h"
 #include "core/store.h"
 #include "tests/support_main.h"
 
 struct world {
-    const char *name; /* of the region */
+    enum golden_region which;
+    const char *name;
+    uint32_t old_files; /* of format 1, a checksum over them */
     struct rng rng;
     struct observation truth;
     uint64_t states, points;
     uint64_t rolled;   /* of the states, those that were migrated (again) */
+    uint64_t old;      /* those that were of format 1 still */
     uint64_t used;     /* those that were changed afterwards */
     unsigned depth;    /* power cuts during what follows a power cut */
     uint64_t every[2]; /* by depth: only one of so many moments is tried */
@@ -106,11 +111,27 @@ static void use(struct world *world, struct simdisk *disk, struct store *store,
     world->used++;
 }
 
+/* As long as meta says that the folder is of format 1, its files are what they were. */
+static void check_old_files(struct world *world, struct simdisk *crashed)
+{
+    struct meta meta;
+    struct err err = {0};
+    uint32_t version;
+    char folder[64];
+    snprintf(folder, sizeof folder, "regions/%s", world->name);
+    ck_assert_int_eq(migrate_read_meta(simdisk_io(crashed), folder, &meta, &version, &err), 0);
+    if (version != 1)
+        return;
+    ck_assert_uint_eq(golden_fingerprint_old(crashed, world->which), world->old_files);
+    world->old++;
+}
+
 static int check_state(void *context, struct simdisk *crashed, const struct simcrash_case *how)
 {
     struct world *world = context;
     struct region_report report = {0};
     bool again = world->depth == 0 && rng_chance(&world->rng, 50);
+    check_old_files(world, crashed);
     struct store *store = open_store(crashed);
     if (again) {
         world->depth++;
@@ -152,6 +173,18 @@ static void cut_here(void *context, struct simdisk *disk, enum simdisk_op op, co
     simcrash_enumerate(disk, &plans[world->depth], &world->rng, check_state, world, &world->states);
 }
 
+static void check_figures(const struct observation *seen, const struct golden_figures *figures)
+{
+    uint32_t crc = 0;
+    for (size_t i = 0; i < seen->used_count; i++)
+        crc = crc32c(crc, seen->bytes + seen->used[i].address, (size_t)seen->used[i].size);
+    ck_assert_uint_eq(seen->info.size, figures->size);
+    ck_assert_uint_eq(seen->info.pages, figures->pages);
+    ck_assert_uint_eq(seen->info.allocated, figures->allocated);
+    ck_assert_uint_eq(seen->info.free_blocks, figures->free_blocks);
+    ck_assert_uint_eq(crc, figures->crc);
+}
+
 /* What the region is, from a disk that was not disturbed. */
 static void learn(struct world *world, enum golden_region which)
 {
@@ -161,6 +194,7 @@ static void learn(struct world *world, enum golden_region which)
     struct region *region = open_region(store, world->name, &report);
     ck_assert_uint_eq(report.migrated_from, 1);
     ck_assert_ptr_null(observation_take(&world->truth, region));
+    check_figures(&world->truth, &golden_figures[which]);
     region_close(region);
     store_close(store);
     simdisk_free(disk);
@@ -174,6 +208,7 @@ START_TEST(test_power_cuts)
     bool is_long = getenv("MREGION_CRASH_LONG") != NULL;
     bool is_small = JOURNAL_SEGMENT < 1 * MIB;
     struct world world = {
+        .which = which,
         .name = golden_names[which],
         .rng = {(uint64_t)_i + 1},
         .every = {1, is_long ? 4 : 64},
@@ -185,6 +220,7 @@ START_TEST(test_power_cuts)
     learn(&world, which);
     struct simdisk *disk = golden_disk_of(which);
     golden_vary(disk, which, variant);
+    world.old_files = golden_fingerprint_old(disk, which);
     simdisk_set_hook(disk, cut_here, &world);
     struct store *store = open_store(disk);
     struct region *region = open_region(store, world.name, NULL);
@@ -192,7 +228,8 @@ START_TEST(test_power_cuts)
     ck_assert(is_what_it_was(&world, region));
     region_close(region);
     store_close(store);
-    ck_assert(!is_small || (world.rolled > 0 && world.rolled < world.states));
+    ck_assert(!is_small || (world.old > 0 && world.old <= world.rolled));
+    ck_assert(!is_small || world.rolled < world.states);
     ck_assert(!is_small || world.used > 0 || which == GOLDEN_PACKED || which == GOLDEN_EMPTY);
     printf("migration of %s, variant %d: %llu power cuts, %llu states checked\n", world.name,
            (int)variant, (unsigned long long)world.points, (unsigned long long)world.states);
