@@ -261,11 +261,20 @@ uint64_t region_scrub_ticket(const struct region *region);
  * off); NULL when it does not. */
 const struct err *region_scrub_failure(const struct region *region, uint64_t ticket);
 
-/* Worker. Verifies all pages in use at a stretch, in a region that nobody changes meanwhile, and
- * visits each damaged one. ERR_INTERNAL without memory. */
-int region_look_at_pages(struct region *region,
-                         void (*visit)(void *context, uint64_t address, bool is_unreadable),
-                         void *context, struct region_scrub *ret_scrub, struct err *err);
+/* The same by hand, in a region that nobody changes meanwhile; any number of threads at a time.
+ *
+ * Where the piece ends that begins at the address or behind it: at most SCRUB_PIECE of pages, of
+ * which the free ones are left out. The address itself when no byte is in use from there on. */
+uint64_t region_piece_end(const struct region *region, uint64_t address);
+
+struct region_look {
+    uint64_t pages, verified, unverified, damaged;
+    struct region_finding findings[SCRUB_PIECE / DATA_PAGE]; /* the damaged ones */
+};
+/* May block. Reads and verifies the piece. buffer is of SCRUB_PIECE, aligned to DISK_BLOCK, or
+ * NULL: then it takes its time. */
+void region_look_at_piece(struct region *region, uint64_t address, uint8_t *buffer,
+                          struct region_look *ret_look);
 
 /* ---- Jobs ---- */
 

@@ -493,30 +493,29 @@ void region_get_last_scrub(const struct region *region, struct region_scrub *ret
     describe(region, &region->scrub.last, ret_scrub);
 }
 
-/* ---- At a stretch ---- */
+/* ---- Piece by piece ---- */
 
-int region_look_at_pages(struct region *region,
-                         void (*visit)(void *context, uint64_t address, bool is_unreadable),
-                         void *context, struct region_scrub *ret_scrub, struct err *err)
+uint64_t region_piece_end(const struct region *region, uint64_t address)
 {
     struct scrub_piece piece;
-    uint8_t *buffer = aligned_alloc(DISK_BLOCK, SCRUB_PIECE);
-    *ret_scrub = (struct region_scrub){0};
-    if (buffer == NULL)
-        return err_no_memory(err);
-    for (uint64_t address = 0; next_piece(region, address, &piece); address = end_of(&piece)) {
-        look_at_piece(region, &piece, buffer);
-        for (size_t i = 0; i < piece.span.count; i++) {
-            enum page_state state = (enum page_state)piece.states[i];
-            bool is_damaged = state == PAGE_DAMAGED || state == PAGE_UNREADABLE;
-            ret_scrub->pages += state != PAGE_LEFT_OUT;
-            ret_scrub->verified += state == PAGE_VERIFIED;
-            ret_scrub->unverified += state == PAGE_UNVERIFIED;
-            ret_scrub->damaged += is_damaged;
-            if (is_damaged)
-                visit(context, (piece.span.first + i) * DATA_PAGE, state == PAGE_UNREADABLE);
-        }
+    return next_piece(region, address, &piece) ? end_of(&piece) : address;
+}
+
+void region_look_at_piece(struct region *region, uint64_t address, uint8_t *buffer,
+                          struct region_look *ret_look)
+{
+    struct scrub_piece piece;
+    *ret_look = (struct region_look){.pages = 0};
+    if (!next_piece(region, address, &piece))
+        return;
+    look_at_piece(region, &piece, buffer);
+    for (size_t i = 0; i < piece.span.count; i++) {
+        enum page_state state = (enum page_state)piece.states[i];
+        ret_look->pages += state != PAGE_LEFT_OUT;
+        ret_look->verified += state == PAGE_VERIFIED;
+        ret_look->unverified += state == PAGE_UNVERIFIED;
+        if (state == PAGE_DAMAGED || state == PAGE_UNREADABLE)
+            ret_look->findings[ret_look->damaged++] = (struct region_finding){
+                (piece.span.first + i) * DATA_PAGE, state == PAGE_UNREADABLE};
     }
-    free(buffer);
-    return 0;
 }

@@ -1,6 +1,7 @@
 #include "daemon/check.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,25 +53,82 @@ static void print_region(const struct region *region, const struct region_report
 /* Blocks in use that are printed for each of them. */
 #define BLOCKS_PRINTED 16
 
-struct damage {
-    uint64_t address;
-    bool is_unreadable;
+/* Threads that read: one alone would leave the disk idle while it computes checksums. */
+#define READERS 4
+
+/* The reading of a region. The pieces are taken in their order, so that a disk with heads reads on
+ * and on. */
+struct reading {
+    struct region *region;
+    pthread_mutex_t lock; /* over everything below */
+    uint64_t next;        /* address of the next piece */
+    uint64_t pages, verified, unverified, damaged;
+    struct region_finding damages[DAMAGES_PRINTED]; /* the first ones, ascending */
+    size_t count;                                   /* of them */
 };
 
-struct damages {
-    struct damage list[DAMAGES_PRINTED];
-    size_t count; /* of those on the list */
-};
-
-static void collect_damage(void *context, uint64_t address, bool is_unreadable)
+/* Keeps the first by address: threads come with theirs in any order. */
+static void keep_damage(struct reading *reading, struct region_finding damage)
 {
-    struct damages *damages = context;
-    if (damages->count < DAMAGES_PRINTED)
-        damages->list[damages->count++] = (struct damage){address, is_unreadable};
+    size_t at = reading->count;
+    while (at > 0 && reading->damages[at - 1].address > damage.address)
+        at--;
+    if (at == DAMAGES_PRINTED)
+        return;
+    if (reading->count < DAMAGES_PRINTED)
+        reading->count++;
+    memmove(reading->damages + at + 1, reading->damages + at,
+            (reading->count - 1 - at) * sizeof reading->damages[0]);
+    reading->damages[at] = damage;
+}
+
+static void add_look(struct reading *reading, const struct region_look *look)
+{
+    reading->pages += look->pages;
+    reading->verified += look->verified;
+    reading->unverified += look->unverified;
+    reading->damaged += look->damaged;
+    for (size_t i = 0; i < look->damaged; i++)
+        keep_damage(reading, look->findings[i]);
+}
+
+static void *read_pieces(void *context)
+{
+    struct reading *reading = context;
+    struct region_look look;
+    uint8_t *buffer = aligned_alloc(DISK_BLOCK, SCRUB_PIECE); /* NULL: it goes on slowly */
+    pthread_mutex_lock(&reading->lock);
+    for (;;) {
+        uint64_t address = reading->next;
+        reading->next = region_piece_end(reading->region, address);
+        if (reading->next == address)
+            break;
+        pthread_mutex_unlock(&reading->lock);
+        region_look_at_piece(reading->region, address, buffer, &look);
+        pthread_mutex_lock(&reading->lock);
+        add_look(reading, &look);
+    }
+    pthread_mutex_unlock(&reading->lock);
+    free(buffer);
+    return NULL;
+}
+
+static void read_all(struct reading *reading)
+{
+    pthread_t threads[READERS - 1];
+    size_t count = 0;
+    pthread_mutex_init(&reading->lock, NULL);
+    /* Without them this thread does all. */
+    while (count < READERS - 1 && pthread_create(&threads[count], NULL, read_pieces, reading) == 0)
+        count++;
+    (void)read_pieces(reading);
+    while (count > 0)
+        pthread_join(threads[--count], NULL);
+    pthread_mutex_destroy(&reading->lock);
 }
 
 /* The page, and which bytes in use lie in it. */
-static void print_damage(const struct region *region, const struct damage *damage)
+static void print_damage(const struct region *region, const struct region_finding *damage)
 {
     struct extent blocks[BLOCKS_PRINTED + 1];
     size_t count = 0;
@@ -87,16 +145,16 @@ static void print_damage(const struct region *region, const struct damage *damag
     printf("%s\n", count > BLOCKS_PRINTED ? " and more" : "");
 }
 
-static void print_pages(const struct region *region, const struct region_scrub *scrub,
-                        const struct damages *damages)
+static void print_pages(const struct reading *reading)
 {
     printf("  pages         %" PRIu64 " in use: %" PRIu64 " verified, %" PRIu64
            " unverified, %" PRIu64 " damaged\n",
-           scrub->pages, scrub->verified, scrub->unverified, scrub->damaged);
-    for (size_t i = 0; i < damages->count; i++)
-        print_damage(region, &damages->list[i]);
-    if (scrub->damaged > damages->count)
-        printf("  and           %" PRIu64 " more damaged pages\n", scrub->damaged - damages->count);
+           reading->pages, reading->verified, reading->unverified, reading->damaged);
+    for (size_t i = 0; i < reading->count; i++)
+        print_damage(reading->region, &reading->damages[i]);
+    if (reading->damaged > reading->count)
+        printf("  and           %" PRIu64 " more damaged pages\n",
+               reading->damaged - reading->count);
 }
 
 /* A region of an older format, which is only looked at. */
@@ -119,22 +177,20 @@ static void print_plan(const char *name, const struct migrate_plan *plan)
 static int check_open_region(const char *name, struct region *region,
                              const struct region_report *report)
 {
-    struct region_scrub scrub;
-    struct err err;
-    struct damages *damages = calloc(1, sizeof *damages);
-    if (damages == NULL ||
-        region_look_at_pages(region, collect_damage, damages, &scrub, &err) != 0) {
+    struct reading *reading = calloc(1, sizeof *reading);
+    if (reading == NULL) {
         printf("region %s: out of memory\n", name);
-        free(damages);
         return 1;
     }
+    reading->region = region;
+    read_all(reading);
     const char *wrong = region_check(region);
-    if (wrong == NULL && scrub.damaged > 0)
+    if (wrong == NULL && reading->damaged > 0)
         wrong = "damaged";
     printf("region %s: %s\n", name, wrong == NULL ? "ok" : wrong);
     print_region(region, report);
-    print_pages(region, &scrub, damages);
-    free(damages);
+    print_pages(reading);
+    free(reading);
     return wrong != NULL;
 }
 
