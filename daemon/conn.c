@@ -12,6 +12,7 @@
 #include "daemon/dispatch.h"
 #include "daemon/regions.h"
 #include "daemon/request.h"
+#include "daemon/scrub.h"
 #include "daemon/server.h"
 
 /* Buffers in one write: far more than a turn usually leaves, and no malloc in a partial one. */
@@ -367,6 +368,8 @@ void conn_close(struct conn *conn)
     server->conns_count--;
     log_debug("%s: closed", conn->peer);
     uv_close((uv_handle_t *)&conn->handle.stream, on_closed);
+    if (conn->scrubs > 0)
+        scrub_abandon(conn);
 }
 
 static void on_shutdown(uv_shutdown_t *shutdown, int status)

@@ -75,6 +75,7 @@ struct conn {
     struct output output;
     uint64_t reserved;  /* bytes of answers that requests under way will add to output */
     uint64_t in_flight; /* requests under way; they point here */
+    uint64_t scrubs;    /* of which wait for a scrub */
     uint64_t moved_ms;  /* when a byte was last read or written */
     uint64_t linger_ms; /* when lingering ends */
     size_t writing;     /* bytes of the write under way */

@@ -6,6 +6,7 @@
 
 #include "daemon/answer.h"
 #include "daemon/commit.h"
+#include "daemon/conn.h"
 #include "daemon/handle.h"
 #include "daemon/log.h"
 #include "daemon/regions.h"
@@ -79,20 +80,26 @@ void scrub_wait(struct request *request)
     request_move(request, REQUEST_SCRUBBING);
     commit_touch(entry);
     DL_APPEND2(entry->scrubs, request, previous, next);
+    request->conn->scrubs++;
+}
+
+static void stop_waiting(struct request *request)
+{
+    DL_DELETE2(request->entry->scrubs, request, previous, next);
+    request->conn->scrubs--;
 }
 
 void scrub_answer(struct region_entry *entry)
 {
     uint64_t done = region_scrub_ticket(entry->region);
-    struct request *request, *next;
-    DL_FOREACH_SAFE(entry->scrubs, request, next)
-    {
+    struct request *request;
+    while ((request = entry->scrubs) != NULL) {
         const struct err *failure = region_failure(entry->region);
         if (failure == NULL)
             failure = region_scrub_failure(entry->region, request->ticket);
         if (request->ticket > done && failure == NULL)
-            continue;
-        DL_DELETE2(entry->scrubs, request, previous, next);
+            break; /* and those behind it wait for no earlier pass */
+        stop_waiting(request);
         if (request->ticket <= done)
             request_succeed(request);
         else
@@ -106,8 +113,22 @@ void scrub_refuse(struct region_entry *entry, const struct err *err)
     leave(entry);
     pass_on(&entry->server->regions);
     while ((request = entry->scrubs) != NULL) {
-        DL_DELETE2(entry->scrubs, request, previous, next);
+        stop_waiting(request);
         request_fail(request, err);
+    }
+}
+
+void scrub_abandon(struct conn *conn)
+{
+    struct region_entry *entry, *next_entry;
+    struct request *request, *next;
+    HASH_ITER(by_name, conn->server->regions.names, entry, next_entry)
+    DL_FOREACH_SAFE(entry->scrubs, request, next)
+    {
+        if (request->conn != conn)
+            continue;
+        stop_waiting(request);
+        request_free(request);
     }
 }
 

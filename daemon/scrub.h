@@ -12,6 +12,7 @@
 
 #include "core/err.h"
 
+struct conn;
 struct region_entry;
 struct request;
 struct server;
@@ -32,6 +33,8 @@ void scrub_wait(struct request *request);
 void scrub_answer(struct region_entry *entry);
 /* Answers all who wait: the pass is not going to be completed. The region takes no further turn. */
 void scrub_refuse(struct region_entry *entry, const struct err *err);
+/* The connection is being closed: a pass may take longer than its memory is to be kept. */
+void scrub_abandon(struct conn *conn);
 /* The answer of a request whose pass is over. */
 void scrub_send(const struct request *request);
 

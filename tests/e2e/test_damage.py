@@ -2,11 +2,13 @@
 import json
 import os
 import re
+import socket
+import struct
 import time
 import unittest
 
 from case import Case, run
-from mpack import RpcError
+from mpack import Client, RpcError
 from server import mrcli
 
 PAGE = 4096
@@ -204,6 +206,19 @@ class Scrub(Damage):
         self.assert_blobs()
         self.client.send("scrub", "main")
         self.mregiond.stop()
+
+    def test_who_is_gone_is_not_waited_for(self):
+        """The pass goes on, whoever asked for it."""
+        reset = struct.pack("ii", 1, 0)
+        for _ in range(100):
+            other = Client(self.mregiond.unix)
+            other.send("scrub", "main")
+            other.send("scrub", "main")
+            other.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            other.close()
+        self.assertEqual(self.client.call("scrub", "main")["verified"], self.pages())
+        self.wait_until(lambda: self.client.call("serverInfo")["connections"] == 1)
+        self.assert_blobs()
 
     def test_notified(self):
         self.client.notify("scrub", "main")
