@@ -326,6 +326,30 @@ START_TEST(nothing_is_given_back_without_a_sync)
 }
 END_TEST
 
+/* The block that is a candidate since its free is durable has grown by one whose free is not. */
+START_TEST(a_neighbor_is_not_given_back_without_a_sync)
+{
+    uint64_t first = drive_add(region, bytes, BLOB), second = drive_add(region, bytes, BLOB);
+    drive_add(region, bytes, 70000);
+    drive_settle(region);
+    drive_deallocate(region, first, BLOB);
+    struct region_job *job = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    drive_deallocate(region, second, BLOB);
+    region_job_run(job);
+    region_job_done(region, job);
+    options.durability = _i == 0 ? DURABILITY_INTERVAL : DURABILITY_NONE;
+    options.flush_interval_ms = 20 * 1000;
+    region_set_options(region, &options);
+    drive_settle(region);
+    drive_now_ms += 10 * 1000;
+    drive_settle(region);
+    ck_assert_uint_gt(region->last_free, region->journal.synced);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_BIT(SIM_PUNCH)), 0);
+    wait_a_minute();
+    ck_assert_uint_ge(info_of().discarded_bytes, 2 * BLOB - 2 * DATA_PAGE);
+}
+END_TEST
+
 START_TEST(what_is_being_read_stays)
 {
     struct region_pin pin;
@@ -471,6 +495,7 @@ int main(void)
     tcase_add_test(tests, a_hole_reads_zeros);
     tcase_add_test(tests, nothing_is_given_back_before_it_is_durable);
     tcase_add_loop_test(tests, nothing_is_given_back_without_a_sync, 0, 2);
+    tcase_add_loop_test(tests, a_neighbor_is_not_given_back_without_a_sync, 0, 2);
     tcase_add_test(tests, what_is_being_read_stays);
     tcase_add_test(tests, an_opening_gives_back);
     tcase_add_test(tests, an_opening_without_discard_reserves_all);

@@ -31,6 +31,16 @@ static void expect_damaged(uint64_t address, uint64_t size)
     ck_assert_int_eq(region_read(region, address, buffer, size, &damaged, &err), ERR_CORRUPT);
 }
 
+static uint32_t sum_in_file(uint64_t page)
+{
+    struct io_file *file;
+    uint8_t bytes[4];
+    ck_assert_int_eq(io->ops->open(io, "r/sums", IO_READ_ONLY, &file), 0);
+    ck_assert_int_eq(io->ops->read(io, file, bytes, 4, DISK_BLOCK + 4 * page), 4);
+    io->ops->close(io, file);
+    return get_u32(bytes);
+}
+
 struct move {
     struct extent block;
     uint64_t new_size, address;
@@ -93,7 +103,7 @@ START_TEST(a_damaged_page_that_is_written_to_is_verified)
 {
     uint64_t size = _i == 2 ? 100000 : 500, to = 0;
     uint64_t a = drive_add(region, small, 3000), c = drive_add(region, small, 400);
-    uint64_t b = drive_add(region, big, size), d = drive_add(region, small, 10000);
+    uint64_t b = drive_add(region, big, size), d = drive_add(region, big, 10000);
     drive_settle(region);
     if (_i == 1)
         drive_deallocate(region, b, size);
@@ -115,7 +125,7 @@ START_TEST(a_damaged_page_that_is_written_to_is_verified)
     ck_assert_ptr_null(region_failure(region));
     ck_assert_uint_eq(fixture_allocated(), 13400 + (_i == 1 ? 0 : size));
     expect_damaged(c, 400);
-    drive_expect(region, round_up(d, DATA_PAGE), small + round_up(d, DATA_PAGE) - d, 1000);
+    drive_expect(region, round_up(d, DATA_PAGE), big + round_up(d, DATA_PAGE) - d, 1000);
 }
 END_TEST
 
@@ -184,6 +194,134 @@ START_TEST(what_rots_before_it_is_copied)
 }
 END_TEST
 
+/* ---- Pages that one batch uses more than once ---- */
+
+/* Bytes go over a block, it moves, and its page is taken into use again. */
+START_TEST(a_page_that_is_left_and_made_anew)
+{
+    uint64_t a = drive_add(region, small, 3000), c = drive_add(region, small, 1096);
+    struct move move = {{a, 3000}, 9000, 0};
+    drive_settle(region);
+    ck_assert_int_eq(stage_move(region, &move, &err), REGION_WAIT);
+    drive_settle(region);
+    drive_store(region, a + 100, big, 10);
+    ck_assert_int_eq(stage_move(region, &move, &err), 0);
+    drive_deallocate(region, c, 1096);
+    ck_assert_uint_eq(drive_add(region, big, 50), a);
+    drive_settle(region);
+    drive_expect(region, move.address, small, 100);
+    drive_expect(region, move.address + 100, big, 10);
+    drive_expect(region, move.address + 110, small + 110, 2890);
+    drive_expect(region, a, big, 50);
+}
+END_TEST
+
+/* Neighbors that one batch frees are taken into use by it, on a page of which a load, which waits
+ * for the batch, has yet to read the other part. */
+START_TEST(a_page_that_is_waited_for_is_not_made_anew)
+{
+    uint8_t buffer[6000];
+    uint64_t after, damaged, a = drive_add(region, big, 6000), c = drive_add(region, small, 2192);
+    struct region_info info;
+    drive_settle(region);
+    region_get_info(region, &info);
+    info.options.fit = FIT_LARGEST;
+    region_set_options(region, &info.options);
+    drive_store(region, a, small, 10);
+    ck_assert_int_eq(region_load_begin(region, (struct extent){a, 6000}, &after, &err), 0);
+    ck_assert_uint_eq(after, region_ticket(region));
+    drive_deallocate(region, a, 6000);
+    drive_deallocate(region, c, 2192);
+    ck_assert_uint_eq(drive_add(region, small, 500), 2 * DATA_PAGE - 500);
+    while (region_applied_ticket(region) < after)
+        ck_assert(drive_step(region, LANE_COMMIT));
+    ck_assert_int_eq(region_read(region, a, buffer, 6000, &damaged, &err), 0);
+    ck_assert_mem_eq(buffer, small, 10);
+    ck_assert_mem_eq(buffer + 10, big + 10, 5990);
+    drive_settle(region);
+    drive_expect(region, 2 * DATA_PAGE - 500, small, 500);
+}
+END_TEST
+
+#define HOLE 200000
+
+/* What was in free pages, and whether it matches anything, is nobody's business. */
+static uint64_t damaged_free_pages(void)
+{
+    uint64_t a = drive_add(region, big, HOLE);
+    drive_add(region, small, 100);
+    drive_settle(region);
+    drive_deallocate(region, a, HOLE);
+    drive_settle(region);
+    for (uint64_t at = a; at + DATA_PAGE <= a + HOLE; at += DATA_PAGE)
+        damage(at);
+    return a;
+}
+
+START_TEST(a_load_of_what_was_only_allocated)
+{
+    static const uint8_t zeros[HOLE];
+    uint64_t a = damaged_free_pages();
+    fixture_set_durability((enum durability)_i);
+    ck_assert_uint_eq(drive_allocate(region, HOLE), a);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    drive_expect(region, a, zeros, round_down(HOLE, DATA_PAGE));
+    drive_expect(region, a, zeros, round_down(HOLE, DATA_PAGE));
+}
+END_TEST
+
+/* Changes that were undone leave no trace in the pages of the batch. */
+START_TEST(pages_of_what_was_undone)
+{
+    static const uint8_t zeros[HOLE];
+    uint64_t b = drive_add(region, big, DATA_PAGE), a, taken;
+    for (uint64_t i = 0; i < 30; i++)
+        drive_add(region, big, DATA_PAGE);
+    drive_settle(region);
+    a = damaged_free_pages();
+    uint32_t sum = sum_in_file(page_of(b));
+    drive_store(region, b + 20 * DATA_PAGE, small, 10);
+    ck_assert_int_eq(region_atomic_begin(region, 100000, &err), 0);
+    ck_assert_int_eq(region_store(region, b, small, 10, &err), 0);
+    ck_assert_int_eq(region_add(region, small, 4000, &taken, &err), 0);
+    ck_assert_uint_eq(taken, a);
+    if (_i == 1)
+        ck_assert_int_eq(region_add(region, big, 70000, &taken, &err), 0);
+    region_atomic_end(region, false);
+    drive_store(region, b + 22 * DATA_PAGE, small, 10);
+    ck_assert_uint_eq(drive_allocate(region, HOLE), a);
+    drive_settle(region);
+    ck_assert_uint_eq(sum_in_file(page_of(b)), sum);
+    drive_expect(region, b, big, DATA_PAGE);
+    drive_expect(region, a, zeros, round_down(HOLE, DATA_PAGE));
+    drive_expect(region, b + 22 * DATA_PAGE, small, 10);
+}
+END_TEST
+
+/* Each page that is put together has its image, whether an undone change had been there or not. */
+START_TEST(images_of_pages_of_what_was_undone)
+{
+    uint64_t a = drive_add(region, big, 60 * DATA_PAGE), pages = 60;
+    drive_settle(region);
+    for (uint64_t i = 0; i < pages; i++) {
+        ck_assert_int_eq(region_atomic_begin(region, 100, &err), 0);
+        ck_assert_int_eq(region_store(region, a + i * DATA_PAGE, small, 10, &err), 0);
+        region_atomic_end(region, false);
+        if (_i == 1) { /* written whole it gives its image up, and gets another */
+            drive_store(region, a + i * DATA_PAGE + 200, small, 10);
+            drive_store(region, a + i * DATA_PAGE, big + i * DATA_PAGE, DATA_PAGE);
+        }
+        drive_store(region, a + i * DATA_PAGE + 100, small, 10);
+    }
+    drive_settle(region);
+    for (uint64_t i = 0; i < pages; i++) {
+        drive_expect(region, a + i * DATA_PAGE, big + i * DATA_PAGE, 100);
+        drive_expect(region, a + i * DATA_PAGE + 100, small, 10);
+    }
+}
+END_TEST
+
 /* ---- Without checksums ---- */
 
 static void set_checksum(enum checksum checksum)
@@ -198,16 +336,6 @@ static void flush(void)
 {
     region_hurry(region);
     drive_settle(region);
-}
-
-static uint32_t sum_in_file(uint64_t page)
-{
-    struct io_file *file;
-    uint8_t bytes[4];
-    ck_assert_int_eq(io->ops->open(io, "r/sums", IO_READ_ONLY, &file), 0);
-    ck_assert_int_eq(io->ops->read(io, file, bytes, 4, DISK_BLOCK + 4 * page), 4);
-    io->ops->close(io, file);
-    return get_u32(bytes);
 }
 
 /* A page that was written without a checksum gets one when it is written whole, and not before: who
@@ -242,13 +370,17 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {a_block_is_verified_each_time_it_moves,
-                                  a_block_is_verified_again_when_it_did_not_move};
+    const TTest *const tests[] = {
+        a_block_is_verified_each_time_it_moves, a_block_is_verified_again_when_it_did_not_move,
+        a_page_that_is_left_and_made_anew, a_page_that_is_waited_for_is_not_made_anew};
     Suite *suite = suite_create("region: verifying");
     TCase *tcase = fixture_tests("verifying", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, a_damaged_page_that_is_written_to_is_verified, 0, 3);
     tcase_add_loop_test(tcase, a_damaged_page_stays_so, 0, 4);
     tcase_add_loop_test(tcase, what_rots_before_it_is_copied, 0, 3);
+    tcase_add_loop_test(tcase, a_load_of_what_was_only_allocated, 0, DURABILITIES);
+    tcase_add_loop_test(tcase, images_of_pages_of_what_was_undone, 0, 2);
+    tcase_add_loop_test(tcase, pages_of_what_was_undone, 0, 2);
     tcase_add_loop_test(tcase, a_page_is_unchecked_until_it_is_written_whole, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
