@@ -622,6 +622,25 @@ START_TEST(undone_without_memory)
 }
 END_TEST
 
+/* Once it is not known what the batch touches, nothing more gets into it; undone, it is known. */
+START_TEST(without_memory_for_what_it_touches)
+{
+    uint64_t address = drive_add(region, small, 1000);
+    drive_settle(region);
+    void *(*memory)(size_t, size_t) = maxtree_node_memory;
+    ck_assert_int_eq(region_atomic_begin(region, 20, &err), 0);
+    maxtree_node_memory = no_memory;
+    ck_assert_int_eq(region_store(region, address, big, 10, &err), 0);
+    maxtree_node_memory = memory;
+    ck_assert_int_eq(region_store(region, address + 10, big, 10, &err), ERR_INTERNAL);
+    region_atomic_end(region, false);
+    ck_assert_ptr_null(region_failure(region));
+    ck_assert_int_eq(region_store(region, address + 500, big, 10, &err), 0);
+    drive_expect(region, address, small, 500);
+    drive_expect(region, address + 500, big, 10);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {every_kind_of_change_in_one_record,
@@ -637,7 +656,8 @@ int main(void)
                                   its_token,
                                   no_changes_at_all,
                                   a_region_that_fails,
-                                  undone_without_memory};
+                                  undone_without_memory,
+                                  without_memory_for_what_it_touches};
     Suite *suite = suite_create("region: all or nothing");
     TCase *tcase = fixture_tests("atomic", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, undone_at_each_change, 0, KINDS);
