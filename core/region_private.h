@@ -460,7 +460,7 @@ struct region_job *region_next_verify(struct region *region);
  * record of their own if need be. What only frees may use the reserve. */
 int region_need_journal(struct region *region, uint64_t effects, bool is_free, struct err *err);
 /* 0, REGION_WAIT, or ERR_NO_SPACE: whether a checkpoint with the expected token has room on a full
- * disk. What only frees has it, unless the token's answer is large. */
+ * disk. What only frees may use the reserve, unless the token's answer is large. */
 int region_need_slot(struct region *region, bool is_free, struct err *err);
 /* What is refused to a change that has several ways to go holds for all of them until it has its
  * answer, and so it does for changes that are made all or nothing, which are one: else each would

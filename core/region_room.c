@@ -27,8 +27,10 @@
 /* How far the journal may outgrow journal_size while a checkpoint is under way, as a factor. */
 #define JOURNAL_OVERSHOOT 2
 
-/* What frees gets its token even where a checkpoint with it may find no room, since freeing must
- * stay possible: unless its answer is larger than this. */
+/* The last part of a checkpoint's room is for the tokens of what only frees, with answers up to so
+ * many bytes. When it is used up frees have no tokens any more: with more of them than a checkpoint
+ * can hold the journal would fill up, and then nothing could be freed at all. */
+#define SLOT_RESERVE (256 * KIB)
 #define FREE_ANSWER_MAX 1024
 
 /* True when so much was refused to one that has waited for it. */
@@ -107,12 +109,12 @@ int region_need_slot(struct region *region, bool is_free, struct err *err)
         return 0;
     uint64_t need = checkpoint_room(region->space.tree.blocks,
                                     region->tokens.bytes + token_bytes(region->token_answer));
+    if (!is_free || region->token_answer > FREE_ANSWER_MAX)
+        need += SLOT_RESERVE;
     if (need <= least_slot_room(region))
         return 0;
     if (!is_refused(region, &region->slot_need, need))
         return wait_for(region, &region->slot_need, need);
-    if (is_free && region->token_answer <= FREE_ANSWER_MAX)
-        return 0;
     return err_set(err, ERR_NO_SPACE,
                    "the disk has no room for a checkpoint of %s that has another token in it: make "
                    "space on its file system, or change the region without a token",

@@ -421,6 +421,37 @@ START_TEST(a_full_disk_has_an_answer)
 }
 END_TEST
 
+static uint64_t next_byte;
+
+static int free_one(void)
+{
+    return region_deallocate(region, (struct extent){block + next_byte, 1}, &err);
+}
+
+/* Of more tokens than a checkpoint can hold none could be taken, the journal would fill up, and
+ * nothing could be freed: rather, frees have no tokens any more. */
+START_TEST(a_full_disk_never_refuses_frees)
+{
+    int code = 0;
+    fill_checkpoints();
+    for (uint64_t i = 0; code == 0; i++) {
+        ck_assert_uint_lt(i, 100000);
+        code = answer_soon(free_one, 100000 + i, 20);
+        drive_settle(region);
+        next_byte += code == 0 ? 2 : 0;
+    }
+    ck_assert_int_eq(code, ERR_NO_SPACE);
+    ck_assert_ptr_nonnull(strstr(err.text, "without a token"));
+    ck_assert_uint_gt(next_byte, 2 * 1000);
+    ck_assert_int_eq(region_token_expect(region, 0, &err), 0);
+    for (uint64_t i = 0; i < 5000; i++, next_byte += 2) {
+        drive_deallocate(region, block + next_byte, 2);
+        drive_settle(region);
+    }
+    drive_checkpoint(region);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {a_retry_waits_for_the_first,
@@ -434,7 +465,8 @@ int main(void)
                                   a_window_that_is_another_after_a_restart,
                                   answers_that_are_no_longer_kept,
                                   a_full_disk_refuses_large_answers,
-                                  a_full_disk_has_an_answer};
+                                  a_full_disk_has_an_answer,
+                                  a_full_disk_never_refuses_frees};
     Suite *suite = suite_create("region: tokens");
     TCase *tcase = fixture_tests("tokens", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, a_power_cut, 0, 3);
