@@ -493,6 +493,36 @@ START_TEST(nonsense_in_the_old_meta)
 }
 END_TEST
 
+/* Somebody puts the meta file of a backup in the place of the new one: that is refused, and is no
+ * reason to take the rest for what an attempt left. */
+START_TEST(an_old_meta_among_new_files)
+{
+    const char *damage[] = {"seed", NULL};
+    uint8_t old[4096], new[4096], blob[35];
+    struct simdisk *disk = golden_disk_of(GOLDEN_SEED);
+    size_t old_size = golden_read(disk, "regions/seed/meta", 0, old, sizeof old);
+    struct store *store = open_store(disk, false);
+    struct region *region = open_region(store, "seed");
+    drive_pattern(blob, sizeof blob, 1);
+    ck_assert_uint_eq(drive_add(region, blob, sizeof blob), 100);
+    drive_close(region);
+    store_close(store);
+    size_t new_size = golden_read(disk, "regions/seed/meta", 0, new, sizeof new);
+
+    golden_resize(disk, "regions/seed/meta", old_size);
+    golden_write(disk, "regions/seed/meta", 0, old, old_size);
+    refused(disk, "seed", ERR_CORRUPT, damage, NULL);
+    golden_resize(disk, "regions/seed/meta", new_size);
+    golden_write(disk, "regions/seed/meta", 0, new, new_size);
+    store = open_store(disk, false);
+    region = open_region(store, "seed");
+    drive_expect(region, 100, blob, sizeof blob);
+    drive_close(region);
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("migrate");
@@ -513,6 +543,7 @@ int main(void)
     tcase_add_test(tests, a_newer_store);
     tcase_add_loop_test(tests, a_newer_structure, 0, 3);
     tcase_add_test(tests, every_flipped_bit_of_the_old_meta);
+    tcase_add_test(tests, an_old_meta_among_new_files);
     tcase_add_loop_test(tests, nonsense_in_the_old_meta, 0, 5);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
