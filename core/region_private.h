@@ -222,7 +222,7 @@ struct atomic {
     bool is_waiting; /* one of them was told to wait, and they are going to be tried once more */
     struct batch_mark mark;
     uint64_t pages, tokens, change_ticket;
-    uint64_t bytes; /* of its blobs, as long as it waits to be tried again; else 0 */
+    uint64_t bytes;         /* of its blobs, as long as it waits to be tried again; else 0 */
     struct extentset fresh; /* the pages that they took into use: nothing is in them on the disk */
 };
 

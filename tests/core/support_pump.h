@@ -28,10 +28,10 @@ struct pump_options {
     struct change_weights weights;
     unsigned load_percent;       /* loads per change */
     unsigned checkpoint_percent; /* checkpoint requests per change */
-    unsigned reload_percent;     /* other options per change: what the region holds stays the same */
-    unsigned scrub_percent;      /* scrub requests per change */
-    bool faults;                 /* disk or memory may fail: refusals are no complaint */
-    bool acknowledge_early;      /* a deliberate bug: a change counts as acknowledged when staged */
+    unsigned reload_percent; /* other options per change: what the region holds stays the same */
+    unsigned scrub_percent;  /* scrub requests per change */
+    bool faults;             /* disk or memory may fail: refusals are no complaint */
+    bool acknowledge_early;  /* a deliberate bug: a change counts as acknowledged when staged */
 
     /* Called on the pump's own stack just before a job's sync: the moment to cut the power. Returns
      * NULL, or a complaint that ends the run. May be NULL. */
