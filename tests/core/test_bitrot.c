@@ -31,7 +31,7 @@ static void prepare(struct patient *patient, uint64_t seed)
     struct pump_options options = {
         .seed = seed,
         .weights = {.live_target = 60000, .size_max = 40000, .large_percent = 5},
-        .checkpoint_percent = 5};
+        .checkpoint_percent = 30}; /* what is behind the journal is told by loads */
     struct region_options region = scene_region_options(DURABILITY_SYNC, FIT_TIGHT);
     *patient = (struct patient){0};
     expect(scene_begin(scene, seed, &region, &options));
