@@ -7,7 +7,7 @@
 
 struct chunk {
     unsigned references;
-    uint8_t bytes[IMAGE_CHUNK];
+    _Alignas(16) uint8_t bytes[IMAGE_CHUNK];
 };
 
 /* A chunk is NULL (a hole), the zero chunk (space that reads as zeros, not counted), or its own. */

@@ -69,6 +69,13 @@ static struct simdisk *disk_of(struct io *io)
     return (struct simdisk *)(void *)io;
 }
 
+static void copy_path(char *to, const char *from)
+{
+    size_t length = strnlen(from, PATH_SIZE - 1);
+    memcpy(to, from, length);
+    to[length] = '\0';
+}
+
 /* ---- What every operation passes through ---- */
 
 static bool is_matched(const char *pattern, const char *path)
@@ -103,7 +110,7 @@ static int enter(struct simdisk *disk, enum simdisk_op op, const char *path, uin
     trace->op = op;
     trace->offset = offset;
     trace->size = size;
-    snprintf(trace->path, sizeof trace->path, "%s", path);
+    copy_path(trace->path, path);
     return injected_fault(disk, op, path);
 }
 
@@ -171,7 +178,7 @@ static int sim_open(struct io *io, const char *path, unsigned flags, struct io_f
         file->node = node;
         file->flags = flags;
         file->sync_errors = node->sync_errors;
-        snprintf(file->path, sizeof file->path, "%s", path);
+        copy_path(file->path, path);
         node->handles++;
         disk->open_files++;
         *ret_file = file;

@@ -14,8 +14,10 @@ static void *need(void *memory)
 
 static void copy_name(char *to, const char *from)
 {
-    if ((size_t)snprintf(to, SIM_NAME, "%s", from) >= SIM_NAME)
+    size_t length = strnlen(from, SIM_NAME);
+    if (length == SIM_NAME)
         abort();
+    memcpy(to, from, length + 1);
 }
 
 /* ---- Names ---- */

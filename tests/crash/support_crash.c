@@ -5,6 +5,7 @@
 
 #define FOLDER "region"
 #define CAPTURES_MAX 4 /* disks kept from one recovery or continuation */
+#define EXTRAS 4       /* further checks there are */
 
 struct run {
     const struct crash_options *options;
@@ -238,12 +239,27 @@ static const char *look_at_more_work(struct run *run, const struct simdisk *befo
     return wrong != NULL ? wrong : later;
 }
 
+/* Whether any of the further checks will be drawn: only then is a copy of the disk needed. */
+static bool any_extra(const struct run *run)
+{
+    struct rng ahead = run->rng;
+    for (unsigned i = 0; i < EXTRAS; i++)
+        if (rng_chance(&ahead, run->options->extra_percent))
+            return true;
+    return false;
+}
+
 static const char *check_state(struct run *run, struct simdisk *disk, struct range range)
 {
     uint64_t found = 0;
     unsigned percent = run->options->extra_percent;
-    struct simdisk *before = simdisk_crash_none(disk);
+    struct simdisk *before = any_extra(run) ? simdisk_crash_none(disk) : NULL;
     const char *wrong = look(run, disk, false, range, &found);
+    if (wrong == NULL && before == NULL) {
+        for (unsigned i = 0; i < EXTRAS; i++)
+            rng_next(&run->rng); /* none of them is to be made */
+        return NULL;
+    }
     if (wrong == NULL && rng_chance(&run->rng, percent)) {
         wrong = look_read_only(run, before, range);
         run->totals->extras++;
