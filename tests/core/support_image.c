@@ -27,6 +27,21 @@ static void *need(void *memory)
     return memory;
 }
 
+/* Chunks come and go by the million: those that are free are kept, in a list through their bytes.
+ */
+static struct chunk *spare_chunks;
+
+static struct chunk *chunk_new(void)
+{
+    struct chunk *chunk = spare_chunks;
+    if (chunk == NULL)
+        chunk = need(malloc(sizeof *chunk));
+    else
+        memcpy(&spare_chunks, chunk->bytes, sizeof(struct chunk *));
+    chunk->references = 1;
+    return chunk;
+}
+
 static struct chunk *chunk_share(struct chunk *chunk)
 {
     if (chunk != NULL && chunk != &zero_chunk)
@@ -36,8 +51,10 @@ static struct chunk *chunk_share(struct chunk *chunk)
 
 static void chunk_release(struct chunk *chunk)
 {
-    if (chunk != NULL && chunk != &zero_chunk && --chunk->references == 0)
-        free(chunk);
+    if (chunk == NULL || chunk == &zero_chunk || --chunk->references > 0)
+        return;
+    memcpy(chunk->bytes, &spare_chunks, sizeof(struct chunk *));
+    spare_chunks = chunk;
 }
 
 static bool all_zero(const uint8_t *bytes, size_t size)
@@ -73,6 +90,13 @@ uint64_t image_length(const struct image *image)
     return image->length;
 }
 
+/* A compiler that knows that it is at most a chunk makes a slow loop of it. */
+static void copy(void *to, const void *from, size_t size)
+{
+    __asm__("" : "+r"(size));
+    memcpy(to, from, size);
+}
+
 static const uint8_t *chunk_bytes(const struct image *image, uint64_t index)
 {
     struct chunk *chunk = index < image->count ? image->chunks[index] : NULL;
@@ -85,7 +109,7 @@ void image_read(const struct image *image, uint64_t offset, void *bytes, size_t 
     while (size > 0) {
         uint64_t at = offset % IMAGE_CHUNK;
         size_t part = (size_t)min_u64(size, IMAGE_CHUNK - at);
-        memcpy(out, chunk_bytes(image, offset / IMAGE_CHUNK) + at, part);
+        copy(out, chunk_bytes(image, offset / IMAGE_CHUNK) + at, part);
         out += part;
         offset += part;
         size -= part;
@@ -127,8 +151,7 @@ static void write_chunk(struct image *image, uint64_t index, uint64_t at, const 
         return;
     }
     if (*slot == NULL || *slot == &zero_chunk || (*slot)->references > 1) {
-        struct chunk *own = need(malloc(sizeof *own));
-        own->references = 1;
+        struct chunk *own = chunk_new();
         memcpy(own->bytes, chunk_bytes(image, index), IMAGE_CHUNK);
         chunk_release(*slot);
         *slot = own;

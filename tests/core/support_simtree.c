@@ -63,6 +63,24 @@ static void names_copy(struct names *to, const struct names *from)
 
 /* ---- Nodes ---- */
 
+/* Those that are free, in a list through their nodes. */
+static struct pending *spare_pendings;
+
+static struct pending *pending_new(void)
+{
+    struct pending *pending = spare_pendings;
+    if (pending == NULL)
+        return need(malloc(sizeof *pending));
+    spare_pendings = pending->next_spare;
+    return pending;
+}
+
+static void pending_free(struct pending *pending)
+{
+    pending->next_spare = spare_pendings;
+    spare_pendings = pending;
+}
+
 static struct node *node_new(struct simtree *tree, const char *name, bool is_directory)
 {
     struct node *node = need(calloc(1, sizeof *node));
@@ -141,7 +159,7 @@ void simtree_free(struct simtree *tree)
     for (size_t i = 0; i < tree->count; i++)
         node_free(tree->nodes[i]);
     for (size_t i = 0; i < tree->pendings; i++)
-        free(tree->pending[i]);
+        pending_free(tree->pending[i]);
     free(tree->nodes);
     free(tree->pending);
     free(tree);
@@ -193,8 +211,9 @@ static struct pending *pend(struct simtree *tree, enum pending_kind kind, struct
         tree->pending =
             need(realloc(tree->pending, tree->pending_capacity * sizeof(struct pending *)));
     }
-    struct pending *pending = need(malloc(sizeof *pending));
-    memset(pending, 0, sizeof *pending);
+    struct pending *pending = pending_new();
+    memset(pending, 0,
+           kind == PENDING_SECTOR ? offsetof(struct pending, sector.bytes) : sizeof *pending);
     pending->kind = kind;
     pending->node = node;
     tree->pending[tree->pendings++] = pending;
@@ -389,7 +408,7 @@ void simtree_sync(struct simtree *tree, struct node *node)
             apply_names(&pending->names.removed_from->durable_names, &node->durable_names, pending);
         else if (node->diverged)
             apply_data(&node->durable, pending, TEAR_NONE, 0);
-        free(pending);
+        pending_free(pending);
     }
     tree->pendings = left;
     if (node->is_directory) {
@@ -412,7 +431,7 @@ void simtree_fail_sync(struct simtree *tree, struct node *file, struct rng *rng)
         }
         if (rng_chance(rng, percent))
             apply_data(&file->durable, pending, TEAR_NONE, 0);
-        free(pending);
+        pending_free(pending);
     }
     tree->pendings = left;
     file->diverged = true;

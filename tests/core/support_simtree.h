@@ -59,6 +59,7 @@ struct pending {
     enum pending_kind kind;
     struct node *node; /* the file; the directory whose sync settles it */
     union {
+        struct pending *next_spare; /* of one that is free */
         struct {
             uint64_t number;
             uint16_t from, to; /* what of it was written */
