@@ -55,6 +55,10 @@ struct pump {
     unsigned empty_deadlines; /* in a row */
     struct err refusal;
     uint64_t checkpoint_ticket, scrub_ticket;
+    uint64_t *directs; /* contents, ascending */
+    size_t direct_count, direct_capacity;
+    uint64_t checkpoint_begun; /* the changes that had begun when the checkpoint was asked for */
+    uint64_t other_durability; /* the changes that had begun when durability changed last */
 
     struct change waiting; /* the change that was told to wait */
     bool is_waiting;       /* until a job is done */
@@ -154,11 +158,14 @@ static void note_progress(struct pump *pump)
         pump->acknowledged++;
     struct region_info info;
     region_get_info(pump->region, &info);
-    if (info.options.durability == DURABILITY_SYNC)
-        pump->durable = pump->acknowledged;
+    if (info.options.durability == DURABILITY_SYNC && pump->acknowledged > pump->other_durability)
+        pump->durable = max_u64(pump->durable, pump->acknowledged);
     else if (region_failure(pump->region) == NULL && region_idle(pump->region) &&
-             info.options.durability == DURABILITY_INTERVAL)
+             info.options.durability == DURABILITY_INTERVAL && pump->begun > pump->other_durability)
         pump->durable = pump->begun;
+    if (pump->checkpoint_ticket > 0 && region_failure(pump->region) == NULL &&
+        region_checkpoint_ticket(pump->region) >= pump->checkpoint_ticket)
+        pump->durable = max_u64(pump->durable, pump->checkpoint_begun);
     trim_history(pump);
 }
 
@@ -182,6 +189,29 @@ static const char *describe(const struct change *change)
     return text;
 }
 
+static void note_direct(struct pump *pump, uint64_t content)
+{
+    if (pump->direct_count == pump->direct_capacity) {
+        pump->direct_capacity = pump->direct_capacity == 0 ? 64 : pump->direct_capacity * 2;
+        pump->directs =
+            need(realloc(pump->directs, pump->direct_capacity * sizeof pump->directs[0]));
+    }
+    pump->directs[pump->direct_count++] = content;
+}
+
+bool pump_is_direct(const struct pump *pump, uint64_t content)
+{
+    size_t low = 0, high = pump->direct_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (pump->directs[middle] < content)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < pump->direct_count && pump->directs[low] == content;
+}
+
 static const char *accept_change(struct pump *pump, struct change *change, uint64_t value)
 {
     uint64_t ticket = region_ticket(pump->region);
@@ -194,6 +224,8 @@ static const char *accept_change(struct pump *pump, struct change *change, uint6
     if (wrong != NULL)
         return complain(pump, "%s answered %llu: %s", describe(change), (unsigned long long)value,
                         wrong);
+    if (change->kind == CHANGE_ADD && change->size >= LARGE_BLOB)
+        note_direct(pump, change->content);
     if (change->bytes != NULL && change->size >= LARGE_BLOB)
         lend(pump, *change);
     else
@@ -427,11 +459,21 @@ static const char *request_checkpoint(struct pump *pump)
     struct err err = {0};
     uint64_t ticket = 0;
     int code = region_request_checkpoint(pump->region, &ticket, &err);
-    if (code == 0)
+    if (code == 0) {
         pump->checkpoint_ticket = ticket;
-    else if (code != REGION_WAIT && !pump->options.faults)
+        pump->checkpoint_begun = pump->begun;
+    } else if (code != REGION_WAIT && !pump->options.faults)
         return complain(pump, "checkpoint answered %s", err.text);
     return NULL;
+}
+
+static void reload_durability(struct pump *pump, struct region_options *options)
+{
+    enum durability durability = (enum durability)rng_below(&pump->rng, DURABILITIES);
+    if (durability == options->durability)
+        return;
+    options->durability = durability;
+    pump->other_durability = pump->begun;
 }
 
 static void reload(struct pump *pump)
@@ -447,6 +489,8 @@ static void reload(struct pump *pump)
         options.discard = rng_below(&pump->rng, 4) * DATA_PAGE;
     if (rng_chance(&pump->rng, 30))
         options.fit = (enum fit)rng_below(&pump->rng, FIT_LARGEST + 1);
+    if (pump->options.reload_durability && rng_chance(&pump->rng, 20))
+        reload_durability(pump, &options);
     region_set_options(pump->region, &options);
 }
 
@@ -800,6 +844,7 @@ void pump_free(struct pump *pump)
         free(pump->lanes[i].stack);
     free(pump->stages);
     free(pump->loans);
+    free(pump->directs);
     free(pump);
 }
 

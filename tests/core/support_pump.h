@@ -29,6 +29,7 @@ struct pump_options {
     unsigned load_percent;       /* loads per change */
     unsigned checkpoint_percent; /* checkpoint requests per change */
     unsigned reload_percent; /* other options per change: what the region holds stays the same */
+    bool reload_durability;  /* the other options may be another durability, too */
     unsigned scrub_percent;  /* scrub requests per change */
     bool faults;             /* disk or memory may fail: refusals are no complaint */
     bool acknowledge_early;  /* a deliberate bug: a change counts as acknowledged when staged */
@@ -69,6 +70,10 @@ uint64_t pump_acknowledged(const struct pump *pump);
 uint64_t pump_durable(const struct pump *pump);
 /* The region after the first n changes, pump_durable() <= n <= pump_begun(). */
 const struct shadow *pump_state(const struct pump *pump, uint64_t n);
+
+/* Whether the content came as a large blob by itself, whose bytes go straight to the data file and,
+ * with durability none, may reach the disk later than its record. */
+bool pump_is_direct(const struct pump *pump, uint64_t content);
 
 struct simdisk *pump_disk(const struct pump *pump);
 struct region *pump_region(const struct pump *pump);

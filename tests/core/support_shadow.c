@@ -356,23 +356,70 @@ const char *observation_take_blocks(struct observation *seen, const struct regio
     return observe_tokens(seen, region);
 }
 
-const char *observation_take(struct observation *seen, const struct region *region)
+#define UNREADABLE 0xdb /* stands for bytes that cannot be read */
+
+static int read_pages(struct observation *seen, struct region *region, struct extent block,
+                      struct err *err)
+{
+    uint64_t damaged;
+    size_t pages = (size_t)(seen->info.size / DATA_PAGE + 1);
+    if (seen->unreadable == NULL)
+        seen->unreadable = need(calloc(pages, sizeof seen->unreadable[0]));
+    for (uint64_t at = block.address; at < extent_end(block);) {
+        uint64_t end = min_u64(round_down(at, DATA_PAGE) + DATA_PAGE, extent_end(block));
+        int code = region_read(region, at, seen->bytes + at, (size_t)(end - at), &damaged, err);
+        if (code != 0 && code != ERR_CORRUPT)
+            return code;
+        if (code != 0) {
+            seen->unreadable[at / DATA_PAGE] = true;
+            memset(seen->bytes + at, UNREADABLE, (size_t)(end - at));
+        }
+        at = end;
+    }
+    return 0;
+}
+
+static const char *take_bytes(struct observation *seen, const struct region *region, bool pages)
 {
     static struct err err;
-    const char *wrong = observation_take_blocks(seen, region);
-    if (wrong != NULL)
-        return wrong;
+    struct region *reader = (struct region *)(uintptr_t)region;
     seen->bytes = need(malloc(seen->info.size + 1));
     for (size_t i = 0; i < seen->used_count; i++) {
         struct extent block = seen->used[i];
         uint64_t damaged;
         if (extent_end(block) > seen->info.size)
             return "a block in use ends past the region's size";
-        if (region_read((struct region *)(uintptr_t)region, block.address,
-                        seen->bytes + block.address, (size_t)block.size, &damaged, &err) != 0)
+        int code = region_read(reader, block.address, seen->bytes + block.address,
+                               (size_t)block.size, &damaged, &err);
+        if (code == ERR_CORRUPT && pages)
+            code = read_pages(seen, reader, block, &err);
+        if (code != 0)
             return err.text;
     }
     return NULL;
+}
+
+const char *observation_take(struct observation *seen, const struct region *region)
+{
+    const char *wrong = observation_take_blocks(seen, region);
+    return wrong != NULL ? wrong : take_bytes(seen, region, false);
+}
+
+const char *observation_take_readable(struct observation *seen, const struct region *region)
+{
+    const char *wrong = observation_take_blocks(seen, region);
+    return wrong != NULL ? wrong : take_bytes(seen, region, true);
+}
+
+bool observation_lacks(const struct observation *seen, const struct segment *segment)
+{
+    if (seen->unreadable == NULL)
+        return false;
+    for (uint64_t page = segment->address / DATA_PAGE;
+         page <= (segment->address + segment->size - 1) / DATA_PAGE; page++)
+        if (seen->unreadable[page])
+            return true;
+    return false;
 }
 
 void observation_release(struct observation *seen)
@@ -380,6 +427,7 @@ void observation_release(struct observation *seen)
     free(seen->used);
     free(seen->free);
     free(seen->bytes);
+    free(seen->unreadable);
     *seen = (struct observation){0};
 }
 
@@ -443,6 +491,12 @@ static const char *token_difference(const struct shadow *shadow, const struct ob
 
 const char *shadow_difference(const struct shadow *shadow, const struct observation *seen)
 {
+    return shadow_difference_but(shadow, seen, NULL);
+}
+
+const char *shadow_difference_but(const struct shadow *shadow, const struct observation *seen,
+                                  struct shadow_losses *losses)
+{
     const struct region_info *info = &seen->info;
     uint64_t used = shadow_used(shadow), largest = 0;
     if (info->size != shadow->size)
@@ -464,9 +518,12 @@ const char *shadow_difference(const struct shadow *shadow, const struct observat
         return complain("largest free block", largest, info->largest_free);
     for (size_t i = 0; i < shadow->count && seen->bytes != NULL; i++) {
         const struct segment *s = &shadow->segments[i];
-        if (s->content != 0 &&
-            !content_matches(s->content, s->offset, seen->bytes + s->address, (size_t)s->size))
+        if (s->content == 0 ||
+            content_matches(s->content, s->offset, seen->bytes + s->address, (size_t)s->size))
+            continue;
+        if (losses == NULL || !losses->may_be_lost(losses->context, s, seen))
             return complain_bytes(s, seen->bytes + s->address);
+        losses->lost++;
     }
     return NULL;
 }

@@ -81,7 +81,8 @@ struct observation {
     struct region_info info;
     struct extent *used, *free;
     size_t used_count, free_count;
-    uint8_t *bytes; /* the region's, where in use */
+    uint8_t *bytes;   /* the region's, where in use */
+    bool *unreadable; /* by page, where observation_take_readable found any */
     uint64_t tokens;
     uint64_t token_contents[SHADOW_TOKENS];
     size_t token_count; /* that it remembers of those: the newest are the last */
@@ -89,11 +90,24 @@ struct observation {
 
 /* Returns NULL, or why the region cannot be looked at. observation_release in any case. */
 const char *observation_take(struct observation *seen, const struct region *region);
+/* The same, where pages that do not match their sums are no reason. */
+const char *observation_take_readable(struct observation *seen, const struct region *region);
+bool observation_lacks(const struct observation *seen, const struct segment *segment);
 /* The same without reading the bytes. */
 const char *observation_take_blocks(struct observation *seen, const struct region *region);
 void observation_release(struct observation *seen);
 
 /* NULL when the region is just as the model says, else what differs (static storage). */
 const char *shadow_difference(const struct shadow *shadow, const struct observation *seen);
+
+/* The same, but the bytes of a segment may be anything where may_be_lost says so. */
+struct shadow_losses {
+    bool (*may_be_lost)(void *context, const struct segment *segment,
+                        const struct observation *seen);
+    void *context;
+    uint64_t lost; /* how many were not what the model says */
+};
+const char *shadow_difference_but(const struct shadow *shadow, const struct observation *seen,
+                                  struct shadow_losses *losses);
 
 #endif

@@ -1,8 +1,10 @@
 /* Cuts the power of a region at work, in every way there is, many thousand times.
  *
- *     crash_region --profile NAME [--seed N] [--operations N] [--runs N]
+ *     crash_region --profile NAME [--long] [--seed N] [--operations N] [--runs N]
  *
- * With MREGION_CRASH_LONG in the environment ten times as many seeds. */
+ * --long, or MREGION_CRASH_LONG in the environment: more seeds, every subset of up to 12 pending
+ * changes, of more than those every prefix, every single one and every all-but-one up to 32 (of
+ * profile small up to 1000; an even sample beyond that), and more random and torn ones. */
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +17,14 @@
 /* Short and slow, so that passes are under way at any time. */
 #define SCRUB_INTERVAL_MS 10
 #define SCRUB_RATE (4 * MIB)
+#define SCRUB_PERCENT 4
+/* Of a million states so many have their recovery cut: each has some twenty syncs. */
+#define SECOND_CUTS 1500
 
 struct profile {
     const char *name;
-    uint64_t runs; /* each with its own seed */
+    uint64_t runs, long_runs; /* each with its own seed */
+    size_t long_sample;
     struct crash_options options;
 };
 
@@ -31,6 +37,8 @@ static const struct profile profiles[] = {
     /* Small blobs, reused over and over. */
     {"small",
      4,
+     14,
+     1000,
      {
          .operations = 400,
          .region = {.durability = DURABILITY_SYNC, .fit = FIT_TIGHT},
@@ -42,6 +50,8 @@ static const struct profile profiles[] = {
     /* Many blobs that are written straight into freed space. */
     {"large",
      3,
+     8,
+     32,
      {
          .operations = 300,
          .region = {.durability = DURABILITY_SYNC, .fit = FIT_LOWEST},
@@ -53,6 +63,8 @@ static const struct profile profiles[] = {
     /* A region, and with it its data file, that grows all the time. */
     {"growing",
      3,
+     8,
+     32,
      {
          .operations = 300,
          .region = {.durability = DURABILITY_SYNC, .fit = FIT_TIGHT},
@@ -63,6 +75,8 @@ static const struct profile profiles[] = {
      }},
     {"interval",
      3,
+     10,
+     32,
      {
          .operations = 400,
          .region = {.durability = DURABILITY_INTERVAL, .flush_interval_ms = 20, .fit = FIT_LARGEST},
@@ -74,6 +88,8 @@ static const struct profile profiles[] = {
     /* What is freed goes back to the file system, and is used again. */
     {"discard",
      4,
+     10,
+     32,
      {
          .operations = 300,
          .region = {.durability = DURABILITY_INTERVAL,
@@ -88,6 +104,8 @@ static const struct profile profiles[] = {
     /* Options change while batches are on their way: above all whether there are checksums. */
     {"reload",
      4,
+     12,
+     32,
      {
          .operations = 300,
          .region = {.durability = DURABILITY_INTERVAL, .flush_interval_ms = 20, .fit = FIT_TIGHT},
@@ -97,9 +115,45 @@ static const struct profile profiles[] = {
          .plan = PLAN(5, 5, 6, 4),
          .extra_percent = 3,
      }},
+    /* What is not synced may be lost, but no more, and what a checkpoint has may not. */
+    {"none",
+     2,
+     10,
+     32,
+     {
+         .operations = 300,
+         .region = {.durability = DURABILITY_NONE, .flush_interval_ms = 20, .fit = FIT_TIGHT},
+         .weights = {.live_target = 100000, .size_max = 60000, .large_percent = 10},
+         .checkpoint_percent = 8,
+         .plan = PLAN(5, 5, 6, 4),
+         .extra_percent = 3,
+     }},
+    /* All at once: durability and all other options change, space goes back to the file system,
+     * scrubs are asked for all the time, beside the tokens and changes all or nothing of every
+     * profile. */
+    {"all",
+     2,
+     10,
+     32,
+     {
+         .operations = 300,
+         .region = {.durability = DURABILITY_SYNC,
+                    .flush_interval_ms = 20,
+                    .fit = FIT_TIGHT,
+                    .discard = 8192},
+         .weights = {.live_target = 150000, .size_max = 60000, .large_percent = 15},
+         .checkpoint_percent = 8,
+         .reload_percent = 15,
+         .reload_durability = true,
+         .scrub_percent = 12,
+         .plan = PLAN(5, 5, 6, 4),
+         .extra_percent = 3,
+     }},
     /* The limits as they are. */
     {"real",
      1,
+     2,
+     32,
      {
          .operations = 150,
          .region = {.durability = DURABILITY_SYNC, .fit = FIT_TIGHT},
@@ -121,7 +175,8 @@ static const struct profile *find_profile(const char *name)
 static int usage(const char *program)
 {
     fprintf(stderr,
-            "usage: %s --profile NAME [--seed N] [--operations N] [--runs N]\nprofiles:", program);
+            "usage: %s --profile NAME [--long] [--seed N] [--operations N] [--runs N]\nprofiles:",
+            program);
     for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++)
         fprintf(stderr, " %s", profiles[i].name);
     fputc('\n', stderr);
@@ -140,18 +195,20 @@ static void print_totals(const char *profile, const struct crash_totals *totals)
 
 int main(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"profile", required_argument, NULL, 'p'},
-                                                 {"seed", required_argument, NULL, 's'},
-                                                 {"operations", required_argument, NULL, 'o'},
-                                                 {"runs", required_argument, NULL, 'r'},
-                                                 {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {
+        {"profile", required_argument, NULL, 'p'}, {"long", no_argument, NULL, 'l'},
+        {"seed", required_argument, NULL, 's'},    {"operations", required_argument, NULL, 'o'},
+        {"runs", required_argument, NULL, 'r'},    {NULL, 0, NULL, 0}};
     const struct profile *profile = NULL;
     uint64_t seed = 1, operations = 0;
     uint64_t runs = 0;
+    bool is_long = getenv("MREGION_CRASH_LONG") != NULL;
     int option;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (option == 'p')
             profile = find_profile(optarg);
+        else if (option == 'l')
+            is_long = true;
         else if (option == 's')
             seed = strtoull(optarg, NULL, 0);
         else if (option == 'o')
@@ -166,12 +223,19 @@ int main(int argc, char **argv)
     struct crash_options options = profile->options;
     struct crash_totals totals = {0};
     if (runs == 0)
-        runs = profile->runs * (getenv("MREGION_CRASH_LONG") != NULL ? 10 : 1);
+        runs = is_long ? profile->long_runs : profile->runs;
+    options.second_cuts = SECOND_CUTS;
+    options.second_plan = (struct simcrash_plan)PLAN(4, 3, 3, 1);
+    if (is_long) {
+        options.plan = (struct simcrash_plan)PLAN(12, profile->long_sample, 16, 12);
+        options.second_plan = (struct simcrash_plan)PLAN(8, 12, 12, 4);
+    }
     options.region.journal_size = JOURNAL_SIZE_MIN;
     options.region.token_window = TOKEN_WINDOW;
     options.region.scrub_interval_ms = SCRUB_INTERVAL_MS;
     options.region.scrub_rate = SCRUB_RATE;
-    options.scrub_percent = 4;
+    if (options.scrub_percent == 0)
+        options.scrub_percent = SCRUB_PERCENT;
     if (options.region.flush_interval_ms == 0)
         options.region.flush_interval_ms = FLUSH_INTERVAL_MIN_MS;
     if (operations > 0)
@@ -179,12 +243,13 @@ int main(int argc, char **argv)
     for (uint64_t i = 0; i < runs; i++) {
         options.seed = seed + i;
         if (!crash_run(&options, &totals, stdout)) {
-            printf("replay: %s --profile %s --seed %llu --operations %llu --runs 1\n", argv[0],
-                   profile->name, (unsigned long long)options.seed,
+            printf("replay: %s --profile %s%s --seed %llu --operations %llu --runs 1\n", argv[0],
+                   profile->name, is_long ? " --long" : "", (unsigned long long)options.seed,
                    (unsigned long long)options.operations);
             return 1;
         }
     }
     print_totals(profile->name, &totals);
+    crash_print_figures(profile->name, &totals);
     return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define FOLDER "region"
 #define CAPTURES_MAX 4 /* disks kept from one recovery or continuation */
@@ -11,16 +12,22 @@ struct run {
     const struct crash_options *options;
     struct crash_totals *totals;
     struct rng rng;
-    const struct simcrash_case *how; /* the power cut under way, for the report */
+    struct rng second_rng; /* chooses the states whose recovery is cut again, and how it is cut */
     FILE *out;
+    uint64_t lost; /* blobs, in the region looked at last */
     char complaint[512];
 };
 
-/* The states that a region may be in. */
+/* The states that a region may be in, and the one whose bytes it must have. */
 struct range {
     const struct pump *pump;
-    uint64_t low, high;
+    uint64_t low, high, certain;
 };
+
+static struct range range_of(const struct pump *pump)
+{
+    return (struct range){pump, pump_durable(pump), pump_begun(pump), pump_durable(pump)};
+}
 
 static const char *complain(struct run *run, const char *what, const char *detail)
 {
@@ -43,6 +50,35 @@ static const char *no_match(struct run *run, const struct observation *seen, str
     return run->complaint;
 }
 
+/* ---- What durability none may lose ---- */
+
+static bool may_lose(const struct run *run)
+{
+    return run->options->region.durability == DURABILITY_NONE || run->options->reload_durability;
+}
+
+/* No part of what is certain to be kept; and a large blob, or beside its bytes in one page. */
+static bool is_losable(void *context, const struct segment *segment, const struct observation *seen)
+{
+    const struct range *range = context;
+    const struct shadow *kept = pump_state(range->pump, range->low);
+    for (size_t i = 0; i < kept->count; i++)
+        if (kept->segments[i].content == segment->content)
+            return false;
+    return pump_is_direct(range->pump, segment->content) || observation_lacks(seen, segment);
+}
+
+/* Whether the region is what it was after n changes; *lost says how many blobs lost their bytes. */
+static const char *differs(const struct run *run, const struct observation *seen,
+                           struct range *certain, uint64_t n, uint64_t *lost)
+{
+    const struct shadow *state = pump_state(certain->pump, n);
+    struct shadow_losses losses = {.may_be_lost = is_losable, .context = certain};
+    const char *wrong = shadow_difference_but(state, seen, may_lose(run) ? &losses : NULL);
+    *lost = losses.lost;
+    return wrong;
+}
+
 /* Opens the region, finds out after how many changes it stands, closes it. */
 static const char *look(struct run *run, struct simdisk *disk, bool read_only, struct range range,
                         uint64_t *ret_found)
@@ -51,19 +87,25 @@ static const char *look(struct run *run, struct simdisk *disk, bool read_only, s
     struct region *region = NULL;
     struct region_report report = {0};
     struct observation seen = {0};
+    struct range certain = {range.pump, range.certain, range.certain, range.certain};
     if (region_open(simdisk_io(disk), FOLDER, NULL, read_only, &region, &report, &err) != 0)
         return complain(run, read_only ? "opening read-only" : "opening", err.text);
     run->totals->cut_tails += report.cut_bytes > 0;
     run->totals->replayed += report.records;
-    const char *wrong = observation_take(&seen, region);
+    const char *wrong =
+        may_lose(run) ? observation_take_readable(&seen, region) : observation_take(&seen, region);
+    run->lost = 0;
     if (wrong != NULL) {
         wrong = complain(run, "looking at it", wrong);
+    } else if ((report.damaged > 0 || seen.info.damaged_pages > 0) && !may_lose(run)) {
+        wrong = complain(run, "looking at it", "pages are said to be damaged");
     } else {
         uint64_t n = range.high;
-        while (n > range.low && shadow_difference(pump_state(range.pump, n), &seen) != NULL)
+        while (n > range.low && differs(run, &seen, &certain, n, &run->lost) != NULL)
             n--;
-        if (shadow_difference(pump_state(range.pump, n), &seen) != NULL)
+        if (differs(run, &seen, &certain, n, &run->lost) != NULL)
             wrong = no_match(run, &seen, range);
+        run->lost += report.damaged;
         *ret_found = n;
     }
     observation_release(&seen);
@@ -165,6 +207,7 @@ static const char *look_at_captures(struct run *run, struct captures *captures,
     return wrong;
 }
 
+/* The journal is the same until there is a checkpoint of all of it, so the state is, too. */
 static const char *look_interrupted(struct run *run, const struct simdisk *before,
                                     struct range range)
 {
@@ -180,12 +223,71 @@ static const char *look_interrupted(struct run *run, const struct simdisk *befor
     return wrong != NULL ? wrong : later;
 }
 
+/* ---- Power cuts before each sync of a recovery ---- */
+
+struct second {
+    struct run *run;
+    struct range range;
+    const char *wrong;
+};
+
+static int visit_second(void *context, struct simdisk *crashed, const struct simcrash_case *how)
+{
+    struct second *second = context;
+    struct run *run = second->run;
+    uint64_t found;
+    const char *wrong = look(run, crashed, false, second->range, &found);
+    if (wrong == NULL)
+        return 0;
+    char detail[400];
+    snprintf(detail, sizeof detail, "%s", wrong);
+    second->wrong = complain(run, "after a second cut, during recovery", detail);
+    fprintf(run->out, "pending changes at the second cut:\n");
+    simcrash_print(how, run->out);
+    fprintf(run->out, "operations of the recovery that was cut:\n");
+    simdisk_print_trace(how->before, run->out);
+    fprintf(run->out, "operations of the recovery after it:\n");
+    simdisk_print_trace(crashed, run->out);
+    return 1;
+}
+
+static void cut_second(struct second *second, struct simdisk *disk)
+{
+    struct run *run = second->run;
+    if (second->wrong != NULL)
+        return;
+    run->totals->second_points++;
+    simcrash_enumerate(disk, &run->options->second_plan, &run->second_rng, visit_second, second,
+                       &run->totals->second_states);
+}
+
+static void second_hook(void *context, struct simdisk *disk, enum simdisk_op op, const char *path)
+{
+    (void)path;
+    if (SIM_BIT(op) & SIM_SYNCS)
+        cut_second(context, disk);
+}
+
+/* range is the one state that the recovery, undisturbed, has come to. */
+static const char *look_cut_again(struct run *run, const struct simdisk *before, struct range range)
+{
+    struct simdisk *disk = simdisk_crash_none(before);
+    struct second second = {.run = run, .range = range};
+    uint64_t found;
+    simdisk_set_hook(disk, second_hook, &second);
+    const char *wrong = look(run, disk, false, range, &found);
+    simdisk_set_hook(disk, NULL, NULL);
+    if (wrong == NULL)
+        cut_second(&second, disk);
+    simdisk_free(disk);
+    return second.wrong != NULL ? second.wrong : wrong;
+}
+
 static const char *capture_before_sync(void *context, struct pump *pump)
 {
     struct captures *captures = context;
     if (rng_chance(&captures->run->rng, captures->percent))
-        capture(captures, pump_disk(pump),
-                (struct range){pump, pump_durable(pump), pump_begun(pump)});
+        capture(captures, pump_disk(pump), range_of(pump));
     return NULL;
 }
 
@@ -196,7 +298,7 @@ static const char *work_on(struct run *run, struct pump *pump, struct captures *
         wrong = pump_settle(pump);
     if (wrong != NULL)
         return complain(run, "working on after recovery", wrong);
-    capture(captures, pump_disk(pump), (struct range){pump, pump_durable(pump), pump_begun(pump)});
+    capture(captures, pump_disk(pump), range_of(pump));
     return NULL;
 }
 
@@ -226,6 +328,7 @@ static const char *look_at_more_work(struct run *run, const struct simdisk *befo
         .weights = run->options->weights,
         .checkpoint_percent = run->options->checkpoint_percent,
         .reload_percent = run->options->reload_percent,
+        .reload_durability = run->options->reload_durability,
         .scrub_percent = run->options->scrub_percent,
         .before_sync = capture_before_sync,
         .context = &captures,
@@ -253,8 +356,12 @@ static const char *check_state(struct run *run, struct simdisk *disk, struct ran
 {
     uint64_t found = 0;
     unsigned percent = run->options->extra_percent;
-    struct simdisk *before = any_extra(run) ? simdisk_crash_none(disk) : NULL;
+    bool again = rng_below(&run->second_rng, 1000000) < run->options->second_cuts;
+    struct simdisk *before = again || any_extra(run) ? simdisk_crash_none(disk) : NULL;
     const char *wrong = look(run, disk, false, range, &found);
+    struct range one = {range.pump, found, found, range.certain};
+    bool is_lossy = run->lost > 0;
+    run->totals->lossy += is_lossy;
     if (wrong == NULL && before == NULL) {
         for (unsigned i = 0; i < EXTRAS; i++)
             rng_next(&run->rng); /* none of them is to be made */
@@ -269,13 +376,15 @@ static const char *check_state(struct run *run, struct simdisk *disk, struct ran
         run->totals->extras++;
     }
     if (wrong == NULL && rng_chance(&run->rng, percent)) {
-        wrong = look_interrupted(run, before, range);
+        wrong = look_interrupted(run, before, one);
         run->totals->extras++;
     }
-    if (wrong == NULL && rng_chance(&run->rng, percent)) {
+    if (wrong == NULL && rng_chance(&run->rng, percent) && !is_lossy) {
         wrong = look_at_more_work(run, before, range, found);
         run->totals->extras++;
     }
+    if (wrong == NULL && again)
+        wrong = look_cut_again(run, before, one);
     simdisk_free(before);
     return wrong;
 }
@@ -291,7 +400,7 @@ static int visit_state(void *context, struct simdisk *crashed, const struct simc
 {
     struct point *point = context;
     struct run *run = point->run;
-    struct range range = {point->pump, pump_durable(point->pump), pump_begun(point->pump)};
+    struct range range = range_of(point->pump);
     const char *wrong = check_state(run, crashed, range);
     if (wrong == NULL)
         return 0;
@@ -328,6 +437,7 @@ static const char *run_changes(struct run *run, struct simdisk *disk, struct reg
         .load_percent = 20,
         .checkpoint_percent = run->options->checkpoint_percent,
         .reload_percent = run->options->reload_percent,
+        .reload_durability = run->options->reload_durability,
         .scrub_percent = run->options->scrub_percent,
         .acknowledge_early = run->options->acknowledge_early,
         .before_sync = cut_power,
@@ -364,6 +474,7 @@ bool crash_run(const struct crash_options *options, struct crash_totals *totals,
     struct region_report report;
     struct err err = {0};
     run.rng.state = options->seed ^ 0x5eed;
+    run.second_rng.state = options->seed ^ 0x2c07;
     if (region_create(io, FOLDER, "main", 1, &options->region, &err) != 0 ||
         io->ops->sync_directory(io, ".") != 0 ||
         region_open(io, FOLDER, NULL, false, &region, &report, &err) != 0) {
@@ -378,4 +489,20 @@ bool crash_run(const struct crash_options *options, struct crash_totals *totals,
     const char *wrong = run_changes(&run, disk, region, &closable);
     close_all(region, disk, closable);
     return wrong == NULL;
+}
+
+void crash_print_figures(const char *name, const struct crash_totals *totals)
+{
+    const char *path = getenv("MREGION_CRASH_TOTALS");
+    FILE *outs[] = {stdout, path == NULL ? NULL : fopen(path, "a")};
+    for (size_t i = 0; i < sizeof outs / sizeof outs[0]; i++)
+        if (outs[i] != NULL)
+            fprintf(outs[i],
+                    "crash figures of %s: %llu power cuts, %llu states, %llu further checks, "
+                    "%llu second power cuts, %llu states after them, %.1f seconds\n",
+                    name, (unsigned long long)totals->points, (unsigned long long)totals->states,
+                    (unsigned long long)totals->extras, (unsigned long long)totals->second_points,
+                    (unsigned long long)totals->second_states, (double)clock() / CLOCKS_PER_SEC);
+    if (outs[1] != NULL)
+        fclose(outs[1]);
 }
