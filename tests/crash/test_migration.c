@@ -15,6 +15,7 @@
 #include "core/limits.h"
 #include "core/migrate.h"
 #include "core/store.h"
+#include "support_crash.h"
 #include "tests/support_main.h"
 
 struct world {
@@ -23,11 +24,12 @@ struct world {
     uint32_t old_files; /* of format 1, a checksum over them */
     struct rng rng;
     struct observation truth;
-    uint64_t states, points;
+    struct crash_totals totals;
     uint64_t rolled;   /* of the states, those that were migrated (again) */
     uint64_t old;      /* those that were of format 1 still */
     uint64_t used;     /* those that were changed afterwards */
     unsigned depth;    /* power cuts during what follows a power cut */
+    uint64_t again;    /* of a thousand states, in so many the power is cut a second time */
     uint64_t every[2]; /* by depth: only one of so many moments is tried */
 };
 
@@ -130,7 +132,7 @@ static int check_state(void *context, struct simdisk *crashed, const struct simc
 {
     struct world *world = context;
     struct region_report report = {0};
-    bool again = world->depth == 0 && rng_chance(&world->rng, 50);
+    bool again = world->depth == 0 && rng_below(&world->rng, 1000) < world->again;
     check_old_files(world, crashed);
     struct store *store = open_store(crashed);
     if (again) {
@@ -162,15 +164,19 @@ static void cut_here(void *context, struct simdisk *disk, enum simdisk_op op, co
 {
     static const struct simcrash_plan plans[] = {
         {.exhaustive_max = 4, .sample = 4, .random_subsets = 4, .tears = 2},
-        {.exhaustive_max = 2, .sample = 1, .random_subsets = 1, .tears = 1},
+        {.exhaustive_max = 3, .sample = 2, .random_subsets = 2, .tears = 1},
     };
     struct world *world = context;
+    struct crash_totals *totals = &world->totals;
+    unsigned depth = world->depth;
     (void)path;
-    if ((SIM_BIT(op) & (SIM_SYNCS | SIM_CHANGES)) == 0 ||
-        rng_below(&world->rng, world->every[world->depth]) != 0)
+    /* The second time before syncs only: that is when the most is pending. */
+    if ((SIM_BIT(op) & (depth == 0 ? SIM_SYNCS | SIM_CHANGES : SIM_SYNCS)) == 0 ||
+        rng_below(&world->rng, world->every[depth]) != 0)
         return;
-    world->points++;
-    simcrash_enumerate(disk, &plans[world->depth], &world->rng, check_state, world, &world->states);
+    ++*(depth == 0 ? &totals->points : &totals->second_points);
+    simcrash_enumerate(disk, &plans[depth], &world->rng, check_state, world,
+                       depth == 0 ? &totals->states : &totals->second_states);
 }
 
 static void check_figures(const struct observation *seen, const struct golden_figures *figures)
@@ -207,15 +213,17 @@ START_TEST(test_power_cuts)
     enum golden_variant variant = (enum golden_variant)(_i % GOLDEN_VARIANTS);
     bool is_long = getenv("MREGION_CRASH_LONG") != NULL;
     bool is_small = JOURNAL_SEGMENT < 1 * MIB;
+    char title[80];
     struct world world = {
         .which = which,
         .name = golden_names[which],
         .rng = {(uint64_t)_i + 1},
-        .every = {1, is_long ? 4 : 64},
+        .again = is_long ? 6 : 15,
+        .every = {1, is_long ? 1 : 8},
     };
     if (!is_small) { /* segments are written in many pieces */
         world.every[0] *= is_long ? 16 : 64;
-        world.every[1] *= 32;
+        world.every[1] *= 8;
     }
     learn(&world, which);
     struct simdisk *disk = golden_disk_of(which);
@@ -229,10 +237,12 @@ START_TEST(test_power_cuts)
     region_close(region);
     store_close(store);
     ck_assert(!is_small || (world.old > 0 && world.old <= world.rolled));
-    ck_assert(!is_small || world.rolled < world.states);
+    ck_assert(!is_small || world.rolled < world.totals.states + world.totals.second_states);
     ck_assert(!is_small || world.used > 0 || which == GOLDEN_PACKED || which == GOLDEN_EMPTY);
-    printf("migration of %s, variant %d: %llu power cuts, %llu states checked\n", world.name,
-           (int)variant, (unsigned long long)world.points, (unsigned long long)world.states);
+    world.totals.extras = world.used;
+    snprintf(title, sizeof title, "migration of %s variant %d%s", world.name, (int)variant,
+             is_small ? "" : " with real limits");
+    crash_print_figures(title, &world.totals);
     observation_release(&world.truth);
     simdisk_free(disk);
 }
