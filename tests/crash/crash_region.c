@@ -36,8 +36,8 @@ struct profile {
 static const struct profile profiles[] = {
     /* Small blobs, reused over and over. */
     {"small",
-     4,
-     14,
+     2,
+     6,
      1000,
      {
          .operations = 400,
@@ -50,7 +50,7 @@ static const struct profile profiles[] = {
     /* Many blobs that are written straight into freed space. */
     {"large",
      3,
-     8,
+     3,
      32,
      {
          .operations = 300,
@@ -63,7 +63,7 @@ static const struct profile profiles[] = {
     /* A region, and with it its data file, that grows all the time. */
     {"growing",
      3,
-     8,
+     3,
      32,
      {
          .operations = 300,
@@ -75,7 +75,7 @@ static const struct profile profiles[] = {
      }},
     {"interval",
      3,
-     10,
+     4,
      32,
      {
          .operations = 400,
@@ -88,7 +88,7 @@ static const struct profile profiles[] = {
     /* What is freed goes back to the file system, and is used again. */
     {"discard",
      4,
-     10,
+     4,
      32,
      {
          .operations = 300,
@@ -104,7 +104,7 @@ static const struct profile profiles[] = {
     /* Options change while batches are on their way: above all whether there are checksums. */
     {"reload",
      4,
-     12,
+     4,
      32,
      {
          .operations = 300,
@@ -118,7 +118,7 @@ static const struct profile profiles[] = {
     /* What is not synced may be lost, but no more, and what a checkpoint has may not. */
     {"none",
      2,
-     10,
+     4,
      32,
      {
          .operations = 300,
@@ -133,7 +133,7 @@ static const struct profile profiles[] = {
      * profile. */
     {"all",
      2,
-     10,
+     5,
      32,
      {
          .operations = 300,
@@ -152,7 +152,7 @@ static const struct profile profiles[] = {
     /* The limits as they are. */
     {"real",
      1,
-     2,
+     1,
      32,
      {
          .operations = 150,
@@ -185,10 +185,12 @@ static int usage(const char *program)
 
 static void print_totals(const char *profile, const struct crash_totals *totals)
 {
-    printf("%s: %llu power cuts, %llu states checked, %llu further checks; %llu commits, "
+    printf("%s: %llu power cuts (%llu with every subset), %llu states checked, %llu further "
+           "checks, %llu states without bytes that durability none lost; %llu commits, "
            "%llu checkpoints, %llu records replayed, %llu torn tails cut, %llu bytes discarded\n",
-           profile, (unsigned long long)totals->points, (unsigned long long)totals->states,
-           (unsigned long long)totals->extras, (unsigned long long)totals->commits,
+           profile, (unsigned long long)totals->points, (unsigned long long)totals->exhaustive,
+           (unsigned long long)totals->states, (unsigned long long)totals->extras,
+           (unsigned long long)totals->lossy, (unsigned long long)totals->commits,
            (unsigned long long)totals->checkpoints, (unsigned long long)totals->replayed,
            (unsigned long long)totals->cut_tails, (unsigned long long)totals->discarded);
 }

@@ -418,6 +418,8 @@ static const char *cut_power(void *context, struct pump *pump)
     struct run *run = context;
     struct point point = {run, pump};
     run->totals->points++;
+    run->totals->exhaustive +=
+        simdisk_pending(pump_disk(pump)) <= run->options->plan.exhaustive_max;
     int found = simcrash_enumerate(pump_disk(pump), &run->options->plan, &run->rng, visit_state,
                                    &point, &run->totals->states);
     return found ? "the power cut before this sync" : NULL;

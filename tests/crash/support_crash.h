@@ -41,6 +41,7 @@ struct crash_options {
 
 struct crash_totals {
     uint64_t points;                       /* moments at which the power was cut */
+    uint64_t exhaustive;                   /* those of them at which every subset was tried */
     uint64_t states;                       /* disks that were left and checked */
     uint64_t extras;                       /* further checks */
     uint64_t second_points, second_states; /* of cuts during a recovery, not in those above */

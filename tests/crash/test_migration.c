@@ -164,7 +164,7 @@ static void cut_here(void *context, struct simdisk *disk, enum simdisk_op op, co
 {
     static const struct simcrash_plan plans[] = {
         {.exhaustive_max = 4, .sample = 4, .random_subsets = 4, .tears = 2},
-        {.exhaustive_max = 3, .sample = 2, .random_subsets = 2, .tears = 1},
+        {.exhaustive_max = 6, .sample = 3, .random_subsets = 3, .tears = 1},
     };
     struct world *world = context;
     struct crash_totals *totals = &world->totals;
@@ -218,8 +218,8 @@ START_TEST(test_power_cuts)
         .which = which,
         .name = golden_names[which],
         .rng = {(uint64_t)_i + 1},
-        .again = is_long ? 6 : 15,
-        .every = {1, is_long ? 1 : 8},
+        .again = is_long ? 100 : 40,
+        .every = {1, is_long ? 1 : 4},
     };
     if (!is_small) { /* segments are written in many pieces */
         world.every[0] *= is_long ? 16 : 64;
