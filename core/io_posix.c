@@ -36,11 +36,27 @@ static int directory_of(struct io *io)
     return ((struct io_posix *)(void *)io)->directory;
 }
 
+/* openat, however often a signal interrupts it: some file systems let it. A descriptor or -errno.
+ */
+static int open_below(struct io *io, const char *path, int flags)
+{
+    int fd;
+    do
+        fd = openat(directory_of(io), path, flags | O_CLOEXEC, FILE_MODE);
+    while (fd < 0 && errno == EINTR);
+    return fd >= 0 ? fd : -errno;
+}
+
+static int open_directory(struct io *io, const char *path)
+{
+    return open_below(io, path, O_RDONLY | O_DIRECTORY);
+}
+
 /* ---- Files ---- */
 
 static int posix_open(struct io *io, const char *path, unsigned flags, struct io_file **ret_file)
 {
-    int mode = O_CLOEXEC | O_NOFOLLOW;
+    int mode = O_NOFOLLOW;
     mode |= (flags & IO_READ_ONLY) ? O_RDONLY : O_RDWR;
     mode |= (flags & IO_CREATE) ? O_CREAT : 0;
     mode |= (flags & IO_EXCLUSIVE) ? O_EXCL : 0;
@@ -48,13 +64,13 @@ static int posix_open(struct io *io, const char *path, unsigned flags, struct io
     if (file == NULL)
         return -ENOMEM;
     bool is_aligned = (flags & IO_ALIGNED) != 0;
-    file->fd = openat(directory_of(io), path, mode | (is_aligned ? O_DIRECT : 0), FILE_MODE);
+    file->fd = open_below(io, path, mode | (is_aligned ? O_DIRECT : 0));
     /* Not every file system bypasses its cache; a file that O_CREAT made before it found out is
      * there now, and ours. */
-    if (file->fd < 0 && is_aligned && errno == EINVAL)
-        file->fd = openat(directory_of(io), path, mode & ~O_EXCL, FILE_MODE);
+    if (file->fd == -EINVAL && is_aligned)
+        file->fd = open_below(io, path, mode & ~O_EXCL);
     if (file->fd < 0) {
-        int error = -errno;
+        int error = file->fd;
         free(file);
         return error;
     }
@@ -137,7 +153,8 @@ static int posix_write(struct io *io, struct io_file *file, struct iovec *vector
 static int posix_sync(struct io *io, struct io_file *file)
 {
     (void)io;
-    /* The length is made durable too where it changed: reading needs it. */
+    /* The length is made durable too where it changed: reading needs it. Not again after EINTR:
+     * that may be said in the place of an error that nobody is told of twice. */
     return fdatasync(file->fd) == 0 ? 0 : -errno;
 }
 
@@ -175,6 +192,16 @@ static int reserve(struct io *io, struct io_file *file, uint64_t length, uint64_
     return write_zeros(io, file, max_u64(offset, length), offset + size);
 }
 
+static int posix_truncate(struct io *io, struct io_file *file, uint64_t size)
+{
+    (void)io;
+    int result;
+    do
+        result = ftruncate(file->fd, (off_t)size);
+    while (result != 0 && errno == EINTR);
+    return result == 0 ? 0 : -errno;
+}
+
 static int posix_allocate(struct io *io, struct io_file *file, uint64_t offset, uint64_t size)
 {
     struct stat status;
@@ -189,7 +216,7 @@ static int posix_allocate(struct io *io, struct io_file *file, uint64_t offset, 
         return -ENOSPC;
     int result = reserve(io, file, length, offset, size);
     if (result != 0 && fresh > 0)
-        (void)!ftruncate(file->fd, (off_t)length);
+        (void)posix_truncate(io, file, length);
     return result;
 }
 
@@ -228,16 +255,14 @@ static int posix_size(struct io *io, struct io_file *file, uint64_t *ret_size)
     return 0;
 }
 
-static int posix_truncate(struct io *io, struct io_file *file, uint64_t size)
-{
-    (void)io;
-    return ftruncate(file->fd, (off_t)size) == 0 ? 0 : -errno;
-}
-
 static int posix_lock(struct io *io, struct io_file *file)
 {
     (void)io;
-    return flock(file->fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
+    int result;
+    do
+        result = flock(file->fd, LOCK_EX | LOCK_NB);
+    while (result != 0 && errno == EINTR);
+    return result == 0 ? 0 : -errno;
 }
 
 /* ---- Names ---- */
@@ -264,9 +289,9 @@ static int posix_rename(struct io *io, const char *from, const char *to)
 
 static int posix_sync_directory(struct io *io, const char *path)
 {
-    int fd = openat(directory_of(io), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_directory(io, path);
     if (fd < 0)
-        return -errno;
+        return fd;
     int result = fsync(fd) == 0 ? 0 : -errno;
     (void)close(fd);
     return result;
@@ -285,9 +310,9 @@ static int posix_list(struct io *io, const char *path,
                       int (*visit)(void *context, const char *name, bool is_directory),
                       void *context)
 {
-    int fd = openat(directory_of(io), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_directory(io, path);
     if (fd < 0)
-        return -errno;
+        return fd;
     DIR *directory = fdopendir(fd);
     if (directory == NULL) {
         int error = -errno;
@@ -357,7 +382,9 @@ int io_posix_new(const char *path, struct io **ret_io)
     if (posix == NULL)
         return -ENOMEM;
     posix->io.ops = &posix_ops;
-    posix->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    do
+        posix->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (posix->directory < 0 && errno == EINTR);
     if (posix->directory < 0) {
         int error = -errno;
         free(posix);
