@@ -33,6 +33,12 @@ struct simdisk {
     void *hook_context;
     struct simdisk_fault fault;
     uint64_t faults_hit;
+    bool has_just_failed; /* in the operation under way */
+    enum simdisk_lie lie;
+    const struct simdisk *past; /* what a stale read answers, NULL = none is to come */
+    const char *lie_pattern;    /* of the lie's paths, or the stale read's */
+    uint64_t lie_nth;
+    bool has_lied;
     uint64_t capacity; /* chunks, 0 = unlimited */
     unsigned cold_percent;
     const char *ignored_pattern;
@@ -95,6 +101,7 @@ static int injected_fault(struct simdisk *disk, enum simdisk_op op, const char *
     if (!fault->forever)
         fault->nth = 0;
     disk->faults_hit++;
+    disk->has_just_failed = true;
     return -fault->error;
 }
 
@@ -116,8 +123,12 @@ static int enter(struct simdisk *disk, enum simdisk_op op, const char *path, uin
 
 static int leave(struct simdisk *disk, int result)
 {
-    disk->trace[(disk->traced - 1) % TRACE_LINES].result = result;
+    struct trace *trace = &disk->trace[(disk->traced - 1) % TRACE_LINES];
+    trace->result = result;
     simdisk_inside--;
+    if (disk->has_just_failed && disk->fault.after != NULL)
+        disk->fault.after(disk->fault.context, disk, trace->op, trace->path);
+    disk->has_just_failed = false;
     return result;
 }
 
@@ -207,6 +218,25 @@ static int check_transfer(struct simdisk *disk, const struct io_file *file, cons
     return 0;
 }
 
+static bool is_stale(struct simdisk *disk, const char *path)
+{
+    if (disk->past == NULL || disk->has_lied || !is_matched(disk->lie_pattern, path))
+        return false;
+    disk->has_lied = --disk->lie_nth == 0;
+    return disk->has_lied;
+}
+
+/* Over the size bytes that were read. */
+static void read_stale(struct simdisk *disk, const struct io_file *file, void *buffer, ssize_t size,
+                       uint64_t offset)
+{
+    if (size <= 0 || !is_stale(disk, file->path))
+        return;
+    const struct node *old = simtree_find(disk->past->tree, file->path);
+    if (old != NULL)
+        image_read(old->cached, offset, buffer, (size_t)size);
+}
+
 static ssize_t read_part(const struct io_file *file, void *buffer, size_t size, uint64_t offset)
 {
     uint64_t length = image_length(file->node->cached);
@@ -224,6 +254,7 @@ static ssize_t sim_read(struct io *io, struct io_file *file, void *buffer, size_
         result = check_transfer(disk, file, buffer, size, offset);
     if (result == 0)
         result = read_part(file, buffer, size, offset);
+    read_stale(disk, file, buffer, result, offset);
     leave(disk, (int)result);
     return result;
 }
@@ -241,6 +272,7 @@ static ssize_t sim_read_now(struct io *io, struct io_file *file, void *buffer, s
     }
     if (result == 0)
         result = read_part(file, buffer, size, offset);
+    read_stale(disk, file, buffer, result, offset);
     leave(disk, (int)result);
     return result;
 }
@@ -282,6 +314,52 @@ static int write_vectors(struct simdisk *disk, struct io_file *file, const struc
     return result;
 }
 
+static bool is_lied_about(struct simdisk *disk, const char *path)
+{
+    if (disk->lie == LIE_NONE || disk->has_lied || !is_matched(disk->lie_pattern, path))
+        return false;
+    disk->has_lied = --disk->lie_nth == 0;
+    return disk->has_lied;
+}
+
+/* Somewhere else in the file, as far from its end, in whole sectors. */
+static uint64_t elsewhere(struct simdisk *disk, const struct node *node, uint64_t offset,
+                          uint64_t size)
+{
+    uint64_t length = image_length(node->cached);
+    uint64_t places = length > size ? (length - size) / SIM_SECTOR + 1 : 1;
+    uint64_t place = rng_below(&disk->rng, places);
+    if (place == offset / SIM_SECTOR)
+        place = (place + 1) % places;
+    return place * SIM_SECTOR + offset % SIM_SECTOR;
+}
+
+/* The bytes of the file as they would be, and then what the lie makes of them. */
+static void write_lie(struct simdisk *disk, struct io_file *file, const struct iovec *vectors,
+                      size_t count, uint64_t offset, uint64_t size)
+{
+    struct node *node = file->node;
+    uint8_t *old = need(malloc(size + 1)), *fresh = need(calloc(1, size + 1));
+    image_read(node->cached, offset, old, size);
+    for (size_t i = 0, at = 0; i < count; at += vectors[i].iov_len, i++)
+        memcpy(fresh + at, vectors[i].iov_base, vectors[i].iov_len);
+    if (offset + size > image_length(node->cached))
+        simtree_set_length(disk->tree, node, offset + size);
+    if (disk->lie == LIE_LOST_SECTOR) {
+        uint64_t first = offset / SIM_SECTOR, last = (offset + size - 1) / SIM_SECTOR;
+        uint64_t lost = rng_between(&disk->rng, first, last) * SIM_SECTOR;
+        uint64_t from = max_u64(lost, offset), to = min_u64(lost + SIM_SECTOR, offset + size);
+        memcpy(fresh + (from - offset), old + (from - offset), to - from);
+        simtree_write(disk->tree, node, offset, fresh, size);
+    } else if (disk->lie == LIE_ZEROS) {
+        simtree_zero(disk->tree, node, offset, size);
+    } else if (disk->lie == LIE_MISDIRECTED) {
+        simtree_write(disk->tree, node, elsewhere(disk, node, offset, size), fresh, size);
+    }
+    free(old);
+    free(fresh);
+}
+
 static int sim_write(struct io *io, struct io_file *file, struct iovec *vectors, size_t count,
                      uint64_t offset)
 {
@@ -294,6 +372,8 @@ static int sim_write(struct io *io, struct io_file *file, struct iovec *vectors,
         return leave(disk, breach(disk, -EBADF));
     if (result != 0)
         write_vectors(disk, file, vectors, count, offset, rng_below(&disk->rng, size + 1));
+    else if (size > 0 && is_lied_about(disk, file->path))
+        write_lie(disk, file, vectors, count, offset, size);
     else
         result = write_vectors(disk, file, vectors, count, offset, size);
     /* Whoever counts on the vectors afterwards shall notice. */
@@ -694,6 +774,27 @@ void simdisk_set_fault(struct simdisk *disk, struct simdisk_fault fault)
 uint64_t simdisk_faults_hit(const struct simdisk *disk)
 {
     return disk->faults_hit;
+}
+
+void simdisk_set_lie(struct simdisk *disk, enum simdisk_lie lie, const char *pattern, uint64_t nth)
+{
+    disk->lie = lie;
+    disk->past = NULL;
+    disk->lie_pattern = pattern;
+    disk->lie_nth = nth;
+    disk->has_lied = false;
+}
+
+void simdisk_set_stale(struct simdisk *disk, const struct simdisk *past, const char *pattern,
+                       uint64_t nth)
+{
+    simdisk_set_lie(disk, LIE_NONE, pattern, nth);
+    disk->past = past;
+}
+
+bool simdisk_has_lied(const struct simdisk *disk)
+{
+    return disk->has_lied;
 }
 
 void simdisk_set_capacity(struct simdisk *disk, uint64_t bytes)

@@ -90,10 +90,30 @@ struct simdisk_fault {
     uint64_t nth;        /* the nth counted call from now on fails; 0 = none */
     int error;           /* a positive errno */
     bool forever;        /* and every counted call after it */
+    simdisk_hook *after; /* called when a call has failed because of it; may be NULL */
+    void *context;
 };
 void simdisk_set_fault(struct simdisk *disk, struct simdisk_fault fault);
 /* How many calls failed because of it. */
 uint64_t simdisk_faults_hit(const struct simdisk *disk);
+
+/* What becomes of a write that answers 0. Its length comes about in any case. */
+enum simdisk_lie {
+    LIE_NONE,
+    LIE_LOST,        /* none of it is written */
+    LIE_LOST_SECTOR, /* one sector of it is not */
+    LIE_ZEROS,       /* zeros are */
+    LIE_MISDIRECTED, /* it goes elsewhere in its file */
+    LIE_LIES,
+};
+/* The nth write from now on to a path that matches. */
+void simdisk_set_lie(struct simdisk *disk, enum simdisk_lie lie, const char *pattern, uint64_t nth);
+/* The nth read from now on of a path that matches answers what the past disk, which is borrowed,
+ * has there. */
+void simdisk_set_stale(struct simdisk *disk, const struct simdisk *past, const char *pattern,
+                       uint64_t nth);
+/* Whether one of the two was done. */
+bool simdisk_has_lied(const struct simdisk *disk);
 
 /* Total space in bytes, -ENOSPC beyond; 0 = unlimited. Space is counted in IMAGE_CHUNK bytes. */
 void simdisk_set_capacity(struct simdisk *disk, uint64_t bytes);
