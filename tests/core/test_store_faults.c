@@ -1,7 +1,11 @@
-/* Every call of the disk fails once while regions are made and dropped: the store says so, stays
- * usable, and what was acknowledged holds. */
+/* Calls of the disk fail, once or for ever, while regions are made and dropped, and the power goes
+ * right then or later: the store says so, stays usable, and what was acknowledged holds.
+ *
+ * MREGION_FAULTS_LONG: every call, instead of a few of them. */
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/limits.h"
@@ -23,6 +27,7 @@ struct world {
     struct simdisk *disk;
     struct io *io;
     enum presence presence[NAMES];
+    bool is_busy[NAMES]; /* is being made or dropped */
 };
 
 static void make(struct world *world, struct store *store, size_t i)
@@ -30,7 +35,9 @@ static void make(struct world *world, struct store *store, size_t i)
     struct err err = {0};
     struct region *region;
     struct region_options options = region_options_default();
+    world->is_busy[i] = true;
     int code = store_create_region(store, names[i], &options, &region, &err);
+    world->is_busy[i] = false;
     if (code == 0)
         region_close(region);
     else
@@ -41,7 +48,9 @@ static void make(struct world *world, struct store *store, size_t i)
 static void drop(struct world *world, struct store *store, size_t i)
 {
     struct err err = {0};
+    world->is_busy[i] = true;
     int code = store_drop_region(store, names[i], &err);
+    world->is_busy[i] = false;
     if (code != 0)
         ck_assert(err.text[0] != '\0');
     world->presence[i] = code == 0 ? ABSENT : UNCERTAIN;
@@ -102,29 +111,89 @@ static void check_store(const struct world *world, uint64_t nth)
     store_close(store);
 }
 
+/* The store on the disk that is left: as check_store. Takes the disk. */
+static void check_after(const struct world *world, struct simdisk *disk, uint64_t nth)
+{
+    struct world left = *world;
+    left.disk = disk;
+    left.io = simdisk_io(disk);
+    check_store(&left, nth);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    simdisk_free(disk);
+}
+
+/* The power goes right after the call that failed: what was acknowledged before it holds. */
+#define WRECKS 4
+
+struct wrecks {
+    struct world *world;
+    struct world left[WRECKS];
+    size_t count;
+};
+
+/* What is under way may have happened or not. */
+static void power_goes(void *context, struct simdisk *disk, enum simdisk_op op, const char *path)
+{
+    struct wrecks *wrecks = context;
+    struct rng rng = {simdisk_calls(disk, SIM_ALL)};
+    (void)op;
+    (void)path;
+    if (wrecks->count > 0)
+        return;
+    for (; wrecks->count < WRECKS; wrecks->count++) {
+        struct world *left = &wrecks->left[wrecks->count];
+        *left = *wrecks->world;
+        for (size_t i = 0; i < NAMES; i++)
+            if (left->is_busy[i])
+                left->presence[i] = UNCERTAIN;
+        left->disk =
+            wrecks->count == 0 ? simdisk_crash_none(disk) : simdisk_crash_random(disk, &rng);
+    }
+}
+
+static uint64_t calls_failed, power_cuts;
+
 static bool run(uint64_t nth, int error, bool forever)
 {
     struct world world = {.disk = simdisk_new(1)};
+    struct wrecks wrecks = {.world = &world};
+    struct rng rng = {nth};
     world.io = simdisk_io(world.disk);
-    simdisk_set_fault(world.disk, (struct simdisk_fault){SIM_ALL, NULL, nth, error, forever});
+    simdisk_set_fault(world.disk, (struct simdisk_fault){.ops = SIM_ALL,
+                                                         .nth = nth,
+                                                         .error = error,
+                                                         .forever = forever,
+                                                         .after = power_goes,
+                                                         .context = &wrecks});
     work(&world);
     bool hit = simdisk_faults_hit(world.disk) > 0;
+    calls_failed += simdisk_faults_hit(world.disk);
     ck_assert_uint_eq(simdisk_open_files(world.disk), 0);
     ck_assert_uint_eq(simdisk_breaches(world.disk), 0);
     simdisk_set_fault(world.disk, (struct simdisk_fault){0});
-    check_store(&world, nth);
-    ck_assert_uint_eq(simdisk_open_files(world.disk), 0);
-    simdisk_free(world.disk);
+    for (size_t i = 0; i < wrecks.count; i++)
+        check_after(&wrecks.left[i], wrecks.left[i].disk, nth);
+    check_after(&world, simdisk_crash_none(world.disk), nth);
+    check_after(&world, simdisk_crash_random(world.disk, &rng), nth);
+    power_cuts += wrecks.count + 2;
+    check_after(&world, world.disk, nth);
     return hit;
 }
 
 START_TEST(test_the_nth_call_fails)
 {
-    static const int errors[] = {EIO, ENOSPC};
-    uint64_t nth = 1;
-    while (run(nth, errors[_i / 2], _i % 2 == 1))
-        nth++;
+    static const int errors[] = {EIO, ENOSPC, EDQUOT, EINTR};
+    bool is_long = getenv("MREGION_FAULTS_LONG") != NULL;
+    struct rng rng = {(uint64_t)_i};
+    uint64_t nth = is_long ? 1 : rng_between(&rng, 1, 16), runs = 1;
+    for (; run(nth, errors[_i / 2], _i % 2 == 1); runs++)
+        nth += is_long ? 1 : rng_between(&rng, 1, 31);
     ck_assert_uint_gt(nth, 40);
+    printf("faults: store, making and dropping, %s %s: %llu runs, %llu calls failed, %llu power "
+           "cuts\n",
+           strerrorname_np(errors[_i / 2]), _i % 2 == 1 ? "for ever" : "once",
+           (unsigned long long)runs, (unsigned long long)calls_failed,
+           (unsigned long long)power_cuts);
 }
 END_TEST
 
@@ -132,7 +201,7 @@ int main(void)
 {
     Suite *suite = suite_create("store faults");
     TCase *tcase = tcase_create("store faults");
-    tcase_add_loop_test(tcase, test_the_nth_call_fails, 0, 4);
+    tcase_add_loop_test(tcase, test_the_nth_call_fails, 0, 8);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
