@@ -52,7 +52,7 @@ int region_need_verified(struct region *region, struct extent block, struct err 
         job->block.size == block.size) {
         job->state = VERIFY_IDLE;
         *err = job->err;
-        return job->err.code;
+        return (int)job->err.code;
     }
     if (job->state == VERIFY_IDLE || job->state == VERIFY_FAILED) {
         job->block = block;
