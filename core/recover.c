@@ -258,6 +258,30 @@ static int cut_tail(struct recovering *r, struct err *err)
     return 0;
 }
 
+/* No journal gets this far within the life of a disk: what claims so is not ours, and to go on
+ * behind it would end where no lsn can be. */
+#define JOURNAL_END (REGION_SIZE_MAX / 2)
+
+/* The lsn behind everything that any segment or checkpoint knows of. */
+static uint64_t fresh_start(const struct recovering *r)
+{
+    uint64_t last = max_u64(journal_seq(r->end), journal_seq(r->durable));
+    if (r->reader.count > 0)
+        last = max_u64(last, r->reader.files[r->reader.count - 1].seq);
+    return (last + 1) * JOURNAL_PAYLOAD;
+}
+
+static int check_fresh_start(struct recovering *r, struct err *err)
+{
+    char name[JOURNAL_NAME_SIZE];
+    uint64_t start = fresh_start(r);
+    if (start <= JOURNAL_END)
+        return 0;
+    return err_set(err, ERR_CORRUPT,
+                   "%s/%s is not of this region, or a checkpoint is not: no journal gets so far",
+                   r->out->folder, journal_name(name, journal_seq(start) - 1));
+}
+
 /* ---- What was written and maybe never synced ---- */
 
 /* Whoever wrote the last records may have been killed before the sync, and then they are in a cache
@@ -412,19 +436,6 @@ static int reserve_slots(struct recovery *out, struct err *err)
     return 0;
 }
 
-/* No journal gets this far within the life of a disk: what claims so is not ours, and to go on
- * behind it would end where no lsn can be. */
-#define JOURNAL_END (REGION_SIZE_MAX / 2)
-
-/* The lsn behind everything that any segment or checkpoint knows of. */
-static uint64_t fresh_start(const struct recovering *r)
-{
-    uint64_t last = max_u64(journal_seq(r->end), journal_seq(r->durable));
-    if (r->reader.count > 0)
-        last = max_u64(last, r->reader.files[r->reader.count - 1].seq);
-    return (last + 1) * JOURNAL_PAYLOAD;
-}
-
 static int write_checkpoint(struct recovering *r, struct err *err)
 {
     struct recovery *out = r->out;
@@ -481,7 +492,6 @@ static int renew_segments(struct recovering *r, struct err *err)
 static int begin_anew(struct recovering *r, struct err *err)
 {
     struct recovery *out = r->out;
-    char name[JOURNAL_NAME_SIZE];
     int result = out->io->ops->sync(out->io, out->data);
     if (result != 0)
         return err_io_at(err, result, "sync", out->folder, "data");
@@ -489,11 +499,6 @@ static int begin_anew(struct recovering *r, struct err *err)
     if (result != 0)
         return err_io_at(err, result, "sync", out->folder, SUMS_FILE);
     out->journal_start = fresh_start(r);
-    if (out->journal_start > JOURNAL_END)
-        return err_set(
-            err, ERR_CORRUPT,
-            "%s/%s is not of this region, or a checkpoint is not: no journal gets so far",
-            out->folder, journal_name(name, journal_seq(out->journal_start) - 1));
     int code = reserve_slots(out, err);
     /* The names of segments may be in a cache only, and each is about to get another. */
     if (code == 0)
@@ -522,6 +527,9 @@ int recover(struct recovery *recovery, struct err *err)
         code = forward(&r, err);
     if (code == 0)
         code = cut_tail(&r, err);
+    /* Before anything is changed. */
+    if (code == 0)
+        code = check_fresh_start(&r, err);
     if (code == 0 && !recovery->read_only)
         code = settle_journal(&r, err);
     if (code == 0)

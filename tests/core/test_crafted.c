@@ -171,6 +171,25 @@ static void third_twice(struct craft *c)
     craft_segment(c, 5)->seq = 3;
 }
 
+#define FAR (REGION_SIZE_MAX / 2 / JOURNAL_PAYLOAD)
+
+static void far_segment(struct craft *c)
+{
+    craft_segment(c, FAR)->is_bare = 1;
+}
+
+static void nearly_far_segment(struct craft *c)
+{
+    craft_segment(c, FAR - 10)->is_bare = 1;
+}
+
+/* All that the journal had is before the checkpoints. */
+static void far_checkpoint(struct craft *c)
+{
+    for (size_t i = 0; i < 2; i++)
+        c->checkpoints[i].start = c->checkpoints[i].end = FAR * JOURNAL_PAYLOAD;
+}
+
 static const struct crafted segment_rules[] = {
     REFUSED(SET(segments[0].secret[0], 0), THIRD, "header at offset 0 is damaged"),
     REFUSED(SET(segments[0].version, 1), THIRD, "header at offset 0 is damaged"),
@@ -204,6 +223,9 @@ static const struct crafted segment_rules[] = {
     OPENED(MADE(only_third)),
     OPENED(MADE(fifth_of_another)),
     OPENED(MADE(third_twice)),
+    REFUSED(MADE(far_segment), "/journal-", "no journal gets so far"),
+    OPENED(MADE(nearly_far_segment)),
+    REFUSED(MADE(far_checkpoint), "/journal-", "no journal gets so far"),
     READ(MADE(across), 1, 2),
     REFUSED(MADE(across_nothing), FOURTH, "the segment is missing"),
     REFUSED(MADE(across_bare), FOURTH, "header at offset 0 is damaged"),
