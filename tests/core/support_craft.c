@@ -67,6 +67,7 @@ struct craft_record *craft_record(struct craft *c)
     need(c->record_count < CRAFT_RECORDS, "too many records");
     uint64_t lsn = craft_end(c);
     struct craft_record *record = &c->records[c->record_count++];
+    free(record->body.bytes);
     *record = (struct craft_record){
         .place = lsn, .lsn = lsn, .synced = lsn, .length = RECORD_HEADER_BYTES};
     memcpy(record->secret, c->secret, sizeof record->secret);
