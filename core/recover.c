@@ -58,6 +58,23 @@ static int load(struct recovering *r, const struct checkpoint *checkpoint, struc
     return 0;
 }
 
+/* A floor says that there was a newer checkpoint. */
+static int unreached(const struct recovering *r, const struct checkpoint *slots, unsigned slot,
+                     bool is_newest, struct err *err)
+{
+    const char *folder = r->out->folder;
+    unsigned long long floor = r->reader.floor, start = slots[slot].start;
+    if (is_newest)
+        return err_set(err, ERR_CORRUPT,
+                       "%s/%s begins at offset %llu of the journal's stream, and a segment says "
+                       "that the journal before offset %llu of it is gone",
+                       folder, checkpoint_name(slot), start, floor);
+    return err_set(err, ERR_CORRUPT,
+                   "%s/%s is damaged, and the journal does not reach back to the older "
+                   "checkpoint: it begins at offset %llu of the stream, not at %llu",
+                   folder, checkpoint_name(1 - slot), floor, start);
+}
+
 static int load_newest(struct recovering *r, struct err *err)
 {
     struct recovery *out = r->out;
@@ -80,12 +97,7 @@ static int load_newest(struct recovering *r, struct err *err)
         if (!is_valid[slot])
             continue;
         if (!is_reached(r, &slots[slot]))
-            return err_set(err, ERR_CORRUPT,
-                           "%s/%s is damaged, and the journal does not reach back to the older "
-                           "checkpoint: it begins at offset %llu of the stream, not at %llu",
-                           out->folder, checkpoint_name(1 - slot),
-                           (unsigned long long)r->reader.floor,
-                           (unsigned long long)slots[slot].start);
+            return unreached(r, slots, slot, i == 0 && is_valid[1 - slot], err);
         int code = load(r, &slots[slot], &why[slot]);
         unsigned other = 1 - slot;
         r->is_doubtful = is_valid[other] && slots[other].sequence < slots[slot].sequence &&

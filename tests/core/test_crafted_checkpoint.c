@@ -277,6 +277,11 @@ static void same_sequence(struct craft *c)
     c->checkpoints[1].slot = 1;
 }
 
+static void starts_earlier(struct craft *c)
+{
+    c->checkpoints[0].start -= 4 * DISK_BLOCK;
+}
+
 static void starts_between(struct craft *c)
 {
     c->checkpoints[0].start = c->checkpoints[0].end = START + 2 * DISK_BLOCK;
@@ -305,6 +310,8 @@ static const struct crafted other_rules[] = {
     OPENED(MADE(all_of_it)),
     OPENED(SET(checkpoints[0].pages, 0)),
     OPENED(SET(checkpoints[0].pages, REGION_SIZE_MAX / REGION_PAGE)),
+    REFUSED(MADE(starts_earlier), "/checkpoint-a begins at offset",
+            "the journal before offset 12570624 of it is gone"),
     REFUSED(SET(checkpoints[0].size, 1 * TIB), "/data", "65536 bytes where the region has"),
     REFUSED(SET(checkpoints[0].size, REGION_SIZE_MAX), "/data", "65536 bytes where the region"),
 };
