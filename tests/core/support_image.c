@@ -230,10 +230,10 @@ uint64_t image_holes(const struct image *image, uint64_t offset, uint64_t size)
         return 0;
     uint64_t holes = 0;
     uint64_t end = round_up(offset + size, IMAGE_CHUNK) / IMAGE_CHUNK;
-    for (uint64_t i = offset / IMAGE_CHUNK; i < end; i++)
-        if (i >= image->count || image->chunks[i] == NULL)
-            holes++;
-    return holes;
+    uint64_t first = offset / IMAGE_CHUNK, known = min_u64(end, image->count);
+    for (uint64_t i = first; i < known; i++)
+        holes += image->chunks[i] == NULL;
+    return holes + end - max_u64(first, known);
 }
 
 uint64_t image_chunks(const struct image *image)

@@ -285,7 +285,8 @@ static int write_part(struct simdisk *disk, struct node *node, const uint8_t *by
         size_t part = size;
         if (disk->capacity != 0)
             part = (size_t)min_u64(size, IMAGE_CHUNK - offset % IMAGE_CHUNK);
-        if (disk->capacity != 0 && !has_space(disk, image_holes(node->cached, offset, part)))
+        uint64_t holes = disk->capacity == 0 ? 0 : image_holes(node->cached, offset, part);
+        if (holes > 0 && !has_space(disk, holes))
             return -ENOSPC;
         simtree_write(disk->tree, node, offset, bytes, part);
         bytes += part;

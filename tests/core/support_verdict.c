@@ -12,6 +12,8 @@
 
 /* Its whole pages go straight to the data file. */
 #define LARGE (LARGE_BLOB + 5000)
+/* What a folder may make the engine reserve: a disk has an end. */
+#define DISK_BYTES (256 * MIB)
 /* More waiting than this is waiting for ever. */
 #define STEPS 1000
 
@@ -245,6 +247,7 @@ const char *verdict_on(struct simdisk *disk, const char *folder, struct verdict 
     struct err err;
     uint32_t before = verdict_fingerprint(disk, ".");
     *read = (struct verdict){0};
+    simdisk_set_capacity(disk, DISK_BYTES);
     const char *wrong = open_to_read(disk, folder, read);
     if (wrong != NULL)
         return wrong;
@@ -274,6 +277,7 @@ const char *verdict_on_old(struct simdisk *disk, const char *name, struct verdic
     char folder[IO_PATH_SIZE];
     uint32_t before = verdict_fingerprint(disk, ".");
     *ret_verdict = (struct verdict){0};
+    simdisk_set_capacity(disk, DISK_BYTES);
     if (io_join(folder, "regions", name, NULL) != 0 ||
         store_open(simdisk_io(disk), false, &store, &err) != 0)
         return complain("the store is refused", &err);
