@@ -156,10 +156,10 @@ bool checkpoint_decode_header(const uint8_t *block, const uint8_t secret[16],
         get_u32(block + AT_VERSION) != VERSION || memcmp(block + AT_SECRET, secret, 16) != 0 ||
         get_u32(block + AT_CRC) != header_checksum(block))
         return false;
-    if (checkpoint.sequence == 0 || checkpoint.start > checkpoint.end ||
-        checkpoint.end > REGION_SIZE_MAX || checkpoint.start % DISK_BLOCK != 0 ||
-        checkpoint.end % DISK_BLOCK != 0 || checkpoint.size > REGION_SIZE_MAX ||
-        checkpoint.pages > REGION_SIZE_MAX / REGION_PAGE ||
+    if (checkpoint.sequence == 0 || checkpoint.sequence > REGION_SIZE_MAX ||
+        checkpoint.start > checkpoint.end || checkpoint.end > REGION_SIZE_MAX ||
+        checkpoint.start % DISK_BLOCK != 0 || checkpoint.end % DISK_BLOCK != 0 ||
+        checkpoint.size > REGION_SIZE_MAX || checkpoint.pages > REGION_SIZE_MAX / REGION_PAGE ||
         checkpoint.tokens > checkpoint.token_sequence ||
         checkpoint.token_sequence > REGION_SIZE_MAX)
         return false;

@@ -270,9 +270,9 @@ static int cut_tail(struct recovering *r, struct err *err)
     return 0;
 }
 
-/* No journal gets this far within the life of a disk: what claims so is not ours, and to go on
- * behind it would end where no lsn can be. */
-#define JOURNAL_END (REGION_SIZE_MAX / 2)
+/* Neither lsns nor sequences get this far within the life of a disk: what claims so is not ours, and
+ * to go on behind it would end where none can be. */
+#define NUMBERS_END (REGION_SIZE_MAX / 2)
 
 /* The lsn behind everything that any segment or checkpoint knows of. */
 static uint64_t fresh_start(const struct recovering *r)
@@ -283,11 +283,17 @@ static uint64_t fresh_start(const struct recovering *r)
     return (last + 1) * JOURNAL_PAYLOAD;
 }
 
-static int check_fresh_start(struct recovering *r, struct err *err)
+static int check_numbers(struct recovering *r, struct err *err)
 {
     char name[JOURNAL_NAME_SIZE];
+    const struct checkpoint *loaded = &r->out->checkpoint;
+    if (loaded->sequence > NUMBERS_END || loaded->token_sequence > NUMBERS_END)
+        return err_set(err, ERR_CORRUPT,
+                       "%s/%s is not of this region: it says that there were so many checkpoints, "
+                       "or tokens, as there can never be",
+                       r->out->folder, checkpoint_name(checkpoint_slot(loaded->sequence)));
     uint64_t start = fresh_start(r);
-    if (start <= JOURNAL_END)
+    if (start <= NUMBERS_END)
         return 0;
     return err_set(err, ERR_CORRUPT,
                    "%s/%s is not of this region, or a checkpoint is not: no journal gets so far",
@@ -541,7 +547,7 @@ int recover(struct recovery *recovery, struct err *err)
         code = cut_tail(&r, err);
     /* Before anything is changed. */
     if (code == 0)
-        code = check_fresh_start(&r, err);
+        code = check_numbers(&r, err);
     if (code == 0 && !recovery->read_only)
         code = settle_journal(&r, err);
     if (code == 0)

@@ -295,7 +295,44 @@ static void starts_later(struct craft *c)
     c->checkpoints[1].start = c->checkpoints[1].end = START + 3 * DISK_BLOCK;
 }
 
+/* Sequences that are followed by none. */
+static void last_sequence(struct craft *c)
+{
+    craft_sequence(&c->checkpoints[0], UINT64_MAX);
+    c->checkpoints[1].file_length = 0;
+}
+
+static void far_sequence(struct craft *c)
+{
+    craft_sequence(&c->checkpoints[0], REGION_SIZE_MAX / 2 + 2);
+    c->checkpoints[1].file_length = 0;
+}
+
+static void nearly_far_sequence(struct craft *c)
+{
+    craft_sequence(&c->checkpoints[0], REGION_SIZE_MAX / 2 - 10);
+}
+
+static void far_token_sequence(struct craft *c)
+{
+    for (size_t i = 0; i < 2; i++)
+        c->checkpoints[i].token_sequence = REGION_SIZE_MAX / 2 + 1;
+    c->record_count = 0;
+}
+
+static void nearly_far_token_sequence(struct craft *c)
+{
+    for (size_t i = 0; i < 2; i++)
+        c->checkpoints[i].token_sequence = REGION_SIZE_MAX / 2 - 10;
+    c->record_count = 0;
+}
+
 static const struct crafted other_rules[] = {
+    REFUSED(MADE(last_sequence), "/checkpoint-b", "the header at offset 0 is not valid"),
+    REFUSED(MADE(far_sequence), "/checkpoint-a", "so many"),
+    OPENED(MADE(nearly_far_sequence)),
+    REFUSED(MADE(far_token_sequence), "/checkpoint-a", "so many"),
+    READ(MADE(nearly_far_token_sequence), 0, 0),
     OPENED(SET(checkpoints[0].zeros, 1)),
     OPENED(SET(checkpoints[1].sequence, 0)),
     OPENED(SET(checkpoints[1].file_length, 0)),
