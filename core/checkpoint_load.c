@@ -53,7 +53,8 @@ struct loading {
     uint8_t *bytes;            /* CHECKPOINT_CHUNK_HEADER + CHECKPOINT_BODY_MAX */
     struct extent *blocks;     /* the whole, neighbors merged */
     size_t count, capacity;
-    uint64_t end; /* of the last block */
+    uint64_t end;  /* of the last block */
+    uint64_t told; /* extents, before they are merged */
     struct tokens *tokens;
     uint64_t token_count;
 };
@@ -86,6 +87,7 @@ static int append(struct loading *loading, const struct checkpoint_chunk *chunk,
             blocks[loading->count++] = extent;
         loading->end = extent_end(extent);
     }
+    loading->told += chunk->count;
     return 0;
 }
 
@@ -151,9 +153,10 @@ static int load_body(struct loading *loading, struct maxtree *tree, struct err *
     int code = 0;
     for (uint64_t i = 0; code == 0 && i < checkpoint->chunks; i++)
         code = load_chunk(loading, i, &offset, err);
-    if (code == 0 && (offset - DISK_BLOCK != checkpoint->body_size ||
-                      loading->token_count != checkpoint->tokens ||
-                      tokens_load_end(loading->tokens, checkpoint->token_sequence) != 0))
+    if (code == 0 &&
+        (offset - DISK_BLOCK != checkpoint->body_size || loading->told != checkpoint->blocks ||
+         loading->token_count != checkpoint->tokens ||
+         tokens_load_end(loading->tokens, checkpoint->token_sequence) != 0))
         code = damaged(loading, offset, err);
     if (code != 0 || loading->count == 0)
         return code;
