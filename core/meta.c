@@ -55,7 +55,21 @@ static int check_bytes(const uint8_t *bytes, size_t size, const char *folder, st
                        size, META_SIZE);
     if (get_u32(bytes + AT_CRC) != checksum(bytes, META_SIZE))
         return err_set(err, ERR_CORRUPT, "%s/" META_FILE " does not match its checksum", folder);
+    if (get_u32(bytes + AT_ZEROS) != 0)
+        return err_set(err, ERR_CORRUPT, "%s/" META_FILE " has other bytes than zeros at offset %d",
+                       folder, AT_ZEROS);
     return 0;
+}
+
+int meta_check_name(const char name[REGION_NAME_MAX + 1], const char *folder, struct err *err)
+{
+    static const char zeros[REGION_NAME_MAX];
+    size_t length = strlen(name);
+    if (region_name_is_valid(name, length) &&
+        memcmp(name + length, zeros, REGION_NAME_MAX - length) == 0)
+        return 0;
+    return err_set(err, ERR_CORRUPT, "%s/" META_FILE ": the name in it is not a region name",
+                   folder);
 }
 
 static struct region_options decode_options(const uint8_t *bytes)
@@ -88,6 +102,9 @@ int meta_decode_v2(const uint8_t *bytes, size_t size, const char *folder, struct
     memcpy(meta.name, bytes + AT_NAME, REGION_NAME_MAX);
     if (region_options_check(&meta.options, &why) != 0)
         return err_set(err, ERR_CORRUPT, "%s/" META_FILE ": %s", folder, why.text);
+    code = meta_check_name(meta.name, folder, err);
+    if (code != 0)
+        return code;
     *ret_meta = meta;
     return 0;
 }

@@ -41,6 +41,10 @@ int meta_version(const uint8_t *bytes, size_t size, const char *folder, uint32_t
 int meta_decode_v2(const uint8_t *bytes, size_t size, const char *folder, struct meta *ret_meta,
                    struct err *err);
 
+/* A name that was read: zeros behind one that a region can have. ERR_CORRUPT. It may hold anything,
+ * so it is not repeated. */
+int meta_check_name(const char name[REGION_NAME_MAX + 1], const char *folder, struct err *err);
+
 /* Writes the current format, durably, all or nothing. */
 int meta_write(struct io *io, const char *folder, const struct meta *meta, struct err *err);
 

@@ -21,7 +21,38 @@
 
 /* ---- meta ---- */
 
+static void name_then_more(struct craft *c)
+{
+    c->meta.name[6] = 'x';
+}
+
+static void name_with_slash(struct craft *c)
+{
+    c->meta.name[2] = '/';
+}
+
+static void name_with_escape(struct craft *c)
+{
+    memcpy(c->meta.name, "\033[2J", 5);
+}
+
+static void name_of_nothing(struct craft *c)
+{
+    c->meta.name[0] = 0;
+}
+
+static void name_of_all(struct craft *c)
+{
+    memset(c->meta.name, 'n', sizeof c->meta.name);
+}
+
 static const struct crafted meta_rules[] = {
+    REFUSED(SET(meta.zeros, 1), META, "zeros"),
+    REFUSED(MADE(name_then_more), META, "is not a region name"),
+    REFUSED(MADE(name_with_slash), META, "is not a region name"),
+    REFUSED(MADE(name_with_escape), META, "is not a region name"),
+    REFUSED(MADE(name_of_nothing), META, "is not a region name"),
+    OPENED(MADE(name_of_all)),
     REFUSED(SET(meta.version, 0), META, "which never was"),
     NEWER(SET(meta.version, 3), META, "use a newer mregiond"),
     NEWER(SET(meta.version, UINT32_MAX), META, "use a newer mregiond"),
@@ -79,7 +110,14 @@ static void sums_for_more(struct craft *c)
     c->sums.length = 3 * DISK_BLOCK;
 }
 
+/* A part of a page at the end of data, for which there is no sum: a power cut left it. */
+static void part_of_a_page(struct craft *c)
+{
+    c->data_length = 4 * MIB + 1;
+}
+
 static const struct crafted file_rules[] = {
+    OPENED(MADE(part_of_a_page)),
     REFUSED(SET(sums.version, 1), SUMS, "header at offset 0"),
     REFUSED(SET(sums.version, 3), SUMS, "header at offset 0"),
     REFUSED(SET(sums.secret[0], 0), SUMS, "header at offset 0"),
