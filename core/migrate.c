@@ -43,8 +43,10 @@ static int read_meta_v1(const uint8_t *bytes, size_t size, const char *folder,
     meta.options.flush_interval_ms = old.flush_interval_ms;
     meta.options.max_size = old.max_size;
     meta.options.journal_size = old.journal_size;
-    *ret_meta = meta;
-    return 0;
+    code = meta_check_name(meta.name, folder, err);
+    if (code == 0)
+        *ret_meta = meta;
+    return code;
 }
 
 /* By version. */
@@ -154,6 +156,20 @@ static uint64_t used_bytes(const struct migration *m)
     return bytes;
 }
 
+/* Sequences past this one were never given, and the next format's would be behind it. */
+#define SEQUENCE_MAX (REGION_SIZE_MAX / 2)
+
+static int check_sequence(struct migration *m)
+{
+    uint64_t sequence = m->old.checkpoint_sequence;
+    if (sequence < SEQUENCE_MAX)
+        return 0;
+    return err_set(m->err, ERR_CORRUPT,
+                   "%s/%s is not of this region: it says that there were so many checkpoints as "
+                   "there can never be",
+                   m->folder, old_checkpoints[sequence % 2]);
+}
+
 /* Reads what the folder has, of version 1. */
 static int look(struct migration *m, bool read_only)
 {
@@ -164,6 +180,8 @@ static int look(struct migration *m, bool read_only)
     int code = open_data(m, read_only);
     if (code == 0)
         code = format1_read(&m->old, m->err);
+    if (code == 0)
+        code = check_sequence(m);
     if (code != 0)
         return code;
     m->plan.records = m->old.records;
