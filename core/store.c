@@ -41,6 +41,7 @@ struct store {
     bool read_only;
     struct store_migration migration;
     uint64_t next_id;
+    bool is_id_proved; /* no region has this id or a larger one */
     uint8_t uuid[16];
 };
 
@@ -441,6 +442,42 @@ static int create_folder(struct store *store, const char *name,
     return code;
 }
 
+/* The file 'store' may be from a backup that is older than some of the regions. What has no meta
+ * file that can be read tells no id to anybody either. */
+static int prove_next_id(struct store *store, struct err *err)
+{
+    struct name_list list;
+    struct meta meta;
+    struct err ignored;
+    uint32_t version;
+    char path[IO_PATH_SIZE];
+    int code = store->is_id_proved ? 0 : list_names(store, false, &list, err);
+    if (code != 0 || store->is_id_proved)
+        return code;
+    for (size_t i = 0; i < list.count; i++)
+        if (io_join(path, REGIONS, list.names[i], NULL) == 0 &&
+            migrate_read_meta(store->io, path, &meta, &version, &ignored) == 0 &&
+            meta.id >= store->next_id)
+            store->next_id = meta.id == UINT64_MAX ? meta.id : meta.id + 1;
+    free(list.names);
+    store->is_id_proved = true;
+    return 0;
+}
+
+/* The id is used up durably before anybody can see it: no two regions ever share one. */
+static int use_id(struct store *store, struct err *err)
+{
+    int code = prove_next_id(store, err);
+    if (code != 0)
+        return code;
+    if (store->next_id == UINT64_MAX)
+        return err_set(err, ERR_CORRUPT,
+                       "there is no id left for another region: the file '" STORE_FILE
+                       "' or the meta file of a region is not what it was");
+    store->next_id++;
+    return write_store(store, err);
+}
+
 int store_create_region(struct store *store, const char *name, const struct region_options *options,
                         struct region **ret_region, struct err *err)
 {
@@ -456,9 +493,7 @@ int store_create_region(struct store *store, const char *name, const struct regi
         code = err_set(err, ERR_EXISTS, "there is a region '%s' already", name);
     if (code != 0)
         return code;
-    /* The id is used up durably before anybody can see it: no two regions ever share one. */
-    store->next_id++;
-    code = write_store(store, err);
+    code = use_id(store, err);
     if (code == 0)
         code = create_folder(store, name, options, err);
     if (code == 0)

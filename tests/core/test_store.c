@@ -105,6 +105,35 @@ START_TEST(ids_are_never_used_twice)
 }
 END_TEST
 
+/* The file 'store' comes from a backup that is older than the regions. */
+START_TEST(ids_are_not_used_twice_with_an_older_store)
+{
+    uint8_t older[64];
+    ssize_t size;
+    struct io_file *file;
+    struct iovec vector = {older, 0};
+    ck_assert_int_eq(io->ops->open(io, "store", IO_READ_ONLY, &file), 0);
+    size = io->ops->read(io, file, older, sizeof older, 0);
+    io->ops->close(io, file);
+    ck_assert_int_gt(size, 0);
+    struct region *a = create("a"), *b = create("b");
+    uint64_t last = region_id(b);
+    drive_close(a);
+    drive_close(b);
+    store_close(store);
+    vector.iov_len = (size_t)size;
+    ck_assert_int_eq(io->ops->open(io, "store", 0, &file), 0);
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, 0), 0);
+    io->ops->close(io, file);
+    open_store(false);
+    struct region *c = create("c"), *d = create("d");
+    ck_assert_uint_gt(region_id(c), last);
+    ck_assert_uint_gt(region_id(d), region_id(c));
+    drive_close(c);
+    drive_close(d);
+}
+END_TEST
+
 START_TEST(a_region_keeps_what_it_has)
 {
     struct region *region = create("main");
@@ -287,6 +316,7 @@ int main(void)
     tcase_add_test(tests, regions_are_made_listed_and_dropped);
     tcase_add_test(tests, a_visit_can_stop_the_list);
     tcase_add_test(tests, ids_are_never_used_twice);
+    tcase_add_test(tests, ids_are_not_used_twice_with_an_older_store);
     tcase_add_test(tests, a_region_keeps_what_it_has);
     tcase_add_test(tests, names_are_checked);
     tcase_add_test(tests, one_at_a_time);
