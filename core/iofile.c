@@ -37,8 +37,9 @@ int io_join(char *path, const char *folder, const char *name, struct err *err)
     int length = is_top ? snprintf(path, IO_PATH_SIZE, "%s", name)
                         : snprintf(path, IO_PATH_SIZE, "%s/%s", folder, name);
     if (length < 0 || length >= IO_PATH_SIZE)
-        return err_set(err, ERR_INVALID_ARGUMENT, "the path %s/%s has more than %d bytes", folder,
-                       name, IO_PATH_SIZE - 1);
+        /* The limit first: the path itself is more than the sentence can hold. */
+        return err_set(err, ERR_INVALID_ARGUMENT, "a path has more than %d bytes: %s/%s",
+                       IO_PATH_SIZE - 1, folder, name);
     return 0;
 }
 
@@ -105,7 +106,7 @@ int io_replace_small(struct io *io, const char *folder, const char *name, const 
                      size_t size, struct err *err)
 {
     char path[IO_PATH_SIZE], fresh[IO_PATH_SIZE];
-    char fresh_name[IO_PATH_SIZE];
+    char fresh_name[IO_PATH_SIZE + sizeof ".new"];
     (void)snprintf(fresh_name, sizeof fresh_name, "%s.new", name);
     int code = io_join(path, folder, name, err);
     if (code == 0)
