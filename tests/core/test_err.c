@@ -46,6 +46,7 @@ START_TEST(what_is_not_in_the_list)
 {
     ck_assert_str_eq(err_name(ERR_OK), "ok");
     ck_assert_str_eq(err_name((enum err_code)1000), "internal");
+    ck_assert_int_eq(err_exit_code((enum err_code)1000), 1);
     ck_assert_int_eq(err_from_name("no_spac", 7), ERR_INTERNAL);
     ck_assert_int_eq(err_from_name("no_space!", 9), ERR_INTERNAL);
     ck_assert_int_eq(err_from_name("", 0), ERR_INTERNAL);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -294,6 +295,85 @@ START_TEST(random_differs)
 }
 END_TEST
 
+/* A pipe has no offsets, no length and no disk: every operation says so. */
+START_TEST(what_the_system_refuses_is_told)
+{
+    char path[300], byte = 0;
+    uint64_t size = 7;
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    struct io_file *file = open_file("pipe", 0);
+    ck_assert_int_eq(io->ops->read(io, file, &byte, 1, 0), -ESPIPE);
+    ck_assert_int_eq(io->ops->read_now(io, file, &byte, 1, 0), -ESPIPE);
+    ck_assert_int_eq(write_text(file, "x", 0), -ESPIPE);
+    ck_assert_int_eq(io->ops->sync(io, file), -EINVAL);
+    ck_assert_int_eq(io->ops->truncate(io, file, 1), -EINVAL);
+    ck_assert_int_eq(io->ops->allocate(io, file, 0, 1), -ESPIPE);
+    ck_assert_int_eq(io->ops->zero(io, file, 0, 1), -ESPIPE);
+    ck_assert_int_eq(io->ops->punch(io, file, 0, 1), -ESPIPE);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, 0);
+    io->ops->close(io, file);
+    ck_assert_int_eq(io->ops->rename(io, "none", "pipe"), -ENOENT);
+}
+END_TEST
+
+START_TEST(a_folder_is_no_file)
+{
+    char byte;
+    ck_assert_int_eq(io->ops->make_directory(io, "folder"), 0);
+    struct io_file *file = open_file("folder", IO_READ_ONLY);
+    ck_assert_int_eq(io->ops->read(io, file, &byte, 1, 0), -EISDIR);
+    io->ops->close(io, file);
+    ck_assert_int_eq(io->ops->open(io, "folder", 0, &file), -EISDIR);
+    io->ops->close(io, open_file("file", IO_CREATE));
+    ck_assert_int_eq(io->ops->list(io, "file", remove_entry, NULL), -ENOTDIR);
+}
+END_TEST
+
+/* tmpfs cannot make zeros of a range: they are written, and the bytes around them stay. */
+START_TEST(zeros_on_a_file_system_that_has_none)
+{
+    char shared[] = "/dev/shm/mregion-io-XXXXXX";
+    if (mkdtemp(shared) == NULL)
+        return; /* no tmpfs here */
+    struct io *own = io;
+    uint64_t size;
+    ck_assert_int_eq(io_posix_new(shared, &io), 0);
+    struct io_file *file = filled_file();
+    ck_assert_int_eq(io->ops->zero(io, file, 100, 300 * KIB), 0);
+    assert_bytes(file, 0, 100, 'a');
+    assert_bytes(file, 100, 300 * KIB, 0);
+    assert_bytes(file, 100 + 300 * KIB, MIB - 100 - 300 * KIB, 'a');
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, MIB);
+    io->ops->close(io, file);
+    file = open_file("file", IO_READ_ONLY);
+    ck_assert_int_eq(io->ops->zero(io, file, 0, 1), -EBADF);
+    io->ops->close(io, file);
+    ck_assert_int_eq(io->ops->remove(io, "file"), 0);
+    io_posix_free(io);
+    io = own;
+    ck_assert_int_eq(rmdir(shared), 0);
+}
+END_TEST
+
+/* A file system that cannot be read around its cache is read through it. */
+START_TEST(aligned_where_that_cannot_be)
+{
+    struct io *proc;
+    struct io_file *file = NULL;
+    char text[64] = {0};
+    ck_assert_int_eq(io_posix_new("/proc/self", &proc), 0);
+    ck_assert_int_eq(proc->ops->open(proc, "comm", IO_READ_ONLY | IO_ALIGNED, &file), 0);
+    ck_assert_int_gt(proc->ops->read(proc, file, text, sizeof text, 0), 1);
+    ck_assert_msg(strncmp(text, "test_core", 9) == 0, "%s", text);
+    proc->ops->close(proc, file);
+    ck_assert_int_eq(proc->ops->open(proc, "none", IO_READ_ONLY | IO_ALIGNED, &file), -ENOENT);
+    io_posix_free(proc);
+}
+END_TEST
+
 START_TEST(a_folder_that_is_not_there)
 {
     struct io *none = NULL;
@@ -321,6 +401,10 @@ int main(void)
     tcase_add_test(tests, lock_excludes);
     tcase_add_test(tests, names);
     tcase_add_test(tests, random_differs);
+    tcase_add_test(tests, what_the_system_refuses_is_told);
+    tcase_add_test(tests, a_folder_is_no_file);
+    tcase_add_test(tests, zeros_on_a_file_system_that_has_none);
+    tcase_add_test(tests, aligned_where_that_cannot_be);
     tcase_add_test(tests, a_folder_that_is_not_there);
     suite_add_tcase(suite, tests);
     return suite_main(suite);

@@ -226,6 +226,11 @@ START_TEST(questions)
                      ERR_PARTLY_FREE);
     ck_assert_int_eq(region_is_freed(region, (struct extent){99, 2}, &answer, &err),
                      ERR_OUT_OF_BOUNDS);
+    /* Of nothing all is in use, and nothing is free. */
+    ck_assert_int_eq(region_is_allocated(region, (struct extent){50, 0}, &answer, &err), 0);
+    ck_assert(answer);
+    ck_assert_int_eq(region_is_freed(region, (struct extent){50, 0}, &answer, &err), 0);
+    ck_assert(!answer);
     ck_assert_int_eq(region_allocated_blocks(region, 10, 90, blocks, 8, &count, &err), 0);
     ck_assert_uint_eq(count, 2);
     ck_assert_uint_eq(blocks[1].address, 60);
@@ -237,6 +242,11 @@ START_TEST(questions)
                      ERR_OUT_OF_BOUNDS);
 }
 END_TEST
+
+static int resize_to_100001(struct region *r, void *address, struct err *e)
+{
+    return region_resize(r, (struct extent){99999, 1}, 100001, address, e);
+}
 
 START_TEST(max_size_is_a_limit)
 {
@@ -250,6 +260,17 @@ START_TEST(max_size_is_a_limit)
     ck_assert_ptr_nonnull(strstr(err.text, "100000"));
     ck_assert_uint_eq(drive_add(region, small, 1), 99999);
     ck_assert_int_eq(region_grow(region, 10, &address, &err), ERR_NO_SPACE);
+    ck_assert_int_eq(drive_until(region, resize_to_100001, &address, &err), ERR_NO_SPACE);
+    /* Lowered below what the region has: nothing grows, holes are used, blocks shrink. */
+    drive_settle(region);
+    info.options.max_size = 50000;
+    region_set_options(region, &info.options);
+    ck_assert_int_eq(region_allocate(region, 1, &address, &err), ERR_NO_SPACE);
+    ck_assert_int_eq(drive_until(region, resize_to_100001, &address, &err), ERR_NO_SPACE);
+    ck_assert_int_eq(region_grow(region, 1, &address, &err), ERR_NO_SPACE);
+    ck_assert_uint_eq(drive_resize(region, 0, 99999, 100), 0);
+    ck_assert_uint_eq(drive_add(region, small, 1000), 100);
+    drive_expect(region, 0, big, 100);
 }
 END_TEST
 

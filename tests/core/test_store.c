@@ -297,6 +297,115 @@ START_TEST(a_damaged_store_is_refused)
 }
 END_TEST
 
+/* With any other length it is not what was written, whatever its bytes. */
+START_TEST(a_store_file_of_another_length_is_refused)
+{
+    static const uint64_t lengths[] = {0, 7, 30, 1000};
+    struct io_file *file;
+    store_close(store);
+    store = NULL;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        ck_assert_int_eq(io->ops->open(io, "store", 0, &file), 0);
+        ck_assert_int_eq(io->ops->truncate(io, file, lengths[i]), 0);
+        io->ops->close(io, file);
+        ck_assert_int_eq(store_open(io, false, &store, &err), ERR_CORRUPT);
+        ck_assert_ptr_null(store);
+    }
+}
+END_TEST
+
+START_TEST(an_older_store_that_never_was_is_refused)
+{
+    store_close(store);
+    store = NULL;
+    overwrite(8, 0);
+    ck_assert_int_eq(store_open(io, false, &store, &err), ERR_CORRUPT);
+}
+END_TEST
+
+/* Another process may just be making it. */
+START_TEST(a_store_that_is_not_made_yet_is_not_read)
+{
+    store_close(store);
+    store = NULL;
+    ck_assert_int_eq(io->ops->remove(io, "store"), 0);
+    uint64_t changes = simdisk_calls(disk, SIM_CHANGES);
+    ck_assert_int_eq(store_open(io, true, &store, &err), ERR_IO_ERROR);
+    ck_assert_msg(strstr(err.text, "no file 'store'") != NULL, "%s", err.text);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_CHANGES), changes);
+}
+END_TEST
+
+START_TEST(a_lock_that_cannot_be_had_is_told)
+{
+    static const char *const words[] = {"cannot create lock", "cannot open lock"};
+    store_close(store);
+    store = NULL;
+    for (int read_only = 0; read_only < 2; read_only++) {
+        simdisk_set_fault(
+            disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_OPEN), .nth = 1, .error = EACCES});
+        ck_assert_int_eq(store_open(io, read_only == 1, &store, &err), ERR_IO_ERROR);
+        ck_assert_msg(strstr(err.text, words[read_only]) != NULL, "%s", err.text);
+    }
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){.ops = SIM_BIT(SIM_LOCK), .nth = 1, .error = ENOLCK});
+    ck_assert_int_eq(store_open(io, false, &store, &err), ERR_IO_ERROR);
+    ck_assert_msg(strstr(err.text, "cannot lock lock") != NULL, "%s", err.text);
+}
+END_TEST
+
+/* Files, and folders with names that no region can have, are not ours. */
+START_TEST(strangers_among_the_regions_are_left_alone)
+{
+    char names[NAMES_SIZE] = "", path[300] = "regions/";
+    struct io_file *file;
+    unsigned count = 0;
+    drive_close(create("main"));
+    ck_assert_int_eq(io->ops->open(io, "regions/file", IO_CREATE, &file), 0);
+    io->ops->close(io, file);
+    ck_assert_int_eq(io->ops->make_directory(io, "regions/.hidden"), 0);
+    memset(path + 8, 'x', 100);
+    ck_assert_int_eq(io->ops->make_directory(io, path), 0);
+    store_close(store);
+    open_store(false);
+    ck_assert_int_eq(store_list(store, join, names, &err), 0);
+    ck_assert_str_eq(names, "main ");
+    ck_assert_int_eq(io->ops->list(io, "regions", count_entries, &count), 0);
+    ck_assert_uint_eq(count, 4);
+}
+END_TEST
+
+/* The names that a dropped region can have until it is removed have an end. */
+START_TEST(too_many_that_cannot_be_removed)
+{
+    int code = 0, dropped = 0;
+    for (; dropped < 200; dropped++) {
+        drive_close(create("one"));
+        ck_assert_int_eq(io->ops->make_directory(io, "regions/one/backup"), 0);
+        code = store_drop_region(store, "one", &err);
+        ck_assert_int_eq(code, ERR_IO_ERROR);
+        if (strstr(err.text, "cannot rename") != NULL)
+            break;
+    }
+    ck_assert_msg(dropped > 1 && dropped < 200, "%d", dropped);
+    /* It is there still, and whole. */
+    struct region *region;
+    ck_assert_int_eq(store_open_region(store, "one", NULL, &region, NULL, &err), 0);
+    drive_close(region);
+}
+END_TEST
+
+START_TEST(looking_at_a_region_that_is_not_there)
+{
+    struct migrate_plan plan = {.from = 77};
+    ck_assert_int_eq(store_look_region(store, "none", &plan, &err), ERR_NO_SUCH_REGION);
+    ck_assert_uint_eq(plan.from, 77);
+    drive_close(create("main"));
+    ck_assert_int_eq(store_look_region(store, "main", &plan, &err), 0);
+    ck_assert_uint_eq(plan.from, 2);
+}
+END_TEST
+
 /* Without it nobody knows which ids are used up. */
 START_TEST(a_missing_store_file_is_refused)
 {
@@ -326,6 +435,13 @@ int main(void)
     tcase_add_test(tests, a_full_disk_leaves_no_region);
     tcase_add_test(tests, a_copied_folder_is_refused);
     tcase_add_loop_test(tests, a_damaged_store_is_refused, 0, 3);
+    tcase_add_test(tests, a_store_file_of_another_length_is_refused);
+    tcase_add_test(tests, an_older_store_that_never_was_is_refused);
+    tcase_add_test(tests, a_store_that_is_not_made_yet_is_not_read);
+    tcase_add_test(tests, a_lock_that_cannot_be_had_is_told);
+    tcase_add_test(tests, strangers_among_the_regions_are_left_alone);
+    tcase_add_test(tests, too_many_that_cannot_be_removed);
+    tcase_add_test(tests, looking_at_a_region_that_is_not_there);
     tcase_add_test(tests, a_missing_store_file_is_refused);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
