@@ -1,0 +1,757 @@
+"""Bugs to plant in the engine: each is a text of a file of core/ that becomes another.
+
+The text must be there exactly once, or the run ends: who changes the engine keeps this list true.
+`by` names the programs that are known to find it, the first ones to be run. `quick` ones belong to
+every run of the tests.
+
+Left out, because nothing could tell them from the engine:
+SAME_BELOW
+"""
+
+ALL = []
+
+
+class Mutant:
+    def __init__(self, name, sentence, file, edits, found_by, quick):
+        self.name, self.sentence, self.file = name, sentence, file
+        self.edits, self.found_by, self.quick = edits, found_by, quick
+
+
+def mutant(name, sentence, file, *edits, by='', quick=False):
+    assert edits and all(other.name != name for other in ALL), name
+    ALL.append(Mutant(name, sentence, file, edits, by.split(), quick))
+
+
+# ---- The commit lane ----
+
+mutant('commit-direct-unsynced',
+       'a record names bytes of a large blob before they are on the disk', 'region_commit.c',
+       ('''    if (code == 0 && job->sync_data)
+        code = sync_data(job, err);
+    return''', '''    return'''), by='crash/large')
+mutant('commit-unsynced', 'a record is acknowledged without a sync', 'region_commit.c',
+       ('sync_segments(job, err) : run_flush(job, err);',
+        'sync_segments(job, err) : apply_pending(job, err);'), by='crash/small', quick=True)
+mutant('commit-unsynced-behind-flush',
+       'a record behind a flush in the same job is acknowledged without a sync', 'region_commit.c',
+       ('code = job->flush_first ? sync_segments(job, err) : run_flush(job, err);',
+        'code = job->flush_first ? 0 : run_flush(job, err);'), by='region_durability crash/interval')
+mutant('commit-acknowledged-early', 'a change is acknowledged when its job begins',
+       'region_commit.c', ('    job->batch = batch;\n',
+                           '    job->batch = batch;\n    region->done_ticket = batch->ticket;\n'),
+       by='region_commit crash/small')
+mutant('commit-applied-early', 'live bytes are overwritten before the record is durable',
+       'region_commit.c',
+       ('''    code = job->flush_first ? sync_segments(job, err) : run_flush(job, err);
+    if (code == 0 && job->batch != NULL)
+        code = batch_apply(job->batch, &job->files, err);
+''', '''    code = job->batch != NULL ? batch_apply(job->batch, &job->files, err) : 0;
+    if (code == 0)
+        code = job->flush_first ? sync_segments(job, err) : run_flush(job, err);
+'''), by='crash/small')
+mutant('flush-unsynced', 'pending batches are put in place without a sync of the journal',
+       'region_commit.c',
+       ('''    int code = job->sync_direct ? sync_data(job, err) : 0;
+    if (code == 0)
+        code = sync_segments(job, err);
+''', '''    int code = job->sync_direct ? sync_data(job, err) : 0;
+'''), by='crash/interval')
+mutant('flush-direct-unsynced',
+       'with durability none records become durable before the bytes that they name',
+       'region_commit.c', ('int code = job->sync_direct ? sync_data(job, err) : 0;', 'int code = 0;'),
+       by='region_durability')
+mutant('flush-direct-forgotten', 'that a pending batch has unsynced bytes in data is forgotten',
+       'region_commit.c',
+       ('    region->has_direct_unsynced = region->has_direct_unsynced || batch_is_direct(batch);\n',
+        ''), by='region_durability')
+mutant('commit-no-flush-first',
+       'space is written straight into before the record that freed it is durable',
+       'region_commit.c', ('job->flush_first = is_direct && is_unsynced && synced < region->written;',
+                           'job->flush_first = false;'), by='region_durability crash/interval')
+mutant('commit-last-free-forgotten', 'which record was the last to free something is forgotten',
+       'region_commit.c', ('''    if (!extentset_is_empty(&batch->frees))
+        region->last_free = batch->end;
+''', ''), by='region_discard')
+mutant('commit-moves-ignored',
+       'with durability none a blob takes the place of another without a sync of data',
+       'region_commit.c', ('job->sync_data = batch->moves || (is_direct && job->sync_journal);',
+                           'job->sync_data = is_direct && job->sync_journal;'),
+       by='region_durability')
+mutant('commit-pins-ignored', 'bytes that are being read are overwritten', 'region_commit.c',
+       ('''    if (((job->sync_journal || is_direct) && region_is_pinned(region, &batch->dirty)) ||
+        (has_pending''', '    if ((has_pending'), by='region_load region_commit')
+mutant('flush-pins-ignored', 'pending bytes are put in place while others are read there',
+       'region_commit.c', ('        if (region_is_pinned(region, &batch->dirty))\n            return true;\n',
+                           ''), by='region_durability crash/interval')
+mutant('record-claims-synced', 'a record says that what is before it is durable, whatever was synced',
+       'region_commit.c', ('job->flush_first ? batch->lsn : job->synced);', 'batch->lsn);'),
+       by='crash/interval')
+mutant('record-claims-nothing', 'no record says what was durable before it', 'region_commit.c',
+       ('job->flush_first ? batch->lsn : job->synced);', '0);'), by='recover bitrot')
+mutant('commit-failure-ignored', 'after a commit that failed the region goes on', 'region_commit.c',
+       ('        if (!region->is_failing)\n            region_fail(region, &base->err);\n', ''),
+       by='region_failure')
+mutant('batch-own-frees', 'a blob goes straight into space that its own batch frees',
+       'region_stage.c', ('(extentset_overlaps(&batch->reads, dirty) || '
+                          'extentset_overlaps(&batch->frees, direct));',
+                          'extentset_overlaps(&batch->reads, dirty);'), by='region_commit crash/large')
+mutant('batch-own-reads', 'a later change gets into the batch that a load waits for',
+       'region_stage.c', ('(extentset_overlaps(&batch->reads, dirty) || '
+                          'extentset_overlaps(&batch->frees, direct));',
+                          'extentset_overlaps(&batch->frees, direct);'), by='region_load region_commit')
+mutant('replace-not-a-move', 'with durability none a replacement may take both blobs',
+       'region_overwrite.c', ('''    if (direct.size > 0)
+        region->gathering->moves = true; /* one or the other */
+''', ''), by='region_durability')
+
+# ---- Pages and sums ----
+
+mutant('sum-before-patch', 'a page gets the sum of what it was before the put', 'batch_build.c',
+       ('''    slot->bytes = image;
+    slot->is_image = true;
+''', '''    slot->bytes = image;
+    slot->is_image = true;
+    slot->sum = sum_of(b->files->sum_seed, page, image);
+'''), ('            else if (slot->bytes != NULL)\n',
+       '            else if (slot->bytes != NULL && !slot->is_image)\n'),
+       ('            else if (run->kind != EFFECT_DIRECT)\n',
+        '            else if (run->kind != EFFECT_DIRECT && !slot->is_image)\n'),
+       by='region_verify', quick=True)
+mutant('sum-of-first-page', 'all pages of a run get sums with the number of its first',
+       'batch_build.c', ('slot_sum(b, run->run.first + j, slot)', 'slot_sum(b, run->run.first, slot)'),
+       by='region_verify')
+mutant('sum-without-number', 'a page in the wrong place matches', 'sums.c',
+       ('crc32c(crc32c(seed, number, sizeof number), bytes, DATA_PAGE)',
+        'crc32c(seed, bytes, DATA_PAGE)'), by='sums')
+mutant('sum-compared-partly', 'half of a sum is compared', 'sums.c',
+       ('sum == sum_of(seed, page, bytes);', '(uint16_t)sum == (uint16_t)sum_of(seed, page, bytes);'),
+       by='sums bitrot')
+mutant('sum-unverified-shortcut', 'a checksum may look like unverified', 'sums.c',
+       ('return bits < 2 || bits > 30 ? sum ^ 0x00ffff00u : sum;', 'return sum;'), by='sums')
+mutant('spoiled-zeros-pass', 'a damaged page whose new bytes are zeros is certified', 'sums.c',
+       ('return sum == SUM_ZEROS ? 0x00ffff00u : ~sum;', 'return sum == SUM_ZEROS ? 0 : ~sum;'),
+       by='sums')
+mutant('sums-not-applied', 'sums stay in the journal', 'batch_build.c',
+       ('''        if (code == 0)
+            code = write_sums(batch, run, files, err);
+''', ''), by='region_verify', quick=True)
+mutant('sums-not-extended', 'data grows without sums for it', 'region_room.c',
+       ('''    int code = sums_extend(job->io, job->folder, job->sums, length, err);
+    if (code == ERR_NO_SPACE &&''', '''    int code = 0;
+    if (code == ERR_NO_SPACE &&'''), by='region_verify region crash/growing')
+mutant('sums-extended-late', 'data is durable with pages that have no sums yet', 'region_room.c',
+       ('    int code = sums_extend(job->io, job->folder, job->sums, length, err);\n'
+        '    if (code == ERR_NO_SPACE &&', '    int code = 0;\n    if (code == ERR_NO_SPACE &&'),
+       ('    job->got = length;\n    return 0;',
+        '    job->got = length;\n    return sums_extend(job->io, job->folder, job->sums, length, err);'),
+       by='crash/growing')
+mutant('sums-extended-unsynced', 'new sums are not durable before the pages are', 'sums.c',
+       ('''    result = io->ops->sync(io, file);
+    return result == 0 ? 0 : err_io_at(err, result, "sync", folder, SUMS_FILE);
+}
+
+void sums_cut''', '''    return 0;
+}
+
+void sums_cut'''), by='crash/growing')
+mutant('sums-kept-by-refusal', 'a refusal to grow keeps the space of the sums', 'region_room.c',
+       ('        sums_cut(job->io, job->sums, job->from); /* a refusal keeps no space */\n', ''),
+       by='region_room')
+mutant('fresh-page-not-zeroed', 'a fresh page begins with what was in memory', 'batch_build.c',
+       ('        memset(image, 0, DATA_PAGE);\n', '        memset(image, 0x5a, DATA_PAGE);\n'),
+       by='region_commit')
+mutant('zero-page-not-zeroed', 'allocated space shows what was freed there', 'batch_build.c',
+       ('code = write_zeros(files, bytes_of(run->run), err);', 'code = 0;'), by='region_verify')
+mutant('pending-page-ignored', 'a put goes over the page as it was before batches that wait',
+       'batch_build.c', ('page_table_find(b->files->pages, page);\n    uint32_t sum = 0;',
+                         'NULL;\n    uint32_t sum = 0;'), by='region_durability crash/interval')
+mutant('put-certifies-damage', 'a damaged page is certified by a change of a part of it',
+       'batch_build.c', ('slot->is_spoiled = !base.matches;', 'slot->is_spoiled = false;'),
+       by='region_verify')
+mutant('pending-put-certifies-damage', 'a damaged page is certified by the second change of it',
+       'batch_build.c', ('{!pending->is_spoiled, pending->is_unverified};',
+                         '{true, pending->is_unverified};'), by='region_verify')
+mutant('put-certifies-unverified', 'an unverified page is certified by a change of a part of it',
+       'batch_build.c', ('slot->is_unverified = base.is_unverified;', 'slot->is_unverified = false;'),
+       by='region_verify')
+mutant('copy-certifies-damage', 'a moving resize gives damaged bytes a fresh sum', 'batch_build.c',
+       ('    if (code != 0 || base.matches)\n        return code;\n',
+        '    if (code != 0 || base.matches || !b->is_copy_own)\n        return code;\n'),
+       by='region_verify')
+mutant('copy-not-verified', 'a moving resize does not look before it copies', 'region_verify.c',
+       ('region->meta.options.checksum == CHECKSUM_OFF || !find_unverified(region, &block)', 'true'),
+       by='region_verify')
+mutant('load-not-verified', 'a load on a worker shows a damaged page', 'region_load.c',
+       ('''        if (sum_matches(region->sum_seed, first + i, pages + i * DATA_PAGE, sums[i]))
+            continue;
+''', '''        if (sums[i] + 1 > 0 || i < SIZE_MAX)
+            continue;
+'''), by='region_verify', quick=True)
+mutant('load-now-not-verified', 'a load on the loop shows a damaged page', 'region_load.c',
+       ('''            if (!sum_matches(region->sum_seed, first + good, pages + good * DATA_PAGE, sums[i]))
+                return good;
+''', ''), by='region_verify')
+mutant('load-does-not-wait', 'a load reads pages that are being put in place', 'region_load.c',
+       ('''    if (after == 0)
+        after = moving_ticket(region, block);
+''', ''), by='region_load region_verify')
+mutant('page-cache-not-dropped', 'the page cache shows what a page was', 'region_load.c',
+       ('        pagecache_drop(&region->cache, run->run);\n', ''), by='region_load region_verify')
+mutant('sum-blocks-not-updated', 'the cached sums stay what they were', 'region_load.c',
+       ('        region_sums_applied(region, run, run->slot == SIZE_MAX ? NULL : '
+        '&batch->slots[run->slot]);\n', ''), by='region_load region_verify')
+mutant('overlay-bytes-ignored', 'read-only, the bytes of the journal are not shown', 'region_load.c',
+       ('''                       (unsigned long long)address, size);
+    overlay_read(&region->overlay, address, buffer, size);
+''', '''                       (unsigned long long)address, size);
+'''), by='region_load region_verify region')
+mutant('overlay-sums-ignored', 'read-only, the sums of the journal do not count', 'region_load.c',
+       ('''        return code;
+    overlay_sums(&region->overlay, first, count, sums);
+''', '''        return code;
+'''), by='region_load region_verify region')
+mutant('overlay-now-ignored', 'read-only, a load on the loop does not see the journal',
+       'region_load.c', ('    overlay_read(&region->overlay, address, buffer, (size_t)got);\n', ''),
+       by='region_load region')
+
+# ---- Tokens ----
+
+mutant('token-window', 'one token less than the window is remembered', 'tokens.c',
+       ('tokens->done - tokens->first > tokens->window', 'tokens->done - tokens->first >= tokens->window'),
+       by='tokens')
+mutant('token-window-unsettled', 'a token that is not acknowledged yet pushes out others',
+       'tokens.c', ('entry_at(tokens, tokens->done)->ticket <= done_ticket', 'done_ticket < UINT64_MAX'),
+       by='tokens')
+mutant('token-answers-kept', 'answers are kept beyond their limit', 'tokens.c',
+       ('tokens->result_bytes > TOKEN_RESULTS_MAX &&', 'tokens->result_bytes > UINT64_MAX - 1 &&'),
+       by='tokens')
+mutant('token-fingerprint-ignored', 'a token answers for another change', 'region_token.c',
+       ('if (entry->fingerprint != fingerprint)', 'if (entry->fingerprint + 1 == fingerprint - 1)'),
+       by='region_token', quick=True)
+mutant('token-dropped-answer', 'an answer that is no longer kept is given as an empty one',
+       'region_token.c', ('if (entry->result_size == TOKEN_RESULT_DROPPED)', 'if (fingerprint == 1)'),
+       by='region_token')
+mutant('token-not-recorded', 'a token is not in the journal', 'region_token.c',
+       ('    record_add_token(&batch->record, &token);\n', ''), by='region_token')
+mutant('token-not-checkpointed', 'a checkpoint leaves out the newest token', 'checkpoint_write.c',
+       ('writer->checkpoint.token_sequence = tokens->next;',
+        'writer->checkpoint.token_sequence = tokens->next - (tokens->next > tokens->first);'),
+       by='region_token checkpoint')
+mutant('token-not-replayed', 'a recovery forgets the tokens in the journal', 'recover.c',
+       ('return tokens_replay(&out->tokens, &effect->token);', 'return 0;'), by='region_token')
+mutant('token-not-loaded', 'a recovery forgets the tokens of the checkpoint', 'checkpoint_load.c',
+       ('int result = tokens_load(loading->tokens, &token);', 'int result = 0;'), by='checkpoint')
+mutant('token-replay-unchecked', 'a token that contradicts another is taken', 'tokens.c',
+       ('return is_same ? 0 : -EINVAL;', 'return 0;'), by='tokens')
+mutant('token-kept-by-failure', 'a change that was taken back is said to have been done', 'region.c',
+       ('        tokens_take_back(&region->tokens, batch->tokens_before);\n', ''),
+       by='region_token region_failure')
+mutant('token-kept-by-undo', 'an atomic batch that was taken back keeps its token',
+       'region_atomic.c', ('    tokens_take_back(&region->tokens, atomic->tokens);\n', ''),
+       by='region_token region_atomic')
+mutant('token-room-ignored', 'tokens are taken that no checkpoint has room for', 'region_room.c',
+       ('    if (region->token_answer == 0)\n        return 0;\n    uint64_t need',
+        '    if (region->token_answer < UINT64_MAX)\n        return 0;\n    uint64_t need'),
+       by='region_token region_room')
+mutant('token-room-for-frees-taken', 'the room for tokens of frees is used by others',
+       'region_room.c', ('''    if (!is_free || region->token_answer > FREE_ANSWER_MAX)
+        need += SLOT_RESERVE;
+''', ''), by='region_token region_room')
+
+# ---- All or nothing ----
+
+mutant('atomic-split', 'an atomic batch goes on in a batch of its own', 'region_stage.c',
+       ('    return !region->atomic.is_open &&\n           (extentset', '    return\n           (extentset'),
+       ('    assert(!region->atomic.is_open);\n', ''), by='region_atomic')
+mutant('atomic-own-frees', 'an atomic batch goes straight into what it freed', 'region_stage.c',
+       ('if (region->atomic.is_open && extentset_overlaps(&region->gathering->frees, *direct)) {',
+        'if (err == NULL) {'), by='region_atomic')
+mutant('atomic-moves-forgotten', 'with durability none a power cut splits an atomic batch',
+       'region_atomic.c', ('''    else if (batch_is_direct(region->gathering))
+        region->gathering->moves = true;
+''', ''), by='region_atomic region_durability')
+for _field, _what in (('put_count', 'puts'), ('direct_count', 'large blobs'),
+                      ('undo_count', 'notes for undoing'), ('sums_room', 'room for sums'),
+                      ('moves', 'moves')):
+    mutant(f'atomic-undo-{_field.replace("_", "-")}', f'{_what} stay in a batch that was taken back',
+           'batch_undo.c', (f'    batch->{_field} = mark->{_field};\n', ''), by='region_atomic')
+mutant('atomic-undo-record', 'effects stay in a batch that was taken back', 'batch_undo.c',
+       ('    batch->record.length = mark->length;\n    batch->record.effects = mark->effects;\n', ''),
+       by='region_atomic')
+mutant('atomic-undo-fresh', 'fresh pages stay in a batch that was taken back', 'batch_undo.c',
+       ('    restore_runs(&batch->fresh, &mark->fresh);\n', ''), by='region_atomic')
+mutant('atomic-undo-touched', 'a run of pages that was joined stays joined', 'batch_undo.c',
+       ('    if (mark->count > 0)\n        runs->items[mark->count - 1] = mark->last;\n', ''),
+       by='region_atomic')
+mutant('atomic-undo-dirty', 'what was taken back counts as written', 'batch_undo.c',
+       ('        find_dirty(batch);\n', ''), by='region_atomic')
+mutant('atomic-undo-frees', 'what was taken back counts as freed', 'batch_undo.c',
+       ('        find_frees(batch);\n', ''), by='region_atomic')
+mutant('atomic-undo-size', 'the region keeps the size that was taken back', 'batch_undo.c',
+       ('            space->size = size;\n', ''), by='region_atomic')
+mutant('atomic-undo-pages', 'the region keeps the pages that were taken back', 'region_atomic.c',
+       ('    region->pages = atomic->pages;\n', ''), by='region_atomic')
+
+# ---- Space ahead, and given back ----
+
+mutant('room-data-unsynced', 'a longer data file is counted on before it is durable', 'region_room.c',
+       ('''    result = job->io->ops->sync(job->io, job->data);
+    if (result != 0)
+        return err_io_at(err, result, "sync", job->folder, "data");
+    job->got''', '    job->got'), by='crash/growing')
+mutant('room-folder-unsynced', 'a segment is used before its name is durable', 'region_room.c',
+       ('''        int result = job->io->ops->sync_directory(job->io, job->folder);
+        if (result != 0)
+            return err_io(err, result, "sync", job->folder);
+''', ''), by='crash/small crash/growing')
+mutant('segment-zeros-unsynced', 'a segment has a header before it has its length', 'journal.c',
+       ('''    /* Before the header: who sees a header may count on blocks that were written. */
+    return io->ops->sync(io, file);
+''', '    return 0;\n'), by='crash/growing crash/store')
+mutant('segment-header-unsynced', 'a segment is used before its header is durable', 'journal.c',
+       ('    *ret_verb = "sync";\n    return io->ops->sync(io, file);\n', '    return 0;\n'),
+       by='crash/small crash/growing')
+mutant('slot-unsynced', 'the room of a checkpoint is not durable', 'checkpoint.c',
+       ('''            verb = "sync";
+            result = io->ops->sync(io, file);
+''', ''), by='checkpoint')
+mutant('slot-name-unsynced', 'the name of a checkpoint that was made anew is not durable',
+       'checkpoint.c', ('    result = io->ops->sync_directory(io, folder);\n    if (result == 0)\n',
+                        '    if (result != 1)\n'), by='checkpoint')
+mutant('journal-reserve-ignored', 'changes use the journal that frees need', 'region_room.c',
+       ('end + (is_free ? 0 : JOURNAL_RESERVE)', 'end'), by='region_room crash/faults')
+mutant('hole-not-reserved', 'space that was given back is used without asking the disk',
+       'region_stage.c', ('''    int code = region_need_holes(region, taken, err);
+    if (code == 0)
+        *ret''', '''    int code = 0;
+    if (code == 0)
+        *ret'''), by='region_discard', quick=True)
+mutant('hole-behind-not-reserved', 'a blob grows into space that was given back', 'region_stage.c',
+       ('    int code = region_need_holes(region, behind, err);\n', '    int code = 0;\n'),
+       by='region_discard')
+mutant('hole-unsynced', 'a reservation is not durable when the space is used', 'region_room.c',
+       ('''    result = ops->sync(job->io, job->data);
+    return result == 0 ? 0 : err_io_at(err, result, "sync", job->folder, "data");
+}
+
+static int run_room''', '''    return 0;
+}
+
+static int run_room'''), by='region_discard')
+mutant('punch-before-durable', 'bytes are punched out before their free is durable',
+       'region_discard.c', ('           region->last_free > region->journal.synced || ',
+                            '           '), by='region_discard')
+mutant('punch-beside-gathering', 'bytes are punched out while a batch gathers',
+       'region_discard.c', ('           (gathering != NULL && !batch_is_empty(gathering)) ||\n', ''),
+       by='region_discard')
+mutant('punch-while-reserving', 'what is being reserved is punched out', 'region_discard.c',
+       (' || region_is_reserving_holes(region);', ';'), by='region_discard')
+mutant('reserve-while-punching', 'what is being punched out is reserved', 'region_room.c',
+       ('    if (region_is_discarding(region, holes))\n        return NULL;\n', ''), by='region_discard')
+mutant('punch-pins-ignored', 'bytes that are being read are punched out', 'region_discard.c',
+       ('if (is_pinned(region, piece) || unite', 'if (unite'), by='region_discard')
+mutant('punch-in-use', 'what was taken again is punched out', 'region_discard.c',
+       ('uint64_t to = min_u64(extent_end(candidate), extent_end(block));',
+        'uint64_t to = extent_end(candidate);'), by='crash/discard')
+mutant('punch-small', 'what was taken in part since is punched out, however small it is now',
+       'region_discard.c', ('if (block.size < region->meta.options.discard || piece.size == 0)',
+                            'if (piece.size == 0)'), by='region_discard')
+mutant('punch-part-of-page', 'parts of pages are punched out', 'region_discard.c',
+       ('piece = whole_pages((struct extent){from, to - from});',
+        'piece = (struct extent){from, to - from};'), by='region_discard')
+mutant('punch-candidate-part-of-page', 'pages that are in use in part are punched out',
+       'region_discard.c', ('    struct extent rest = whole_pages(block), gap;\n',
+                            '    struct extent rest = bytes_of(pages_around(block)), gap;\n'),
+       ('piece = whole_pages((struct extent){from, to - from});',
+        'piece = (struct extent){candidate.address, candidate.size};'), by='region_discard')
+mutant('punch-not-noted', 'what was punched out does not count as a hole', 'region_discard.c',
+       ('is_pinned(region, piece) || unite(&discard->holes, piece) != 0', 'is_pinned(region, piece)'),
+       by='region_discard')
+mutant('punch-too-fast', 'the rate of giving back is not kept', 'region_discard.c',
+       ('region->now_ms + (job->freed * 1000 + DISCARD_RATE - 1) / DISCARD_RATE;',
+        'region->now_ms;'), by='region_discard')
+mutant('punch-error-ignored', 'a punch that failed is no failure', 'region_discard.c',
+       ('    } else if (base->code == ERR_IO_ERROR) {\n        region_fail(region, &base->err);\n', ''),
+       by='region_discard')
+mutant('open-reserves-nothing', 'a start does not reserve what a copy has lost', 'region_discard.c',
+       ('    if (from >= to)\n        return 0;\n', '    if (from >= to || err != NULL)\n        return 0;\n'),
+       by='region_discard')
+mutant('open-knows-no-holes', 'after a start holes are used without asking the disk',
+       'region_discard.c', ('maxtree_add(&region->discard.holes, hole) != 0 ||\n', 'false ||\n'),
+       by='region_discard')
+
+# ---- Checkpoints and recycling ----
+
+mutant('checkpoint-data-unsynced', 'puts before a checkpoint are not on the disk',
+       'region_checkpoint.c', ('    int result = writer->io->ops->sync(writer->io, job->data);\n',
+                               '    int result = 0;\n'), by='region_durability crash/small')
+mutant('checkpoint-sums-unsynced', 'sums before a checkpoint are not on the disk',
+       'region_checkpoint.c', ('    result = writer->io->ops->sync(writer->io, job->sums);\n', ''),
+       by='region_durability crash/small', quick=True)
+mutant('checkpoint-own-files', 'a failed write-back is told to the commits only',
+       'region_checkpoint.c', ('job->data = region->data_for_sync;', 'job->data = region->data;'),
+       by='region_failure faults')
+mutant('checkpoint-body-unsynced', 'a header stands before its body', 'checkpoint_write.c',
+       ('''    int result = io->ops->sync(io, writer->file);
+    if (result != 0)
+        return write_error(writer, result, "sync", err);
+    return write_header''', '    return write_header'), by='crash/small')
+mutant('checkpoint-header-unsynced', 'segments are recycled before the header is durable',
+       'checkpoint_write.c', ('''    result = io->ops->sync(io, writer->file);
+    return result == 0 ? 0 : write_error''', '    return result == 0 ? 0 : write_error'),
+       by='crash/small')
+mutant('checkpoint-starts-late', 'replay begins behind puts that wait in memory',
+       'region_checkpoint.c', ('                         region->applied) != 0) {',
+                               '                         region->written) != 0) {'),
+       by='region_durability crash/interval')
+mutant('checkpoint-does-not-wait', 'a checkpoint tells what is not durable',
+       'region_checkpoint.c', ('''    if (region->checkpoint_state == CHECKPOINT_WAITS &&
+        region->journal.synced >= region->writer.checkpoint.end)
+''', '    if (region->checkpoint_state == CHECKPOINT_WAITS)\n'), by='region_checkpoint crash/small')
+mutant('checkpoint-over-the-newest', 'a checkpoint overwrites the newest one',
+       'region_checkpoint.c', ('uint64_t sequence = region->checkpoint.sequence + 1;',
+                               'uint64_t sequence = region->checkpoint.sequence + 2;'),
+       by='crash/small')
+mutant('checkpoint-same-sequence', 'chunks of one attempt pass for those of another',
+       'region_checkpoint.c', ('''    if (sequence <= region->checkpoint_sequence)
+        sequence = region->checkpoint_sequence + CHECKPOINT_SLOTS;
+''', ''), by='region_checkpoint')
+mutant('checkpoint-slices-overlap', 'a block that grew across two slices is told twice',
+       'checkpoint_write.c', ('    if (extents[0].address < writer->cursor) {',
+                              '    if (extents[0].address < writer->cursor && count == 0) {'),
+       by='checkpoint crash/small')
+mutant('retire-too-much', 'the segment in which replay begins is recycled', 'journal.c',
+       ('journal->live[count].seq < journal_seq(lsn)', 'journal->live[count].seq <= journal_seq(lsn)'),
+       by='journal')
+mutant('retire-to-end', 'segments that replay needs are recycled', 'region_checkpoint.c',
+       ('journal_retire(&region->journal, region->checkpoint.start);',
+        'journal_retire(&region->journal, region->checkpoint.end);'), by='crash/small')
+mutant('recycle-folder-unsynced', 'a recycled segment is used before its name is durable',
+       'region_checkpoint.c',
+       ('    int result = job->io->ops->sync_directory(job->io, job->folder);\n',
+        '    int result = 0;\n'), by='crash/small')
+mutant('recycle-no-witness', 'no header says that the old journal is gone', 'region_checkpoint.c',
+       ('    job->floor = region->checkpoint.start;\n', '    job->floor = 0;\n'),
+       by='region_checkpoint crash/small')
+mutant('recycle-removes-all', 'all old segments may go, and the witness with them',
+       'region_checkpoint.c', ('min_u64(max_u64(job->keep, 1), job->count)',
+                               'min_u64(job->keep, job->count)'), by='region_checkpoint')
+mutant('recycle-renames-first', 'a segment has its new name before its new header', 'journal.c',
+       ('''    const char *verb;
+    int result = write_header(io, file, secret, to, floor, &verb);
+    io->ops->close(io, file);
+    if (result != 0)
+        return err_io(err, result, verb, old_path);
+    result = io->ops->rename(io, old_path, new_path);
+''', '''    const char *verb;
+    int result = io->ops->rename(io, old_path, new_path);
+    if (result == 0)
+        result = write_header(io, file, secret, to, floor, &verb);
+    io->ops->close(io, file);
+'''), by='crash/small')
+
+# ---- Recovery ----
+
+mutant('floor-ignored', 'an older checkpoint is used although journal behind it is gone', 'recover.c',
+       ('return journal_seq(r->reader.floor) <= journal_seq(checkpoint->start);', 'return true;'),
+       by='recover bitrot')
+mutant('floor-of-recycled-ignored', 'the floor of a header that names another segment is ignored',
+       'journal_reader.c', ('        reader->floor = max_u64(reader->floor, header.floor);\n',
+                            '        if (file->has_header)\n'
+                            '            reader->floor = max_u64(reader->floor, header.floor);\n'),
+       by='recover journal')
+mutant('stale-record-replayed', 'a record of an earlier use of the segment is replayed', 'record.c',
+       ('header.lsn != lsn ||', ''), by='record')
+mutant('stale-tail-replayed', 'the journal goes on where it was cut, before what stands there',
+       'recover.c', ('    return (last + 1) * JOURNAL_PAYLOAD;\n',
+                     '    return (journal_seq(r->end) + (last > REGION_SIZE_MAX ? 2 : 1)) * '
+                     'JOURNAL_PAYLOAD;\n'), by='recover crash/small')
+mutant('foreign-record-replayed', 'a record that a blob brought is replayed', 'record.c',
+       ('    return crc32c(0, secret, 16);\n', '    return crc32c(0, secret, 0);\n'), by='record')
+mutant('record-unchecked', 'a torn record is replayed', 'record.c',
+       ('return crc32c(seed, bytes + AT_LSN, header->length - AT_LSN) == header->crc;',
+        'return seed == seed;'), by='record')
+mutant('record-compared-partly', 'half of a record\'s crc is compared', 'record.c',
+       ('return crc32c(seed, bytes + AT_LSN, header->length - AT_LSN) == header->crc;',
+        'return (uint16_t)crc32c(seed, bytes + AT_LSN, header->length - AT_LSN) == '
+        '(uint16_t)header->crc;'), by='record')
+mutant('record-header-unchecked', 'the length of a torn header is believed', 'record.c',
+       ('        get_u32(bytes + AT_HEADER_CRC) != header_checksum(bytes, seed) ||\n', ''),
+       by='record')
+mutant('record-header-compared-partly', 'half of the crc of a record\'s header is compared',
+       'record.c', ('get_u32(bytes + AT_HEADER_CRC) != header_checksum(bytes, seed)',
+                    '(uint16_t)get_u32(bytes + AT_HEADER_CRC) != '
+                    '(uint16_t)header_checksum(bytes, seed)'), by='record')
+mutant('synced-ignored', 'a damaged record that was durable is cut like a torn tail', 'recover.c',
+       ('if (r->durable > r->end || synced > r->end)', 'if (r->durable > r->end)'),
+       by='recover bitrot', quick=True)
+mutant('checkpoint-end-ignored', 'journal that a checkpoint calls durable is cut', 'recover.c',
+       ('if (r->durable > r->end || synced > r->end)', 'if (synced > r->end)'), by='recover bitrot')
+mutant('missing-segment-ignored', 'a segment that was deleted is taken for the end', 'recover.c',
+       ('        code = check_missing(r, err);\n', '        code = 0;\n'), by='recover bitrot')
+mutant('cut-segment-ignored', 'a segment that was cut is taken for the end', 'recover.c',
+       ('    int code = check_lengths(r, err);\n', '    int code = 0;\n'), by='recover bitrot')
+mutant('segment-header-ignored', 'a segment with a damaged header is replayed', 'recover.c',
+       ('        code = check_headers(r, lsn, end, err);\n', '        code = 0;\n'),
+       by='recover bitrot')
+mutant('recovery-journal-unsettled', 'records in a cache only are put over live bytes', 'recover.c',
+       ('        code = settle_journal(&r, err);\n', '        code = 0;\n'), by='killed crash/killed')
+mutant('recovery-checkpoint-unsettled', 'a checkpoint in a cache only is counted on', 'recover.c',
+       ('        code = settle_checkpoint(r, err);\n', '        code = 0;\n'),
+       by='killed crash/killed')
+mutant('recovery-data-unsynced', 'what was replayed is not on the disk when the journal goes',
+       'recover.c', ('    int result = out->io->ops->sync(out->io, out->data);\n    if (result',
+                     '    int result = 0;\n    if (result'), by='crash/small')
+mutant('recovery-sums-unsynced', 'the sums of what was replayed are not on the disk', 'recover.c',
+       ('    result = out->io->ops->sync(out->io, out->sums);\n', ''), by='recover crash/small')
+mutant('recovery-folder-unsettled', 'names of segments are changed that are in a cache only',
+       'recover.c', ('''    if (code == 0)
+        code = sync_folder(out, err);
+    if (code == 0)
+        code = settle''', '''    if (code == 0)
+        code = settle'''), by='killed crash/killed')
+mutant('recovery-renames-unsynced', 'the new names of segments are not durable', 'recover.c',
+       ('    return code == 0 ? sync_folder(out, err) : code;\n', '    return code;\n'),
+       by='crash/small')
+mutant('recovery-segment-unsynced', 'a segment is made before the name of the one before is durable',
+       'recover.c', ('''        if (code == 0)
+            code = sync_folder(out, err);
+    }
+''', '    }\n'), by='recover')
+mutant('recovery-renews-first', 'the old journal goes before the new checkpoint is there', 'recover.c',
+       ('''    if (code == 0)
+        code = write_checkpoint(r, err);
+    /* Only now may the old segments go. */
+    if (code == 0)
+        code = renew_segments(r, err);
+''', '''    if (code == 0)
+        code = renew_segments(r, err);
+    if (code == 0)
+        code = write_checkpoint(r, err);
+'''), by='crash/small')
+mutant('recovery-sums-not-written', 'the sums of what was replayed stay in the journal', 'recover.c',
+       ('return code == 0 && !out->read_only ? write_sums(out, err) : code;', 'return code;'),
+       by='recover region_verify')
+mutant('recovery-proves-nothing', 'pages that the disk lost are not found by a start', 'recover.c',
+       ('        code = prove(recovery, err);\n', '        code = 0;\n'), by='recover region_verify bitrot')
+mutant('replay-mask', 'an older put goes over a newer one', 'replay.c',
+       ('    return extentset_add(&replay->mask, extent);\n', '    return 0;\n'), by='replay')
+mutant('replay-page-mask', 'an older sum takes the place of a newer one', 'replay.c',
+       ('    return extentset_add(&replay->page_mask, pages);\n', '    return 0;\n'), by='replay')
+mutant('replay-direct-mask', 'an older put goes over a large blob', 'replay.c',
+       ('        result = extentset_add(&replay->mask, extent);\n    return result;',
+        '        result = 0;\n    return result;'), by='replay')
+mutant('replay-fresh-rest', 'the rest of a fresh page keeps what was there', 'replay.c',
+       ('if (result == 0 && (is_zero || effect->kind == EFFECT_FRESH))', 'if (result == 0 && is_zero)'),
+       by='replay')
+mutant('replay-zero-rest', 'a page of zeros keeps what was there', 'replay.c',
+       ('if (result == 0 && (is_zero || effect->kind == EFFECT_FRESH))',
+        'if (result == 0 && effect->kind == EFFECT_FRESH)'), by='replay')
+mutant('replay-free-pages', 'bytes are put where a large blob may have gone since', 'replay.c',
+       ('    while (from < end && maxtree_seek(&space->tree, at, &block) && block.address < end) {',
+        '    while (false) {\n        block = extent;'), by='replay')
+mutant('replay-frees-ignored', 'what was freed is in use after a restart', 'recover.c',
+       ('return freespace_mark_free(&out->space, effect->extent);', 'return 0;'), by='recover')
+mutant('replay-beyond-data', 'a record may use what data does not have', 'recover.c',
+       ('        if (extent_end(effect->extent) > out->data_size)\n            return -ENODATA;\n', ''),
+       by='recover')
+mutant('chunk-unchecked', 'a damaged chunk of a checkpoint is believed', 'checkpoint.c',
+       (' ||\n        get_u32(bytes + CHUNK_CRC) != crc32c(seed, bytes + CHUNK_COUNT, '
+        'length - CHUNK_COUNT))', ')'), by='checkpoint')
+mutant('chunk-sequence-unchecked', 'a chunk of another checkpoint is believed', 'checkpoint.c',
+       ('get_u64(bytes + CHUNK_SEQUENCE) != sequence ||', ''), by='checkpoint')
+mutant('checkpoint-compared-partly', 'half of the crc of a checkpoint\'s header is compared',
+       'checkpoint.c', ('get_u32(block + AT_CRC) != header_checksum(block)',
+                        '(uint16_t)get_u32(block + AT_CRC) != (uint16_t)header_checksum(block)'),
+       by='checkpoint')
+mutant('segment-header-compared-partly', 'half of the crc of a segment\'s header is compared',
+       'journal.c', ('get_u32(block + AT_CRC) != header_checksum(block)',
+                     '(uint16_t)get_u32(block + AT_CRC) != (uint16_t)header_checksum(block)'),
+       by='journal')
+
+# ---- Failure ----
+
+mutant('sync-failure-refused', 'a full disk that a sync tells of is a refusal that changed nothing',
+       'iofile.c', ('''    if (strcmp(verb, "sync") == 0)
+        code = ERR_IO_ERROR;
+''', ''), by='region_room')
+mutant('failure-loses-nothing', 'what a failed commit may have overwritten is shown', 'region.c',
+       ('    note(&region->lost, &batch->dirty, false);\n', ''), by='region_failure')
+mutant('failure-tears-nothing', 'pages that a failed commit parted from their sums are shown',
+       'region.c', ('        note(&region->torn, &batch->dirty, true);\n', '        return;\n'),
+       by='region_failure')
+mutant('failure-out-of-order', 'batches are taken back the oldest first', 'region.c',
+       ('    reverse(list);\n    for', '    for'), by='region_failure')
+mutant('failure-space-kept', 'what a failed batch took stays in use', 'region.c',
+       ('if (batch_roll_back(batch, &region->space, &region->pages) != 0)',
+        'if (region->space.size == UINT64_MAX)'), by='region_failure')
+
+# ---- Making and dropping ----
+
+mutant('create-data-unsynced', 'a new region has a data file that is not durable', 'region_open.c',
+       ('''        verb = "sync";
+        result = io->ops->sync(io, file);
+''', ''), by='crash/store')
+mutant('create-sums-unsynced', 'a new region has sums that are not durable', 'sums.c',
+       ('''        verb = "sync";
+        result = io->ops->sync(io, file);
+''', ''), by='crash/store')
+mutant('create-meta-first', 'a folder has a meta file before it is whole', 'region_open.c',
+       ('    int code = create_data(io, folder, err);\n    if (code == 0)\n        code = sums_create',
+        '    int code = meta_write(io, folder, meta, err);\n    if (code == 0)\n'
+        '        code = create_data(io, folder, err);\n    if (code == 0)\n        code = sums_create'),
+       ('    if (code == 0)\n        code = meta_write(io, folder, meta, err);\n    return code;',
+        '    return code;'), by='crash/store')
+mutant('create-name-unsynced', 'a region is there before its name is durable', 'store.c',
+       ('''        return err_io(err, result, "rename", from);
+    result = store->io->ops->sync_directory(store->io, REGIONS);
+''', '''        return err_io(err, result, "rename", from);
+'''), by='crash/store')
+mutant('create-in-place', 'a region is made under its own name', 'store.c',
+       ('code = special_path(fresh, NEW_PREFIX, name, err);', 'code = io_join(fresh, REGIONS, name, err);'),
+       by='crash/store')
+mutant('create-id-late', 'an id is given before it is used up', 'store.c',
+       ('''    code = write_store(store, err);
+    if (code == 0)
+        code = create_folder(store, name, options, err);
+''', '''    code = create_folder(store, name, options, err);
+    if (code == 0)
+        code = write_store(store, err);
+'''), by='store crash/store')
+mutant('drop-unsynced', 'a region is removed before the loss of its name is durable', 'store.c',
+       ('''        return err_io(err, result, "rename", path);
+    result = store->io->ops->sync_directory(store->io, REGIONS);
+''', '''        return err_io(err, result, "rename", path);
+'''), by='crash/store')
+mutant('drop-in-place', 'a region is removed under its own name', 'store.c',
+       ('    return remove_folder(store->io, dropped, err);\n}',
+        '    (void)store->io->ops->rename(store->io, dropped, path);\n'
+        '    return remove_folder(store->io, path, err);\n}'), by='crash/store')
+mutant('start-names-unsettled', 'a start counts on names in a cache only', 'store.c',
+       ('        code = settle_names(store, err);\n', '        code = 0;\n'), by='store killed')
+mutant('start-leftovers-kept', 'what a crash left of a region stays for ever', 'store.c',
+       ('        code = clean_up(store, err);\n', '        code = 0;\n'), by='store')
+mutant('store-folder-unsynced', 'the store\'s file is durable before its folder', 'store.c',
+       ('    result = io->ops->sync_directory(io, ".");\n    if (result != 0)',
+        '    if (result == 1)'), by='crash/store')
+mutant('store-unchecked', 'a damaged store file is believed', 'store.c',
+       (' || get_u32(bytes + AT_CRC) != checksum(bytes))', ')'), by='store')
+mutant('store-version-unchecked', 'a store of a newer version is opened', 'store.c',
+       ('    if (version > STORE_FORMAT)\n', '    if (version > STORE_FORMAT + 1000000)\n'), by='store')
+mutant('store-missing-made-anew', 'a store whose file is lost begins with id 1 once more', 'store.c',
+       ('    if (count > 0)\n', '    if (count > 1000000)\n'), by='store')
+mutant('folder-name-unchecked', 'a copied folder is the same region twice', 'store.c',
+       ('if (code != 0 || strcmp(meta.name, name) == 0)', 'if (code != 0 || name != NULL)'),
+       by='store')
+mutant('replace-file-unsynced', 'a small file gets its name before its bytes', 'iofile.c',
+       ('''        verb = "sync";
+        result = io->ops->sync(io, file);
+''', ''), by='crash/store')
+mutant('replace-folder-unsynced', 'a small file is counted on before its name is durable', 'iofile.c',
+       ('''    result = io->ops->sync_directory(io, folder);
+    return result == 0 ? 0 : err_io(err, result, "sync", folder);
+''', '    return 0;\n'), by='crash/store')
+mutant('meta-unchecked', 'a damaged meta file is believed', 'meta.c',
+       ('if (get_u32(bytes + AT_CRC) != checksum(bytes, META_SIZE))', 'if (size == 0)'), by='meta')
+mutant('meta-compared-partly', 'half of the crc of a meta file is compared', 'meta.c',
+       ('if (get_u32(bytes + AT_CRC) != checksum(bytes, META_SIZE))',
+        'if ((uint16_t)get_u32(bytes + AT_CRC) != (uint16_t)checksum(bytes, META_SIZE))'), by='meta')
+
+# ---- Migration ----
+
+mutant('migrate-version-unchecked', 'a folder of a newer version is read as if it were this one',
+       'migrate.c', ('    if (version > REGION_FORMAT)\n', '    if (version > REGION_FORMAT + 1)\n'),
+       ('    if (readers[version] == NULL)', '    if (version > REGION_FORMAT)\n        version = '
+        'REGION_FORMAT;\n    if (readers[version] == NULL)'), by='migrate meta')
+mutant('migrate-tidy-before-meta', 'the old checkpoints go before the folder is of the new version',
+       'migrate.c', ('''    if (code == 0)
+        code = meta_write(m->io, m->folder, &m->meta, m->err);
+    if (code == 0)
+        code = migrate_tidy(m->io, m->folder, m->err);
+''', '''    if (code == 0)
+        code = migrate_tidy(m->io, m->folder, m->err);
+    if (code == 0)
+        code = meta_write(m->io, m->folder, &m->meta, m->err);
+'''), by='migrate crash/migration')
+mutant('migrate-leftovers-kept', 'what an attempt before has left is built upon', 'migrate.c',
+       ('        code = remove_leftovers(m);\n', '        code = 0;\n'), by='migrate crash/migration')
+mutant('migrate-segments-kept', 'segments of an attempt before are kept', 'migrate.c',
+       ('if (reader.files[i].has_header) /* of the current version */', 'if (reader.count == SIZE_MAX)'),
+       by='migrate crash/migration')
+mutant('migrate-removes-first', 'files are removed of a folder that is no whole one', 'migrate.c',
+       ('''    int code = look(m, false);
+    if (code == 0)
+        code = remove_leftovers(m);
+''', '''    int code = remove_leftovers(m);
+    if (code == 0)
+        code = look(m, false);
+'''), by='migrate')
+mutant('migrate-space-unchecked', 'a migration begins that the disk has no room for', 'migrate.c',
+       ('        code = check_space(m);\n', '        code = 0;\n'), by='migrate')
+mutant('migrate-meta-before-checkpoint', 'meta is replaced before the new checkpoint is there',
+       'migrate.c', ('''    if (code == 0)
+        code = make_checkpoint(m, start);
+''', ''), ('''        code = migrate_tidy(m->io, m->folder, m->err);
+    return code;''', '''        code = make_checkpoint(m, start);
+    if (code == 0)
+        code = migrate_tidy(m->io, m->folder, m->err);
+    return code;'''), by='crash/migration')
+mutant('migrate-sums-before-journal', 'sums are made of pages that the journal changes after',
+       'migrate.c', ('''    if (code == 0)
+        code = format1_settle(&m->old, m->data, m->err);
+    if (code == 0)
+        code = make_sums(m);
+''', '''    if (code == 0)
+        code = make_sums(m);
+    if (code == 0)
+        code = format1_settle(&m->old, m->data, m->err);
+'''), by='migrate')
+mutant('migrate-sums-unsynced', 'meta is replaced before the sums are durable', 'migrate.c',
+       ('    int result = m->io->ops->sync(m->io, m->sums);\n', '    int result = 0;\n'),
+       by='crash/migration')
+mutant('migrate-data-unsynced', 'meta is replaced before what the old journal has is in data',
+       'format1.c', ('int result = code == 0 ? format1->io->ops->sync(format1->io, data) : 0;',
+                     'int result = 0;'), by='crash/migration')
+mutant('migrate-journal-unsettled', 'old records in a cache only are put over live bytes',
+       'format1.c', ('    int code = settle_journal(r, err);\n    if (code == 0)\n        code = put',
+                     '    int code = 0;\n    if (code == 0)\n        code = put'),
+       by='migrate crash/migration')
+mutant('migrate-extend-not', 'data keeps a part of a page', 'migrate.c',
+       ('        code = extend_data(m);\n', '        code = 0;\n'), by='migrate')
+mutant('migrate-journal-in-place', 'the new journal begins in a segment of the old one', 'migrate.c',
+       ('uint64_t start = round_up(m->old.journal_end, JOURNAL_PAYLOAD);',
+        'uint64_t start = round_up(m->old.journal_end, JOURNAL_PAYLOAD) - JOURNAL_PAYLOAD;'),
+       by='migrate')
+mutant('migrate-never-tidied', 'the old checkpoints stay for ever', 'migrate.c',
+       ('        code = remove_file(io, folder, old_checkpoints[i], err);\n', '        code = 0;\n'),
+       by='migrate')
+mutant('migrate-refused-ignored', 'a migration begins that the settings refuse', 'store.c',
+       ('    if (migration->is_refused)\n', '    if (migration->is_refused && store->read_only)\n'),
+       by='migrate')
+
+# ---- Scrubs ----
+
+mutant('scrub-skips-pages', 'a scrub leaves out a page behind each piece', 'region_scrub.c',
+       ('    scrub->position = end_of(piece);\n', '    scrub->position = end_of(piece) + DATA_PAGE;\n'), by='region_scrub')
+mutant('scrub-pending-reported', 'a scrub reports pages that wait in memory', 'region_scrub.c',
+       ('        cut_at(span, first_changed(batch, *span, is_applying));\n', '        continue;\n'),
+       by='region_scrub')
+mutant('scrub-queued-reported', 'a scrub reports pages that wait for their commit',
+       'region_scrub.c', ('''    for (const struct batch *batch = region->queue.first; batch != NULL; batch = batch->next)
+        cut_at(span, first_changed(batch, *span, false));
+''', ''), by='region_scrub')
+mutant('scrub-moving-reported', 'a scrub reports pages that are being put in place',
+       'region_scrub.c', ('        cut_at(span, first_changed(job->batch, *span, job->sync_journal));\n',
+                          '        (void)0;\n'), by='region_scrub')
+mutant('scrub-gathering-reported', 'a scrub reports pages that are about to be in use',
+       'region_scrub.c', ('    if (region->gathering != NULL)\n        cut_at_gathering',
+                          '    if (region == NULL)\n        cut_at_gathering'), by='region_scrub')
+mutant('scrub-not-pinned', 'a commit changes pages under a scrub', 'region_scrub.c',
+       ('region_pin(region, &job->pin, bytes_of(job->piece.span));',
+        'region_pin(region, &job->pin, (struct extent){0, 0});'), by='region_scrub')
+mutant('scrub-unverified-counted', 'pages of which nothing is known count as verified',
+       'region_scrub.c', ('    if (sum == SUM_UNVERIFIED)\n        *state = PAGE_UNVERIFIED;\n    else\n',
+                          ''), by='region_scrub')
+mutant('scrub-unreadable-ignored', 'pages that cannot be read are left out', 'region_scrub.c',
+       ('            piece->states[at] = PAGE_UNREADABLE;\n',
+        '            piece->states[at] = PAGE_LEFT_OUT;\n'), by='region_scrub')
