@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/checkpoint_private.h"
 #include "core/record.h"
 #include "support_simdisk.h"
 #include "tests/support_main.h"
@@ -382,6 +383,37 @@ START_TEST(room_is_reserved)
 }
 END_TEST
 
+/* File and name: a start may come upon a full disk. */
+START_TEST(room_is_durable)
+{
+    struct io_file *file;
+    uint64_t size = 0, room = checkpoint_room(5000, 0);
+    ck_assert_int_eq(io->ops->sync_directory(io, "."), 0);
+    ck_assert_int_eq(checkpoint_reserve(io, "r", 1, room, &err), 0);
+    struct simdisk *crashed = simdisk_crash_none(disk);
+    struct io *left = simdisk_io(crashed);
+    ck_assert_int_eq(left->ops->open(left, "r/checkpoint-b", IO_READ_ONLY, &file), 0);
+    ck_assert_int_eq(left->ops->size(left, file, &size), 0);
+    left->ops->close(left, file);
+    ck_assert_uint_ge(size, room);
+    simdisk_free(crashed);
+}
+END_TEST
+
+START_TEST(every_flipped_bit_of_a_header_is_noticed)
+{
+    uint8_t block[DISK_BLOCK];
+    struct checkpoint want = sample(6), found;
+    checkpoint_encode_header(block, secret, &want);
+    ck_assert(checkpoint_decode_header(block, secret, &found));
+    for (size_t bit = 0; bit < sizeof block * 8; bit++) {
+        block[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        ck_assert_msg(!checkpoint_decode_header(block, secret, &found), "bit %zu", bit);
+        block[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("checkpoint");
@@ -395,6 +427,8 @@ int main(void)
     tcase_add_test(tests, nonsense_is_refused);
     tcase_add_test(tests, a_missing_or_short_file);
     tcase_add_test(tests, room_is_reserved);
+    tcase_add_test(tests, room_is_durable);
+    tcase_add_test(tests, every_flipped_bit_of_a_header_is_noticed);
     tcase_add_loop_test(tests, tokens_are_told_with_their_answers, 0, 4);
     tcase_add_test(tests, tokens_that_fill_chunks_badly);
     tcase_add_test(tests, an_answer_that_was_dropped);

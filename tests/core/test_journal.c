@@ -162,6 +162,43 @@ START_TEST(recycling_makes_stale)
 }
 END_TEST
 
+/* The renaming failed after the header was written: the segment is none, but the floor counts. */
+START_TEST(a_header_of_another_place_has_a_floor)
+{
+    struct journal_reader reader;
+    create(0);
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){.ops = SIM_BIT(SIM_RENAME), .nth = 1, .error = EIO});
+    ck_assert_int_eq(journal_recycle_segment(io, "r", secret, 0, 7, 12345, &err), ERR_IO_ERROR);
+    open_reader(&reader);
+    ck_assert_uint_eq(reader.count, 1);
+    ck_assert(!reader.files[0].has_header);
+    ck_assert_uint_eq(reader.files[0].named, 7);
+    ck_assert_uint_eq(reader.floor, 12345);
+    journal_reader_release(&reader);
+}
+END_TEST
+
+START_TEST(every_flipped_bit_of_a_header_is_noticed)
+{
+    uint8_t block[DISK_BLOCK];
+    char path[64] = "r/";
+    struct journal_header header;
+    struct io_file *file;
+    create(3);
+    journal_name(path + 2, 3);
+    ck_assert_int_eq(io->ops->open(io, path, IO_READ_ONLY, &file), 0);
+    ck_assert_int_eq(io->ops->read(io, file, block, sizeof block, 0), sizeof block);
+    io->ops->close(io, file);
+    ck_assert(journal_decode_header(block, secret, &header));
+    for (size_t bit = 0; bit < sizeof block * 8; bit++) {
+        block[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        ck_assert_msg(!journal_decode_header(block, secret, &header), "bit %zu", bit);
+        block[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+}
+END_TEST
+
 START_TEST(another_regions_header_is_none)
 {
     struct journal_reader reader;
@@ -255,6 +292,8 @@ int main(void)
     tcase_add_test(tests, records_are_found_where_they_are);
     tcase_add_test(tests, a_record_spans_segments);
     tcase_add_test(tests, recycling_makes_stale);
+    tcase_add_test(tests, a_header_of_another_place_has_a_floor);
+    tcase_add_test(tests, every_flipped_bit_of_a_header_is_noticed);
     tcase_add_test(tests, another_regions_header_is_none);
     tcase_add_test(tests, looking_behind);
     tcase_add_test(tests, a_claimed_length_costs_nothing);

@@ -189,6 +189,21 @@ START_TEST(every_flipped_bit_is_noticed)
 }
 END_TEST
 
+/* Before any length is believed. */
+START_TEST(every_flipped_bit_of_a_header_is_noticed)
+{
+    struct record_header header;
+    fill();
+    record_seal(&record, seed, DISK_BLOCK, 0);
+    ck_assert(record_peek(record.bytes, DISK_BLOCK, seed, &header));
+    for (size_t bit = 8 * 8; bit < 40 * 8; bit++) {
+        record.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        ck_assert_msg(!record_peek(record.bytes, DISK_BLOCK, seed, &header), "bit %zu", bit);
+        record.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+}
+END_TEST
+
 /* Decodes what fill made after a change to one byte, with a checksum that fits. */
 static int decode_changed(void (*make)(void), size_t offset, uint8_t byte)
 {
@@ -316,6 +331,7 @@ int main(void)
     tcase_add_test(tests, padded_with_zeros_to_a_block);
     tcase_add_test(tests, another_place_or_region_is_not_valid);
     tcase_add_test(tests, every_flipped_bit_is_noticed);
+    tcase_add_test(tests, every_flipped_bit_of_a_header_is_noticed);
     tcase_add_test(tests, nonsense_is_refused);
     tcase_add_test(tests, impossible_headers_are_not_even_looked_at);
     tcase_add_test(tests, room_grows_and_is_kept);

@@ -136,6 +136,52 @@ static int stage(int count)
     return 0;
 }
 
+static uint64_t verified_pages(void)
+{
+    static _Alignas(DISK_BLOCK) uint8_t buffer[SCRUB_PIECE];
+    struct region_look seen;
+    region_look_at_piece(region, 0, buffer, &seen);
+    return seen.verified;
+}
+
+/* The page behind the one that the batch had a put in. */
+START_TEST(a_page_that_was_touched_and_is_not_after_all)
+{
+    uint64_t a = drive_add(region, big, 3 * DATA_PAGE);
+    drive_settle(region);
+    ck_assert_uint_eq(verified_pages(), 3);
+    drive_store(region, a, small, 10);
+    ck_assert_int_eq(region_atomic_begin(region, 100, &err), 0);
+    ck_assert_int_eq(region_store(region, a + DATA_PAGE, small, 10, &err), 0);
+    region_atomic_end(region, false);
+    drive_settle(region);
+    ck_assert_uint_eq(verified_pages(), 3);
+    drive_expect(region, a + DATA_PAGE, big + DATA_PAGE, 2 * DATA_PAGE);
+}
+END_TEST
+
+/* The record does not get to the disk, and so the blob is still the one it was. */
+START_TEST(what_it_frees_is_not_written_straight_into)
+{
+    uint64_t b = 0, a = drive_add(region, big, 300000);
+    drive_add(region, small, 10);
+    drive_settle(region);
+    ck_assert_int_eq(region_atomic_begin(region, 300000, &err), 0);
+    ck_assert_int_eq(region_deallocate(region, (struct extent){a, 300000}, &err), 0);
+    ck_assert_int_eq(region_add(region, big + 5, 300000, &b, &err), 0);
+    region_atomic_end(region, true);
+    ck_assert_uint_eq(a, b);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_WRITE), .pattern = "r/journal-*", .nth = 1, .error = ENOSPC});
+    drive_settle(region);
+    ck_assert_ptr_nonnull(region_failure(region));
+    region_close(region);
+    region = fixture_open(false, NULL);
+    drive_expect(region, a, big, 300000);
+}
+END_TEST
+
 static void settle_until(int (*attempt)(void *context), void *context)
 {
     for (int rounds = 0; attempt(context) == REGION_WAIT; rounds++) {
@@ -654,6 +700,8 @@ int main(void)
                                   as_many_pages_as_allowed_beside_others,
                                   a_damaged_block_that_moves,
                                   its_token,
+                                  a_page_that_was_touched_and_is_not_after_all,
+                                  what_it_frees_is_not_written_straight_into,
                                   no_changes_at_all,
                                   a_region_that_fails,
                                   undone_without_memory,

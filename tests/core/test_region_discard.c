@@ -478,6 +478,99 @@ START_TEST(a_punch_and_a_reservation_take_turns)
 }
 END_TEST
 
+/* The rest of what is waited for may be reserved with it. */
+START_TEST(nothing_is_given_back_while_space_is_wanted)
+{
+    uint64_t size = 3 * DISCARD_PIECE, wanted = MIB, address = drive_allocate(region, size);
+    drive_allocate(region, 1);
+    drive_settle(region);
+    drive_deallocate(region, address, size);
+    drive_settle(region);
+    drive_now_ms = region_deadline_ms(region);
+    struct region_job *punch = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    ck_assert_ptr_eq(punch, &region->discarding.job);
+    region_job_run(punch);
+    region_job_done(region, punch);
+    ck_assert_int_eq(stage_add(region, &wanted, &err), REGION_WAIT);
+    ck_assert_uint_eq(region_deadline_ms(region), UINT64_MAX);
+    ck_assert_ptr_null(region_next_job(region, LANE_COMMIT, drive_now_ms + 60000));
+    struct region_job *room = region_next_job(region, LANE_BACKGROUND, drive_now_ms);
+    ck_assert_ptr_eq(room, &region->room.job);
+    ck_assert_ptr_null(region_next_job(region, LANE_COMMIT, drive_now_ms + 60000));
+    region_job_run(room);
+    region_job_done(region, room);
+    ck_assert_int_eq(add_code(MIB), 0);
+}
+END_TEST
+
+/* What is left of the block is too small. */
+START_TEST(what_was_taken_again_is_not_given_back)
+{
+    struct extent middle = freed_middle();
+    ck_assert_uint_eq(drive_add(region, bytes, BLOB - 600 * KIB), middle.address);
+    drive_settle(region);
+    wait_a_minute();
+    ck_assert_uint_eq(info_of().discarded_bytes, 0);
+    drive_expect(region, middle.address, bytes, BLOB - 600 * KIB);
+    expect_neighbors(middle);
+}
+END_TEST
+
+/* A page in use again in part keeps its other bytes: its sum is of them, too. */
+START_TEST(a_page_that_was_taken_in_part_stays)
+{
+    struct extent middle = freed_middle();
+    ck_assert_uint_eq(drive_add(region, bytes, 5000), middle.address);
+    uint64_t behind = drive_add(region, bytes, 1000);
+    drive_settle(region);
+    ck_assert_uint_eq(behind, middle.address + 5000);
+    drive_deallocate(region, behind, 1000);
+    wait_a_minute();
+    ck_assert_uint_eq(info_of().discarded_bytes, BLOB - 2 * DATA_PAGE);
+    drive_expect(region, middle.address, bytes, 5000);
+}
+END_TEST
+
+START_TEST(an_opening_knows_what_may_have_no_space)
+{
+    (void)freed_middle();
+    wait_a_minute();
+    drive_close(region);
+    open_region();
+    fill_disk();
+    ck_assert_int_eq(add_code(MIB), ERR_NO_SPACE);
+    simdisk_set_capacity(disk, 0);
+    ck_assert_int_eq(add_code(MIB), 0);
+}
+END_TEST
+
+static uint64_t usage_of(struct simdisk *of)
+{
+    struct io *its = simdisk_io(of);
+    struct io_file *file;
+    uint64_t usage = 0;
+    ck_assert_int_eq(its->ops->open(its, "r/data", IO_READ_ONLY, &file), 0);
+    ck_assert_int_eq(its->ops->usage(its, file, &usage), 0);
+    its->ops->close(its, file);
+    return usage;
+}
+
+/* Else a start after a power cut might find a blob that has no space, and a full disk. */
+START_TEST(what_is_reserved_again_is_durable)
+{
+    (void)freed_middle();
+    wait_a_minute();
+    drive_checkpoint(region);
+    uint64_t before = usage_of(disk);
+    drive_add(region, bytes, 5000);
+    drive_settle(region);
+    ck_assert_uint_gt(usage_of(disk), before);
+    struct simdisk *crashed = simdisk_crash_none(disk);
+    ck_assert_uint_eq(usage_of(crashed), usage_of(disk));
+    simdisk_free(crashed);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("region_discard");
@@ -503,6 +596,11 @@ int main(void)
     tcase_add_test(tests, a_punch_that_fails);
     tcase_add_test(tests, a_reservation_that_fails);
     tcase_add_test(tests, a_punch_and_a_reservation_take_turns);
+    tcase_add_test(tests, nothing_is_given_back_while_space_is_wanted);
+    tcase_add_test(tests, what_was_taken_again_is_not_given_back);
+    tcase_add_test(tests, a_page_that_was_taken_in_part_stays);
+    tcase_add_test(tests, an_opening_knows_what_may_have_no_space);
+    tcase_add_test(tests, what_is_reserved_again_is_durable);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }

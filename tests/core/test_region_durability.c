@@ -247,6 +247,24 @@ START_TEST(none_flushes_the_bytes_of_a_large_blob)
 }
 END_TEST
 
+/* Also one that was written before anybody was. */
+START_TEST(none_flushes_the_bytes_of_what_is_pending)
+{
+    fixture_set_durability(DURABILITY_NONE);
+    uint64_t a = drive_add(region, big, 100000);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    ck_assert(!region_is_flushed(region));
+    region_hurry(region);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    ck_assert(region_is_flushed(region));
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    drive_expect(region, a, big, 100000);
+}
+END_TEST
+
 /* The journal is on the disk, and of the bytes only what was synced: the old blob or the new one.
  */
 START_TEST(none_replaces_by_a_large_blob)
@@ -353,6 +371,7 @@ int main(void)
                                   none_moves_what_was_durable,
                                   a_change_of_durability_flushes,
                                   none_flushes_the_bytes_of_a_large_blob,
+                                  none_flushes_the_bytes_of_what_is_pending,
                                   none_replaces_by_a_large_blob,
                                   none_makes_all_or_nothing};
     Suite *suite = suite_create("region: durability");

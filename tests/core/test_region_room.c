@@ -165,6 +165,23 @@ START_TEST(a_failed_attempt_is_not_mixed_with_the_next)
 }
 END_TEST
 
+/* There is room for the sums, and then none for the pages. */
+START_TEST(a_refusal_keeps_no_sums)
+{
+    uint64_t ignored, size = 0;
+    struct io_file *file;
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk) + 256 * DISK_BLOCK);
+    ck_assert_int_eq(region_allocate(region, 64 * MIB, &ignored, &err), REGION_WAIT);
+    ck_assert(drive_step(region, LANE_BACKGROUND));
+    ck_assert_int_eq(region_allocate(region, 64 * MIB, &ignored, &err), ERR_NO_SPACE);
+    ck_assert_int_eq(io->ops->open(io, "r/sums", IO_READ_ONLY, &file), 0);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    io->ops->close(io, file);
+    ck_assert_uint_eq(size, sums_length(region->data_size));
+}
+END_TEST
+
 static unsigned segment_files;
 
 static int count_segments(void *context, const char *name, bool is_directory)
@@ -272,6 +289,7 @@ int main(void)
     tcase_add_test(tests, a_slot_that_cannot_grow_is_not_asked_for_again_and_again);
     tcase_add_test(tests, a_refusal_is_told_once_however_often_it_was_asked_for);
     tcase_add_test(tests, a_failed_attempt_is_not_mixed_with_the_next);
+    tcase_add_test(tests, a_refusal_keeps_no_sums);
     tcase_add_loop_test(tests, a_full_disk_puts_recycling_off, 0, 6);
     tcase_add_loop_test(tests, a_full_data_file_is_refused_to_one_that_has_two_ways, 0, 2);
     suite_add_tcase(suite, tests);

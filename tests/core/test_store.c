@@ -134,6 +134,21 @@ START_TEST(ids_are_not_used_twice_with_an_older_store)
 }
 END_TEST
 
+/* That an id is used up is durable before a region has it. */
+START_TEST(no_region_has_an_id_that_may_be_used_again)
+{
+    struct region *region;
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_WRITE), .pattern = "store.new", .nth = 1, .error = EIO});
+    ck_assert_int_eq(store_create_region(store, "a", &options, &region, &err), ERR_IO_ERROR);
+    ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
+    char names[NAMES_SIZE] = "";
+    ck_assert_int_eq(store_list(store, join, names, &err), 0);
+    ck_assert_str_eq(names, "");
+}
+END_TEST
+
 START_TEST(a_region_keeps_what_it_has)
 {
     struct region *region = create("main");
@@ -426,6 +441,7 @@ int main(void)
     tcase_add_test(tests, a_visit_can_stop_the_list);
     tcase_add_test(tests, ids_are_never_used_twice);
     tcase_add_test(tests, ids_are_not_used_twice_with_an_older_store);
+    tcase_add_test(tests, no_region_has_an_id_that_may_be_used_again);
     tcase_add_test(tests, a_region_keeps_what_it_has);
     tcase_add_test(tests, names_are_checked);
     tcase_add_test(tests, one_at_a_time);

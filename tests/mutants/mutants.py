@@ -288,7 +288,7 @@ mutant('atomic-undo-dirty', 'what was taken back counts as written', 'batch_undo
 mutant('atomic-undo-frees', 'what was taken back counts as freed', 'batch_undo.c',
        ('        find_frees(batch);\n', ''), by='region_atomic')
 mutant('atomic-undo-size', 'the region keeps the size that was taken back', 'batch_undo.c',
-       ('            space->size = size;\n', ''), by='region_atomic')
+       ('        else\n            space->size = size;\n', ''), by='region_atomic')
 mutant('atomic-undo-pages', 'the region keeps the pages that were taken back', 'region_atomic.c',
        ('    region->pages = atomic->pages;\n', ''), by='region_atomic')
 

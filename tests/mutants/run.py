@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Plants bugs in the engine, one at a time: the tests must find each of them.
 
-usage: tests/mutants/run.py [--build FOLDER] [--jobs N] [--quick] [--known | --all] [NAME]...
+usage: tests/mutants/run.py [--build FOLDER] [--jobs N] [--quick] [--known | --all] [--with PROGRAM]...
+                               [NAME]...
        tests/mutants/run.py --list
 
 The bugs are in mutants.py. For each the file of core/ that it is in is compiled once more, with the
@@ -192,6 +193,8 @@ def patched(mutant):
 
 
 def order(mutant, which):
+    if isinstance(which, list):
+        return which
     known = mutant.found_by if which != 'all' else []
     others = [name for name in PROGRAMS if name not in known]
     return known if which == 'known' else known + others
@@ -300,6 +303,7 @@ def main():
     which = parser.add_mutually_exclusive_group()
     which.add_argument('--known', action='store_true')
     which.add_argument('--all', action='store_true')
+    parser.add_argument('--with', dest='programs', action='append', choices=PROGRAMS)
     parser.add_argument('--list', action='store_true')
     parser.add_argument('names', nargs='*')
     options = parser.parse_args()
@@ -311,7 +315,7 @@ def main():
                 print(f'{mutant.name} (core/{mutant.file}): {mutant.sentence}')
             return 0
         which = 'known' if options.known or options.quick else 'all' if options.all else 'first'
-        run = Run(Build(options.build.resolve()), which)
+        run = Run(Build(options.build.resolve()), options.programs or which)
     except Useless as error:
         print(error, file=sys.stderr)
         return 2
