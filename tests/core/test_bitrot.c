@@ -36,6 +36,14 @@ static void prepare(struct patient *patient, uint64_t seed)
     *patient = (struct patient){0};
     expect(scene_begin(scene, seed, &region, &options));
     for (unsigned i = 0; i < 60; i++) {
+        /* Of what the journal brings again no damage can be seen. */
+        if (i == 57) {
+            uint64_t ticket;
+            struct err err = {0};
+            expect(pump_settle(scene->pump));
+            ck_assert_int_eq(region_request_checkpoint(scene->region, &ticket, &err), 0);
+            expect(pump_settle(scene->pump));
+        }
         if (i == 55)
             patient->past = simdisk_crash_none(scene->disk);
         expect(pump_run(scene->pump, 1));
