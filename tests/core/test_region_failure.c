@@ -1,5 +1,5 @@
 /* Regions whose disk fails, is full, or gives back other bytes than it was given. */
-#include "core/region.h"
+#include "core/region_private.h"
 
 #include <check.h>
 #include <errno.h>
@@ -63,7 +63,108 @@ START_TEST(lost_bytes_are_not_shown)
 }
 END_TEST
 
+START_TEST(lost_bytes_are_not_shown_without_checksums)
+{
+    struct region_info info;
+    uint64_t after, a = drive_add(region, small, 100);
+    region_get_info(region, &info);
+    info.options.checksum = CHECKSUM_OFF;
+    region_set_options(region, &info.options);
+    drive_settle(region);
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){
+                          .ops = SIM_BIT(SIM_WRITE), .pattern = "r/data", .nth = 1, .error = EIO});
+    drive_store(region, a + 50, big, 10);
+    drive_settle(region);
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert_int_eq(region_load_begin(region, (struct extent){a, 100}, &after, &err),
+                     ERR_IO_ERROR);
+    drive_expect(region, a, small, 50);
+}
+END_TEST
+
+/* One takes what the next one frees. */
+START_TEST(batches_are_taken_back_the_youngest_first)
+{
+    fixture_set_durability(DURABILITY_INTERVAL);
+    uint64_t a = drive_add(region, small, 100);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    drive_deallocate(region, a, 100);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_SYNC), .pattern = "r/journal-*", .nth = 1, .error = EIO});
+    region_hurry(region);
+    drive_settle(region);
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert_uint_eq(fixture_allocated(), 0);
+    ck_assert_uint_eq(region_size(region), 0);
+}
+END_TEST
+
+/* A write-back that failed is told to the commit that syncs first, and the checkpoint that is under
+ * way may not miss it. */
+START_TEST(a_failed_sync_is_told_to_both_lanes)
+{
+    uint64_t ticket;
+    drive_add(region, small, 100);
+    drive_settle(region);
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    ck_assert(drive_step(region, LANE_BACKGROUND));
+    drive_add(region, big, 100000);
+    struct region_job *commit = region_next_job(region, LANE_COMMIT, 1);
+    struct region_job *checkpoint = region_next_job(region, LANE_BACKGROUND, 1);
+    ck_assert_ptr_nonnull(commit);
+    ck_assert_ptr_nonnull(checkpoint);
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){
+                          .ops = SIM_BIT(SIM_SYNC), .pattern = "r/data", .nth = 1, .error = EIO});
+    region_job_run(commit);
+    region_job_run(checkpoint);
+    ck_assert_int_eq(commit->code, ERR_IO_ERROR);
+    ck_assert_int_eq(checkpoint->code, ERR_IO_ERROR);
+    region_job_done(region, checkpoint);
+    region_job_done(region, commit);
+    ck_assert_ptr_nonnull(region_failure(region));
+}
+END_TEST
+
 /* ---- A full disk ---- */
+
+static int store_settled(uint64_t address)
+{
+    int code;
+    while ((code = region_store(region, address, big, 1000, &err)) == REGION_WAIT)
+        drive_settle(region);
+    drive_settle(region);
+    return code;
+}
+
+/* Not even a checkpoint can be written. */
+START_TEST(a_full_journal_still_frees)
+{
+    uint64_t stores = 0, a = drive_add(region, big, 100000);
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_WRITE),
+                                                   .pattern = "r/checkpoint-*",
+                                                   .nth = 1,
+                                                   .error = ENOSPC,
+                                                   .forever = true});
+    while (store_settled(a) == 0)
+        ck_assert_uint_lt(stores++, 100000);
+    ck_assert_int_eq(err.code, ERR_NO_SPACE);
+    for (uint64_t i = 0; i < 50; i++) {
+        drive_deallocate(region, a + i * 1000, 1000);
+        drive_settle(region);
+    }
+    ck_assert_uint_eq(fixture_allocated(), 50000);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    simdisk_set_capacity(disk, 0);
+}
+END_TEST
 
 START_TEST(a_full_disk_refuses_and_still_frees)
 {
@@ -341,6 +442,23 @@ START_TEST(an_older_checkpoint_takes_over)
 }
 END_TEST
 
+/* A checkpoint while the region works makes the older one useless, too. */
+START_TEST(an_older_checkpoint_does_not_take_over_without_its_journal)
+{
+    uint64_t a = drive_allocate(region, MIB);
+    for (int i = 0; i < 10; i++) {
+        drive_store(region, a, big + i, MIB);
+        drive_settle(region);
+    }
+    drive_checkpoint(region);
+    drive_settle(region);
+    drive_close(region);
+    region = NULL;
+    flip("r/checkpoint-b", 70);
+    expect_corrupt("r/checkpoint-b");
+}
+END_TEST
+
 START_TEST(a_damaged_meta_is_named)
 {
     drive_close(region);
@@ -371,6 +489,10 @@ int main(void)
 {
     const TTest *const tests[] = {a_failed_sync_makes_it_read_only,
                                   lost_bytes_are_not_shown,
+                                  lost_bytes_are_not_shown_without_checksums,
+                                  batches_are_taken_back_the_youngest_first,
+                                  a_failed_sync_is_told_to_both_lanes,
+                                  a_full_journal_still_frees,
                                   a_full_disk_refuses_and_still_frees,
                                   a_refusal_keeps_no_space,
                                   a_full_disk_can_be_opened,
@@ -381,6 +503,7 @@ int main(void)
                                   a_torn_tail_is_cut,
                                   a_damaged_checkpoint_is_named,
                                   an_older_checkpoint_takes_over,
+                                  an_older_checkpoint_does_not_take_over_without_its_journal,
                                   a_damaged_meta_is_named,
                                   a_newer_format_is_refused};
     Suite *suite = suite_create("region: failures");
