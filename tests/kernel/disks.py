@@ -15,6 +15,7 @@ import tempfile
 import unittest
 
 MIB = 1 << 20
+LONG = bool(os.environ.get("KERNEL_LONG"))  # all that there is, and not a sample
 SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN, _IOR('X', 125, __u32)
 FLUSH_NOTHING = 2  # not even the file system's own log, as when the power goes
 MAKE = {
@@ -93,6 +94,9 @@ class Disk:
     def remount(self):
         """Another mount of the same device: the file system's own recovery runs. Never skips."""
         self.unmount()
+        self.mount_again()
+
+    def mount_again(self):
         subprocess.run(["mount", "-t", self.kind, "-o", ",".join(["loop", *self.options]),
                         self.image, self.folder], check=True)
 

@@ -28,7 +28,6 @@ from server import ServerError
 from workload import Maker, Model, Step, perform
 
 LIBRARY = os.environ.get("KILL_LIBRARY")
-LONG = bool(os.environ.get("KERNEL_LONG"))
 SEED = int(os.environ.get("KERNEL_SEED", "1"))
 SAMPLE = 10  # runs without KERNEL_LONG
 LIVES = 4  # at once, with it
@@ -301,7 +300,7 @@ class KillNth(Case):
         total = int(self.life(0, "before", lambda _: ()).split()[0])
         print(f"{total} calls in a run without a kill")
         self.assertGreater(total, 150)
-        if LONG:
+        if disks.LONG:
             self.kill_all()
         else:
             self.kill_some(total)
@@ -340,7 +339,7 @@ class KillNth(Case):
             return
         if shutil.which("strace") is None:
             self.skipTest("there is no strace")
-        killed = [self.strace_life(at) for at in (range(1, 200, 3) if LONG else (5, 40))]
+        killed = [self.strace_life(at) for at in (range(1, 200, 3) if disks.LONG else (5, 40))]
         self.assertTrue(killed[0])
 
 
