@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,9 @@ int main(int argc, char **argv)
     /* Workers allocate seldom: a heap of their own each would cost more memory than it saves
      * time. */
     mallopt(M_ARENA_MAX, 1);
+    /* A file that would pass RLIMIT_FSIZE, be it the log, is an error like others (EFBIG), and not
+     * the end. */
+    signal(SIGXFSZ, SIG_IGN);
     fill_standard_descriptors();
     arguments_parse(&arguments, argc, argv);
     int status = arguments_load(&arguments, &conf, &error);
