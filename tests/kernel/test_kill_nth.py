@@ -30,7 +30,7 @@ from workload import Maker, Model, Step, perform
 LIBRARY = os.environ.get("KILL_LIBRARY")
 SEED = int(os.environ.get("KERNEL_SEED", "1"))
 SAMPLE = 10  # runs without KERNEL_LONG
-LIVES = 4  # at once, with it
+LIVES = 8  # at once, with it
 CALLS = ("pwritev,fdatasync,fsync,fallocate,ftruncate,renameat,renameat2,unlinkat,mkdirat,mkdir,"
          "rename,unlink")
 FIRST, OTHER = "100ms", "1s"  # flush_interval before and after the reload
@@ -311,13 +311,19 @@ class KillNth(Case):
             done = itertools.chain.from_iterable(
                 pool.map(self.kill_at, range(first, first + 8 * LIVES))
                 for first in itertools.count(1, 8 * LIVES))
-            names = list(itertools.takewhile(lambda name: name != "end", done))
+            names = []
+            for name in itertools.takewhile(lambda name: name != "end", done):
+                names.append(name)
+                if len(names) % 50 == 0:
+                    print(f"{len(names)} calls, {KillNth.kills} kills", flush=True)
         print("killed at", ", ".join(f"{number} {name}" for name, number in
                                      sorted(collections.Counter(names).items())))
 
     def kill_at(self, at):
-        """In all ways; returns what it was that was called, or "end"."""
-        name = self.life(at, "before", lambda _: range(1, 1000)).split()[1]
+        """In all ways; returns what it was that was called, or "end". Every few the recovery is killed
+        at each of its calls."""
+        deaths = range(1, 1000) if at % 8 == 1 else [at % 37 + 1, at % 11 + 1]
+        name = self.life(at, "before", lambda _: deaths).split()[1]
         hows = {"end": [], "pwritev": ["after", "half"]}.get(name, ["after"])
         for how in hows:
             self.life(at, how, lambda _: [at % 37 + 1])

@@ -13,7 +13,8 @@ import disks
 from case import Case, run
 from disks import MIB, Disk
 from mpack import Client, RpcError
-from workload import Model
+from server import ServerError
+from workload import Model, Step, perform
 
 BLOB = 256 << 10
 CONFIG = """
@@ -65,6 +66,14 @@ class LimitCase(Case):
                     self.add(size)
             self.assertEqual(caught.exception.code, "no_space", caught.exception)
         return len(self.model.blocks) - before
+
+    def fill_again(self, disk, count, *sizes):
+        """What was freed can be used; what was given back to btrfs only after its transaction."""
+        added = self.fill(*sizes)
+        while added <= count and disk.kind == "btrfs":
+            Disk.command("btrfs", "filesystem", "sync", disk.folder)
+            added += self.fill(*sizes)
+        self.assertGreater(added, count)
 
     def free(self, address):
         size, blob = self.model.blocks.pop(address)
@@ -149,6 +158,140 @@ class FileSize(LimitCase):
         self.restart()
         self.assert_intact()
         self.client.call("createRegion", "new")
+
+
+class FullDisk(LimitCase):
+    """The whole file system is full."""
+    SIZE = {"ext4": 96 * MIB, "xfs": 320 * MIB, "btrfs": 320 * MIB, "tmpfs": 96 * MIB}
+
+    def full(self, kind, prepare=lambda folder: None):
+        disk = Disk(kind, self.SIZE[kind])
+        self.addCleanup(disk.remove)
+        prepare(disk.folder)
+        self.prepare(disk.folder)
+        self.start()
+        self.fill_and_free(disk)
+        self.restart()
+        self.assert_intact()
+        self.fill(BLOB, 5000)
+        self.refused("createRegion", "third")
+        self.assertEqual(self.client.call("listRegions"), ["main", "other"])
+        self.restart(is_killed=False)
+        self.assert_intact()
+        self.client.call("clear", "main")
+        self.model.blocks.clear()
+        self.fill_again(disk, 20, BLOB)
+        self.assert_intact()
+
+    def fill_and_free(self, disk):
+        self.add(1000)
+        self.assertGreater(self.fill(BLOB, 5000), 20)
+        self.assert_intact()
+        self.refused("grow", "main", 1 << 14)
+        other = self.add(10, "other")  # its own reserve
+        addresses = list(self.model.blocks)
+        for address in addresses[::3]:
+            self.free(address)
+        self.assert_intact()
+        self.assertEqual(self.client.call("loadBlob", "other", other, 0), b"")
+        self.fill_again(disk, 5, BLOB, 5000)
+        self.assert_intact()
+        for address in list(self.model.blocks)[::2]:
+            self.free(address)
+        for _ in range(30):
+            address = self.add(5000)
+            self.free(address)
+        self.client.call("checkpoint", "main")
+
+    def test_ext4(self):
+        self.full("ext4")
+
+    def test_xfs(self):
+        self.full("xfs")
+
+    def test_tmpfs(self):
+        self.only_long()
+        self.full("tmpfs")
+
+    def test_btrfs_that_writes_in_place(self):
+        """Where the data directory has this attribute the files of regions get it too."""
+        self.only_long()
+        self.full("btrfs", prepare=lambda folder: Disk.command("chattr", "+C", folder))
+
+    def test_btrfs_that_copies_on_write(self):
+        """Every write takes new space, so none can be reserved: a region may fail when there is none,
+        by name, and comes back with all that was acknowledged once there is room."""
+        self.only_long()
+        disk = Disk("btrfs", self.SIZE["btrfs"])
+        self.addCleanup(disk.remove)
+        ballast = os.path.join(disk.folder, "ballast")
+        with open(ballast, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 64 * MIB)
+        self.prepare(disk.folder)
+        self.start()
+        self.assertGreater(self.fill(BLOB, 5000), 20)
+        step = None
+        for address, (size, _) in list(self.model.blocks.items()):
+            step = Step("deallocate", ["main", address, size], [address],
+                        lambda _, address=address: self.model.blocks.pop(address))
+            try:
+                perform(self.client, step)
+            except RpcError as error:
+                self.assertIn(error.code, ("io_error", "no_space", "read_only"), error)
+                self.daemon.wait_log("main has failed.*No space left")
+                break
+        self.assertLess(len(self.model.blocks), 1000)
+        self.daemon.kill()
+        os.remove(ballast)
+        self.start()
+        self.model.find(self.client, step)
+        self.assert_intact()
+        self.assertGreater(self.fill(BLOB), 20)
+
+    def only_long(self):
+        if not disks.LONG:
+            self.skipTest("only with KERNEL_LONG=1")
+
+
+class Quota(LimitCase):
+    def test_btrfs(self):
+        """EDQUOT: much the same as a disk without space."""
+        disk = Disk("btrfs", 512 * MIB)
+        self.addCleanup(disk.remove)
+        folder = os.path.join(disk.folder, "limited")
+        Disk.command("btrfs", "subvolume", "create", folder)
+        Disk.command("btrfs", "quota", "enable", disk.folder)
+        Disk.command("btrfs", "qgroup", "limit", str(100 * MIB), folder)
+        Disk.command("chattr", "+C", folder)
+        self.prepare(folder)
+        self.start()
+        self.add(1000)
+        self.assertGreater(self.fill(BLOB, 5000), 20)
+        self.refused("addBlob", "main", bytes(8 * MIB))
+        self.assert_intact()
+        for address in list(self.model.blocks)[::3]:
+            self.free(address)
+        self.fill_again(disk, 5, BLOB, 5000)
+        self.assert_intact()
+        self.daemon.kill()
+        self.start_within_quota()
+        Disk.command("btrfs", "qgroup", "limit", "none", folder)
+        if self.daemon.process is None:
+            self.start()
+        self.assert_intact()
+        for _ in range(5):
+            self.add(16 * MIB)
+        self.restart(is_killed=False)
+        self.assert_intact()
+
+    def start_within_quota(self):
+        """With all of it used up btrfs may refuse even a renaming: then so does the start, by name."""
+        try:
+            self.start()
+            self.assert_intact()
+        except ServerError:
+            self.assertGreater(self.daemon.wait(), 0)
+            self.assertIn("Disk quota exceeded", self.daemon.log())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,206 @@
+"""The same workload on each file system, with a kill, a stop and a check: they differ in what they do
+with O_DIRECT, RWF_NOWAIT, fallocate and holes. And disks that fail for good."""
+import os
+import subprocess
+import tempfile
+import unittest
+
+import disks
+from case import Case, run
+from disks import MIB, Disk
+from mpack import Client, RpcError
+from test_kill_nth import FIRST, SEED, Workload
+from workload import Model, subtract
+
+CONFIG = """
+listen: [{{unix: "{0}"}}]
+regions: [{{name: main, journal_size: 16MiB}}, {{name: other, journal_size: 16MiB}}]
+"""
+
+
+class FileSystems(Case):
+    def whole_workload(self, kind, *options):
+        disk = Disk(kind, 512 * MIB, options)
+        self.addCleanup(disk.remove)
+        daemon = self.server(config="listen: []\n", data_dir=os.path.join(disk.folder, "data"))
+        self.addCleanup(lambda: daemon.process is None or daemon.kill())
+        workload = Workload(daemon, SEED)
+        workload.configure(FIRST)
+        workload.run()
+        self.assertEqual(daemon.wait(), 0)
+        for is_killed in (True, False, True):
+            self.check(daemon)
+            daemon.start()
+            with Client(daemon.unix) as workload.client:
+                workload.check(workload.client)
+                workload.send_again(workload.client)
+                workload.some(10)
+                workload.burst(10)
+                report = workload.client.call("scrub", "main")
+                self.assertEqual((report["damaged"], report["unverified"]), (0, 0))
+            daemon.kill() if is_killed else daemon.stop()
+            if kind != "tmpfs":
+                disk.remount()
+
+    def check(self, daemon):
+        report = run("--data-dir", daemon.data_dir, "--check")
+        self.assertEqual(report.returncode, 0, report.stdout + report.stderr)
+
+    def test_ext4(self):
+        self.whole_workload("ext4")
+
+    def test_xfs(self):
+        self.whole_workload("xfs")
+
+    def test_btrfs(self):
+        self.whole_workload("btrfs")
+
+    def test_btrfs_that_compresses(self):
+        self.whole_workload("btrfs", "compress-force=zstd")
+
+    def test_tmpfs(self):
+        self.whole_workload("tmpfs")
+
+
+class DeadDisk(Case):
+    """The file system of one region fails; regions/NAME is a mount of its own."""
+
+    def prepare(self, disk):
+        """main on that disk, other beside it."""
+        self.disk = disk
+        self.daemon = self.server(config="listen: []\n")
+        self.daemon.write_config(CONFIG.format(self.daemon.path("s")))
+        self.daemon.start()
+        self.daemon.stop()
+        self.folder = os.path.join(self.daemon.data_dir, "regions/main")
+        subprocess.run(["cp", "-a", self.folder + "/.", disk.folder], check=True)
+        subprocess.run(["sync", "-f", disk.folder], check=True)
+        lost = os.path.join(disk.folder, "lost+found")
+        if os.path.isdir(lost):
+            os.rmdir(lost)
+        self.bind()
+        self.addCleanup(self.unbind)
+        self.models = {name: Model(name) for name in ("main", "other")}
+        self.daemon.start()
+        self.client = self.connect(self.daemon)
+        for _ in range(30):
+            self.add("main", 5000)
+            self.add("other", 5000)
+        self.add("main", 300000)
+
+    def bind(self):
+        subprocess.run(["mount", "--bind", self.disk.folder, self.folder], check=True)
+
+    def unbind(self):
+        if self.daemon.process is not None:
+            self.daemon.kill()
+        if os.path.ismount(self.folder):
+            subprocess.run(["umount", self.folder], check=True)
+
+    def add(self, name, size):
+        blob = os.urandom(size)
+        self.models[name].put(self.client.call("addBlob", name, blob), blob)
+
+    def fail_until_read_only(self):
+        """Changes of main until it has failed; those are left open. Returns what was asked for."""
+        lost = []
+        while not self.client.call("regionInfo", "main")["read_only"]:
+            blob = os.urandom(100000)
+            try:
+                self.models["main"].put(self.client.call("addBlob", "main", blob), blob)
+            except RpcError as error:
+                self.assertIn(error.code, ("io_error", "read_only"), error)
+                lost.append(blob)
+            self.assertLess(len(lost), 1000)
+        return lost
+
+    def assert_main_failed(self, is_readable):
+        self.daemon.wait_log("region main has failed and is read-only now")
+        with self.assertRaises(RpcError) as caught:
+            self.client.call("addBlob", "main", b"x")
+        self.assertEqual(caught.exception.code, "read_only")
+        self.assertTrue(self.client.call("regionInfo", "main")["failure"])
+        for address, (size, data) in self.models["main"].blocks.items():
+            try:
+                self.assertTrue(self.client.call("loadBlob", "main", address, size) == data)
+            except RpcError as error:
+                self.assertFalse(is_readable, error)
+                self.assertEqual(error.code, "io_error", error)
+        for _ in range(20):
+            self.add("other", 5000)
+        self.assertIsNone(self.models["other"].differences(self.client))
+        self.assertFalse(self.client.call("regionInfo", "other")["read_only"])
+
+    def heal(self, lost, is_killed):
+        if is_killed:
+            self.daemon.kill()
+        else:
+            self.daemon.signal(15)
+            self.daemon.wait()
+        subprocess.run(["umount", self.folder], check=True)
+        self.disk.remount()
+        self.bind()
+        self.daemon.start()
+        self.client = self.connect(self.daemon)
+        there = self.models["main"].ranges()
+        size = self.client.call("size", "main")
+        for address, length in self.client.call("allocatedBlocksInRange", "main", 0, size):
+            for start, part in subtract([[address, length]], there):
+                blob = self.client.call("loadBlob", "main", start, part)
+                self.assertIn(blob, lost, "bytes of nobody")
+                self.models["main"].put(start, blob)
+        for model in self.models.values():
+            self.assertIsNone(model.differences(self.client))
+        self.add("main", 100000)
+        self.daemon.stop()
+        report = run("--data-dir", self.daemon.data_dir, "--check")
+        self.assertEqual(report.returncode, 0, report.stdout + report.stderr)
+        subprocess.run(["umount", self.folder], check=True)
+
+    def shut_down(self, kind, is_killed):
+        disk = Disk(kind, 320 * MIB)
+        self.addCleanup(disk.remove)
+        self.prepare(disk)
+        disk.cut_power()
+        self.heal_after(self.fail_until_read_only(), False, is_killed)
+
+    def heal_after(self, lost, is_readable, is_killed):
+        self.assert_main_failed(is_readable)
+        self.heal(lost, is_killed)
+
+    def test_ext4_shut_down(self):
+        self.shut_down("ext4", is_killed=True)
+
+    def test_xfs_shut_down(self):
+        self.shut_down("xfs", is_killed=False)
+
+    def test_writes_that_fail(self):
+        """The disk below takes no more writes, as one with bad sectors: the file system turns itself
+        read-only (errors=remount-ro). Its image lies on a full disk."""
+        outer = Disk("tmpfs", 128 * MIB)
+        self.addCleanup(outer.remove)
+        self.addCleanup(setattr, tempfile, "tempdir", tempfile.tempdir)
+        tempfile.tempdir = outer.folder
+        disk = Disk("ext4", 320 * MIB, ["errors=remount-ro"])
+        self.addCleanup(disk.remove)
+        tempfile.tempdir = None
+        self.prepare(disk)
+        ballast = os.path.join(outer.folder, "ballast")
+        with open(ballast, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(MIB))
+            except OSError:
+                pass
+        lost = self.fail_until_read_only()
+        self.assert_main_failed(is_readable=True)
+        self.daemon.kill()
+        os.remove(ballast)
+        status, log = self.daemon.run()
+        self.assert_refused(status, log, "region main: .*Read-only file system")
+        self.daemon.start(wait=False)
+        self.heal(lost, is_killed=True)
+
+
+if __name__ == "__main__":
+    disks.main()
