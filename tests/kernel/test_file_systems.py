@@ -1,6 +1,7 @@
 """The same workload on each file system, with a kill, a stop and a check: they differ in what they do
 with O_DIRECT, RWF_NOWAIT, fallocate and holes. And disks that fail for good."""
 import os
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -102,7 +103,7 @@ class DeadDisk(Case):
         self.models[name].put(self.client.call("addBlob", name, blob), blob)
 
     def fail_until_read_only(self):
-        """Changes of main until it has failed; those are left open. Returns what was asked for."""
+        """Blobs for main until it has failed; returns those that were not acknowledged."""
         lost = []
         while not self.client.call("regionInfo", "main")["read_only"]:
             blob = os.urandom(100000)
@@ -132,10 +133,9 @@ class DeadDisk(Case):
         self.assertFalse(self.client.call("regionInfo", "other")["read_only"])
 
     def heal(self, lost, is_killed):
-        if is_killed:
-            self.daemon.kill()
-        else:
-            self.daemon.signal(15)
+        """On a disk that works again; what had no answer may be there, whole, or not."""
+        if self.daemon.process is not None:
+            self.daemon.signal(signal.SIGKILL if is_killed else signal.SIGTERM)
             self.daemon.wait()
         subprocess.run(["umount", self.folder], check=True)
         self.disk.remount()
@@ -162,10 +162,8 @@ class DeadDisk(Case):
         self.addCleanup(disk.remove)
         self.prepare(disk)
         disk.cut_power()
-        self.heal_after(self.fail_until_read_only(), False, is_killed)
-
-    def heal_after(self, lost, is_readable, is_killed):
-        self.assert_main_failed(is_readable)
+        lost = self.fail_until_read_only()
+        self.assert_main_failed(is_readable=False)
         self.heal(lost, is_killed)
 
     def test_ext4_shut_down(self):
@@ -198,7 +196,6 @@ class DeadDisk(Case):
         os.remove(ballast)
         status, log = self.daemon.run()
         self.assert_refused(status, log, "region main: .*Read-only file system")
-        self.daemon.start(wait=False)
         self.heal(lost, is_killed=True)
 
 

@@ -15,6 +15,7 @@ import fcntl
 import io
 import os
 import random
+import signal
 import tempfile
 import time
 import unittest
@@ -73,8 +74,8 @@ class PowerCut(Case):
                 self.check()
             except BaseException:
                 print(f"---- log of mregiond\n{self.daemon.log()}\n---- round {number} of\n"
-                      f"    KERNEL_SEED={SEED} KERNEL_ROUNDS={ROUNDS} ctest --test-dir .build/release "
-                      f"--output-on-failure -R kernel/test_power_cut", flush=True)
+                      f"    KERNEL_SEED={SEED} KERNEL_ROUNDS={ROUNDS} KERNEL_LONG=1 ctest --test-dir "
+                      f".build/release --output-on-failure -R kernel/test_power_cut", flush=True)
                 raise
             self.writers = [writer.heir() for writer in self.writers]
         self.end()
@@ -111,7 +112,7 @@ class PowerCut(Case):
         if is_killed:
             self.daemon.kill()
         else:
-            self.daemon.signal(15)
+            self.daemon.signal(signal.SIGTERM)
             self.daemon.wait()
         for writer in self.writers:
             if writer.ident is not None:
