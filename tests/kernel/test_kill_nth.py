@@ -7,8 +7,8 @@ recovery, before it may come through. Then everything that was acknowledged must
 not is there whole or not at all, tokens give the answers that they gave first, and not one byte more
 is in use than the model says.
 
-KERNEL_LONG=1 for all n; KERNEL_SEED for another workload; KERNEL_AT=12:before for one run alone, how
-as in kill.c.
+KERNEL_LONG=1 for all n, KERNEL_FROM=n for those from n on; KERNEL_SEED for another workload;
+KERNEL_AT=12:before for one run alone, how as in kill.c.
 """
 import collections
 import itertools
@@ -29,6 +29,7 @@ from workload import Maker, Model, Step, perform
 
 LIBRARY = os.environ.get("KILL_LIBRARY")
 SEED = int(os.environ.get("KERNEL_SEED", "1"))
+FROM = int(os.environ.get("KERNEL_FROM", "1"))  # the first n
 SAMPLE = 10  # runs without KERNEL_LONG
 LIVES = 8  # at once, with it
 CALLS = ("pwritev,fdatasync,fsync,fallocate,ftruncate,renameat,renameat2,unlinkat,mkdirat,mkdir,"
@@ -310,7 +311,7 @@ class KillNth(Case):
         with futures.ThreadPoolExecutor(LIVES) as pool:
             done = itertools.chain.from_iterable(
                 pool.map(self.kill_at, range(first, first + 8 * LIVES))
-                for first in itertools.count(1, 8 * LIVES))
+                for first in itertools.count(FROM, 8 * LIVES))
             names = []
             for name in itertools.takewhile(lambda name: name != "end", done):
                 names.append(name)

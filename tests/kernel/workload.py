@@ -15,13 +15,14 @@ KEPT_MAX = 65536  # bytes that a removal with a token answers here, so that all 
 
 
 class Step:
-    """method, params: the request. taken: addresses of the blocks that it needs and may free.
+    """method, params: the request. gone: addresses of the blocks that it frees, or writes anew.
     settle(result): what its answer makes of the model. guess(address): the answer that it must have
     had, if what it made is at this address."""
 
     def __init__(self, method, params, taken=(), settle=lambda result: None,
                  guess=lambda address: None):
-        self.method, self.params, self.taken = method, list(params), list(taken)
+        self.method, self.params = method, list(params)
+        self.gone = list(taken)
         self.settle, self.guess = settle, guess
         self.msgid = self.answer = None
 
@@ -79,7 +80,7 @@ class Model:
         """Settles a step without an answer and a token, if it happened; returns whether."""
         if self.differences(client) is None:
             return False
-        made = subtract(ranges_there(client, self.region), self.ranges(step.taken))
+        made = subtract(ranges_there(client, self.region), self.ranges(step.gone))
         step.settle(step.guess(made[0][0] if made else 0))
         left = self.differences(client)
         assert left is None, f"a part of {step} happened: {left}"
@@ -229,12 +230,13 @@ class Maker:
     def batch(self, free):
         """Some blocks go or get other bytes, one blob comes."""
         taken = self.random.sample(free, min(len(free), self.random.randrange(1, 5)))
-        changes, settles, guesses = [], [], []
+        changes, settles, guesses, gone = [], [], [], []
         for address in taken:
             one = self.random.choice((self.remove, self.deallocate, self.store))(address)
             changes.append([one.method, *[p for p in one.params[1:] if not isinstance(p, dict)]])
             settles.append(one.settle)
             guesses.append(one.guess)
+            gone += [address] if one.method != "storeBlob" else []
         at = self.random.randrange(len(changes) + 1)
         blob = self.blob()
         changes.insert(at, ["addBlob", blob])
@@ -246,8 +248,10 @@ class Maker:
             for index in sorted(range(len(settles)), key=lambda index: index == at):
                 settles[index](results[index])  # the new blob may be where an old one was
 
-        return self.step("batch", [changes], taken, settle,
+        step = self.step("batch", [changes], taken, settle,
                          lambda new: [guess(new) for guess in guesses])
+        step.gone = gone
+        return step
 
     def clear(self, header=None):
         """Everything, or everything behind the header."""
