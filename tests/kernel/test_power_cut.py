@@ -35,8 +35,8 @@ CONFIG = """
 listen: [{{unix: "{0}"}}]
 regions:
   - {{name: main, journal_size: 16MiB, discard: 64KiB}}
-  - {{name: interval, durability: interval, flush_interval: 20ms, journal_size: 16MiB}}
-  - {{name: none, durability: none, flush_interval: 50ms, journal_size: 16MiB}}
+  - {{name: interval, durability: interval, flush_interval: 200ms, journal_size: 16MiB}}
+  - {{name: none, durability: none, flush_interval: 2s, journal_size: 16MiB}}
 """
 
 
