@@ -5,6 +5,9 @@
  *
  *     FUNCTION ERRNO PATH     calls on files whose path contains PATH fail with that number
  *     FUNCTION hold PATH      they wait until the rule is gone
+ *     FUNCTION signal PATH    every other one of a thread says EINTR
+ *     FUNCTION short PATH     they read or write no more than half, in whole blocks; one block, or
+ *                             less, whole
  *
  * FUNCTION is pread, preadv2, pwritev, fdatasync, fsync, fallocate, punch, zero or openat; pwrite
  * follows the rule of pwritev, and each pread64 and the like that of the function without the
@@ -22,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define BLOCK 4096
 #define EXPORT __attribute__((visibility("default")))
 
 static void *next(const char *name)
@@ -59,6 +63,13 @@ static bool fails_on_path(const char *function, const char *path)
         char word[32];
 
         find_rule(function, path, word);
+        if (strcmp(word, "signal") == 0) {
+            static _Thread_local bool was_interrupted;
+
+            was_interrupted = !was_interrupted;
+            errno = EINTR;
+            return was_interrupted;
+        }
         if (strcmp(word, "hold") != 0) {
             long number = strtol(word, NULL, 10);
 
@@ -70,17 +81,50 @@ static bool fails_on_path(const char *function, const char *path)
     }
 }
 
-static bool fails(const char *function, int fd)
+static bool path_of(int fd, char path[4096])
 {
-    char link[64], path[4096];
+    char link[64];
     ssize_t length;
 
     (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    length = readlink(link, path, sizeof path - 1);
+    length = readlink(link, path, 4095);
     if (length < 0)
         return false;
     path[length] = '\0';
-    return fails_on_path(function, path);
+    return true;
+}
+
+static bool fails(const char *function, int fd)
+{
+    char path[4096];
+
+    return path_of(fd, path) && fails_on_path(function, path);
+}
+
+/* How much of size bytes the call may do. */
+static size_t cut(const char *function, int fd, size_t size)
+{
+    char path[4096], word[32] = "";
+
+    if (path_of(fd, path))
+        find_rule(function, path, word);
+    if (strcmp(word, "short") != 0 || size <= BLOCK)
+        return size;
+    return size / 2 < BLOCK ? BLOCK : size / 2 / BLOCK * BLOCK;
+}
+
+/* The first of the vectors alone, cut: that is a short count, too. */
+static struct iovec cut_vector(int fd, const struct iovec *from, int *count)
+{
+    size_t size = 0, half;
+
+    for (int i = 0; i < *count; i++)
+        size += from[i].iov_len;
+    half = cut("pwritev", fd, size);
+    if (half == size)
+        return from[0];
+    *count = 1;
+    return (struct iovec){from[0].iov_base, half < from[0].iov_len ? half : from[0].iov_len};
 }
 
 static const char *rule_of_fallocate(int mode)
@@ -99,9 +143,10 @@ static const char *rule_of_fallocate(int mode)
         return fails(rule, fd) ? -1 : real arguments;                                              \
     }
 
-FORWARD(ssize_t, pread, "pread", (int fd, void *to, size_t size, off_t at), fd, (fd, to, size, at))
+FORWARD(ssize_t, pread, "pread", (int fd, void *to, size_t size, off_t at), fd,
+        (fd, to, cut("pread", fd, size), at))
 FORWARD(ssize_t, pread64, "pread", (int fd, void *to, size_t size, off_t at), fd,
-        (fd, to, size, at))
+        (fd, to, cut("pread", fd, size), at))
 FORWARD(ssize_t, preadv2, "preadv2",
         (int fd, const struct iovec *to, int count, off_t at, int flags), fd,
         (fd, to, count, at, flags))
@@ -112,10 +157,26 @@ FORWARD(ssize_t, pwrite, "pwritev", (int fd, const void *from, size_t size, off_
         (fd, from, size, at))
 FORWARD(ssize_t, pwrite64, "pwritev", (int fd, const void *from, size_t size, off_t at), fd,
         (fd, from, size, at))
-FORWARD(ssize_t, pwritev, "pwritev", (int fd, const struct iovec *from, int count, off_t at), fd,
-        (fd, from, count, at))
-FORWARD(ssize_t, pwritev64, "pwritev", (int fd, const struct iovec *from, int count, off_t at), fd,
-        (fd, from, count, at))
+
+#define FORWARD_VECTORS(name)                                                                      \
+    EXPORT ssize_t name(int fd, const struct iovec *from, int count, off_t at);                    \
+    ssize_t name(int fd, const struct iovec *from, int count, off_t at)                            \
+    {                                                                                              \
+        ssize_t (*real)(int, const struct iovec *, int, off_t) =                                   \
+            (ssize_t(*)(int, const struct iovec *, int, off_t))next(#name);                        \
+        struct iovec first;                                                                        \
+        int whole = count;                                                                         \
+                                                                                                   \
+        if (fails("pwritev", fd))                                                                  \
+            return -1;                                                                             \
+        first = cut_vector(fd, from, &count);                                                      \
+        return real(fd, count < whole || first.iov_len < from[0].iov_len ? &first : from, count,   \
+                    at);                                                                           \
+    }
+
+FORWARD_VECTORS(pwritev)
+FORWARD_VECTORS(pwritev64)
+
 FORWARD(int, fdatasync, "fdatasync", (int fd), fd, (fd))
 FORWARD(int, fsync, "fsync", (int fd), fd, (fd))
 FORWARD(int, fallocate, rule_of_fallocate(mode), (int fd, int mode, off_t at, off_t size), fd,

@@ -39,6 +39,40 @@ class Faults(FaultCase):
         self.assertFalse(self.client.call("regionInfo", "main")["read_only"])
         self.client.call("addBlob", "main", b"works again")
 
+    def test_signals_and_short_counts(self):
+        """Calls that are interrupted, or do less than they were asked for, are gone on with."""
+        calls = ("pread", "preadv2", "pwritev", "fallocate", "zero", "punch", "openat")
+        for rules in ([f"{call} signal regions/" for call in calls],
+                      ["pread short regions/", "pwritev short regions/",
+                       f"preadv2 {errno.EAGAIN} regions/"]):
+            self.rule(*rules)
+            blobs = {}
+            for size in (1, 4097, 100001, 3 << 20):
+                blob = os.urandom(size)
+                blobs[self.client.call("addBlob", "main", blob)] = blob
+            self.client.call("createRegion", "third")
+            gone = self.client.call("addBlob", "main", bytes(4 << 20))
+            self.client.call("deallocate", "main", gone, 4 << 20)
+            for address, blob in blobs.items():
+                self.assertTrue(self.client.call("loadBlob", "main", address, len(blob)) == blob)
+            self.assertFalse(self.client.call("regionInfo", "main")["read_only"])
+            self.daemon.kill()
+            self.daemon.start()  # recovery with the same rules
+            self.client = self.connect()
+            for address, blob in blobs.items():
+                self.assertTrue(self.client.call("loadBlob", "main", address, len(blob)) == blob)
+            self.client.call("dropRegion", "third")
+            self.assert_intact()
+
+    def test_interrupted_sync(self):
+        """It may be said in the place of an error: nothing is acknowledged."""
+        self.rule("fdatasync signal regions/main/journal")
+        self.refused(["io_error"], "addBlob", "main", b"lost")
+        self.rule()
+        self.assert_region_failed()
+        self.restart()
+        self.assert_intact()
+
     def test_failed_write(self):
         """What was being overwritten is not shown until recovery has made it whole, old or new."""
         other = self.client.call("addBlob", "main", b"\1" * 1000)
