@@ -261,7 +261,9 @@ START_TEST(test_failed_sync_loses_what_was_pending)
     for (int i = 0; i < 16; i++) {
         char fill = (char)('b' + i);
         write_fill(file, 0, fill, 2 * SIM_SECTOR);
-        simdisk_set_fault(disk, (struct simdisk_fault){SIM_BIT(SIM_SYNC), "f", 1, EIO, false});
+        simdisk_set_fault(disk,
+                          (struct simdisk_fault){
+                              .ops = SIM_BIT(SIM_SYNC), .pattern = "f", .nth = 1, .error = EIO});
         ck_assert_int_eq(io->ops->sync(io, file), -EIO);
         ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
         sync_file(file);
@@ -286,7 +288,8 @@ START_TEST(test_every_opening_is_told_of_a_failed_sync)
 {
     struct io_file *file = settled_file("f");
     struct io_file *other = open_on(io, "f", 0);
-    simdisk_set_fault(disk, (struct simdisk_fault){SIM_BIT(SIM_SYNC), "f", 1, EIO, false});
+    simdisk_set_fault(disk, (struct simdisk_fault){
+                                .ops = SIM_BIT(SIM_SYNC), .pattern = "f", .nth = 1, .error = EIO});
     ck_assert_int_eq(io->ops->sync(io, file), -EIO);
     struct io_file *later = open_on(io, "f", 0);
     ck_assert_int_eq(io->ops->sync(io, file), 0);
@@ -303,13 +306,17 @@ START_TEST(test_the_nth_call_fails)
 {
     struct io_file *file = settled_file("f");
     char byte;
-    simdisk_set_fault(disk, (struct simdisk_fault){SIM_BIT(SIM_READ), NULL, 3, ENOSPC, true});
+    simdisk_set_fault(
+        disk,
+        (struct simdisk_fault){
+            .ops = SIM_BIT(SIM_READ), .pattern = NULL, .nth = 3, .error = ENOSPC, .forever = true});
     ck_assert_int_eq(io->ops->read(io, file, &byte, 1, 0), 1);
     ck_assert_int_eq(write_bytes(file, 0, "x", 1), 0);
     ck_assert_int_eq(io->ops->read(io, file, &byte, 1, 0), 1);
     ck_assert_int_eq(io->ops->read(io, file, &byte, 1, 0), -ENOSPC);
     ck_assert_int_eq(io->ops->read(io, file, &byte, 1, 0), -ENOSPC);
-    simdisk_set_fault(disk, (struct simdisk_fault){SIM_ALL, "g*", 1, EDQUOT, false});
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){.ops = SIM_ALL, .pattern = "g*", .nth = 1, .error = EDQUOT});
     ck_assert_int_eq(io->ops->read(io, file, &byte, 1, 0), 1);
     struct io_file *other;
     ck_assert_int_eq(io->ops->open(io, "gone", IO_CREATE, &other), -EDQUOT);
@@ -437,10 +444,13 @@ START_TEST(test_faults_of_zero_and_punch)
 {
     struct io_file *file = settled_file("f");
     struct io_file *reader = open_on(io, "f", IO_READ_ONLY);
-    simdisk_set_fault(disk, (struct simdisk_fault){SIM_BIT(SIM_PUNCH), NULL, 1, EOPNOTSUPP, false});
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_PUNCH), .pattern = NULL, .nth = 1, .error = EOPNOTSUPP});
     ck_assert_int_eq(io->ops->punch(io, file, 0, SIM_SECTOR), -EOPNOTSUPP);
     ck_assert_int_eq(byte_on(disk, "f", 0), 'a');
-    simdisk_set_fault(disk, (struct simdisk_fault){SIM_BIT(SIM_ZERO), NULL, 1, EIO, false});
+    simdisk_set_fault(disk, (struct simdisk_fault){
+                                .ops = SIM_BIT(SIM_ZERO), .pattern = NULL, .nth = 1, .error = EIO});
     ck_assert_int_eq(io->ops->zero(io, file, 0, SIM_SECTOR), -EIO);
     ck_assert_uint_eq(simdisk_breaches(disk), 0);
     ck_assert_int_eq(io->ops->zero(io, reader, 0, 1), -EBADF);
