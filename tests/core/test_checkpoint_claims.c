@@ -185,10 +185,13 @@ static void write_chunk(uint64_t offset, size_t size)
     io->ops->close(io, file);
 }
 
-static int load(uint64_t chunks, uint64_t body_size)
+static int load(uint64_t blocks, uint64_t chunks, uint64_t body_size)
 {
-    struct checkpoint checkpoint = {
-        .sequence = 3, .size = REGION_BYTES, .chunks = chunks, .body_size = body_size};
+    struct checkpoint checkpoint = {.sequence = 3,
+                                    .size = REGION_BYTES,
+                                    .blocks = blocks,
+                                    .chunks = chunks,
+                                    .body_size = body_size};
     maxtree_release(&tree);
     maxtree_init(&tree);
     return checkpoint_load(io, "r", secret, &checkpoint, &tree, &tokens, &err);
@@ -221,7 +224,7 @@ START_TEST(free_blocks_are_where_they_can_be)
         set_extent(0, cases[i].first);
         set_extent(1, cases[i].second);
         write_chunk(0, size);
-        int code = load(1, size);
+        int code = load(2, 1, size);
         ck_assert_msg(code == (cases[i].blocks > 0 ? 0 : ERR_CORRUPT), "case %zu: %d", i, code);
         ck_assert_uint_eq(tree.blocks, cases[i].blocks);
         if (cases[i].blocks == 0)
@@ -233,8 +236,12 @@ END_TEST
 /* Free blocks come first: whoever tells them after tokens has mixed up two checkpoints. */
 START_TEST(free_blocks_come_before_tokens)
 {
-    struct checkpoint checkpoint = {
-        .sequence = 3, .size = REGION_BYTES, .chunks = 2, .token_sequence = 1, .tokens = 1};
+    struct checkpoint checkpoint = {.sequence = 3,
+                                    .size = REGION_BYTES,
+                                    .blocks = 1,
+                                    .chunks = 2,
+                                    .token_sequence = 1,
+                                    .tokens = 1};
     size_t size = make_chunk(CHECKPOINT_TOKENS, 1, TOKEN_CHECKPOINT_BYTES);
     write_chunk(0, size);
     size_t second = make_chunk(CHECKPOINT_EXTENTS, 1, 16);
@@ -273,13 +280,13 @@ START_TEST(a_body_ends_where_it_claims)
     size_t size = make_chunk(CHECKPOINT_EXTENTS, 1, 16);
     set_extent(0, (struct extent){100, 35});
     write_chunk(0, size);
-    ck_assert_int_eq(load(1, size), 0);
-    ck_assert_int_eq(load(1, size + 1), ERR_CORRUPT);
-    ck_assert_int_eq(load(1, size - 1), ERR_CORRUPT);
-    ck_assert_int_eq(load(1, CHECKPOINT_CHUNK_HEADER - 1), ERR_CORRUPT);
-    ck_assert_int_eq(load(2, size), ERR_CORRUPT);
+    ck_assert_int_eq(load(1, 1, size), 0);
+    ck_assert_int_eq(load(1, 1, size + 1), ERR_CORRUPT);
+    ck_assert_int_eq(load(1, 1, size - 1), ERR_CORRUPT);
+    ck_assert_int_eq(load(1, 1, CHECKPOINT_CHUNK_HEADER - 1), ERR_CORRUPT);
+    ck_assert_int_eq(load(1, 2, size), ERR_CORRUPT);
     ck_assert_ptr_nonnull(strstr(err.text, "offset 4144"));
-    ck_assert_int_eq(load(0, 0), 0);
+    ck_assert_int_eq(load(0, 0, 0), 0);
     ck_assert_uint_eq(tree.blocks, 0);
 }
 END_TEST

@@ -379,7 +379,7 @@ START_TEST(strangers_among_the_regions_are_left_alone)
     ck_assert_int_eq(io->ops->open(io, "regions/file", IO_CREATE, &file), 0);
     io->ops->close(io, file);
     ck_assert_int_eq(io->ops->make_directory(io, "regions/.hidden"), 0);
-    memset(path + 8, 'x', 100);
+    memset(path + 8, 'x', REGION_NAME_MAX + 1);
     ck_assert_int_eq(io->ops->make_directory(io, path), 0);
     store_close(store);
     open_store(false);

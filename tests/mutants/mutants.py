@@ -611,10 +611,11 @@ mutant('create-in-place', 'a region is made under its own name', 'store.c',
        ('code = special_path(fresh, NEW_PREFIX, name, err);', 'code = io_join(fresh, REGIONS, name, err);'),
        by='crash/store')
 mutant('create-id-late', 'an id is given before it is used up', 'store.c',
-       ('''    code = write_store(store, err);
+       ('''    code = use_id(store, err);
     if (code == 0)
         code = create_folder(store, name, options, err);
-''', '''    code = create_folder(store, name, options, err);
+''', '''    store->next_id++;
+    code = create_folder(store, name, options, err);
     if (code == 0)
         code = write_store(store, err);
 '''), by='store crash/store')
