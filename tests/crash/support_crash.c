@@ -275,6 +275,8 @@ static const char *look_cut_again(struct run *run, const struct simdisk *before,
     struct second second = {.run = run, .range = range};
     uint64_t found;
     simdisk_set_hook(disk, second_hook, &second);
+    if (run->options->ignored_in_recovery != NULL)
+        simdisk_ignore_syncs(disk, run->options->ignored_in_recovery, 1, UINT64_MAX);
     const char *wrong = look(run, disk, false, range, &found);
     simdisk_set_hook(disk, NULL, NULL);
     if (wrong == NULL)

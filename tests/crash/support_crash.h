@@ -35,7 +35,8 @@ struct crash_options {
     struct simcrash_plan second_plan;
 
     /* Deliberate bugs, to prove that the checks find them. */
-    const char *ignored_syncs; /* pattern of paths whose syncs do nothing, NULL = none */
+    const char *ignored_syncs;       /* pattern of paths whose syncs do nothing, NULL = none */
+    const char *ignored_in_recovery; /* the same during a recovery that is cut before its syncs */
     bool acknowledge_early;
 };
 

@@ -218,7 +218,7 @@ START_TEST(test_power_cuts)
         .which = which,
         .name = golden_names[which],
         .rng = {(uint64_t)_i + 1},
-        .again = is_long ? 100 : 40,
+        .again = is_long ? 100 : 20,
         .every = {1, is_long ? 1 : 4},
     };
     if (!is_small) { /* segments are written in many pieces */

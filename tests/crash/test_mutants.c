@@ -11,16 +11,25 @@
 struct mutant {
     const char *name;
     const char *ignored_syncs;
+    const char *ignored_in_recovery;
     bool acknowledge_early;
+    enum durability durability;
 };
 
 static const struct mutant mutants[] = {
-    {"the journal is never synced", "*/journal-*", false},
-    {"the data file is never synced", "*/data", false},
-    {"the sums are never synced", "*/sums", false},
-    {"checkpoints are never synced", "*/checkpoint*", false},
-    {"the names in the folder are never synced", "region", false},
-    {"changes are acknowledged when they are staged", NULL, true},
+    {"the journal is never synced", .ignored_syncs = "*/journal-*"},
+    {"the data file is never synced", .ignored_syncs = "*/data"},
+    {"the sums are never synced", .ignored_syncs = "*/sums"},
+    {"checkpoints are never synced", .ignored_syncs = "*/checkpoint*"},
+    {"the names in the folder are never synced", .ignored_syncs = "region"},
+    {"changes are acknowledged when they are staged", .acknowledge_early = true},
+    {"a recovery does not sync the data file", .ignored_in_recovery = "*/data"},
+    {"a recovery does not sync the sums", .ignored_in_recovery = "*/sums"},
+    {"a recovery does not sync its checkpoint", .ignored_in_recovery = "*/checkpoint*"},
+    {"with durability none a checkpoint does not sync the data file", .ignored_syncs = "*/data",
+     .durability = DURABILITY_NONE},
+    {"with durability none a checkpoint does not sync itself", .ignored_syncs = "*/checkpoint*",
+     .durability = DURABILITY_NONE},
 };
 
 #define MUTANTS (sizeof mutants / sizeof mutants[0])
@@ -35,6 +44,8 @@ static struct crash_options options_of(uint64_t seed)
         .checkpoint_percent = 10,
         .plan = {.exhaustive_max = 5, .sample = 4, .random_subsets = 4},
         .extra_percent = 1,
+        .second_cuts = 10000,
+        .second_plan = {.exhaustive_max = 4, .sample = 4, .random_subsets = 4},
     };
     options.region.journal_size = JOURNAL_SIZE_MIN;
     return options;
@@ -49,6 +60,8 @@ START_TEST(test_mutant_is_caught)
     for (uint64_t seed = 1; seed <= SEEDS && !caught; seed++) {
         struct crash_options options = options_of(seed);
         options.ignored_syncs = mutants[_i].ignored_syncs;
+        options.ignored_in_recovery = mutants[_i].ignored_in_recovery;
+        options.region.durability = mutants[_i].durability;
         options.acknowledge_early = mutants[_i].acknowledge_early;
         caught = !crash_run(&options, &totals, nowhere);
     }
@@ -64,6 +77,7 @@ START_TEST(test_the_engine_itself_is_not)
     struct crash_options options = options_of(1);
     ck_assert(crash_run(&options, &totals, stdout));
     ck_assert_uint_gt(totals.states, 500);
+    ck_assert_uint_gt(totals.second_states, 500);
 }
 END_TEST
 
