@@ -134,7 +134,7 @@ int region_token_find(const struct region *region, const uint8_t id[16], uint64_
                       struct err *err);
 /* Room for a token with an answer of at most result_size bytes, in whichever batch the next change
  * gets into. Holds until the next region_token_keep or _expect; 0 takes it back. ERR_TOO_LARGE
- * above TOKEN_ANSWER_MAX, ERR_INTERNAL without memory. */
+ * above TOKEN_ANSWER_MAX, ERR_READ_ONLY as changes, ERR_INTERNAL without memory. */
 int region_token_expect(struct region *region, size_t result_size, struct err *err);
 /* Remembers the token of the change that was staged last; cannot fail. Copies the result.
  * Afterwards region_ticket() is the ticket to wait for. */

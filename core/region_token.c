@@ -37,6 +37,9 @@ int region_token_expect(struct region *region, size_t result_size, struct err *e
             err, ERR_TOO_LARGE,
             "an answer of %llu bytes is too large to be kept with a token: the limit is %llu",
             (unsigned long long)result_size, (unsigned long long)TOKEN_ANSWER_MAX);
+    int code = region_check_writable(region, err);
+    if (code != 0)
+        return code;
     tokens_settle(&region->tokens, region->done_ticket);
     if (tokens_reserve(&region->tokens, result_size) != 0)
         return err_no_memory(err);

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "core/limits.h"
+#include "core/store.h"
+#include "support_golden.h"
 #include "support_scene.h"
 #include "tests/support_main.h"
 
@@ -94,13 +96,25 @@ static struct pump_options small_work(uint64_t seed)
     };
 }
 
+static uint64_t refused; /* changes and openings */
+
+/* Discards, a page cache that is always full, and reads that a worker has to do. */
+static struct region_options busy_region(enum durability durability)
+{
+    struct region_options options = scene_region_options(durability, FIT_TIGHT);
+    options.discard = 2 * DATA_PAGE;
+    options.page_cache = 4 * DATA_PAGE;
+    return options;
+}
+
 /* Returns whether an allocation failed. */
-static bool fail_at_work(uint64_t nth, bool forever)
+static bool fail_at_work(uint64_t nth, bool forever, enum durability durability)
 {
     struct scene scene;
     struct pump_options options = small_work(7);
-    struct region_options region = scene_region_options(DURABILITY_SYNC, FIT_TIGHT);
+    struct region_options region = busy_region(durability);
     expect(nth, scene_begin(&scene, 3, &region, &options));
+    simdisk_set_cold_reads(scene.disk, 50);
     expect(nth, pump_run(scene.pump, 10));
     expect(nth, pump_settle(scene.pump));
     arm(nth, forever);
@@ -111,10 +125,15 @@ static bool fail_at_work(uint64_t nth, bool forever)
     expect(nth, pump_settle(scene.pump));
     bool hit = failures > 0;
     disarm();
-    uint64_t n = region_failure(scene.region) == NULL ? pump_begun(scene.pump)
-                                                      : pump_acknowledged(scene.pump);
-    expect(nth, scene_compare(&scene, n, region_failure(scene.region) == NULL));
-    uint64_t lowest = pump_acknowledged(scene.pump);
+    bool has_failed = region_failure(scene.region) != NULL;
+    uint64_t n = pump_begun(scene.pump);
+    while (has_failed && n > pump_durable(scene.pump) && scene_compare(&scene, n, false) != NULL)
+        n--;
+    if (has_failed && durability == DURABILITY_SYNC)
+        n = pump_acknowledged(scene.pump);
+    expect(nth, scene_compare(&scene, n, !has_failed));
+    refused += pump_refused(scene.pump);
+    uint64_t lowest = pump_durable(scene.pump);
     expect(nth, scene_close(&scene));
     scene_set_disk(&scene, simdisk_crash_none(scene.disk));
     options.faults = false;
@@ -125,12 +144,20 @@ static bool fail_at_work(uint64_t nth, bool forever)
     return hit;
 }
 
+static void print_totals(const char *what, bool forever, uint64_t runs)
+{
+    printf("faults: memory, %s, %s: %llu runs, %llu refusals\n", what,
+           forever ? "for ever" : "once", (unsigned long long)runs, (unsigned long long)refused);
+}
+
 START_TEST(test_at_work)
 {
     uint64_t nth = 1;
-    while (fail_at_work(nth, _i == 1))
+    enum durability durability = _i < 2 ? DURABILITY_SYNC : DURABILITY_INTERVAL;
+    while (fail_at_work(nth, _i % 2 == 1, durability))
         nth++;
     ck_assert_uint_gt(nth, 10);
+    print_totals(durability == DURABILITY_SYNC ? "work" : "work with interval", _i % 2 == 1, nth);
 }
 END_TEST
 
@@ -190,13 +217,66 @@ START_TEST(test_at_create)
 }
 END_TEST
 
+/* ---- Migrations ---- */
+
+static int migrate(struct simdisk *disk, struct region **ret_region, struct err *err)
+{
+    struct store *store;
+    int code = store_open(simdisk_io(disk), false, &store, err);
+    if (code != 0)
+        return code;
+    code = store_open_region(store, golden_names[GOLDEN_MAIN], NULL, ret_region, NULL, err);
+    store_close(store);
+    return code;
+}
+
+static bool fail_at_migration(const struct simdisk *golden, uint64_t nth)
+{
+    struct err err = {0};
+    struct region *region = NULL;
+    struct region_info info;
+    struct simdisk *disk = simdisk_crash_none(golden);
+    arm(nth, false);
+    int code = migrate(disk, &region, &err);
+    bool hit = failures > 0;
+    disarm();
+    if (code == 0) {
+        region_close(region);
+    } else {
+        refused++;
+        ck_assert_msg(hit && err.text[0] != '\0', "allocation %llu: no reason",
+                      (unsigned long long)nth);
+    }
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    ck_assert_msg(migrate(disk, &region, &err) == 0, "%s", err.text);
+    region_get_info(region, &info);
+    ck_assert_uint_eq(info.allocated, golden_figures[GOLDEN_MAIN].allocated);
+    ck_assert_uint_eq(info.free_blocks, golden_figures[GOLDEN_MAIN].free_blocks);
+    region_close(region);
+    simdisk_free(disk);
+    return hit;
+}
+
+START_TEST(test_at_migration)
+{
+    struct simdisk *golden = golden_disk_of(GOLDEN_MAIN);
+    uint64_t nth = 1;
+    while (fail_at_migration(golden, nth))
+        nth++;
+    ck_assert_uint_gt(refused, 5);
+    print_totals("store and migration", false, nth);
+    simdisk_free(golden);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("memory");
     TCase *tcase = tcase_create("memory");
-    tcase_add_loop_test(tcase, test_at_work, 0, 2);
+    tcase_add_loop_test(tcase, test_at_work, 0, 4);
     tcase_add_test(tcase, test_at_open);
     tcase_add_test(tcase, test_at_create);
+    tcase_add_test(tcase, test_at_migration);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
