@@ -187,7 +187,7 @@ START_TEST(test_the_nth_call_fails)
     struct rng rng = {(uint64_t)_i};
     uint64_t nth = is_long ? 1 : rng_between(&rng, 1, 16), runs = 1;
     for (; run(nth, errors[_i / 2], _i % 2 == 1); runs++)
-        nth += is_long ? 1 : rng_between(&rng, 1, 31);
+        nth += is_long ? 1 : rng_between(&rng, 1, 63);
     ck_assert_uint_gt(nth, 40);
     printf("faults: store, making and dropping, %s %s: %llu runs, %llu calls failed, %llu power "
            "cuts\n",
