@@ -248,37 +248,106 @@ START_TEST(test_power_cuts)
 }
 END_TEST
 
-/* Every call of the disk fails once: the region is as good as before. */
+/* ---- Calls that fail ---- */
+
+struct attempt {
+    int error;
+    bool forever;
+    bool has_power_cut; /* right after the call that failed */
+};
+
+static const struct attempt attempts[] = {
+    {EIO, false, false},  {EIO, true, false},    {EIO, false, true},    {ENOSPC, false, false},
+    {ENOSPC, true, true}, {EDQUOT, false, true}, {EINTR, false, false}, {EINTR, true, true}};
+
+#define ATTEMPTS (sizeof attempts / sizeof attempts[0])
+#define WRECKS 4
+
+struct wrecks {
+    struct simdisk *disks[WRECKS];
+    struct rng *rng;
+    size_t count;
+};
+
+static void power_goes(void *context, struct simdisk *disk, enum simdisk_op op, const char *path)
+{
+    struct wrecks *wrecks = context;
+    (void)op;
+    (void)path;
+    for (; wrecks->count < WRECKS; wrecks->count++)
+        wrecks->disks[wrecks->count] =
+            wrecks->count == 0 ? simdisk_crash_none(disk) : simdisk_crash_random(disk, wrecks->rng);
+}
+
+/* Takes the disk. */
+static void check_left(struct world *world, struct simdisk *disk)
+{
+    check_old_files(world, disk);
+    struct store *store = open_store(disk);
+    struct region *region = open_region(store, world->name, NULL);
+    ck_assert(is_what_it_was(world, region));
+    region_close(region);
+    store_close(store);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    simdisk_free(disk);
+    world->states++;
+}
+
+/* Returns whether the call was reached. */
+static bool try_call(struct world *world, const struct simdisk *golden,
+                     const struct attempt *attempt, uint64_t nth, uint64_t *failures)
+{
+    struct err err = {0};
+    struct region *region = NULL;
+    struct wrecks wrecks = {.rng = &world->rng};
+    struct simdisk *disk = simdisk_crash_none(golden);
+    struct store *store = open_store(disk);
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){.ops = SIM_ALL,
+                                             .pattern = "regions/main*",
+                                             .nth = nth,
+                                             .error = attempt->error,
+                                             .forever = attempt->forever,
+                                             .after = attempt->has_power_cut ? power_goes : NULL,
+                                             .context = &wrecks});
+    int code = store_open_region(store, world->name, NULL, &region, NULL, &err);
+    bool was_hit = simdisk_faults_hit(disk) > 0;
+    world->points += simdisk_faults_hit(disk);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    *failures += code != 0;
+    if (code != 0)
+        ck_assert_msg(was_hit && err.text[0] != '\0', "a failure without a sentence");
+    else
+        region_close(region);
+    store_close(store);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    for (size_t i = 0; i < wrecks.count; i++)
+        check_left(world, wrecks.disks[i]);
+    check_left(world, simdisk_crash_random(disk, &world->rng));
+    check_left(world, disk);
+    return was_hit;
+}
+
+/* Every call of the disk fails: the region is as good as before, whether it is migrated again at
+ * once, or after a power cut. */
 START_TEST(test_the_nth_call_fails)
 {
-    struct world world = {.name = golden_names[GOLDEN_MAIN]};
-    uint64_t failures = 0;
-    bool was_hit = true;
+    const struct attempt *attempt = &attempts[_i];
+    struct world world = {.name = golden_names[GOLDEN_MAIN], .which = GOLDEN_MAIN, .rng = {1}};
+    uint64_t failures = 0, nth = 1;
     struct simdisk *golden = golden_disk_of(GOLDEN_MAIN);
+    bool is_long = getenv("MREGION_FAULTS_LONG") != NULL;
+    golden_vary(golden, GOLDEN_MAIN, (enum golden_variant)((unsigned)_i % GOLDEN_VARIANTS));
+    world.old_files = golden_fingerprint_old(golden, GOLDEN_MAIN);
     learn(&world, GOLDEN_MAIN);
-    for (uint64_t nth = 1; was_hit; nth++) {
-        struct err err = {0};
-        struct region *region = NULL;
-        struct simdisk *disk = simdisk_crash_none(golden);
-        struct store *store = open_store(disk);
-        simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_ALL,
-                                                       .pattern = "regions/main*",
-                                                       .nth = nth,
-                                                       .error = nth % 2 == 0 ? EIO : ENOSPC});
-        int code = store_open_region(store, world.name, NULL, &region, NULL, &err);
-        was_hit = simdisk_faults_hit(disk) > 0;
-        simdisk_set_fault(disk, (struct simdisk_fault){0});
-        failures += code != 0;
-        if (code != 0) {
-            ck_assert_msg(err.text[0] != '\0', "a failure without a sentence");
-            region = open_region(store, world.name, NULL);
-        }
-        ck_assert(is_what_it_was(&world, region));
-        region_close(region);
-        store_close(store);
-        simdisk_free(disk);
-    }
-    ck_assert_uint_gt(failures, 100);
+    while (try_call(&world, golden, attempt, nth, &failures))
+        nth += is_long ? 1 : rng_between(&world.rng, 1, 49);
+    ck_assert_uint_gt(failures, is_long ? 100 : 3);
+    printf("faults: migration, %s %s: %llu calls failed, %llu attempts came to nothing, %llu disks "
+           "migrated again\n",
+           strerrorname_np(attempt->error), attempt->forever ? "for ever" : "once",
+           (unsigned long long)world.points, (unsigned long long)failures,
+           (unsigned long long)world.states);
     observation_release(&world.truth);
     simdisk_free(golden);
 }
@@ -289,8 +358,10 @@ int main(void)
     Suite *suite = suite_create("migration");
     TCase *tcase = tcase_create("migration");
     tcase_add_loop_test(tcase, test_power_cuts, 0, GOLDEN_REGIONS * GOLDEN_VARIANTS);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("calls that fail");
     if (JOURNAL_SEGMENT < 1 * MIB)
-        tcase_add_test(tcase, test_the_nth_call_fails);
+        tcase_add_loop_test(tcase, test_the_nth_call_fails, 0, ATTEMPTS);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
