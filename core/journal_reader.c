@@ -116,9 +116,9 @@ static uint64_t file_end(const struct journal_file *file)
 uint64_t journal_reader_reach(const struct journal_reader *reader, uint64_t lsn)
 {
     const struct journal_file *file = journal_reader_find(reader, lsn);
-    const struct journal_file *end = reader->files + reader->count;
     if (file == NULL || file_end(file) <= lsn)
         return lsn;
+    const struct journal_file *end = reader->files + reader->count;
     while (file + 1 < end && file[1].seq == file->seq + 1 && file->size >= JOURNAL_SEGMENT)
         file++;
     return max_u64(lsn, file_end(file));
