@@ -195,7 +195,7 @@ class PowerCut(Case):
     def test_ext4_of_other_kinds(self):
         if not disks.LONG:
             self.skipTest("only with KERNEL_LONG=1")
-        for options in (["nodelalloc"], ["data=writeback"], ["data=journal"], ["journal_async_commit"]):
+        for options in (["nodelalloc"], ["data=writeback", "journal_async_commit"], ["data=journal"]):
             with self.subTest(options=options):
                 self.shut_down("ext4", *options)
                 self.doCleanups()
