@@ -32,17 +32,19 @@ def main(must_mount=True):
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6g", "mregiond", tempfile.gettempdir()],
                        check=True)
         unittest.main()
-    with tempfile.TemporaryDirectory(prefix="mregiond-kernel.") as folder:
-        command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork",
-                   "--kill-child", "--mount-proc"]
-        tried = subprocess.run([*command, "mount", "-t", "tmpfs", "mregiond", folder],
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                               check=False)
-        if tried.returncode == 0:
-            done = subprocess.run([*command, sys.executable, *sys.argv], check=False,
-                                  preexec_fn=die_with_parent,
-                                  env={**os.environ, "KERNEL_INSIDE": "1", "TMPDIR": folder})
-            sys.exit(done.returncode)
+    # Mounted over in each namespace, and never removed: that would detach the mounts below it in all
+    # of them, and leave these without anybody who can unmount them.
+    folder = "/tmp/mregiond-kernel"
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
+               "--mount-proc"]
+    tried = subprocess.run([*command, "mount", "-t", "tmpfs", "mregiond", folder],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if tried.returncode == 0:
+        done = subprocess.run([*command, sys.executable, *sys.argv], check=False,
+                              preexec_fn=die_with_parent,
+                              env={**os.environ, "KERNEL_INSIDE": "1", "TMPDIR": folder})
+        sys.exit(done.returncode)
     if must_mount:
         print(f"skipped: cannot mount here: {tried.stdout.strip()}")
         sys.exit(77)
