@@ -531,6 +531,44 @@ START_TEST(a_page_that_was_taken_in_part_stays)
 }
 END_TEST
 
+START_TEST(what_was_taken_from_its_end_stays)
+{
+    options.fit = FIT_LARGEST;
+    region_set_options(region, &options);
+    struct extent middle = freed_middle();
+    ck_assert_uint_eq(drive_add(region, bytes, 50000), extent_end(middle) - 50000);
+    drive_settle(region);
+    wait_a_minute();
+    ck_assert_uint_gt(info_of().discarded_bytes, 0);
+    drive_expect(region, extent_end(middle) - 50000, bytes, 50000);
+    expect_neighbors(middle);
+}
+END_TEST
+
+/* A page that was punched out has the sum of what it was, until the change that takes it is done:
+ * a change that gathers, or one that waits for its commit. */
+START_TEST(a_scrub_does_not_look_at_what_is_about_to_be_in_use)
+{
+    uint64_t ticket;
+    (void)freed_middle();
+    wait_a_minute();
+    drive_allocate(region, MIB);
+    ck_assert_ptr_nonnull(region->gathering);
+    ck_assert(!batch_is_empty(region->gathering));
+    if (_i == 1)
+        region_seal(region);
+    ck_assert_int_eq(region_request_scrub(region, &ticket, &err), 0);
+    while (drive_step(region, LANE_SCRUB))
+        continue;
+    ck_assert_uint_eq(info_of().damaged_pages, 0);
+    drive_settle(region);
+    while (drive_step(region, LANE_SCRUB))
+        continue;
+    ck_assert_uint_ge(region_scrub_ticket(region), ticket);
+    ck_assert_uint_eq(info_of().damaged_pages, 0);
+}
+END_TEST
+
 START_TEST(an_opening_knows_what_may_have_no_space)
 {
     (void)freed_middle();
@@ -599,6 +637,8 @@ int main(void)
     tcase_add_test(tests, nothing_is_given_back_while_space_is_wanted);
     tcase_add_test(tests, what_was_taken_again_is_not_given_back);
     tcase_add_test(tests, a_page_that_was_taken_in_part_stays);
+    tcase_add_test(tests, what_was_taken_from_its_end_stays);
+    tcase_add_loop_test(tests, a_scrub_does_not_look_at_what_is_about_to_be_in_use, 0, 2);
     tcase_add_test(tests, an_opening_knows_what_may_have_no_space);
     tcase_add_test(tests, what_is_reserved_again_is_durable);
     suite_add_tcase(suite, tests);

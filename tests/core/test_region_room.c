@@ -182,6 +182,54 @@ START_TEST(a_refusal_keeps_no_sums)
 }
 END_TEST
 
+/* As after a power cut that left of what was pending only what is data's. */
+static void open_with_data_only(void *context, struct simdisk *on, enum simdisk_op op,
+                                const char *path)
+{
+    unsigned *opened = context;
+    size_t count = simdisk_pending(on);
+    const struct pending *const *pending = simdisk_pending_list(on);
+    if (op != SIM_SYNC || (strcmp(path, "r/data") != 0 && strcmp(path, "r/sums") != 0))
+        return;
+    bool *kept = calloc(count + 1, sizeof *kept);
+    ck_assert_ptr_nonnull(kept);
+    for (size_t i = 0; i < count; i++)
+        kept[i] = pending[i]->kind != PENDING_NAMES && strcmp(pending[i]->node->name, "data") == 0;
+    struct simdisk *crashed = simdisk_crash(on, kept, (struct tear){0}, 1);
+    struct region *left = NULL;
+    int code = region_open(simdisk_io(crashed), "r", NULL, true, &left, NULL, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+    region_close(left);
+    simdisk_free(crashed);
+    free(kept);
+    ++*opened;
+}
+
+/* More pages than a block has sums. */
+START_TEST(sums_are_durable_before_their_pages)
+{
+    unsigned opened = 0;
+    simdisk_set_hook(disk, open_with_data_only, &opened);
+    for (unsigned i = 0; i < 5; i++) {
+        drive_allocate(region, 8 * MIB);
+        drive_settle(region);
+    }
+    simdisk_set_hook(disk, NULL, NULL);
+    ck_assert_uint_ge(opened, 5);
+}
+END_TEST
+
+START_TEST(pages_are_durable_before_their_records)
+{
+    uint64_t address = drive_allocate(region, 8 * MIB);
+    drive_settle(region);
+    drive_store(region, address + 8 * MIB - 4096, bytes, 4096);
+    drive_settle(region);
+    crash_but_for("journal", 1);
+    drive_expect(region, address + 8 * MIB - 4096, bytes, 4096);
+}
+END_TEST
+
 static unsigned segment_files;
 
 static int count_segments(void *context, const char *name, bool is_directory)
@@ -290,6 +338,8 @@ int main(void)
     tcase_add_test(tests, a_refusal_is_told_once_however_often_it_was_asked_for);
     tcase_add_test(tests, a_failed_attempt_is_not_mixed_with_the_next);
     tcase_add_test(tests, a_refusal_keeps_no_sums);
+    tcase_add_test(tests, sums_are_durable_before_their_pages);
+    tcase_add_test(tests, pages_are_durable_before_their_records);
     tcase_add_loop_test(tests, a_full_disk_puts_recycling_off, 0, 6);
     tcase_add_loop_test(tests, a_full_data_file_is_refused_to_one_that_has_two_ways, 0, 2);
     suite_add_tcase(suite, tests);
