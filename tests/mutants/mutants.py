@@ -22,6 +22,10 @@ Left out, because nothing could tell them from the engine:
   done to a folder in its order, or not at all.
 - Segments that an attempt of a migration left: the next attempt's begin behind them, and recovery uses
   them again.
+
+Not found by any test so far:
+- An attempt at a checkpoint with the sequence of one that failed: chunks of the one pass for those of
+  the other.
 """
 
 ALL = []
@@ -47,11 +51,11 @@ mutant('commit-direct-unsynced',
     return''', '''    return'''), by='crash/large')
 mutant('commit-unsynced', 'a record is acknowledged without a sync', 'region_commit.c',
        ('sync_segments(job, err) : run_flush(job, err);',
-        'sync_segments(job, err) : apply_pending(job, err);'), by='crash/small', quick=True)
+        'sync_segments(job, err) : apply_pending(job, err);'), by='region_failure crash/small', quick=True)
 mutant('commit-unsynced-behind-flush',
        'a record behind a flush in the same job is acknowledged without a sync', 'region_commit.c',
        ('code = job->flush_first ? sync_segments(job, err) : run_flush(job, err);',
-        'code = job->flush_first ? 0 : run_flush(job, err);'), by='region_durability crash/interval')
+        'code = job->flush_first ? 0 : run_flush(job, err);'), by='crash/interval')
 mutant('commit-acknowledged-early', 'a change is acknowledged when its job begins',
        'region_commit.c', ('    job->batch = batch;\n',
                            '    job->batch = batch;\n    region->done_ticket = batch->ticket;\n'),
@@ -95,7 +99,7 @@ mutant('commit-moves-ignored',
        by='region_durability')
 mutant('commit-pins-ignored', 'bytes that are being read are overwritten', 'region_commit.c',
        ('''    if (((job->sync_journal || is_direct) && region_is_pinned(region, &batch->dirty)) ||
-        (has_pending''', '    if ((has_pending'), by='region_load region_commit')
+        (has_pending''', '    if ((has_pending'), by='region_commit')
 mutant('flush-pins-ignored', 'pending bytes are put in place while others are read there',
        'region_commit.c', ('        if (region_is_pinned(region, &batch->dirty))\n            return true;\n',
                            ''), by='region_durability crash/interval')
@@ -114,7 +118,7 @@ mutant('batch-own-frees', 'a blob goes straight into space that its own batch fr
 mutant('batch-own-reads', 'a later change gets into the batch that a load waits for',
        'region_stage.c', ('(extentset_overlaps(&batch->reads, dirty) || '
                           'extentset_overlaps(&batch->frees, direct));',
-                          'extentset_overlaps(&batch->frees, direct);'), by='region_load region_commit')
+                          'extentset_overlaps(&batch->frees, direct);'), by='region_commit')
 mutant('replace-not-a-move', 'with durability none a replacement may take both blobs',
        'region_overwrite.c', ('''    if (direct.size > 0)
         region->gathering->moves = true; /* one or the other */
@@ -264,7 +268,7 @@ mutant('token-kept-by-failure', 'a change that was taken back is said to have be
        by='region_token region_failure')
 mutant('token-kept-by-undo', 'an atomic batch that was taken back keeps its token',
        'region_atomic.c', ('    tokens_take_back(&region->tokens, atomic->tokens);\n', ''),
-       by='region_token region_atomic')
+       by='region_atomic')
 mutant('token-room-ignored', 'tokens are taken that no checkpoint has room for', 'region_room.c',
        ('    if (region->token_answer == 0)\n        return 0;\n    uint64_t need',
         '    if (region->token_answer < UINT64_MAX)\n        return 0;\n    uint64_t need'),
@@ -287,7 +291,7 @@ mutant('atomic-own-frees', 'an atomic batch goes straight into what it freed', '
 mutant('atomic-moves-forgotten', 'with durability none a power cut splits an atomic batch',
        'region_atomic.c', ('''    else if (batch_is_direct(region->gathering))
         region->gathering->moves = true;
-''', ''), by='region_atomic region_durability')
+''', ''), by='region_durability')
 for _field, _what in (('put_count', 'puts'), ('direct_count', 'large blobs'),
                       ('sums_room', 'room for sums')):
     mutant(f'atomic-undo-{_field.replace("_", "-")}', f'{_what} stay in a batch that was taken back',
@@ -397,7 +401,7 @@ mutant('open-knows-no-holes', 'after a start holes are used without asking the d
 
 mutant('checkpoint-data-unsynced', 'puts before a checkpoint are not on the disk',
        'region_checkpoint.c', ('    int result = writer->io->ops->sync(writer->io, job->data);\n',
-                               '    int result = 0;\n'), by='region_durability crash/small')
+                               '    int result = 0;\n'), by='crash/small')
 mutant('checkpoint-sums-unsynced', 'sums before a checkpoint are not on the disk',
        'region_checkpoint.c', ('    result = writer->io->ops->sync(writer->io, job->sums);\n', ''),
        by='region_durability crash/small', quick=True)
@@ -416,7 +420,7 @@ mutant('checkpoint-header-unsynced', 'segments are recycled before the header is
 mutant('checkpoint-does-not-wait', 'a checkpoint tells what is not durable',
        'region_checkpoint.c', ('''    if (region->checkpoint_state == CHECKPOINT_WAITS &&
         region->journal.synced >= region->writer.checkpoint.end)
-''', '    if (region->checkpoint_state == CHECKPOINT_WAITS)\n'), by='region_checkpoint crash/small')
+''', '    if (region->checkpoint_state == CHECKPOINT_WAITS)\n'), by='crash/small')
 mutant('checkpoint-over-the-newest', 'a checkpoint overwrites the newest one',
        'region_checkpoint.c', ('uint64_t sequence = region->checkpoint.sequence + 1;',
                                'uint64_t sequence = region->checkpoint.sequence + 2;'),
@@ -447,7 +451,7 @@ mutant('floor-of-recycled-ignored', 'the floor of a header that names another se
        'journal_reader.c', ('        reader->floor = max_u64(reader->floor, header.floor);\n',
                             '        if (file->has_header)\n'
                             '            reader->floor = max_u64(reader->floor, header.floor);\n'),
-       by='recover journal')
+       by='journal')
 mutant('stale-record-replayed', 'a record of an earlier use of the segment is replayed', 'record.c',
        ('header.lsn != lsn ||', ''), by='record')
 mutant('stale-tail-replayed', 'the journal goes on where it was cut, before what stands there',
@@ -491,7 +495,7 @@ mutant('recovery-data-unsynced', 'what was replayed is not on the disk when the 
        'recover.c', ('    int result = out->io->ops->sync(out->io, out->data);\n    if (result',
                      '    int result = 0;\n    if (result'), by='crash/small')
 mutant('recovery-sums-unsynced', 'the sums of what was replayed are not on the disk', 'recover.c',
-       ('    result = out->io->ops->sync(out->io, out->sums);\n', ''), by='recover crash/small')
+       ('    result = out->io->ops->sync(out->io, out->sums);\n', ''), by='crash/small')
 mutant('recovery-renames-unsynced', 'the new names of segments are not durable', 'recover.c',
        ('    return code == 0 ? sync_folder(out, err) : code;\n', '    return code;\n'),
        by='crash/small')
@@ -510,7 +514,7 @@ mutant('recovery-sums-not-written', 'the sums of what was replayed stay in the j
        ('return code == 0 && !out->read_only ? write_sums(out, err) : code;', 'return code;'),
        by='region_durability')
 mutant('recovery-proves-nothing', 'pages that the disk lost are not found by a start', 'recover.c',
-       ('        code = prove(recovery, err);\n', '        code = 0;\n'), by='recover region_verify bitrot')
+       ('        code = prove(recovery, err);\n', '        code = 0;\n'), by='region_verify')
 mutant('replay-mask', 'an older put goes over a newer one', 'replay.c',
        ('    return extentset_add(&replay->mask, extent);\n', '    return 0;\n'), by='replay')
 mutant('replay-page-mask', 'an older sum takes the place of a newer one', 'replay.c',
@@ -602,7 +606,7 @@ mutant('drop-in-place', 'a region is removed under its own name', 'store.c',
         '    (void)store->io->ops->rename(store->io, dropped, path);\n'
         '    return remove_folder(store->io, path, err);\n}'), by='crash/store')
 mutant('start-names-unsettled', 'a start counts on names in a cache only', 'store.c',
-       ('        code = settle_names(store, err);\n', '        code = 0;\n'), by='store killed')
+       ('        code = settle_names(store, err);\n', '        code = 0;\n'), by='killed')
 mutant('start-leftovers-kept', 'what a crash left of a region stays for ever', 'store.c',
        ('        code = clean_up(store, err);\n', '        code = 0;\n'), by='store')
 mutant('store-folder-unsynced', 'the store\'s file is durable before its folder', 'store.c',
@@ -646,9 +650,9 @@ mutant('migrate-tidy-before-meta', 'the old checkpoints go before the folder is 
         code = migrate_tidy(m->io, m->folder, m->err);
     if (code == 0)
         code = meta_write(m->io, m->folder, &m->meta, m->err);
-'''), by='migrate crash/migration')
+'''), by='crash/migration')
 mutant('migrate-leftovers-kept', 'what an attempt before has left is built upon', 'migrate.c',
-       ('        code = remove_leftovers(m);\n', '        code = 0;\n'), by='migrate crash/migration')
+       ('        code = remove_leftovers(m);\n', '        code = 0;\n'), by='crash/migration')
 mutant('migrate-removes-first', 'files are removed of a folder that is no whole one', 'migrate.c',
        ('''    int code = look(m, false);
     if (code == 0)
