@@ -163,6 +163,25 @@ START_TEST(test_give_refuses)
 }
 END_TEST
 
+/* Nothing, or what ends where no address is: neither is marked, whatever a journal says. */
+START_TEST(test_marks_refuse)
+{
+    static const struct extent wrong[] = {{0, 0}, {10, 0}, {UINT64_MAX, 2}, {2, UINT64_MAX}};
+    struct freespace own;
+    uint64_t address;
+    freespace_init(&own, FIT_TIGHT);
+    ck_assert_int_eq(freespace_take(&own, 100, UINT64_MAX, &address), 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ck_assert_int_eq(freespace_mark_used(&own, wrong[i]), -EINVAL);
+        ck_assert_int_eq(freespace_mark_free(&own, wrong[i]), -EINVAL);
+        ck_assert_int_eq(freespace_take_exact(&own, wrong[i]), -EINVAL);
+        ck_assert_uint_eq(own.size, 100);
+        ck_assert_uint_eq(own.tree.blocks, 0);
+    }
+    freespace_release(&own);
+}
+END_TEST
+
 START_TEST(test_take_exact)
 {
     const struct extent too_far = {REGION_SIZE_MAX, 1};
@@ -385,6 +404,7 @@ int main(void)
     tcase_add_test(cases, test_give_refuses);
     tcase_add_test(cases, test_take_exact);
     tcase_add_test(cases, test_no_memory_changes_nothing);
+    tcase_add_test(cases, test_marks_refuse);
     tcase_add_test(cases, test_is_used_or_free);
     tcase_add_loop_test(cases, test_model, FIT_TIGHT, FIT_LARGEST + 1);
     tcase_add_test(cases, test_marks_are_idempotent);

@@ -3,6 +3,7 @@
 #include "core/migrate.h"
 
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -309,6 +310,91 @@ START_TEST(looking_changes_nothing)
 }
 END_TEST
 
+/* ---- Calls that fail ---- */
+
+static void expect_figures(struct region *region, enum golden_region which)
+{
+    struct region_info info;
+    const struct golden_figures *figures = &golden_figures[which];
+    region_get_info(region, &info);
+    ck_assert_uint_eq(info.format, 2);
+    ck_assert_uint_eq(info.size, figures->size);
+    ck_assert_uint_eq(info.pages, figures->pages);
+    ck_assert_uint_eq(info.allocated, figures->allocated);
+    ck_assert_uint_eq(info.free_blocks, figures->free_blocks);
+}
+
+/* The nth call of this kind fails while the seed is migrated; false when there are fewer. */
+static bool fails_and_goes_on(const struct simdisk *golden, enum simdisk_op op, uint64_t nth)
+{
+    struct region *region = NULL;
+    struct simdisk *disk = simdisk_crash_none(golden);
+    struct store *store = open_store(disk, false);
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(op), .nth = nth, .error = EIO});
+    int code = store_open_region(store, "seed", NULL, &region, NULL, &err);
+    bool is_hit = simdisk_faults_hit(disk) > 0;
+    ck_assert_msg(code == 0 || (is_hit && code == ERR_IO_ERROR), "%s %d: %d %s",
+                  simdisk_op_name(op), (int)nth, code, err.text);
+    if (code != 0)
+        ck_assert_msg(strstr(err.text, "cannot ") != NULL, "%s", err.text);
+    else
+        region_close(region);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    region = open_region(store, "seed");
+    expect_figures(region, GOLDEN_SEED);
+    region_close(region);
+    store_close(store);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    ck_assert_uint_eq(simdisk_breaches(disk), 0);
+    simdisk_free(disk);
+    return is_hit;
+}
+
+/* Whatever fails is told, and the next opening goes on from there: a sample of the calls of each
+ * kind, most of them early. */
+START_TEST(calls_that_fail)
+{
+    struct simdisk *golden = golden_disk_of(GOLDEN_SEED);
+    uint64_t nth = 1;
+    golden_vary(golden, GOLDEN_SEED, GOLDEN_BEHIND);
+    while (fails_and_goes_on(golden, (enum simdisk_op)_i, nth))
+        nth += 1 + nth / 2;
+    simdisk_free(golden);
+}
+END_TEST
+
+START_TEST(a_current_folder_stays_as_it_is)
+{
+    struct migrate_plan plan = {0};
+    struct simdisk *disk = golden_disk_of(GOLDEN_SEED);
+    struct store *store = open_store(disk, false);
+    region_close(open_region(store, "seed"));
+    uint64_t changes = simdisk_calls(disk, SIM_BIT(SIM_WRITE) | SIM_BIT(SIM_RENAME));
+    need(migrate_region(simdisk_io(disk), "regions/seed", NULL, NULL, &plan, &err));
+    ck_assert_uint_eq(plan.from, 2);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_BIT(SIM_WRITE) | SIM_BIT(SIM_RENAME)), changes);
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
+START_TEST(a_report_says_what_it_was)
+{
+    struct region_report report = {0};
+    struct region *region;
+    struct simdisk *disk = golden_disk_of(GOLDEN_SEED);
+    struct store *store = open_store(disk, false);
+    need(store_open_region(store, "seed", NULL, &region, &report, &err));
+    ck_assert_uint_eq(report.migrated_from, 1);
+    region_close(region);
+    need(store_open_region(store, "seed", NULL, &region, &report, &err));
+    ck_assert_uint_eq(report.migrated_from, 0);
+    region_close(region);
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
 /* ---- Refused ---- */
 
 START_TEST(refused_by_the_setting)
@@ -587,6 +673,9 @@ int main(void)
     tcase_add_test(tests, pages_are_summed);
     tcase_add_test(tests, progress_is_told_from_the_beginning_to_the_end);
     tcase_add_test(tests, looking_changes_nothing);
+    tcase_add_loop_test(tests, calls_that_fail, 0, SIM_OPS);
+    tcase_add_test(tests, a_current_folder_stays_as_it_is);
+    tcase_add_test(tests, a_report_says_what_it_was);
     tcase_add_test(tests, refused_by_the_setting);
     tcase_add_test(tests, a_full_disk);
     tcase_add_test(tests, space_is_asked_for_as_it_is_needed);

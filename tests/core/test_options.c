@@ -61,14 +61,17 @@ START_TEST(other_words_are_refused)
 {
     enum durability durability = DURABILITY_NONE;
     enum fit fit = FIT_LOWEST;
+    enum checksum checksum = CHECKSUM_OFF;
 
     ck_assert(!durability_from_name("Sync", 4, &durability));
     ck_assert(!durability_from_name("syn", 3, &durability));
     ck_assert(!durability_from_name("sync ", 5, &durability));
     ck_assert(!durability_from_name("", 0, &durability));
     ck_assert(!fit_from_name("best", 4, &fit));
+    ck_assert(!checksum_from_name("maybe", 5, &checksum));
     ck_assert_int_eq(durability, DURABILITY_NONE);
     ck_assert_int_eq(fit, FIT_LOWEST);
+    ck_assert_int_eq(checksum, CHECKSUM_OFF);
     ck_assert_ptr_null(durability_name(DURABILITIES));
     ck_assert_ptr_null(fit_name((enum fit)(FIT_LARGEST + 1)));
 }
@@ -124,8 +127,8 @@ END_TEST
 START_TEST(region_names)
 {
     static const char *const good[] = {"a", "0", "main", "A-b_c.d", "9.", "x--"};
-    static const char *const bad[] = {"",    ".",    "..",   "-a",          "_a", "a/b",
-                                      "a b", "a\nb", "\xc3", "caf\xc3\xa9", "a:b"};
+    static const char *const bad[] = {"",     ".",    "..",          "-a",  "_a", "a/b", "a b",
+                                      "a\nb", "\xc3", "caf\xc3\xa9", "a:b", "a{", "a@",  "a["};
     char name[REGION_NAME_MAX + 2];
 
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)

@@ -131,6 +131,87 @@ START_TEST(a_failed_sync_is_told_to_both_lanes)
 }
 END_TEST
 
+static void expect_refusals(void)
+{
+    uint64_t ret;
+    ck_assert_int_eq(region_allocate(region, 1, &ret, &err), ERR_READ_ONLY);
+    ck_assert_int_eq(region_atomic_begin(region, 10, &err), ERR_READ_ONLY);
+    ck_assert_int_eq(region_request_checkpoint(region, &ret, &err), ERR_READ_ONLY);
+    ck_assert_ptr_nonnull(strstr(err.text, "Input/output error"));
+    ck_assert_int_eq(region_request_scrub(region, &ret, &err), ERR_READ_ONLY);
+    ck_assert_ptr_nonnull(strstr(err.text, "Input/output error"));
+    for (enum region_lane lane = LANE_COMMIT; lane < LANES; lane++) {
+        ck_assert_ptr_null(region_next_job(region, lane, drive_now_ms + 1000000000));
+        ck_assert_uint_eq(region_lane_deadline_ms(region, lane), UINT64_MAX);
+    }
+}
+
+/* A commit is under way when the background fails: it is waited for, and nothing else begins. What
+ * it made durable a restart has. */
+START_TEST(a_commit_ends_while_the_region_fails)
+{
+    struct region_info info;
+    uint64_t ticket, hole = drive_add(region, small, 50), a = drive_add(region, small, 100);
+    drive_deallocate(region, hole, 50);
+    drive_settle(region);
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    struct region_job *job = region_next_job(region, LANE_BACKGROUND, drive_now_ms);
+    ck_assert_ptr_nonnull(job);
+    uint64_t b = drive_add(region, big, 5000);
+    struct region_job *commit = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    ck_assert_ptr_nonnull(commit);
+    drive_add(region, big, 7);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_WRITE), .pattern = "r/checkpoint-*", .nth = 1, .error = EIO});
+    region_job_run(job);
+    region_job_done(region, job);
+    ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
+    ck_assert(!region_idle(region));
+    ck_assert_ptr_null(region_failure(region)); /* not yet */
+    region_get_info(region, &info);
+    ck_assert(info.read_only);
+    expect_refusals();
+    region_job_run(commit);
+    region_job_done(region, commit);
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert(region_idle(region));
+    expect_refusals();
+    drive_expect(region, a, small, 100);
+    region_close(region);
+    region = fixture_open(false, NULL);
+    drive_expect(region, a, small, 100);
+    drive_expect(region, b, big, 5000);
+    ck_assert_uint_eq(fixture_allocated(), 5100);
+}
+END_TEST
+
+/* Both lanes fail: the first reason is the one that is told. */
+START_TEST(a_commit_fails_while_the_region_fails)
+{
+    uint64_t ticket, hole = drive_add(region, small, 50), a = drive_add(region, small, 100);
+    drive_deallocate(region, hole, 50);
+    drive_settle(region);
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    struct region_job *job = region_next_job(region, LANE_BACKGROUND, drive_now_ms);
+    drive_store(region, a, big, 10);
+    struct region_job *commit = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    simdisk_set_fault(
+        disk,
+        (struct simdisk_fault){.ops = SIM_BIT(SIM_WRITE), .nth = 1, .error = EIO, .forever = true});
+    region_job_run(job);
+    region_job_done(region, job);
+    region_job_run(commit);
+    region_job_done(region, commit);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_ptr_nonnull(strstr(region_failure(region)->text, "r/checkpoint-"));
+    expect_refusals();
+    region_close(region);
+    region = fixture_open(false, NULL);
+    drive_expect(region, a + 10, small + 10, 90); /* of the rest nobody was told anything */
+}
+END_TEST
+
 /* ---- A full disk ---- */
 
 static int store_settled(uint64_t address)
@@ -493,6 +574,8 @@ int main(void)
                                   batches_are_taken_back_the_youngest_first,
                                   a_failed_sync_is_told_to_both_lanes,
                                   a_full_journal_still_frees,
+                                  a_commit_ends_while_the_region_fails,
+                                  a_commit_fails_while_the_region_fails,
                                   a_full_disk_refuses_and_still_frees,
                                   a_refusal_keeps_no_space,
                                   a_full_disk_can_be_opened,

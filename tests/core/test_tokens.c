@@ -260,7 +260,12 @@ START_TEST(a_journal_goes_on)
     token = token_of(6, 30);
     token.id[0]++; /* another one with its number */
     ck_assert_int_eq(tokens_replay(&tokens, &token), -EINVAL);
+    token = token_of(6, 30);
+    token.fingerprint++; /* the same one for another change */
+    ck_assert_int_eq(tokens_replay(&tokens, &token), -EINVAL);
+    ck_assert_uint_eq(tokens.next, 8);
     token = token_of(UINT64_MAX, 1);
+    ck_assert_int_eq(tokens_replay(&tokens, &token), -EINVAL);
     ck_assert_int_eq(tokens_load(&tokens, &token), -EINVAL);
     ck_assert_int_eq(tokens_load_end(&tokens, UINT64_MAX), -EINVAL);
 }
