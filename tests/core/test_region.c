@@ -255,11 +255,14 @@ START_TEST(max_size_is_a_limit)
     region_get_info(region, &info);
     info.options.max_size = 100000;
     region_set_options(region, &info.options);
-    drive_add(region, big, 99999);
+    drive_add(region, big, 10000);
+    ck_assert_int_eq(region_grow(region, 1, &address, &err), ERR_NO_SPACE); /* one is the limit */
+    drive_add(region, big + 10000, 89999);
     ck_assert_int_eq(region_add(region, small, 2, &address, &err), ERR_NO_SPACE);
     ck_assert_ptr_nonnull(strstr(err.text, "100000"));
     ck_assert_uint_eq(drive_add(region, small, 1), 99999);
     ck_assert_int_eq(region_grow(region, 10, &address, &err), ERR_NO_SPACE);
+    ck_assert_int_eq(region_grow(region, UINT64_MAX, &address, &err), ERR_NO_SPACE);
     ck_assert_int_eq(drive_until(region, resize_to_100001, &address, &err), ERR_NO_SPACE);
     /* Lowered below what the region has: nothing grows, holes are used, blocks shrink. */
     drive_settle(region);
