@@ -407,6 +407,37 @@ START_TEST(a_damaged_record_is_named)
 }
 END_TEST
 
+/* It is the last record, and only the checkpoint says that it was durable. */
+START_TEST(a_damaged_record_that_a_checkpoint_counts_on_is_named)
+{
+    uint64_t ticket;
+    drive_add(region, small, 100);
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    ck_assert(drive_step(region, LANE_BACKGROUND));
+    drive_settle(region);
+    ck_assert_uint_ge(region_checkpoint_ticket(region), ticket);
+    const char *name = journal_file();
+    flip(name, 4096 + 60);
+    expect_corrupt("offset 4096");
+    flip(name, 4096 + 60);
+    region = fixture_open(false, NULL);
+    ck_assert_uint_eq(fixture_allocated(), 100);
+}
+END_TEST
+
+START_TEST(a_damaged_segment_is_named)
+{
+    drive_add(region, small, 100);
+    drive_settle(region);
+    const char *name = journal_file();
+    flip(name, 20);
+    expect_corrupt("header at offset 0");
+    flip(name, 20);
+    region = fixture_open(false, NULL);
+    ck_assert_uint_eq(fixture_allocated(), 100);
+}
+END_TEST
+
 static void count_data(void *context, struct simdisk *on, enum simdisk_op op, const char *path)
 {
     unsigned *reads = context;
@@ -581,6 +612,8 @@ int main(void)
                                   a_full_disk_can_be_opened,
                                   a_checkpoint_without_room_is_told,
                                   a_damaged_record_is_named,
+                                  a_damaged_record_that_a_checkpoint_counts_on_is_named,
+                                  a_damaged_segment_is_named,
                                   an_opening_does_not_read_large_blobs,
                                   a_data_file_that_ends_within_a_page,
                                   a_torn_tail_is_cut,

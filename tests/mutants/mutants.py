@@ -18,14 +18,13 @@ Left out, because nothing could tell them from the engine:
   as zeros.
 - A segment that has its new name before its new header, in a crash: neither is used before both are
   durable. Only damage of the newest checkpoint on top of the crash would tell.
-- Segments that a start renames while their names are in a cache only: the simulated disk has what was
-  done to a folder in its order, or not at all.
 - Segments that an attempt of a migration left: the next attempt's begin behind them, and recovery uses
   them again.
 
 Not found by any test so far:
 - An attempt at a checkpoint with the sequence of one that failed: chunks of the one pass for those of
   the other.
+- A start that renames segments whose names are in a cache only, without a sync of the folder first.
 """
 
 ALL = []
@@ -478,14 +477,14 @@ mutant('synced-ignored', 'a damaged record that was durable is cut like a torn t
        ('if (r->durable > r->end || synced > r->end)', 'if (r->durable > r->end)'),
        by='region_failure', quick=True)
 mutant('checkpoint-end-ignored', 'journal that a checkpoint calls durable is cut', 'recover.c',
-       ('if (r->durable > r->end || synced > r->end)', 'if (synced > r->end)'), by='crash/bitrot')
+       ('if (r->durable > r->end || synced > r->end)', 'if (synced > r->end)'), by='region_failure')
 mutant('missing-segment-ignored', 'a segment that was deleted is taken for the end', 'recover.c',
        ('        code = check_missing(r, err);\n', '        code = 0;\n'), by='recover bitrot')
 mutant('cut-segment-ignored', 'a segment that was cut is taken for the end', 'recover.c',
        ('    int code = check_lengths(r, err);\n', '    int code = 0;\n'), by='crash/bitrot')
 mutant('segment-header-ignored', 'a segment with a damaged header is replayed', 'recover.c',
        ('        code = check_headers(r, lsn, end, err);\n', '        code = 0;\n'),
-       by='crash/bitrot')
+       by='region_failure')
 mutant('recovery-journal-unsettled', 'records in a cache only are put over live bytes', 'recover.c',
        ('        code = settle_journal(&r, err);\n', '        code = 0;\n'), by='killed crash/killed')
 mutant('recovery-checkpoint-unsettled', 'a checkpoint in a cache only is counted on', 'recover.c',
