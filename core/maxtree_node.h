@@ -61,14 +61,19 @@ static inline size_t node_bytes(bool inner)
  * form stands alone: it is what other compilers and machines get, and what runs under
  * AddressSanitizer, whose set-up comes too late for the resolvers. On the way to an address there
  * is nothing to gain: counting with compare and add-with-carry is faster than summing up vectors.
- */
+ *
+ * With MAXTREE_PLAIN each is there once, so that its branches can be counted. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__)
+    !defined(__SANITIZE_ADDRESS__) && !defined(MAXTREE_PLAIN)
 #define SCANS __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define SCANS
 #endif
+#ifdef MAXTREE_PLAIN
+#define SCAN static inline
+#else
 #define SCAN static inline __attribute__((always_inline))
+#endif
 
 #define RANK_GROUP 8 /* keys in a cache line */
 

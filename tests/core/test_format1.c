@@ -151,6 +151,10 @@ START_TEST(a_checkpoint_is_of_this_region_and_format)
     write_checkpoint(1);
     ck_assert(!read_header(1, &found));
     make_checkpoint(3);
+    block[16 + 15] ^= 1; /* the last byte of the secret alone */
+    write_checkpoint(1);
+    ck_assert(!read_header(1, &found));
+    make_checkpoint(3);
     write_checkpoint(1);
     ck_assert(read_header(1, &found));
     resize("r/checkpoint-1", FORMAT1_BLOCK - 1);
@@ -561,6 +565,28 @@ START_TEST(the_journal_reaches_back_to_the_checkpoint)
 }
 END_TEST
 
+/* What lies before the checkpoint does not matter; nor that the segment behind it is not made yet.
+ */
+START_TEST(the_journal_begins_with_the_next_segment)
+{
+    struct format1 format1;
+    make_checkpoint(3);
+    put_u64(block + START, FORMAT1_JOURNAL_PAYLOAD);
+    put_u64(block + END, FORMAT1_JOURNAL_PAYLOAD);
+    write_checkpoint(1);
+    write_segment(SEGMENT_0, 0, 0);
+    resize(SEGMENT_0, 10 * FORMAT1_BLOCK);
+    ck_assert_int_eq(read_folder(&format1), 0);
+    ck_assert_uint_eq(format1.records, 0);
+    ck_assert_uint_eq(format1.journal_end, 2 * FORMAT1_JOURNAL_PAYLOAD);
+    format1_release(&format1);
+    write_segment(SEGMENT_1, 1, 0);
+    ck_assert_int_eq(read_folder(&format1), 0);
+    ck_assert_uint_eq(format1.records, 0);
+    format1_release(&format1);
+}
+END_TEST
+
 START_TEST(a_durable_record_that_is_gone)
 {
     struct format1 format1;
@@ -623,6 +649,7 @@ int main(void)
     tcase_add_test(tests, effects_stay_in_the_region);
     tcase_add_test(tests, the_older_checkpoint_stands_in);
     tcase_add_test(tests, the_journal_reaches_back_to_the_checkpoint);
+    tcase_add_test(tests, the_journal_begins_with_the_next_segment);
     tcase_add_test(tests, a_durable_record_that_is_gone);
     tcase_add_test(tests, a_record_into_a_segment_that_is_not_there);
     suite_add_tcase(suite, tests);

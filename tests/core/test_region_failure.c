@@ -176,6 +176,7 @@ START_TEST(a_commit_ends_while_the_region_fails)
     region_job_done(region, commit);
     ck_assert_ptr_nonnull(region_failure(region));
     ck_assert(region_idle(region));
+    ck_assert(region_is_flushed(region));
     expect_refusals();
     drive_expect(region, a, small, 100);
     region_close(region);

@@ -268,6 +268,11 @@ START_TEST(a_journal_goes_on)
     ck_assert_int_eq(tokens_replay(&tokens, &token), -EINVAL);
     ck_assert_int_eq(tokens_load(&tokens, &token), -EINVAL);
     ck_assert_int_eq(tokens_load_end(&tokens, UINT64_MAX), -EINVAL);
+    /* Behind the last sequence there is none. */
+    ck_assert_int_eq(tokens_load_end(&tokens, (uint64_t)1 << 62), 0);
+    token = token_of((uint64_t)1 << 62, 1);
+    ck_assert_int_eq(tokens_replay(&tokens, &token), -EINVAL);
+    ck_assert_uint_eq(tokens_count(&tokens), 0);
 }
 END_TEST
 
