@@ -290,7 +290,7 @@ static void check_left(struct world *world, struct simdisk *disk)
     store_close(store);
     ck_assert_uint_eq(simdisk_open_files(disk), 0);
     simdisk_free(disk);
-    world->states++;
+    world->totals.states++;
 }
 
 /* Returns whether the call was reached. */
@@ -312,7 +312,7 @@ static bool try_call(struct world *world, const struct simdisk *golden,
                                              .context = &wrecks});
     int code = store_open_region(store, world->name, NULL, &region, NULL, &err);
     bool was_hit = simdisk_faults_hit(disk) > 0;
-    world->points += simdisk_faults_hit(disk);
+    world->totals.points += simdisk_faults_hit(disk);
     simdisk_set_fault(disk, (struct simdisk_fault){0});
     *failures += code != 0;
     if (code != 0)
@@ -346,8 +346,8 @@ START_TEST(test_the_nth_call_fails)
     printf("faults: migration, %s %s: %llu calls failed, %llu attempts came to nothing, %llu disks "
            "migrated again\n",
            strerrorname_np(attempt->error), attempt->forever ? "for ever" : "once",
-           (unsigned long long)world.points, (unsigned long long)failures,
-           (unsigned long long)world.states);
+           (unsigned long long)world.totals.points, (unsigned long long)failures,
+           (unsigned long long)world.totals.states);
     observation_release(&world.truth);
     simdisk_free(golden);
 }
