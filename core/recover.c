@@ -270,8 +270,8 @@ static int cut_tail(struct recovering *r, struct err *err)
     return 0;
 }
 
-/* Neither lsns nor sequences get this far within the life of a disk: what claims so is not ours, and
- * to go on behind it would end where none can be. */
+/* Neither lsns nor sequences get this far within the life of a disk: what claims so is not ours,
+ * and to go on behind it would end where none can be. */
 #define NUMBERS_END (REGION_SIZE_MAX / 2)
 
 /* The lsn behind everything that any segment or checkpoint knows of. */
