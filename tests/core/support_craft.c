@@ -328,7 +328,8 @@ void craft_resize(struct simdisk *disk, const char *path, uint64_t size)
     struct io *io = simdisk_io(disk);
     struct io_file *file;
     need_io(io->ops->open(io, path, IO_CREATE, &file), path);
-    need_io(io->ops->truncate(io, file, size), path);
+    /* No file has more than an off_t can say. */
+    need_io(io->ops->truncate(io, file, min_u64(size, INT64_MAX - BLOCK)), path);
     need_io(io->ops->sync(io, file), path);
     io->ops->close(io, file);
 }
