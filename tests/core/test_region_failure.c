@@ -439,6 +439,20 @@ START_TEST(a_damaged_segment_is_named)
 }
 END_TEST
 
+/* The checkpoint knows of none of its bytes, and the journal of some. */
+START_TEST(a_data_file_shorter_than_the_journal_says)
+{
+    struct io_file *file;
+    drive_add(region, small, 100);
+    drive_close(region);
+    region = NULL;
+    ck_assert_int_eq(io->ops->open(io, "r/data", 0, &file), 0);
+    ck_assert_int_eq(io->ops->truncate(io, file, 0), 0);
+    io->ops->close(io, file);
+    expect_corrupt("r/data has 0 bytes where the region has 100");
+}
+END_TEST
+
 static void count_data(void *context, struct simdisk *on, enum simdisk_op op, const char *path)
 {
     unsigned *reads = context;
@@ -615,6 +629,7 @@ int main(void)
                                   a_damaged_record_is_named,
                                   a_damaged_record_that_a_checkpoint_counts_on_is_named,
                                   a_damaged_segment_is_named,
+                                  a_data_file_shorter_than_the_journal_says,
                                   an_opening_does_not_read_large_blobs,
                                   a_data_file_that_ends_within_a_page,
                                   a_torn_tail_is_cut,

@@ -534,7 +534,7 @@ mutant('replay-frees-ignored', 'what was freed is in use after a restart', 'reco
        ('return freespace_mark_free(&out->space, effect->extent);', 'return 0;'), by='region')
 mutant('replay-beyond-data', 'a record may use what data does not have', 'recover.c',
        ('        if (extent_end(effect->extent) > out->data_size)\n            return -ENODATA;\n', ''),
-       by='bitrot crash/bitrot')
+       by='region_failure')
 mutant('chunk-unchecked', 'a damaged chunk of a checkpoint is believed', 'checkpoint.c',
        (' ||\n        get_u32(bytes + CHUNK_CRC) != crc32c(seed, bytes + CHUNK_COUNT, '
         'length - CHUNK_COUNT))', ')'), by='checkpoint')
