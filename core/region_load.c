@@ -72,13 +72,18 @@ static uint64_t moving_ticket(const struct region *region, struct extent block)
     return ticket;
 }
 
+static bool has_cached(struct region *region, uint64_t page)
+{
+    return pagecache_find(&region->cache, page) != NULL;
+}
+
 static bool is_cached(struct region *region, struct extent block)
 {
     if (block.size == 0 || block.size > SMALL_LOAD)
         return false;
     struct page_run run = pages_around(block);
     for (uint64_t i = 0; i < run.count; i++)
-        if (pagecache_find(&region->cache, run.first + i) == NULL)
+        if (!has_cached(region, run.first + i))
             return false;
     return true;
 }
@@ -175,11 +180,6 @@ static bool is_worth_keeping(struct region *region)
         return true;
     region->passed_over = (region->passed_over + 1) % KEEP_EVERY;
     return region->passed_over == 0;
-}
-
-static bool has_cached(struct region *region, uint64_t page)
-{
-    return pagecache_find(&region->cache, page) != NULL;
 }
 
 /* Whole pages of a small load, of which the first is not cached: straight into the buffer, as many
