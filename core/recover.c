@@ -58,17 +58,19 @@ static int load(struct recovering *r, const struct checkpoint *checkpoint, struc
     return 0;
 }
 
-/* A floor says that there was a newer checkpoint. */
+/* A floor says that there was a newer checkpoint than the one in the slot. Where both look well,
+ * either may be an older state of its file. */
 static int unreached(const struct recovering *r, const struct checkpoint *slots, unsigned slot,
-                     bool is_newest, struct err *err)
+                     bool are_both_well, struct err *err)
 {
     const char *folder = r->out->folder;
     unsigned long long floor = r->reader.floor, start = slots[slot].start;
-    if (is_newest)
+    if (are_both_well)
         return err_set(err, ERR_CORRUPT,
-                       "%s/%s begins at offset %llu of the journal's stream, and a segment says "
-                       "that the journal before offset %llu of it is gone",
-                       folder, checkpoint_name(slot), start, floor);
+                       "%s/%s begins at offset %llu of the journal's stream, %s at %llu, and the "
+                       "journal before offset %llu of it is gone: a newer checkpoint was lost",
+                       folder, checkpoint_name(slot), start, checkpoint_name(1 - slot),
+                       (unsigned long long)slots[1 - slot].start, floor);
     return err_set(err, ERR_CORRUPT,
                    "%s/%s is damaged, and the journal does not reach back to the older "
                    "checkpoint: it begins at offset %llu of the stream, not at %llu",
