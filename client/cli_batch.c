@@ -102,13 +102,13 @@ static int read_file(struct cli_batch *run, const char *path, uint8_t **ret_byte
         return status;
     run->has_read_stdin |= source.fd == STDIN_FILENO;
     status = read_all(cli, &source, &bytes, ret_size);
-    if (status == CLI_OK && cli_source_has_changed(&source)) {
+    if (status == CLI_OK && cli_source_has_changed(&source))
         status = cli_fail(cli, CLI_LOCAL_IO, "%s: changed while it was read", source.name);
-        free(bytes);
-    }
     cli_source_close(&source);
     if (status == CLI_OK)
         *ret_bytes = bytes;
+    else
+        free(bytes);
     return status;
 }
 
@@ -187,7 +187,7 @@ static int append_remove(struct cli_batch *run, const struct cli_arguments *argu
     const char *path = arguments->count > 1 ? arguments->items[1] : NULL;
     bool is_wanted = path != NULL || run->cli->form == CLI_JSON || isatty(STDOUT_FILENO) == 0;
     struct cli_batch_part *part = new_part(run, is_wanted ? PART_BYTES : PART_NOTHING);
-    struct mregion_block block;
+    struct mregion_block block = {0};
     struct mregion_error error;
     int code, status = part == NULL ? cli_no_memory(run->cli)
                                     : parse_reference(run->cli, arguments->items[0], &block);
