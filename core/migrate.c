@@ -156,18 +156,26 @@ static uint64_t used_bytes(const struct migration *m)
     return bytes;
 }
 
-/* Sequences past this one were never given, and the next format's would be behind it. */
-#define SEQUENCE_MAX (REGION_SIZE_MAX / 2)
+/* No region got this far, and the numbers of the next format go on from here: they are to be well
+ * below the end at which a recovery refuses them. */
+#define SEQUENCE_MAX (RECOVER_END - (UINT64_C(1) << 32))
+#define JOURNAL_MAX (RECOVER_END - (UINT64_C(1) << 56))
 
-static int check_sequence(struct migration *m)
+static int check_numbers(struct migration *m)
 {
-    uint64_t sequence = m->old.checkpoint_sequence;
-    if (sequence < SEQUENCE_MAX)
-        return 0;
-    return err_set(m->err, ERR_CORRUPT,
-                   "%s/%s is not of this region: it says that there were so many checkpoints as "
-                   "there can never be",
-                   m->folder, old_checkpoints[sequence % 2]);
+    char name[JOURNAL_NAME_SIZE];
+    uint64_t sequence = m->old.checkpoint_sequence, end = m->old.journal_end;
+    if (sequence > SEQUENCE_MAX)
+        return err_set(m->err, ERR_CORRUPT,
+                       "%s/%s is not of this region: it says that there were so many checkpoints "
+                       "as there can never be",
+                       m->folder, old_checkpoints[sequence % 2]);
+    if (end > JOURNAL_MAX)
+        return err_set(
+            m->err, ERR_CORRUPT,
+            "%s/%s is not of this region, or a checkpoint is not: no journal gets so far",
+            m->folder, journal_name(name, journal_seq(end) - 1));
+    return 0;
 }
 
 /* Reads what the folder has, of version 1. */
@@ -181,7 +189,7 @@ static int look(struct migration *m, bool read_only)
     if (code == 0)
         code = format1_read(&m->old, m->err);
     if (code == 0)
-        code = check_sequence(m);
+        code = check_numbers(m);
     if (code != 0)
         return code;
     m->plan.records = m->old.records;

@@ -272,10 +272,6 @@ static int cut_tail(struct recovering *r, struct err *err)
     return 0;
 }
 
-/* Neither lsns nor sequences get this far within the life of a disk: what claims so is not ours,
- * and to go on behind it would end where none can be. */
-#define NUMBERS_END (REGION_SIZE_MAX / 2)
-
 /* The lsn behind everything that any segment or checkpoint knows of. */
 static uint64_t fresh_start(const struct recovering *r)
 {
@@ -289,13 +285,13 @@ static int check_numbers(struct recovering *r, struct err *err)
 {
     char name[JOURNAL_NAME_SIZE];
     const struct checkpoint *loaded = &r->out->checkpoint;
-    if (loaded->sequence > NUMBERS_END || loaded->token_sequence > NUMBERS_END)
+    if (loaded->sequence > RECOVER_END || loaded->token_sequence > RECOVER_END)
         return err_set(err, ERR_CORRUPT,
                        "%s/%s is not of this region: it says that there were so many checkpoints, "
                        "or tokens, as there can never be",
                        r->out->folder, checkpoint_name(checkpoint_slot(loaded->sequence)));
     uint64_t start = fresh_start(r);
-    if (start <= NUMBERS_END)
+    if (start <= RECOVER_END)
         return 0;
     return err_set(err, ERR_CORRUPT,
                    "%s/%s is not of this region, or a checkpoint is not: no journal gets so far",

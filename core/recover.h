@@ -21,6 +21,10 @@
 #include "core/region.h"
 #include "core/replay.h"
 
+/* Neither lsns nor sequences get this far within the life of a disk: what claims so is not ours,
+ * and to go on behind it would end where none can be. */
+#define RECOVER_END (REGION_SIZE_MAX / 2)
+
 struct recovery {
     /* Set by the caller. */
     struct io *io;

@@ -229,9 +229,11 @@ static const char *work_in(struct region *region, const struct verdict *before,
 
 /* Numbers that are near the last ones that any region can have are past them after a few openings.
  */
-static bool is_at_the_end(const struct verdict *first)
+static bool is_at_the_end(const struct verdict *again)
 {
-    return first->report.checkpoint_sequence > REGION_SIZE_MAX / 2 - 16;
+    return again->code == ERR_CORRUPT &&
+           (strstr(again->err.text, "as there can never be") != NULL ||
+            strstr(again->err.text, "no journal gets so far") != NULL);
 }
 
 /* The region as it was closed, opened to be read. */
@@ -240,6 +242,8 @@ static const char *look_again(struct simdisk *disk, const char *folder,
 {
     struct verdict again = {0};
     const char *wrong = open_to_read(disk, folder, &again);
+    if (wrong == NULL && is_at_the_end(&again))
+        return NULL;
     if (wrong == NULL && again.code != 0)
         wrong = complain("it is refused the second time", &again.err);
     if (wrong == NULL && !is_same(before, &again, false))
@@ -269,7 +273,7 @@ const char *verdict_on(struct simdisk *disk, const char *folder, struct verdict 
     wrong = read->code == 0 ? work_in(region, read, &after)
                             : complain("it is opened to be changed and not to be read", &read->err);
     region_close(region);
-    return wrong == NULL && !is_at_the_end(read) ? look_again(disk, folder, &after) : wrong;
+    return wrong == NULL ? look_again(disk, folder, &after) : wrong;
 }
 
 /* ---- Format 1 ---- */

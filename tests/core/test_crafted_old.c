@@ -59,6 +59,7 @@ ALONE(index_wrong, k->chunk[0].index = 1)
 ALONE(sequence_wrong, k->chunk[0].sequence = 4)
 ALONE(last_sequence, craft_sequence(k, UINT64_MAX))
 ALONE(far_sequence, craft_sequence(k, REGION_SIZE_MAX))
+ALONE(nearly_far_sequence, craft_sequence(k, REGION_SIZE_MAX / 2 - 2))
 
 #define EFFECT(NAME, ...)                                                                          \
     static void NAME(struct craft *c)                                                              \
@@ -90,6 +91,12 @@ static void no_third(struct craft *c)
 static void far_segment(struct craft *c)
 {
     craft_segment(c, FORMAT1_JOURNAL_END / FORMAT1_JOURNAL_PAYLOAD)->is_bare = 1;
+}
+
+/* Here format 1 goes on, and what a migration makes of it would be past the end. */
+static void nearly_far_segment(struct craft *c)
+{
+    craft_segment(c, FORMAT1_JOURNAL_END / FORMAT1_JOURNAL_PAYLOAD - 1)->is_bare = 1;
 }
 
 static void name_with_escape(struct craft *c)
@@ -125,6 +132,7 @@ static const struct crafted rules[] = {
     REFUSED(SET(segments[1].floor, UINT64_MAX), "does not reach back", ""),
     REFUSED(MADE(no_third), THIRD, "the segment is missing"),
     REFUSED(MADE(far_segment), "/journal-", "no journal gets so far"),
+    REFUSED(MADE(nearly_far_segment), "/journal-", "no journal gets so far"),
     REFUSED(SET(records[1].lsn, 0), THIRD, "durable is damaged"),
     REFUSED(SET(records[1].synced, UINT64_MAX), THIRD, "durable is damaged"),
     REFUSED(SET(records[1].length, UINT64_MAX), THIRD, "durable is damaged"),
@@ -161,6 +169,7 @@ static const struct crafted rules[] = {
     REFUSED(MADE(sequence_wrong), NO_VALID, FIRST),
     REFUSED(MADE(last_sequence), "/checkpoint-1", "so many"),
     REFUSED(MADE(far_sequence), "/checkpoint-0", "so many"),
+    REFUSED(MADE(nearly_far_sequence), "/checkpoint-0", "so many"),
     READ(MADE(alone), 0, 0),
     READ(MADE(freed_again), 0, 0),
     READ(MADE(used_again), 0, 0),
