@@ -1,5 +1,6 @@
-/* Benchmark of the free-space index: what an allocation and a deallocation cost, how much heap a
- * free block takes, and how densely each policy packs. See usage() below. */
+/* Benchmark of the free-space index: what an allocation and a deallocation cost and how much heap a
+ * free block takes, beside a pair of ordinary B-trees where the library for these was there to
+ * build with. See usage() below; bench_space tells how densely it packs. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -11,13 +12,20 @@
 
 #include "core/freespace.h"
 #include "core/limits.h"
+#include "pair.h"
 
 /* Sizes of blocks are uniform in 1..LARGEST_SIZE. */
 #define LARGEST_SIZE 10000
 
-#define POLICIES 3
-static const char *const policy_names[POLICIES] = {
-    [FIT_TIGHT] = "tight", [FIT_LOWEST] = "lowest", [FIT_LARGEST] = "largest"};
+/* The policies of our tree, and behind them the pair of trees. */
+#define PAIR (FIT_LARGEST + 1)
+#ifdef MREGION_HAS_PAIR
+#define POLICIES (PAIR + 1)
+#else
+#define POLICIES PAIR
+#endif
+static const char *const policy_names[] = {
+    [FIT_TIGHT] = "tight", [FIT_LOWEST] = "lowest", [FIT_LARGEST] = "largest", [PAIR] = "pair"};
 
 /* With n blocks allocated in order: */
 enum phase { FRESH, FREE, MERGED, WORST, HOLES, REST, PHASES };
@@ -35,7 +43,9 @@ static const struct {
 };
 
 struct round {
+    unsigned policy;
     struct freespace space;
+    struct pair *pair;     /* in place of it */
     struct extent *blocks; /* as allocated, then in the order in which they are freed */
     struct extent *others; /* a second allocation */
     size_t count;
@@ -87,16 +97,67 @@ static double now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static void take_all(struct freespace *space, struct extent *extents, size_t count)
+#ifdef MREGION_HAS_PAIR
+static void start_pair(struct round *round)
 {
+    if (round->pair != NULL)
+        pair_free(round->pair);
+    round->pair = round->policy == PAIR ? pair_new() : NULL;
+}
+
+static void stop_pair(struct round *round)
+{
+    if (round->pair != NULL)
+        pair_free(round->pair);
+}
+#else
+static void start_pair(struct round *round)
+{
+    (void)round;
+}
+
+static void stop_pair(struct round *round)
+{
+    (void)round;
+}
+
+void pair_take_all(struct pair *pair, struct extent *extents, size_t count)
+{
+    (void)pair, (void)extents, (void)count;
+}
+
+void pair_give_all(struct pair *pair, const struct extent *extents, size_t count)
+{
+    (void)pair, (void)extents, (void)count;
+}
+
+size_t pair_blocks(const struct pair *pair)
+{
+    (void)pair;
+    return 0;
+}
+#endif
+
+static void take_all(struct round *round, struct extent *extents, size_t count)
+{
+    struct freespace *space = &round->space;
+    if (round->pair != NULL) {
+        pair_take_all(round->pair, extents, count);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         if (freespace_take(space, extents[i].size, REGION_SIZE_MAX, &extents[i].address))
             abort();
     }
 }
 
-static void give_all(struct freespace *space, const struct extent *extents, size_t count)
+static void give_all(struct round *round, const struct extent *extents, size_t count)
 {
+    struct freespace *space = &round->space;
+    if (round->pair != NULL) {
+        pair_give_all(round->pair, extents, count);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         if (freespace_give(space, extents[i]))
             abort();
@@ -104,16 +165,16 @@ static void give_all(struct freespace *space, const struct extent *extents, size
 }
 
 /* What tree_instructions tells callgrind to count; it must find them by name. */
-__attribute__((noinline, noclone)) static void measured_take(struct freespace *space,
+__attribute__((noinline, noclone)) static void measured_take(struct round *round,
                                                              struct extent *extents, size_t count)
 {
-    take_all(space, extents, count);
+    take_all(round, extents, count);
 }
 
 __attribute__((noinline, noclone)) static void
-measured_give(struct freespace *space, const struct extent *extents, size_t count)
+measured_give(struct round *round, const struct extent *extents, size_t count)
 {
-    give_all(space, extents, count);
+    give_all(round, extents, count);
 }
 
 static bool is_measured(const struct round *round, enum phase phase)
@@ -125,9 +186,9 @@ static void take_phase(struct round *round, enum phase phase, struct extent *ext
 {
     double start = now_ns();
     if (is_measured(round, phase))
-        measured_take(&round->space, extents, count);
+        measured_take(round, extents, count);
     else
-        take_all(&round->space, extents, count);
+        take_all(round, extents, count);
     round->ns[phase] = (now_ns() - start) / (double)count;
 }
 
@@ -136,15 +197,16 @@ static void give_phase(struct round *round, enum phase phase, const struct exten
 {
     double start = now_ns();
     if (is_measured(round, phase))
-        measured_give(&round->space, extents, count);
+        measured_give(round, extents, count);
     else
-        give_all(&round->space, extents, count);
+        give_all(round, extents, count);
     round->ns[phase] = (now_ns() - start) / (double)count;
 }
 
 static void start_region(struct round *round)
 {
     freespace_release(&round->space);
+    start_pair(round);
     draw_sizes(round->blocks, round->count);
     draw_sizes(round->others, round->count);
 }
@@ -160,7 +222,7 @@ static void free_every_second(struct round *round)
 {
     size_t half = round->count / 2;
     start_region(round);
-    take_all(&round->space, round->blocks, round->count);
+    take_all(round, round->blocks, round->count);
     for (size_t i = 0; i < half; i++) {
         struct extent block = round->blocks[i];
         round->blocks[i] = round->blocks[2 * i];
@@ -170,7 +232,8 @@ static void free_every_second(struct round *round)
     shuffle(round->blocks + half, round->count - half);
     size_t heap = heap_bytes();
     give_phase(round, WORST, round->blocks, half);
-    round->bytes_per_block = (double)(heap_bytes() - heap) / (double)round->space.tree.blocks;
+    uint64_t blocks = round->pair != NULL ? pair_blocks(round->pair) : round->space.tree.blocks;
+    round->bytes_per_block = (double)(heap_bytes() - heap) / (double)blocks;
 }
 
 static void run_round(struct round *round)
@@ -189,10 +252,10 @@ static void run_round(struct round *round)
     give_phase(round, REST, round->blocks + half, round->count - half);
 }
 
-static void round_init(struct round *round, enum fit fit, size_t count)
+static void round_init(struct round *round, unsigned policy, size_t count)
 {
-    *round = (struct round){.count = count, .only = PHASES};
-    freespace_init(&round->space, fit);
+    *round = (struct round){.policy = policy, .count = count, .only = PHASES};
+    freespace_init(&round->space, policy == PAIR ? FIT_TIGHT : (enum fit)policy);
     round->blocks = allocate_array(count, sizeof *round->blocks);
     round->others = allocate_array(count, sizeof *round->others);
 }
@@ -200,6 +263,7 @@ static void round_init(struct round *round, enum fit fit, size_t count)
 static void round_release(struct round *round)
 {
     freespace_release(&round->space);
+    stop_pair(round);
     free(round->blocks);
     free(round->others);
 }
@@ -211,10 +275,10 @@ static int compare_doubles(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static void bench(enum fit fit, size_t count, size_t rounds)
+static void bench(unsigned policy, size_t count, size_t rounds, double medians[PHASES])
 {
     struct round round;
-    round_init(&round, fit, count);
+    round_init(&round, policy, count);
     double *values[PHASES];
     for (int phase = 0; phase < PHASES; phase++)
         values[phase] = allocate_array(rounds, sizeof *values[phase]);
@@ -223,15 +287,25 @@ static void bench(enum fit fit, size_t count, size_t rounds)
         for (int phase = 0; phase < PHASES; phase++)
             values[phase][i] = round.ns[phase];
     }
-    printf("%8zu  %-8s", count, policy_names[fit]);
+    printf("%8zu  %-8s", count, policy_names[policy]);
     for (int phase = 0; phase < PHASES; phase++) {
         qsort(values[phase], rounds, sizeof(double), compare_doubles);
-        printf("%8.1f", values[phase][rounds / 2]);
+        medians[phase] = values[phase][rounds / 2];
+        printf("%8.1f", medians[phase]);
         free(values[phase]);
     }
     printf("%8.1f\n", round.bytes_per_block);
     fflush(stdout);
     round_release(&round);
+}
+
+/* How often our tree with its usual policy has done what the pair has done once. */
+static void print_ratio(size_t count, const double medians[][PHASES])
+{
+    printf("%8zu  %-8s", count, "ratio");
+    for (int phase = 0; phase < PHASES; phase++)
+        printf("%8.1f", medians[PAIR][phase] / medians[FIT_TIGHT][phase]);
+    printf("\n");
 }
 
 static void print_table(size_t only_count, size_t only_rounds)
@@ -248,15 +322,18 @@ static void print_table(size_t only_count, size_t only_rounds)
     for (size_t i = 0; i < (only_count ? 1 : 2); i++) {
         size_t count = only_count ? only_count : counts[i];
         size_t rounds = only_rounds ? only_rounds : 5 + 1000000 / count;
-        for (enum fit fit = FIT_TIGHT; fit <= FIT_LARGEST; fit++)
-            bench(fit, count, rounds);
+        double medians[PAIR + 1][PHASES];
+        for (unsigned policy = 0; policy < POLICIES; policy++)
+            bench(policy, count, rounds, medians[policy]);
+        if (POLICIES > PAIR)
+            print_ratio(count, (const double(*)[PHASES])medians);
     }
 }
 
-static void run_once(enum phase phase, enum fit fit, size_t count)
+static void run_once(enum phase phase, unsigned policy, size_t count)
 {
     struct round round;
-    round_init(&round, fit, count);
+    round_init(&round, policy, count);
     round.only = phase;
     run_round(&round);
     bool halves = phase == WORST || phase == HOLES || phase == REST;
@@ -264,60 +341,12 @@ static void run_once(enum phase phase, enum fit fit, size_t count)
     round_release(&round);
 }
 
-/* Sizes whose logarithm is uniform: 2^4 to 2^20 in steps of a 256th of an octave. */
-static uint64_t churn_size(void)
-{
-    uint64_t step = random_below(16 * 256);
-    uint64_t octave = (uint64_t)16 << (step / 256);
-    return octave + octave * (step % 256) / 256;
-}
-
-static void churn(enum fit fit, uint64_t capacity, size_t pairs)
-{
-    const uint64_t target = capacity / 100 * 85;
-    const size_t most = (size_t)(capacity / 1000); /* blocks are some 95,000 bytes on average */
-    struct extent *live = allocate_array(most, sizeof *live);
-    struct freespace space;
-    freespace_init(&space, fit);
-    size_t count = 0;
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < pairs; i++) {
-        while (bytes < target && count < most) {
-            struct extent block = {0, churn_size()};
-            if (freespace_take(&space, block.size, REGION_SIZE_MAX, &block.address))
-                abort();
-            bytes += block.size;
-            live[count++] = block;
-        }
-        size_t victim = (size_t)random_below(count);
-        bytes -= live[victim].size;
-        if (freespace_give(&space, live[victim]))
-            abort();
-        live[victim] = live[--count];
-    }
-    printf("%-8s %8.3f %12zu %12" PRIu64 "\n", policy_names[fit],
-           (double)space.size / (double)target, count, space.tree.blocks);
-    fflush(stdout);
-    free(live);
-    freespace_release(&space);
-}
-
-static void print_space(size_t pairs)
-{
-    printf("Churn at 85 %% of 1 GiB live, sizes 2^4 to 2^20, %zu pairs of free and allocate\n\n",
-           pairs);
-    printf("%-8s %8s %12s %12s\n", "policy", "space", "live blocks", "free blocks");
-    for (enum fit fit = FIT_TIGHT; fit <= FIT_LARGEST; fit++)
-        churn(fit, GIB, pairs);
-    printf("\nspace is the region's size over the live bytes\n");
-}
-
 static void usage(FILE *out)
 {
-    fprintf(out, "Usage: bench_tree [--blocks N] [--rounds N]   table of times\n"
-                 "       bench_tree --space [--pairs N]         how densely each policy packs\n"
-                 "       bench_tree --once PHASE [--policy tight|lowest|largest] [--blocks N]\n"
-                 "                                              one phase once, for callgrind\n");
+    fprintf(out,
+            "Usage: bench_tree [--blocks N] [--rounds N]   table of times\n"
+            "       bench_tree --once PHASE [--policy tight|lowest|largest|pair] [--blocks N]\n"
+            "                                              one phase once, for callgrind\n");
 }
 
 static int bad_usage(void)
@@ -329,10 +358,8 @@ static int bad_usage(void)
 struct choice {
     size_t blocks;
     size_t rounds;
-    size_t pairs;
     enum phase once;
-    enum fit fit;
-    bool space;
+    unsigned policy;
     bool help;
 };
 
@@ -358,11 +385,11 @@ static bool parse_phase(const char *text, enum phase *ret_phase)
     return false;
 }
 
-static bool parse_policy(const char *text, enum fit *ret_fit)
+static bool parse_policy(const char *text, unsigned *ret_policy)
 {
-    for (enum fit fit = FIT_TIGHT; fit <= FIT_LARGEST; fit++) {
-        if (strcmp(text, policy_names[fit]) == 0) {
-            *ret_fit = fit;
+    for (unsigned policy = 0; policy < POLICIES; policy++) {
+        if (strcmp(text, policy_names[policy]) == 0) {
+            *ret_policy = policy;
             return true;
         }
     }
@@ -373,8 +400,7 @@ static bool parse(int argc, char **argv, struct choice *choice)
 {
     static const struct option options[] = {
         {"blocks", required_argument, NULL, 'b'}, {"rounds", required_argument, NULL, 'r'},
-        {"pairs", required_argument, NULL, 'p'},  {"once", required_argument, NULL, 'o'},
-        {"policy", required_argument, NULL, 'f'}, {"space", no_argument, NULL, 's'},
+        {"once", required_argument, NULL, 'o'},   {"policy", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
     };
     bool good = true;
@@ -387,17 +413,11 @@ static bool parse(int argc, char **argv, struct choice *choice)
         case 'r':
             good = parse_count(optarg, &choice->rounds);
             break;
-        case 'p':
-            good = parse_count(optarg, &choice->pairs);
-            break;
         case 'o':
             good = parse_phase(optarg, &choice->once);
             break;
         case 'f':
-            good = parse_policy(optarg, &choice->fit);
-            break;
-        case 's':
-            choice->space = true;
+            good = parse_policy(optarg, &choice->policy);
             break;
         case 'h':
             choice->help = true;
@@ -411,15 +431,13 @@ static bool parse(int argc, char **argv, struct choice *choice)
 
 int main(int argc, char **argv)
 {
-    struct choice choice = {.pairs = 1000000, .once = PHASES, .fit = FIT_TIGHT};
+    struct choice choice = {.once = PHASES, .policy = FIT_TIGHT};
     if (!parse(argc, argv, &choice))
         return bad_usage();
     if (choice.help)
         usage(stdout);
-    else if (choice.space)
-        print_space(choice.pairs);
     else if (choice.once != PHASES)
-        run_once(choice.once, choice.fit, choice.blocks ? choice.blocks : 10000);
+        run_once(choice.once, choice.policy, choice.blocks ? choice.blocks : 10000);
     else
         print_table(choice.blocks, choice.rounds);
     return 0;
