@@ -34,12 +34,16 @@ int err_no_memory(struct err *err)
 int io_join(char *path, const char *folder, const char *name, struct err *err)
 {
     bool is_top = strcmp(folder, ".") == 0;
-    int length = is_top ? snprintf(path, IO_PATH_SIZE, "%s", name)
-                        : snprintf(path, IO_PATH_SIZE, "%s/%s", folder, name);
-    if (length < 0 || length >= IO_PATH_SIZE)
+    size_t head = is_top ? 0 : strlen(folder) + 1, tail = strlen(name);
+    if (head + tail >= IO_PATH_SIZE)
         /* The limit first: the path itself is more than the sentence can hold. */
         return err_set(err, ERR_INVALID_ARGUMENT, "a path has more than %d bytes: %s/%s",
                        IO_PATH_SIZE - 1, folder, name);
+    if (!is_top) {
+        memcpy(path, folder, head - 1);
+        path[head - 1] = '/';
+    }
+    memcpy(path + head, name, tail + 1);
     return 0;
 }
 

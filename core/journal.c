@@ -2,8 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,10 +25,15 @@ enum {
 };
 
 #define PREFIX "journal-"
+#define SEQ_DIGITS 16
 
 const char *journal_name(char name[JOURNAL_NAME_SIZE], uint64_t seq)
 {
-    (void)snprintf(name, JOURNAL_NAME_SIZE, PREFIX "%016" PRIx64, seq);
+    char *at = name + strlen(PREFIX) + SEQ_DIGITS;
+    *at = '\0';
+    for (unsigned digit = 0; digit < SEQ_DIGITS; digit++, seq >>= 4)
+        *--at = "0123456789abcdef"[seq & 15];
+    memcpy(name, PREFIX, strlen(PREFIX));
     return name;
 }
 
@@ -38,7 +41,7 @@ bool journal_parse_name(const char *name, uint64_t *ret_seq)
 {
     char again[JOURNAL_NAME_SIZE];
     uint64_t seq = 0;
-    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || strlen(name) != strlen(PREFIX) + 16)
+    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || strlen(name) != strlen(PREFIX) + SEQ_DIGITS)
         return false;
     seq = strtoull(name + strlen(PREFIX), NULL, 16);
     if (strcmp(journal_name(again, seq), name) != 0 || seq > REGION_SIZE_MAX / JOURNAL_PAYLOAD)
