@@ -401,18 +401,31 @@ static int prove_pages(struct recovery *out, uint32_t seed, uint64_t first, size
     return 0;
 }
 
+/* How many pages are to be proved in one call at most. */
+static size_t most_at_once(const struct sum_list *list)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (list->runs[i].has_puts)
+            most = max_u64(most, list->runs[i].run.count);
+    return (size_t)min_u64(most, SUMS_AT_ONCE);
+}
+
 static int prove(struct recovery *out, struct err *err)
 {
     const struct sum_list *list = &out->overlay.sums;
     uint32_t seed = record_seed(out->meta->secret);
-    uint8_t *bytes = malloc((size_t)SUMS_AT_ONCE * DATA_PAGE);
+    size_t at_once = most_at_once(list);
+    if (at_once == 0)
+        return 0;
+    uint8_t *bytes = malloc(at_once * DATA_PAGE);
     int code = bytes == NULL ? err_no_memory(err) : 0;
     for (size_t i = 0; code == 0 && i < list->count; i++) {
         struct extent rest = bytes_of(list->runs[i].run), part;
         if (!list->runs[i].has_puts)
             continue;
         while (code == 0 && replay_needed(&out->space, rest, &part)) {
-            size_t count = (size_t)min_u64(part.size / DATA_PAGE, SUMS_AT_ONCE);
+            size_t count = (size_t)min_u64(part.size / DATA_PAGE, at_once);
             code = prove_pages(out, seed, page_of(part.address), count, bytes, err);
             uint64_t next = part.address + (uint64_t)count * DATA_PAGE;
             rest = (struct extent){next, extent_end(rest) - next};
