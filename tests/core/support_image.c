@@ -103,6 +103,11 @@ static const uint8_t *chunk_bytes(const struct image *image, uint64_t index)
     return chunk == NULL ? zero_chunk.bytes : chunk->bytes;
 }
 
+const uint8_t *image_sector(const struct image *image, uint64_t offset)
+{
+    return chunk_bytes(image, offset / IMAGE_CHUNK) + offset % IMAGE_CHUNK;
+}
+
 void image_read(const struct image *image, uint64_t offset, void *bytes, size_t size)
 {
     uint8_t *out = bytes;

@@ -24,6 +24,9 @@ uint64_t image_length(const struct image *image);
 /* Reads as many zeros as lie past the length or in holes. */
 void image_read(const struct image *image, uint64_t offset, void *bytes, size_t size);
 
+/* The 512 bytes at offset, a multiple of that. Borrowed until the image changes. */
+const uint8_t *image_sector(const struct image *image, uint64_t offset);
+
 /* The changing functions take the owner's pointer, because a shared image is copied first. */
 void image_write(struct image **image, uint64_t offset, const void *bytes, size_t size);
 void image_set_length(struct image **image, uint64_t length);

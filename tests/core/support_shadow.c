@@ -38,33 +38,37 @@ void content_fill(uint64_t content, uint64_t offset, void *bytes, size_t size)
     }
 }
 
-/* Words of a whole piece are compared without a branch for each. */
-#define PIECE_WORDS 8
+/* The pieces of contents that were compared last: the same ones are compared in thousands of
+ * states, one after the other. */
+#define PIECE 1024
+#define PIECES 4096
 
-static bool piece_matches(uint64_t content, uint64_t index, const uint8_t *bytes)
+static struct piece {
+    bool is_known;
+    uint64_t content, index;
+    uint8_t bytes[PIECE];
+} pieces[PIECES];
+
+static const uint8_t *piece_of(uint64_t content, uint64_t index)
 {
-    uint64_t difference = 0;
-    for (unsigned i = 0; i < PIECE_WORDS; i++)
-        difference |= get_u64(bytes + (size_t)8 * i) ^ content_word(content, index + i);
-    return difference == 0;
+    struct piece *piece = &pieces[(content_word(content, index) >> 32) % PIECES];
+    if (!piece->is_known || piece->content != content || piece->index != index) {
+        content_fill(content, index * PIECE, piece->bytes, PIECE);
+        piece->is_known = true;
+        piece->content = content;
+        piece->index = index;
+    }
+    return piece->bytes;
 }
 
 bool content_matches(uint64_t content, uint64_t offset, const void *bytes, size_t size)
 {
     const uint8_t *in = bytes;
     while (size > 0) {
-        uint8_t word[8];
-        uint64_t at = offset % 8;
-        size_t part = (size_t)min_u64(size, 8 - at);
-        if (at == 0 && size >= 8 * PIECE_WORDS) {
-            part = 8 * PIECE_WORDS;
-            if (!piece_matches(content, offset / 8, in))
-                return false;
-        } else {
-            put_u64(word, content_word(content, offset / 8));
-            if (memcmp(in, word + at, part) != 0)
-                return false;
-        }
+        uint64_t at = offset % PIECE;
+        size_t part = (size_t)min_u64(size, PIECE - at);
+        if (memcmp(in, piece_of(content, offset / PIECE) + at, part) != 0)
+            return false;
         in += part;
         offset += part;
         size -= part;

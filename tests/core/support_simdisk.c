@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/bytes.h"
+#include "core/crc32c.h"
 #include "core/limits.h"
 
 #define TRACE_LINES 64
@@ -15,14 +16,14 @@ struct io_file {
     struct node *node;
     unsigned flags;
     uint64_t sync_errors; /* of the node, that this opening has been told of */
-    char path[PATH_SIZE];
+    const char *path;     /* kept */
 };
 
 struct trace {
     enum simdisk_op op;
     int result;
     uint64_t offset, size;
-    char path[PATH_SIZE];
+    const char *path; /* kept */
 };
 
 struct simdisk {
@@ -46,8 +47,8 @@ struct simdisk {
     uint64_t calls[SIM_OPS];
     uint64_t breaches;
     unsigned open_files;
-    struct trace trace[TRACE_LINES];
     uint64_t traced;
+    struct trace trace[TRACE_LINES]; /* last */
 };
 
 int simdisk_inside;
@@ -75,11 +76,28 @@ static struct simdisk *disk_of(struct io *io)
     return (struct simdisk *)(void *)io;
 }
 
-static void copy_path(char *to, const char *from)
+/* ---- Paths ----
+ * Every path that was ever used, once, so that a trace of the operations costs no copies. */
+
+struct kept_path {
+    struct kept_path *next;
+    char text[PATH_SIZE];
+};
+
+static const char *keep_path(const char *path)
 {
-    size_t length = strnlen(from, PATH_SIZE - 1);
-    memcpy(to, from, length);
-    to[length] = '\0';
+    static struct kept_path *buckets[4096];
+    size_t length = strnlen(path, PATH_SIZE - 1);
+    struct kept_path **slot = &buckets[crc32c(0, path, length) % 4096];
+    while (*slot != NULL && (strncmp((*slot)->text, path, length) != 0 || (*slot)->text[length]))
+        slot = &(*slot)->next;
+    if (*slot == NULL) {
+        simdisk_inside++;
+        *slot = need(calloc(1, sizeof **slot));
+        simdisk_inside--;
+        memcpy((*slot)->text, path, length);
+    }
+    return (*slot)->text;
 }
 
 /* ---- What every operation passes through ---- */
@@ -105,9 +123,10 @@ static int injected_fault(struct simdisk *disk, enum simdisk_op op, const char *
     return -fault->error;
 }
 
-/* Returns 0, or the error that was asked for. Must be followed by leave. */
-static int enter(struct simdisk *disk, enum simdisk_op op, const char *path, uint64_t offset,
-                 uint64_t size)
+/* Returns 0, or the error that was asked for. The path is one that is kept. Must be followed by
+ * leave. */
+static int enter_kept(struct simdisk *disk, enum simdisk_op op, const char *path, uint64_t offset,
+                      uint64_t size)
 {
     if (disk->hook != NULL)
         disk->hook(disk->hook_context, disk, op, path);
@@ -117,8 +136,20 @@ static int enter(struct simdisk *disk, enum simdisk_op op, const char *path, uin
     trace->op = op;
     trace->offset = offset;
     trace->size = size;
-    copy_path(trace->path, path);
+    trace->path = path;
     return injected_fault(disk, op, path);
+}
+
+static int enter(struct simdisk *disk, enum simdisk_op op, const char *path, uint64_t offset,
+                 uint64_t size)
+{
+    return enter_kept(disk, op, keep_path(path), offset, size);
+}
+
+static int enter_file(struct simdisk *disk, enum simdisk_op op, const struct io_file *file,
+                      uint64_t offset, uint64_t size)
+{
+    return enter_kept(disk, op, file->path, offset, size);
 }
 
 static int leave(struct simdisk *disk, int result)
@@ -189,7 +220,7 @@ static int sim_open(struct io *io, const char *path, unsigned flags, struct io_f
         file->node = node;
         file->flags = flags;
         file->sync_errors = node->sync_errors;
-        copy_path(file->path, path);
+        file->path = keep_path(path);
         node->handles++;
         disk->open_files++;
         *ret_file = file;
@@ -249,7 +280,7 @@ static ssize_t sim_read(struct io *io, struct io_file *file, void *buffer, size_
                         uint64_t offset)
 {
     struct simdisk *disk = disk_of(io);
-    ssize_t result = enter(disk, SIM_READ, file->path, offset, size);
+    ssize_t result = enter_file(disk, SIM_READ, file, offset, size);
     if (result == 0)
         result = check_transfer(disk, file, buffer, size, offset);
     if (result == 0)
@@ -263,7 +294,7 @@ static ssize_t sim_read_now(struct io *io, struct io_file *file, void *buffer, s
                             uint64_t offset)
 {
     struct simdisk *disk = disk_of(io);
-    ssize_t result = enter(disk, SIM_READ_NOW, file->path, offset, size);
+    ssize_t result = enter_file(disk, SIM_READ_NOW, file, offset, size);
     if (result == 0)
         result = check_transfer(disk, file, buffer, size, offset);
     if (result == 0 && size > 0 && rng_chance(&disk->rng, disk->cold_percent)) {
@@ -368,7 +399,7 @@ static int sim_write(struct io *io, struct io_file *file, struct iovec *vectors,
     uint64_t size = 0;
     for (size_t i = 0; i < count; i++)
         size += vectors[i].iov_len;
-    int result = enter(disk, SIM_WRITE, file->path, offset, size);
+    int result = enter_file(disk, SIM_WRITE, file, offset, size);
     if (file->flags & IO_READ_ONLY)
         return leave(disk, breach(disk, -EBADF));
     if (result != 0)
@@ -399,7 +430,7 @@ static int sim_sync(struct io *io, struct io_file *file)
 {
     struct simdisk *disk = disk_of(io);
     struct node *node = file->node;
-    int result = enter(disk, SIM_SYNC, file->path, 0, 0);
+    int result = enter_file(disk, SIM_SYNC, file, 0, 0);
     if (result != 0)
         node->sync_errors++;
     else if (file->sync_errors < node->sync_errors)
@@ -415,7 +446,7 @@ static int sim_sync(struct io *io, struct io_file *file)
 static int sim_allocate(struct io *io, struct io_file *file, uint64_t offset, uint64_t size)
 {
     struct simdisk *disk = disk_of(io);
-    int result = enter(disk, SIM_ALLOCATE, file->path, offset, size);
+    int result = enter_file(disk, SIM_ALLOCATE, file, offset, size);
     if (file->flags & IO_READ_ONLY)
         return leave(disk, breach(disk, -EBADF));
     if (size == 0 || offset > INT64_MAX || size > INT64_MAX - offset)
@@ -446,7 +477,7 @@ static int check_range(struct simdisk *disk, const struct io_file *file, uint64_
 static int sim_zero(struct io *io, struct io_file *file, uint64_t offset, uint64_t size)
 {
     struct simdisk *disk = disk_of(io);
-    int result = enter(disk, SIM_ZERO, file->path, offset, size);
+    int result = enter_file(disk, SIM_ZERO, file, offset, size);
     int checked = check_range(disk, file, offset, size);
     if (checked != 0)
         return leave(disk, checked);
@@ -462,7 +493,7 @@ static int sim_zero(struct io *io, struct io_file *file, uint64_t offset, uint64
 static int sim_punch(struct io *io, struct io_file *file, uint64_t offset, uint64_t size)
 {
     struct simdisk *disk = disk_of(io);
-    int result = enter(disk, SIM_PUNCH, file->path, offset, size);
+    int result = enter_file(disk, SIM_PUNCH, file, offset, size);
     int checked = check_range(disk, file, offset, size);
     if (checked != 0)
         return leave(disk, checked);
@@ -476,7 +507,7 @@ static int sim_punch(struct io *io, struct io_file *file, uint64_t offset, uint6
 static int sim_usage(struct io *io, struct io_file *file, uint64_t *ret_bytes)
 {
     struct simdisk *disk = disk_of(io);
-    int result = enter(disk, SIM_USAGE, file->path, 0, 0);
+    int result = enter_file(disk, SIM_USAGE, file, 0, 0);
     if (result == 0)
         *ret_bytes = image_chunks(file->node->cached) * IMAGE_CHUNK;
     return leave(disk, result);
@@ -485,7 +516,7 @@ static int sim_usage(struct io *io, struct io_file *file, uint64_t *ret_bytes)
 static int sim_size(struct io *io, struct io_file *file, uint64_t *ret_size)
 {
     struct simdisk *disk = disk_of(io);
-    int result = enter(disk, SIM_SIZE, file->path, 0, 0);
+    int result = enter_file(disk, SIM_SIZE, file, 0, 0);
     if (result == 0)
         *ret_size = image_length(file->node->cached);
     return leave(disk, result);
@@ -494,7 +525,7 @@ static int sim_size(struct io *io, struct io_file *file, uint64_t *ret_size)
 static int sim_truncate(struct io *io, struct io_file *file, uint64_t size)
 {
     struct simdisk *disk = disk_of(io);
-    int result = enter(disk, SIM_TRUNCATE, file->path, 0, size);
+    int result = enter_file(disk, SIM_TRUNCATE, file, 0, size);
     if (file->flags & IO_READ_ONLY)
         return leave(disk, breach(disk, -EBADF));
     if (result == 0)
@@ -505,7 +536,7 @@ static int sim_truncate(struct io *io, struct io_file *file, uint64_t size)
 static int sim_lock(struct io *io, struct io_file *file)
 {
     struct simdisk *disk = disk_of(io);
-    int result = enter(disk, SIM_LOCK, file->path, 0, 0);
+    int result = enter_file(disk, SIM_LOCK, file, 0, 0);
     if (result == 0 && file->node->lock != NULL && file->node->lock != file)
         result = -EWOULDBLOCK;
     if (result == 0)
@@ -695,7 +726,9 @@ static const struct io_ops sim_ops = {
 
 static struct simdisk *disk_on(struct simtree *tree, uint64_t seed)
 {
-    struct simdisk *disk = need(calloc(1, sizeof *disk));
+    struct simdisk *disk = need(malloc(sizeof *disk));
+    /* The trace is most of it, and is not looked at before it is written. */
+    memset(disk, 0, offsetof(struct simdisk, trace));
     disk->io.ops = &sim_ops;
     disk->tree = tree;
     disk->rng.state = seed;
@@ -758,6 +791,11 @@ struct simdisk *simdisk_crash_random(const struct simdisk *disk, struct rng *rng
     struct simdisk *crashed = simdisk_crash(disk, kept, (struct tear){0}, rng_next(rng));
     free(kept);
     return crashed;
+}
+
+void simdisk_keep_power(struct simdisk *disk)
+{
+    simtree_keep_power(disk->tree);
 }
 
 void simdisk_set_hook(struct simdisk *disk, simdisk_hook *hook, void *context)

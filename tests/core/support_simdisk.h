@@ -75,6 +75,9 @@ struct simdisk *simdisk_crash(const struct simdisk *disk, const bool *kept, stru
 struct simdisk *simdisk_crash_none(const struct simdisk *disk);
 struct simdisk *simdisk_crash_random(const struct simdisk *disk, struct rng *rng);
 
+/* There will be no power cut any more: what is pending is not kept count of, which costs much. */
+void simdisk_keep_power(struct simdisk *disk);
+
 /* Called before every operation, with the path it is about. */
 typedef void simdisk_hook(void *context, struct simdisk *disk, enum simdisk_op op,
                           const char *path);

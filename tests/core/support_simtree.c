@@ -1,5 +1,6 @@
 #include "support_simtree.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,15 +82,12 @@ static void pending_free(struct pending *pending)
     spare_pendings = pending;
 }
 
+/* A file's images are left to the caller. */
 static struct node *node_new(struct simtree *tree, const char *name, bool is_directory)
 {
     struct node *node = need(calloc(1, sizeof *node));
     copy_name(node->name, name);
     node->is_directory = is_directory;
-    if (!is_directory) {
-        node->cached = image_new();
-        node->durable = image_share(node->cached);
-    }
     if (tree->count == tree->capacity) {
         tree->capacity = tree->capacity == 0 ? 16 : tree->capacity * 2;
         tree->nodes = need(realloc(tree->nodes, tree->capacity * sizeof(struct node *)));
@@ -212,6 +210,7 @@ static struct pending *pend(struct simtree *tree, enum pending_kind kind, struct
             need(realloc(tree->pending, tree->pending_capacity * sizeof(struct pending *)));
     }
     struct pending *pending = pending_new();
+    assert(!tree->has_power);
     memset(pending, 0,
            kind == PENDING_SECTOR ? offsetof(struct pending, sector.bytes) : sizeof *pending);
     pending->kind = kind;
@@ -223,6 +222,8 @@ static struct pending *pend(struct simtree *tree, enum pending_kind kind, struct
 static void pend_names(struct simtree *tree, struct node *directory, const char *added,
                        struct node *removed_from, const char *removed, struct node *target)
 {
+    if (tree->has_power)
+        return;
     struct pending *pending = pend(tree, PENDING_NAMES, directory);
     pending->names.target = target;
     pending->names.removed_from = removed_from;
@@ -234,6 +235,10 @@ struct node *simtree_make(struct simtree *tree, struct node *directory, const ch
                           bool is_directory)
 {
     struct node *node = node_new(tree, name, is_directory);
+    if (!is_directory) {
+        node->cached = image_new();
+        node->durable = image_share(node->cached);
+    }
     names_put(&directory->cached_names, name, node);
     pend_names(tree, directory, name, directory, "", node);
     return node;
@@ -260,15 +265,38 @@ void simtree_rename(struct simtree *tree, struct node *from, const char *from_na
 
 static void pend_length(struct simtree *tree, struct node *file)
 {
-    pend(tree, PENDING_LENGTH, file)->length = image_length(file->cached);
+    if (!tree->has_power)
+        pend(tree, PENDING_LENGTH, file)->length = image_length(file->cached);
 }
 
 /* A sector that does not change is not pending, which keeps the zeros written to a fresh file out
  * of the way; once cached and durable have diverged, every write counts. */
+static void pend_sectors(struct simtree *tree, struct node *file, uint64_t offset,
+                         const void *bytes, size_t size)
+{
+    const uint8_t *in = bytes;
+    uint64_t end = offset + size;
+    for (uint64_t from = offset, to; from < end; from = to) {
+        uint64_t number = from / SIM_SECTOR, start = number * SIM_SECTOR;
+        to = min_u64(end, start + SIM_SECTOR);
+        const uint8_t *old = image_sector(file->cached, start);
+        const uint8_t *part = in + (from - offset);
+        size_t length = (size_t)(to - from);
+        if (!file->diverged && memcmp(old + (from - start), part, length) == 0)
+            continue;
+        struct pending *pending = pend(tree, PENDING_SECTOR, file);
+        pending->sector.number = number;
+        pending->sector.from = (uint16_t)(from - start);
+        pending->sector.to = (uint16_t)(to - start);
+        if (length < SIM_SECTOR)
+            memcpy(pending->sector.bytes, old, SIM_SECTOR);
+        memcpy(pending->sector.bytes + (from - start), part, length);
+    }
+}
+
 void simtree_write(struct simtree *tree, struct node *file, uint64_t offset, const void *bytes,
                    size_t size)
 {
-    const uint8_t *in = bytes;
     uint64_t end = offset + size;
     if (size == 0)
         return;
@@ -276,23 +304,8 @@ void simtree_write(struct simtree *tree, struct node *file, uint64_t offset, con
         simtree_set_length(tree, file, end);
     else if (file->diverged)
         pend_length(tree, file);
-    for (uint64_t number = offset / SIM_SECTOR; number * SIM_SECTOR < end; number++) {
-        uint64_t start = number * SIM_SECTOR;
-        uint64_t from = max_u64(offset, start);
-        uint64_t to = min_u64(end, start + SIM_SECTOR);
-        uint8_t sector[SIM_SECTOR];
-        image_read(file->cached, start, sector, SIM_SECTOR);
-        const uint8_t *part = in + (from - offset);
-        size_t length = (size_t)(to - from);
-        if (!file->diverged && memcmp(sector + (from - start), part, length) == 0)
-            continue;
-        memcpy(sector + (from - start), part, length);
-        struct pending *pending = pend(tree, PENDING_SECTOR, file);
-        pending->sector.number = number;
-        pending->sector.from = (uint16_t)(from - start);
-        pending->sector.to = (uint16_t)(to - start);
-        memcpy(pending->sector.bytes, sector, SIM_SECTOR);
-    }
+    if (!tree->has_power)
+        pend_sectors(tree, file, offset, bytes, size);
     image_write(&file->cached, offset, bytes, size);
 }
 
@@ -439,6 +452,12 @@ void simtree_fail_sync(struct simtree *tree, struct node *file, struct rng *rng)
 
 /* ---- Crashes ---- */
 
+void simtree_keep_power(struct simtree *tree)
+{
+    assert(tree->pendings == 0);
+    tree->has_power = true;
+}
+
 /* The state of every node after the crash, by index. */
 struct survivors {
     struct image **images;
@@ -475,26 +494,26 @@ static void rebuild(struct simtree *to, struct node *copy, const struct node *no
         /* Bytes past the length that reached the disk are never seen again. */
         if (*image != node->durable || node->diverged)
             image_set_length(image, image_length(*image));
-        image_release(copy->cached);
-        image_release(copy->durable);
         copy->cached = image_share(*image);
         copy->durable = image_share(*image);
         return;
     }
     const struct names *names = &s->names[node->index];
+    names_copy(&copy->cached_names, names);
     for (size_t i = 0; i < names->count; i++) {
-        struct node *child = names->entries[i].node;
-        struct node *child_copy = node_new(to, names->entries[i].name, child->is_directory);
-        names_put(&copy->cached_names, names->entries[i].name, child_copy);
-        names_put(&copy->durable_names, names->entries[i].name, child_copy);
-        rebuild(to, child_copy, child, s);
+        struct entry *entry = &copy->cached_names.entries[i];
+        struct node *child = entry->node;
+        entry->node = node_new(to, entry->name, child->is_directory);
+        rebuild(to, entry->node, child, s);
     }
+    names_copy(&copy->durable_names, &copy->cached_names);
 }
 
 struct simtree *simtree_crash(const struct simtree *tree, const bool *kept, struct tear tear,
                               uint64_t seed)
 {
     struct survivors s;
+    assert(!tree->has_power);
     survivors_begin(&s, tree);
     for (size_t i = 0; i < tree->pendings; i++) {
         const struct pending *pending = tree->pending[i];

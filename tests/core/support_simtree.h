@@ -82,6 +82,7 @@ struct simtree {
     size_t count, capacity;
     struct pending **pending;
     size_t pendings, pending_capacity;
+    bool has_power; /* for good: nothing is pending, and durable states mean nothing */
 };
 
 /* How the sector that was being written when the power went ends up. */
@@ -126,6 +127,9 @@ void simtree_sync(struct simtree *tree, struct node *node);
 /* A sync of a file that failed: some changes reached the disk, the rest never will, and the
  * running system goes on seeing all of them. */
 void simtree_fail_sync(struct simtree *tree, struct node *file, struct rng *rng);
+
+/* There will be no crash any more. Nothing may be pending. */
+void simtree_keep_power(struct simtree *tree);
 
 /* The tree that a power cut leaves if exactly the pending changes with kept[i] reached the disk. */
 struct simtree *simtree_crash(const struct simtree *tree, const bool *kept, struct tear tear,

@@ -52,6 +52,7 @@ static const char *look(struct killed *k, struct simdisk *disk)
     struct region *region = NULL;
     struct region_report report;
     k->states++;
+    simdisk_keep_power(disk);
     if (region_open(simdisk_io(disk), SCENE_FOLDER, NULL, false, &region, &report, &err) != 0) {
         snprintf(k->complaint, sizeof k->complaint, "after a power cut it does not open: %s",
                  err.text);

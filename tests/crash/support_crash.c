@@ -101,9 +101,9 @@ static const char *look(struct run *run, struct simdisk *disk, bool read_only, s
         wrong = complain(run, "looking at it", "pages are said to be damaged");
     } else {
         uint64_t n = range.high;
-        while (n > range.low && differs(run, &seen, &certain, n, &run->lost) != NULL)
+        while ((wrong = differs(run, &seen, &certain, n, &run->lost)) != NULL && n > range.low)
             n--;
-        if (differs(run, &seen, &certain, n, &run->lost) != NULL)
+        if (wrong != NULL)
             wrong = no_match(run, &seen, range);
         run->lost += report.damaged;
         *ret_found = n;
@@ -136,15 +136,23 @@ static const struct image *data_of(struct simdisk *disk)
     return simtree_find(simdisk_tree(disk), FOLDER "/data")->cached;
 }
 
+/* The same of a disk that is not looked at afterwards but for what is on it. */
+static const char *look_last(struct run *run, struct simdisk *disk, struct range range,
+                             uint64_t *ret_found)
+{
+    simdisk_keep_power(disk);
+    return look(run, disk, false, range, ret_found);
+}
+
 /* Twice from the same disk, and once more after the first recovery. */
 static const char *look_twice(struct run *run, const struct simdisk *before, struct range range)
 {
     struct simdisk *one = simdisk_crash_none(before);
     struct simdisk *two = simdisk_crash_none(before);
     uint64_t found = 0, again = 0;
-    const char *wrong = look(run, one, false, range, &found);
+    const char *wrong = look_last(run, one, range, &found);
     if (wrong == NULL)
-        wrong = look(run, two, false, range, &again);
+        wrong = look_last(run, two, range, &again);
     if (wrong == NULL && (found != again || !simtree_equal(simdisk_tree(one), simdisk_tree(two))))
         wrong = complain(run, "recovering the same disk twice", "the disks differ");
     range.low = range.high = found;
@@ -194,8 +202,8 @@ static const char *look_at_captures(struct run *run, struct captures *captures,
     for (size_t i = 0; i < captures->count; i++) {
         uint64_t found;
         if (wrong == NULL) {
-            wrong = look(run, captures->disks[i], false,
-                         range != NULL ? *range : captures->ranges[i], &found);
+            wrong = look_last(run, captures->disks[i], range != NULL ? *range : captures->ranges[i],
+                              &found);
             if (wrong != NULL) {
                 char detail[400];
                 snprintf(detail, sizeof detail, "%s", wrong);
@@ -236,7 +244,7 @@ static int visit_second(void *context, struct simdisk *crashed, const struct sim
     struct second *second = context;
     struct run *run = second->run;
     uint64_t found;
-    const char *wrong = look(run, crashed, false, second->range, &found);
+    const char *wrong = look_last(run, crashed, second->range, &found);
     if (wrong == NULL)
         return 0;
     char detail[400];
@@ -360,7 +368,7 @@ static const char *check_state(struct run *run, struct simdisk *disk, struct ran
     unsigned percent = run->options->extra_percent;
     bool again = rng_below(&run->second_rng, 1000000) < run->options->second_cuts;
     struct simdisk *before = again || any_extra(run) ? simdisk_crash_none(disk) : NULL;
-    const char *wrong = look(run, disk, false, range, &found);
+    const char *wrong = look_last(run, disk, range, &found);
     struct range one = {range.pump, found, found, range.certain};
     bool is_lossy = run->lost > 0;
     run->totals->lossy += is_lossy;

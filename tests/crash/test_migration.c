@@ -133,6 +133,9 @@ static int check_state(void *context, struct simdisk *crashed, const struct simc
     struct world *world = context;
     struct region_report report = {0};
     bool again = world->depth == 0 && rng_below(&world->rng, 1000) < world->again;
+    bool is_used = !again && rng_chance(&world->rng, 20);
+    if (!again && !is_used)
+        simdisk_keep_power(crashed);
     check_old_files(world, crashed);
     struct store *store = open_store(crashed);
     if (again) {
@@ -149,7 +152,7 @@ static int check_state(void *context, struct simdisk *crashed, const struct simc
         ck_abort_msg("%s is not what it was", world->name);
     }
     world->rolled += report.migrated_from != 0;
-    if (!again && rng_chance(&world->rng, 20)) {
+    if (is_used) {
         use(world, crashed, store, region);
     } else {
         region_close(region);

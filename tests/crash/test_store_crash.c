@@ -91,6 +91,7 @@ static int check_state(void *context, struct simdisk *crashed, const struct simc
     struct store *store;
     bool found[NAMES] = {false};
     (void)how;
+    simdisk_keep_power(crashed);
     if (store_open(simdisk_io(crashed), false, &store, &err) != 0)
         ck_abort_msg("the store does not open: %s", err.text);
     ck_assert_int_eq(store_list(store, note_name, found, &err), 0);
