@@ -45,9 +45,10 @@ void golden_resize(struct simdisk *disk, const char *path, uint64_t size);
 size_t golden_read(struct simdisk *disk, const char *path, uint64_t offset, void *bytes,
                    size_t size);
 
-/* A checksum over every file's path, length and bytes; the second over those files of a region's
- * folder that only format 1 has: journal and checkpoints. */
+/* A checksum over every file's path, length and bytes. */
 uint32_t golden_fingerprint(struct simdisk *disk);
-uint32_t golden_fingerprint_old(struct simdisk *disk, enum golden_region region);
+/* Whether those files of a region's folder that only format 1 has, journal and checkpoints, are the
+ * same on both disks. */
+bool golden_same_old(struct simdisk *one, struct simdisk *other, enum golden_region region);
 
 #endif

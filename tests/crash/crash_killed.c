@@ -7,7 +7,7 @@
  * A run makes random changes until a disk error stops the region, recovers with power cuts at many
  * operations, and goes on from there, a few times. Whatever is left must open as it was after some
  * number of changes: no fewer than were durable when the region stopped, no more than were begun.
- * With MREGION_CRASH_LONG in the environment fifty times as many runs. */
+ * With MREGION_CRASH_LONG in the environment eleven times as many runs. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 
 #include "../core/support_scene.h"
 #include "core/limits.h"
+#include "support_crash.h"
 
 #define RUNS 150
 #define ROUNDS 3
@@ -26,7 +27,8 @@ struct killed {
     uint64_t lowest;     /* changes that are durable */
     const char *wrong;   /* what a power cut showed, NULL while all is well */
     char complaint[700]; /* its text */
-    uint64_t stops, recoveries, failures, states;
+    uint64_t stops, recoveries, failures;
+    struct crash_totals totals;
 };
 
 /* ---- After a power cut ---- */
@@ -51,7 +53,7 @@ static const char *look(struct killed *k, struct simdisk *disk)
     struct err err = {0};
     struct region *region = NULL;
     struct region_report report;
-    k->states++;
+    k->totals.states++;
     simdisk_keep_power(disk);
     if (region_open(simdisk_io(disk), SCENE_FOLDER, NULL, false, &region, &report, &err) != 0) {
         snprintf(k->complaint, sizeof k->complaint, "after a power cut it does not open: %s",
@@ -72,6 +74,7 @@ static void cut(void *context, struct simdisk *disk, enum simdisk_op op, const c
     if (!((SIM_SYNCS | SIM_CHANGES) & SIM_BIT(op)) || k->wrong != NULL ||
         (!(SIM_SYNCS & SIM_BIT(op)) && !rng_chance(&k->rng, 60)))
         return;
+    k->totals.points++;
     for (unsigned i = 0; i < CUTS && k->wrong == NULL; i++) {
         struct simdisk *crashed = simdisk_crash_random(disk, &k->rng);
         k->wrong = look(k, crashed);
@@ -208,7 +211,7 @@ int main(int argc, char **argv)
     static const struct option long_options[] = {{"seed", required_argument, NULL, 's'},
                                                  {"runs", required_argument, NULL, 'r'},
                                                  {NULL, 0, NULL, 0}};
-    uint64_t seed = 1, runs = RUNS * (getenv("MREGION_CRASH_LONG") != NULL ? 50 : 1);
+    uint64_t seed = 1, runs = RUNS * (getenv("MREGION_CRASH_LONG") != NULL ? 11 : 1);
     struct killed k = {0};
     int option;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -227,6 +230,7 @@ int main(int argc, char **argv)
     printf("killed: %llu regions stopped, %llu recoveries under power cuts, %llu more that failed, "
            "%llu states checked\n",
            (unsigned long long)k.stops, (unsigned long long)k.recoveries,
-           (unsigned long long)k.failures, (unsigned long long)k.states);
+           (unsigned long long)k.failures, (unsigned long long)k.totals.states);
+    crash_print_figures("killed", &k.totals);
     return 0;
 }

@@ -4,7 +4,8 @@
  *
  * --long, or MREGION_CRASH_LONG in the environment: more seeds, every subset of up to 12 pending
  * changes, of more than those every prefix, every single one and every all-but-one up to 32 (of
- * profile small up to 1000; an even sample beyond that), and more random and torn ones. */
+ * profile small up to 1000; an even sample beyond that), and more random and torn ones; of the many
+ * more states a smaller part gets the further checks. */
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #define SCRUB_PERCENT 4
 /* Of a million states so many have their recovery cut: each has some twenty syncs. */
 #define SECOND_CUTS 1500
+#define LONG_EXTRA_PERCENT 2
 
 struct profile {
     const char *name;
@@ -37,7 +39,7 @@ static const struct profile profiles[] = {
     /* Small blobs, reused over and over. */
     {"small",
      2,
-     6,
+     3,
      1000,
      {
          .operations = 400,
@@ -133,7 +135,7 @@ static const struct profile profiles[] = {
      * profile. */
     {"all",
      2,
-     5,
+     4,
      32,
      {
          .operations = 300,
@@ -231,6 +233,7 @@ int main(int argc, char **argv)
     if (is_long) {
         options.plan = (struct simcrash_plan)PLAN(12, profile->long_sample, 16, 12);
         options.second_plan = (struct simcrash_plan)PLAN(8, 12, 12, 4);
+        options.extra_percent = LONG_EXTRA_PERCENT;
     }
     options.region.journal_size = JOURNAL_SIZE_MIN;
     options.region.token_window = TOKEN_WINDOW;
