@@ -15,6 +15,8 @@ extern const char *const golden_names[GOLDEN_REGIONS];
 
 /* The store with this region only, durable. */
 struct simdisk *golden_disk_of(enum golden_region region);
+/* Unpacks all of them ahead: an unchecked fixture, so that the tests' processes inherit them. */
+void golden_unpack(void);
 
 /* What may befall a folder of format 1 and leaves it as good as before. */
 enum golden_variant {

@@ -667,6 +667,7 @@ int main(void)
 {
     Suite *suite = suite_create("migrate");
     TCase *tests = tcase_create("migrate");
+    tcase_add_unchecked_fixture(tests, golden_unpack, NULL);
     tcase_add_loop_test(tests, the_seed, 0, GOLDEN_VARIANTS);
     tcase_add_test(tests, a_record_that_is_only_cached);
     tcase_add_test(tests, freed_space_is_not_put_again);

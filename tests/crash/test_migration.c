@@ -366,9 +366,11 @@ int main(void)
 {
     Suite *suite = suite_create("migration");
     TCase *tcase = tcase_create("migration");
+    tcase_add_unchecked_fixture(tcase, golden_unpack, NULL);
     tcase_add_loop_test(tcase, test_power_cuts, 0, GOLDEN_REGIONS * GOLDEN_VARIANTS);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("calls that fail");
+    tcase_add_unchecked_fixture(tcase, golden_unpack, NULL);
     if (JOURNAL_SEGMENT < 1 * MIB)
         tcase_add_loop_test(tcase, test_the_nth_call_fails, 0, ATTEMPTS);
     suite_add_tcase(suite, tcase);
