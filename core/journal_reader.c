@@ -213,26 +213,45 @@ int journal_reader_record(struct journal_reader *reader, uint64_t lsn,
     return 0;
 }
 
-/* One file's positions from lsn on: the cheap look at every block first. */
-static int look_in_file(struct journal_reader *reader, const struct journal_file *file,
-                        uint64_t from, uint8_t *bytes, struct journal_record *record, uint64_t *end,
-                        uint64_t *synced, struct err *err)
+/* What is read in one call: few calls, and little enough to stay in a processor's cache. */
+#define LOOK_PIECE (128 * KIB)
+
+struct look_behind {
+    struct journal_reader *reader;
+    struct journal_record record;
+    uint8_t *bytes; /* LOOK_PIECE */
+    uint64_t end, synced;
+};
+
+/* The positions of a piece of one file: the cheap look at every block first. */
+static int look_at_piece(struct look_behind *look, uint64_t lsn, size_t size, struct err *err)
 {
+    struct journal_reader *reader = look->reader;
     struct record_header header;
+    int code = journal_reader_read(reader, lsn, look->bytes, size, err);
+    for (size_t at = 0; code == 0 && at < size; at += DISK_BLOCK) {
+        bool is_valid = false;
+        if (!record_peek(look->bytes + at, lsn + at, reader->seed, &header))
+            continue;
+        code = journal_reader_record(reader, lsn + at, &look->record, &is_valid, err);
+        if (code == 0 && is_valid) {
+            look->end = max_u64(look->end, lsn + at + record_padded(header.length));
+            look->synced = max_u64(look->synced, header.synced);
+        }
+    }
+    return code;
+}
+
+static int look_in_file(struct look_behind *look, const struct journal_file *file, uint64_t from,
+                        struct err *err)
+{
     uint64_t stop = file_end(file);
     uint64_t lsn = max_u64(from, file->seq * JOURNAL_PAYLOAD);
-    if (lsn >= stop)
-        return 0;
-    int code = journal_reader_read(reader, lsn, bytes, stop - lsn, err);
-    for (uint64_t at = lsn; code == 0 && at < stop; at += DISK_BLOCK) {
-        bool is_valid = false;
-        if (!record_peek(bytes + (at - lsn), at, reader->seed, &header))
-            continue;
-        code = journal_reader_record(reader, at, record, &is_valid, err);
-        if (code == 0 && is_valid) {
-            *end = max_u64(*end, at + record_padded(header.length));
-            *synced = max_u64(*synced, header.synced);
-        }
+    int code = 0;
+    while (code == 0 && lsn < stop) {
+        size_t size = (size_t)min_u64(stop - lsn, LOOK_PIECE);
+        code = look_at_piece(look, lsn, size, err);
+        lsn += size;
     }
     return code;
 }
@@ -240,17 +259,14 @@ static int look_in_file(struct journal_reader *reader, const struct journal_file
 int journal_reader_look_behind(struct journal_reader *reader, uint64_t from, uint64_t *ret_end,
                                uint64_t *ret_synced, struct err *err)
 {
-    struct journal_record record = {0};
-    uint8_t *bytes = malloc(JOURNAL_PAYLOAD);
-    int code = bytes == NULL ? err_no_memory(err) : 0;
-    uint64_t end = from, synced = 0;
+    struct look_behind look = {.reader = reader, .bytes = malloc(LOOK_PIECE), .end = from};
+    int code = look.bytes == NULL ? err_no_memory(err) : 0;
     for (size_t i = 0; code == 0 && i < reader->count; i++)
         if (reader->files[i].seq >= journal_seq(from))
-            code =
-                look_in_file(reader, &reader->files[i], from, bytes, &record, &end, &synced, err);
-    free(bytes);
-    free(record.bytes);
-    *ret_end = end;
-    *ret_synced = synced;
+            code = look_in_file(&look, &reader->files[i], from, err);
+    free(look.bytes);
+    free(look.record.bytes);
+    *ret_end = look.end;
+    *ret_synced = look.synced;
     return code;
 }

@@ -142,6 +142,26 @@ START_TEST(a_record_spans_segments)
 }
 END_TEST
 
+/* From wherever it looks, and however it divides what it reads. */
+START_TEST(looking_far_behind)
+{
+    struct journal_reader reader;
+    uint64_t end, synced;
+    create(0);
+    append(300 * KIB, 0);
+    append(100, DISK_BLOCK);
+    append(200 * KIB, 0);
+    uint64_t last = append(100, 2 * DISK_BLOCK);
+    open_reader(&reader);
+    for (uint64_t from = 0; from <= last; from += DISK_BLOCK) {
+        ck_assert_int_eq(journal_reader_look_behind(&reader, from, &end, &synced, &err), 0);
+        ck_assert_uint_eq(end, journal.next);
+        ck_assert_uint_eq(synced, 2 * DISK_BLOCK);
+    }
+    journal_reader_release(&reader);
+}
+END_TEST
+
 /* A segment that is used again holds nothing at its new place. */
 START_TEST(recycling_makes_stale)
 {
@@ -296,6 +316,7 @@ int main(void)
     tcase_add_test(tests, every_flipped_bit_of_a_header_is_noticed);
     tcase_add_test(tests, another_regions_header_is_none);
     tcase_add_test(tests, looking_behind);
+    tcase_add_test(tests, looking_far_behind);
     tcase_add_test(tests, a_claimed_length_costs_nothing);
     tcase_add_test(tests, retiring_keeps_the_last);
     tcase_add_test(tests, no_half_segment_is_left_on_a_full_disk);

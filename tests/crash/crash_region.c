@@ -39,7 +39,7 @@ static const struct profile profiles[] = {
     /* Small blobs, reused over and over. */
     {"small",
      2,
-     3,
+     4,
      1000,
      {
          .operations = 400,
