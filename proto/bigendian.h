@@ -3,39 +3,47 @@
 #ifndef MREGION_PROTO_BIGENDIAN_H
 #define MREGION_PROTO_BIGENDIAN_H
 
+#include <endian.h>
 #include <stdint.h>
+#include <string.h>
 
 static inline uint16_t get_be16(const uint8_t *at)
 {
-    return (uint16_t)(at[0] << 8 | at[1]);
+    uint16_t value;
+    memcpy(&value, at, sizeof value);
+    return be16toh(value);
 }
 
 static inline uint32_t get_be32(const uint8_t *at)
 {
-    return (uint32_t)get_be16(at) << 16 | get_be16(at + 2);
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return be32toh(value);
 }
 
 static inline uint64_t get_be64(const uint8_t *at)
 {
-    return (uint64_t)get_be32(at) << 32 | get_be32(at + 4);
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return be64toh(value);
 }
 
 static inline void put_be16(uint8_t *at, uint16_t value)
 {
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
+    value = htobe16(value);
+    memcpy(at, &value, sizeof value);
 }
 
 static inline void put_be32(uint8_t *at, uint32_t value)
 {
-    put_be16(at, (uint16_t)(value >> 16));
-    put_be16(at + 2, (uint16_t)value);
+    value = htobe32(value);
+    memcpy(at, &value, sizeof value);
 }
 
 static inline void put_be64(uint8_t *at, uint64_t value)
 {
-    put_be32(at, (uint32_t)(value >> 32));
-    put_be32(at + 4, (uint32_t)value);
+    value = htobe64(value);
+    memcpy(at, &value, sizeof value);
 }
 
 #endif
