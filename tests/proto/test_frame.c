@@ -353,6 +353,34 @@ START_TEST(slices_get_the_same_verdict)
 }
 END_TEST
 
+/* Frames of about as many containers and elements as are scanned in one go, whole and with
+ * something behind them. */
+START_TEST(many_containers_get_the_same_verdict)
+{
+    uint8_t bytes[3 + 64 + 8];
+
+    for (size_t count = 1; count <= 64; count++) {
+        bytes[0] = 0xdc;
+        bytes[1] = 0;
+        bytes[2] = (uint8_t)count;
+        for (size_t kind = 0; kind < 3; kind++) {
+            static const uint8_t elements[] = {0x90, 0x80, 0x00};
+
+            memset(bytes + 3, elements[kind], count);
+            memset(bytes + 3 + count, 0xc1, 8);
+            for (size_t behind = 0; behind <= 8; behind += 8) {
+                struct verdict verdict = scan(bytes, 3 + count + behind, LIMIT);
+
+                ck_assert_int_eq(verdict.status, FRAME_COMPLETE);
+                ck_assert_uint_eq(verdict.size, 3 + count);
+                assert_same_in_steps(bytes, 3 + count + behind, LIMIT);
+                assert_same_in_steps(bytes, 3 + count + behind, count);
+            }
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("proto/frame");
@@ -372,6 +400,7 @@ int main(void)
     tcase_add_test(tcase, claimed_lengths_are_refused_at_the_header);
     tcase_add_test(tcase, the_limit_counts_what_must_still_come);
     tcase_add_test(tcase, slices_get_the_same_verdict);
+    tcase_add_test(tcase, many_containers_get_the_same_verdict);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
