@@ -138,21 +138,15 @@ static struct value sized_value(struct cursor *cursor, uint8_t first)
     }
 }
 
-struct value cursor_next(struct cursor *cursor)
+struct value cursor_next_wide(struct cursor *cursor)
 {
     uint8_t first;
 
     if (cursor->at >= cursor->end)
         return simple(VALUE_NONE);
     first = *cursor->at++;
-    if (first <= 0x7f)
-        return unsigned_integer(first);
-    if (first <= 0x8f)
+    if (first >= 0x80 && first <= 0x8f)
         return container(VALUE_MAP, first & 0x0f);
-    if (first <= 0x9f)
-        return container(VALUE_ARRAY, first & 0x0f);
-    if (first <= 0xbf)
-        return raw(cursor, VALUE_STR, first & 0x1f);
     if (first >= 0xe0)
         return signed_integer((int8_t)first);
     return sized_value(cursor, first);

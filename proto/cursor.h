@@ -41,8 +41,32 @@ struct value {
     };
 };
 
+/* cursor_next for the forms that carry no length or small number in their first byte. */
+struct value cursor_next_wide(struct cursor *cursor);
+
 /* Reads the value at the cursor and moves behind it; of an array or map only its header. */
-struct value cursor_next(struct cursor *cursor);
+static inline struct value cursor_next(struct cursor *cursor)
+{
+    const uint8_t *at = cursor->at;
+    uint8_t first = at < cursor->end ? *at : 0xc1;
+
+    if (first <= 0x7f) {
+        cursor->at = at + 1;
+        return (struct value){.type = VALUE_UINT, .number = first};
+    }
+    if (first >= 0x90 && first <= 0x9f) {
+        cursor->at = at + 1;
+        return (struct value){.type = VALUE_ARRAY, .count = first & 0x0f};
+    }
+    if (first >= 0xa0 && first <= 0xbf) {
+        uint32_t size = first & 0x1f;
+
+        cursor->at = at + 1 + size;
+        return (struct value){.type = VALUE_STR, .raw = {.bytes = at + 1, .size = size}};
+    }
+    return cursor_next_wide(cursor);
+}
+
 /* Moves behind the whole value at the cursor, however deep. */
 void cursor_skip(struct cursor *cursor);
 /* "an unsigned integer", "a float", "a map"…: for error sentences. */

@@ -5,8 +5,8 @@
 
 const struct method methods[METHODS] = {
 #define METHOD(symbol, wire_name, letters, parameter_names, option_names, result_type, kind)       \
-    [METHOD_##                                                                                     \
-        symbol] = {wire_name, letters, parameter_names, option_names, result_type, METHOD_##kind},
+    [METHOD_##symbol] = {wire_name,    letters,     sizeof letters - 1, parameter_names,           \
+                         option_names, result_type, METHOD_##kind},
 #include "proto/methods.def"
 #undef METHOD
 };

@@ -22,8 +22,9 @@ enum method_access {
 struct method {
     const char *name;
     const char *parameters; /* one letter each: R U N B C */
-    const char *names;      /* "region, address, size" */
-    const char *options;    /* "from,limit" */
+    unsigned parameter_count;
+    const char *names;   /* "region, address, size" */
+    const char *options; /* "from,limit" */
     const char *result;
     enum method_access access;
 };

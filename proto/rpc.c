@@ -281,8 +281,8 @@ int rpc_parse_params(const struct rpc_request *request, unsigned first, struct r
 {
     const struct method *method = &methods[ret->method];
     struct cursor params = request->params;
-    size_t letters = strlen(method->parameters);
-    size_t expected = letters - first;
+    unsigned letters = method->parameter_count;
+    unsigned expected = letters - first;
 
     ret->has_region = first == 0;
     ret->has_options = false;
