@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/conn.h"
+#include "proto/pack.h"
 #include "proto/rpc.h"
 
 /* What packing returns is not looked at: output.has_failed remembers, and closes the connection. */
@@ -17,36 +18,43 @@ bool answer_begin(struct conn *conn, uint32_t msgid, msgpack_packer *packer)
     return true;
 }
 
+/* Answers that are complete in a few bytes are put together here, and appended in one go. */
+#define SMALL_MAX (RPC_RESULT_HEADER_MAX + PACK_UINT_MAX)
+
+static void send_small(struct conn *conn, const uint8_t *answer, const uint8_t *end)
+{
+    if (!conn_takes_answers(conn))
+        return;
+    output_pack(&conn->output, (const char *)answer, (size_t)(end - answer));
+    conn_send(conn);
+}
+
 void answer_nil(struct conn *conn, uint32_t msgid)
 {
-    msgpack_packer packer;
-    if (answer_begin(conn, msgid, &packer))
-        msgpack_pack_nil(&packer);
+    uint8_t answer[SMALL_MAX];
+    send_small(conn, answer, pack_nil(answer + rpc_result_header(answer, msgid)));
 }
 
 void answer_uint(struct conn *conn, uint32_t msgid, uint64_t number)
 {
-    msgpack_packer packer;
-    if (answer_begin(conn, msgid, &packer))
-        msgpack_pack_uint64(&packer, number);
+    uint8_t answer[SMALL_MAX];
+    send_small(conn, answer, pack_uint(answer + rpc_result_header(answer, msgid), number));
 }
 
 void answer_bool(struct conn *conn, uint32_t msgid, bool value)
 {
-    msgpack_packer packer;
-    if (!answer_begin(conn, msgid, &packer))
-        return;
-    if (value)
-        msgpack_pack_true(&packer);
-    else
-        msgpack_pack_false(&packer);
+    uint8_t answer[SMALL_MAX];
+    send_small(conn, answer, pack_bool(answer + rpc_result_header(answer, msgid), value));
 }
 
 void answer_packed(struct conn *conn, uint32_t msgid, const uint8_t *bytes, size_t size)
 {
-    msgpack_packer packer;
-    if (answer_begin(conn, msgid, &packer))
-        output_pack(&conn->output, (const char *)bytes, size);
+    uint8_t header[RPC_RESULT_HEADER_MAX];
+    if (!conn_takes_answers(conn))
+        return;
+    output_pack(&conn->output, (const char *)header, rpc_result_header(header, msgid));
+    output_pack(&conn->output, (const char *)bytes, size);
+    conn_send(conn);
 }
 
 void answer_error(struct conn *conn, uint32_t msgid, const struct err *err)

@@ -8,6 +8,12 @@ uint8_t *pack_nil(uint8_t *to)
     return to + 1;
 }
 
+uint8_t *pack_bool(uint8_t *to, bool value)
+{
+    *to = value ? 0xc3 : 0xc2;
+    return to + 1;
+}
+
 /* A first byte and a number of so many bytes. */
 static uint8_t *put8(uint8_t *to, uint8_t first, uint8_t value)
 {

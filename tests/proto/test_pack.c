@@ -59,6 +59,17 @@ START_TEST(nil)
 }
 END_TEST
 
+START_TEST(booleans)
+{
+    uint8_t bytes[1];
+
+    msgpack_pack_true(&packer);
+    assert_same(bytes, pack_bool(bytes, true), 1);
+    msgpack_pack_false(&packer);
+    assert_same(bytes, pack_bool(bytes, false), 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("proto/pack");
@@ -67,6 +78,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, numbers_and_headers);
     tcase_add_test(tcase, nil);
+    tcase_add_test(tcase, booleans);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
