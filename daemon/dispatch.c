@@ -132,8 +132,12 @@ static enum outcome execute(struct call *call)
 
 void dispatch(struct conn *conn, size_t size)
 {
-    struct call call = {.server = conn->server, .conn = conn, .size = size};
+    struct call call; /* parsing fills envelope and args in: no need to clear them first */
     struct err err;
+    call.server = conn->server;
+    call.conn = conn;
+    call.entry = NULL;
+    call.size = size;
     if (rpc_parse(input_bytes(&conn->input), size, &call.envelope, &err) != 0) {
         if (call.envelope.has_msgid)
             answer_error(conn, call.envelope.msgid, &err);

@@ -23,7 +23,8 @@ struct region_entry *regions_add(struct server *server, struct region *region)
     entry->region = region;
     entry->id = region_id(region);
     strncpy(entry->name, region_name(region), sizeof entry->name - 1);
-    HASH_ADD(by_name, regions->names, name, strlen(entry->name), entry);
+    entry->name_length = strlen(entry->name);
+    HASH_ADD(by_name, regions->names, name, entry->name_length, entry);
     if (entry->is_dropping) {
         free(entry);
         return NULL;
@@ -44,6 +45,8 @@ void regions_remove(struct server *server, struct region_entry *entry)
     if (entry->is_dropping)
         return;
     entry->is_dropping = true;
+    if (server->regions.last == entry)
+        server->regions.last = NULL;
     HASH_DELETE(by_name, server->regions.names, entry);
     HASH_DELETE(by_id, server->regions.ids, entry);
     server->regions.count--;
@@ -76,10 +79,20 @@ struct region_entry *regions_find_id(const struct regions *regions, uint64_t id)
     return entry;
 }
 
-int regions_find(const struct regions *regions, const struct rpc_param *param,
+static bool has_name(const struct region_entry *entry, const struct rpc_param *param)
+{
+    return entry != NULL && entry->name_length == param->size &&
+           memcmp(entry->name, param->bytes, param->size) == 0;
+}
+
+int regions_find(struct regions *regions, const struct rpc_param *param,
                  struct region_entry **ret_entry, struct err *err)
 {
-    struct region_entry *entry;
+    struct region_entry *entry = regions->last;
+    if (param->bytes != NULL && has_name(entry, param)) {
+        *ret_entry = entry;
+        return 0;
+    }
     if (param->bytes == NULL) {
         entry = regions_find_id(regions, param->number);
         if (entry == NULL)
@@ -92,6 +105,7 @@ int regions_find(const struct regions *regions, const struct rpc_param *param,
             log_escape((const char *)param->bytes, param->size, name, sizeof name);
             return err_set(err, ERR_NO_SUCH_REGION, "there is no region named \"%.100s\"", name);
         }
+        regions->last = entry;
     }
     *ret_entry = entry;
     return 0;

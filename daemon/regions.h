@@ -32,6 +32,7 @@ struct region_entry {
     struct server *server;
     struct region *region;
     char name[REGION_NAME_MAX + 1];
+    size_t name_length;
     uint64_t id;
     bool is_dropping; /* nobody finds it any more; it goes when nothing is under way */
 
@@ -59,6 +60,8 @@ struct region_entry {
 struct regions {
     struct region_entry *names; /* heads of the hash tables */
     struct region_entry *ids;
+    struct region_entry
+        *last; /* whom a request named last, who is likely to be named again; NULL */
     uint64_t count;
     struct region_entry *touched; /* those that commit_pump has to look at */
     struct region_entry *scrubs;  /* those that wait to read a piece of a scrub */
@@ -77,7 +80,7 @@ struct region_entry *regions_find_name(const struct regions *regions, const char
                                        size_t length);
 struct region_entry *regions_find_id(const struct regions *regions, uint64_t id);
 /* By what a request says. ERR_NO_SUCH_REGION. */
-int regions_find(const struct regions *regions, const struct rpc_param *param,
+int regions_find(struct regions *regions, const struct rpc_param *param,
                  struct region_entry **ret_entry, struct err *err);
 
 /* The entries in the order of their names, as a new array of regions->count; NULL without memory or
