@@ -362,13 +362,15 @@ uint64_t region_pages_of(uint64_t size)
     return size / DATA_PAGE + 2;
 }
 
-/* What stage_blob needs, wherever the extent lies. */
+/* What stage_blob needs, wherever the extent lies: a large one's ragged ends are journaled. */
 struct batch_need region_blob_need(uint64_t size)
 {
-    uint64_t journaled = region_is_large(size) ? 2 * (uint64_t)DISK_BLOCK : size;
-    return (struct batch_need){.record = 3 * RECORD_EXTENT_EFFECT + journaled,
-                               .puts = 2,
-                               .directs = 1,
+    bool is_large = region_is_large(size);
+    size_t puts = is_large ? 2 : 1;
+    uint64_t journaled = is_large ? 2 * (uint64_t)DISK_BLOCK : size;
+    return (struct batch_need){.record = (1 + puts) * RECORD_EXTENT_EFFECT + journaled,
+                               .puts = puts,
+                               .directs = is_large ? 1 : 0,
                                .undos = 1,
                                .takes = 1,
                                .pages = region_pages_of(size)};
