@@ -7,7 +7,7 @@
 
 #include "core/array.h"
 
-/* Entries that are made at a time: 16 KiB. */
+/* Entries that are made at a time: 14 KiB. */
 #define TOKENS_SEGMENT 256
 
 /* So many are forgotten at a time, where the window became smaller: some 200 microseconds. */
@@ -22,7 +22,7 @@ struct token_result {
     uint8_t bytes[];
 };
 
-static_assert(sizeof(struct token_entry) == 64, "an entry is as large as limits.h says");
+static_assert(sizeof(struct token_entry) == 56, "an entry is as large as options.h says, about");
 
 void tokens_init(struct tokens *tokens, const uint8_t key[16], uint64_t window)
 {
@@ -86,68 +86,34 @@ static uint64_t mixed(uint64_t x)
     return x ^ x >> 32;
 }
 
-/* The bucket of an id. There are bucket_count of them, from the last power of two on halves of
- * those before. */
-static struct token_entry **bucket_of(const struct tokens *tokens, const uint8_t id[16])
+static uint64_t hash_of(const struct tokens *tokens, const uint8_t id[16])
 {
-    uint64_t words[2], power = 1;
+    uint64_t words[2];
     memcpy(words, id, sizeof words);
-    uint64_t hash = mixed(mixed(words[0] ^ tokens->key[0]) ^ words[1] ^ tokens->key[1]);
-    while (power < tokens->bucket_count)
-        power *= 2;
-    uint64_t bucket = hash & (power - 1);
-    return &tokens->buckets[bucket < tokens->bucket_count ? bucket : bucket - power / 2];
+    return mixed(mixed(words[0] ^ tokens->key[0]) ^ words[1] ^ tokens->key[1]);
 }
 
-/* One more bucket. What belongs there is in the one that it is a half of. */
-static int add_bucket(struct tokens *tokens)
+/* The index knows the low half of a sequence; those that are remembered differ in it. */
+static uint64_t whole_sequence(const struct tokens *tokens, uint32_t low)
 {
-    struct token_entry **buckets = array_grown(tokens->buckets, &tokens->bucket_capacity,
-                                               tokens->bucket_count + 1, sizeof(void *));
-    if (buckets == NULL)
-        return -ENOMEM;
-    tokens->buckets = buckets;
-    size_t power = 1;
-    while (power * 2 <= tokens->bucket_count)
-        power *= 2;
-    size_t half = tokens->bucket_count - (tokens->bucket_count > 0 ? power : 0);
-    buckets[tokens->bucket_count++] = NULL;
-    if (tokens->bucket_count == 1)
-        return 0;
-    struct token_entry **from = &buckets[half];
-    while (*from != NULL) {
-        struct token_entry *entry = *from;
-        struct token_entry **to = bucket_of(tokens, entry->id);
-        if (to == &buckets[half]) {
-            from = &entry->chain;
-            continue;
-        }
-        *from = entry->chain;
-        /* In the order they had, newest first. */
-        while (*to != NULL)
-            to = &(*to)->chain;
-        entry->chain = NULL;
-        *to = entry;
-    }
-    return 0;
+    return tokens->first + (uint32_t)(low - (uint32_t)tokens->first);
 }
 
 const struct token_entry *tokens_find(const struct tokens *tokens, const uint8_t id[16])
 {
-    if (tokens->bucket_count == 0)
-        return NULL;
-    const struct token_entry *entry = *bucket_of(tokens, id);
-    while (entry != NULL && memcmp(entry->id, id, sizeof entry->id) != 0)
-        entry = entry->chain;
-    return entry;
-}
-
-static void unchain(struct tokens *tokens, struct token_entry *entry)
-{
-    struct token_entry **at = bucket_of(tokens, entry->id);
-    while (*at != entry)
-        at = &(*at)->chain;
-    *at = entry->chain;
+    struct tokenindex_probe probe = tokenindex_probe(&tokens->index, hash_of(tokens, id));
+    const struct token_entry *newest = NULL;
+    uint64_t newest_sequence = 0;
+    uint32_t low;
+    while (tokenindex_next(&probe, &low)) {
+        uint64_t sequence = whole_sequence(tokens, low);
+        const struct token_entry *entry = entry_at(tokens, sequence);
+        if (sequence < newest_sequence || memcmp(entry->id, id, sizeof entry->id) != 0)
+            continue;
+        newest = entry;
+        newest_sequence = sequence;
+    }
+    return newest;
 }
 
 /* ---- Answers that are kept apart ---- */
@@ -204,13 +170,9 @@ static int reserve_spare(struct tokens *tokens, size_t size)
     return tokens->spare == NULL ? -ENOMEM : 0;
 }
 
-int tokens_reserve(struct tokens *tokens, size_t result_size)
+static int reserve_segment(struct tokens *tokens)
 {
     uint64_t base = tokens->first / TOKENS_SEGMENT;
-    if (tokens->bucket_count <= tokens_count(tokens) && add_bucket(tokens) != 0)
-        return -ENOMEM;
-    if (reserve_spare(tokens, result_size) != 0)
-        return -ENOMEM;
     if (tokens->next / TOKENS_SEGMENT - base < tokens->segment_count)
         return 0;
     struct token_entry **segments = array_grown(tokens->segments, &tokens->segment_capacity,
@@ -218,11 +180,21 @@ int tokens_reserve(struct tokens *tokens, size_t result_size)
     if (segments == NULL)
         return -ENOMEM;
     tokens->segments = segments;
-    segments[tokens->segment_count] = malloc(TOKENS_SEGMENT * sizeof **segments);
-    if (segments[tokens->segment_count] == NULL)
+    struct token_entry *segment = tokens->spare_segment;
+    if (segment == NULL)
+        segment = malloc(TOKENS_SEGMENT * sizeof *segment);
+    if (segment == NULL)
         return -ENOMEM;
-    tokens->segment_count++;
+    tokens->spare_segment = NULL;
+    segments[tokens->segment_count++] = segment;
     return 0;
+}
+
+int tokens_reserve(struct tokens *tokens, size_t result_size)
+{
+    if (tokenindex_reserve(&tokens->index) != 0 || reserve_spare(tokens, result_size) != 0)
+        return -ENOMEM;
+    return reserve_segment(tokens);
 }
 
 void tokens_add(struct tokens *tokens, const struct token *token, uint64_t ticket)
@@ -235,9 +207,7 @@ void tokens_add(struct tokens *tokens, const struct token *token, uint64_t ticke
         take_spare(tokens, entry, token->result);
     else if (token->result_size > 0 && token->result_size != TOKEN_RESULT_DROPPED)
         memcpy(entry->result, token->result, token->result_size);
-    struct token_entry **bucket = bucket_of(tokens, entry->id);
-    entry->chain = *bucket;
-    *bucket = entry;
+    tokenindex_add(&tokens->index, hash_of(tokens, entry->id), tokens->next);
     tokens->bytes += token_bytes(token->result_size);
     tokens->next++;
 }
@@ -248,7 +218,7 @@ static void forget(struct tokens *tokens, uint64_t sequence)
 {
     struct token_entry *entry = entry_at(tokens, sequence);
     tokens->bytes -= token_bytes(entry->result_size);
-    unchain(tokens, entry);
+    tokenindex_remove(&tokens->index, hash_of(tokens, entry->id), sequence);
     free_result(tokens, entry);
 }
 
@@ -258,7 +228,8 @@ static void forget_first(struct tokens *tokens)
     tokens->first++;
     if (tokens->first % TOKENS_SEGMENT != 0)
         return;
-    free(tokens->segments[0]);
+    free(tokens->spare_segment);
+    tokens->spare_segment = tokens->segments[0];
     tokens->segment_count--;
     memmove(tokens->segments, tokens->segments + 1,
             tokens->segment_count * sizeof tokens->segments[0]);
@@ -293,8 +264,9 @@ void tokens_clear(struct tokens *tokens)
     for (size_t i = 0; i < tokens->segment_count; i++)
         free(tokens->segments[i]);
     free(tokens->segments);
-    free(tokens->buckets);
+    free(tokens->spare_segment);
     free(tokens->spare);
+    tokenindex_release(&tokens->index);
     *tokens = empty;
 }
 
@@ -356,14 +328,15 @@ int tokens_replay(struct tokens *tokens, const struct token *token)
 
 /* ---- Proof ---- */
 
-static uint64_t chained(const struct tokens *tokens)
+static bool is_indexed(const struct tokens *tokens, uint64_t sequence)
 {
-    uint64_t count = 0;
-    for (size_t i = 0; i < tokens->bucket_count; i++)
-        for (const struct token_entry *entry = tokens->buckets[i]; entry != NULL;
-             entry = entry->chain)
-            count += bucket_of(tokens, entry->id) == &tokens->buckets[i];
-    return count;
+    const struct token_entry *entry = entry_at(tokens, sequence);
+    struct tokenindex_probe probe = tokenindex_probe(&tokens->index, hash_of(tokens, entry->id));
+    uint32_t low;
+    while (tokenindex_next(&probe, &low))
+        if (whole_sequence(tokens, low) == sequence)
+            return true;
+    return false;
 }
 
 const char *tokens_check(const struct tokens *tokens)
@@ -374,6 +347,8 @@ const char *tokens_check(const struct tokens *tokens)
     for (uint64_t i = tokens->first; i < tokens->next; i++) {
         const struct token_entry *entry = entry_at(tokens, i);
         bytes += token_bytes(entry->result_size);
+        if (!is_indexed(tokens, i))
+            return "a token is not in the index";
         if (!is_apart(entry))
             continue;
         results += entry->result_size;
@@ -389,5 +364,7 @@ const char *tokens_check(const struct tokens *tokens)
     }
     if (bytes != tokens->bytes || results != tokens->result_bytes || apart != listed)
         return "the bytes of tokens are miscounted";
-    return chained(tokens) == tokens_count(tokens) ? NULL : "a token is not in the index";
+    return tokenindex_count(&tokens->index) == tokens_count(tokens)
+               ? NULL
+               : "the index has a token that is forgotten";
 }

@@ -6,8 +6,8 @@
  * in an entry are kept apart; while they are more than TOKEN_RESULTS_MAX together the oldest of
  * them are dropped, and only the answer: the token stays.
  *
- * Memory grows with the tokens that there are, in small steps: entries never move, and the hash
- * index grows by one bucket a token (linear hashing), so that no addition takes long.
+ * Memory grows with the tokens that there are, in small steps: entries never move, and each of the
+ * index's many tables grows by itself, so that no addition takes long.
  *
  * Belongs to one thread. */
 #ifndef MREGION_CORE_TOKENS_H
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/record.h"
+#include "core/tokenindex.h"
 
 /* In struct token's result_size: the answer was dropped. */
 #define TOKEN_RESULT_DROPPED UINT32_MAX
@@ -25,7 +26,7 @@
 /* What one takes up in a checkpoint, without its answer. */
 #define TOKEN_CHECKPOINT_BYTES ((uint64_t)36)
 
-/* Answers up to this size stand in the entry, which is 64 bytes with them. */
+/* Answers up to this size stand in the entry, which is 56 bytes with them. */
 #define TOKEN_INLINE 20
 
 struct token_result;
@@ -33,8 +34,7 @@ struct token_result;
 struct token_entry {
     uint8_t id[16];
     uint64_t fingerprint;
-    uint64_t ticket; /* of the batch it is in; 0 when it was found on the disk */
-    struct token_entry *chain;
+    uint64_t ticket;              /* of the batch it is in; 0 when it was found on the disk */
     uint32_t result_size;         /* or TOKEN_RESULT_DROPPED */
     uint8_t result[TOKEN_INLINE]; /* above TOKEN_INLINE bytes: a struct token_result's address */
 };
@@ -48,15 +48,15 @@ struct tokens {
     /* Of consecutive entries; the first one has `first` in it. */
     struct token_entry **segments;
     size_t segment_count, segment_capacity;
-    struct token_entry **buckets;
-    size_t bucket_count, bucket_capacity;
+    struct token_entry *spare_segment;    /* the last one that was given up, or NULL */
+    struct tokenindex index;              /* by id */
     struct token_result *oldest, *newest; /* the answers that are kept apart */
     uint64_t result_bytes;                /* theirs together */
     struct token_result *spare;           /* for the next one */
     size_t spare_size;
 };
 
-/* Nobody who does not know the key can choose ids that fall into one bucket. */
+/* Nobody who does not know the key can choose ids that stand in each other's way. */
 void tokens_init(struct tokens *tokens, const uint8_t key[16], uint64_t window);
 void tokens_release(struct tokens *tokens);
 /* Forgets all, and that there ever were any. */

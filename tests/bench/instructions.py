@@ -38,7 +38,7 @@ WARM, MEASURED = 2, 4
 CONFIG = """
 listen: [{{unix: {socket}}}]
 regions:
-  - {{name: main}}
+  - {{name: main, token_window: 1024}}
   - {{name: cold, page_cache: 64KiB}}
 """
 
@@ -144,7 +144,7 @@ class Phases:
             self.clients.round([("addBlob", ["cold", self.random.randbytes(PAGE // PIPELINE)])
                                 for _ in range(REQUESTS)])
         for _ in range(2 * (WARM + MEASURED)):
-            self.add()
+            self.add(self.token) # also until the window has long been full
 
     def all(self):
         self.prepare()
