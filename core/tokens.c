@@ -13,12 +13,16 @@
 /* So many are forgotten at a time, where the window became smaller: some 200 microseconds. */
 #define FORGET_MAX 4096
 
+/* The memory of an answer up to this size is used again. */
+#define RESULT_SPARED 4096
+
 /* A sequence past this one was never given. */
 #define SEQUENCE_MAX REGION_SIZE_MAX
 
 struct token_result {
     struct token_result *older, *newer;
     uint64_t sequence; /* whose it is */
+    size_t capacity;   /* of bytes */
     uint8_t bytes[];
 };
 
@@ -121,9 +125,11 @@ const struct token_entry *tokens_find(const struct tokens *tokens, const uint8_t
 static void take_spare(struct tokens *tokens, struct token_entry *entry, const uint8_t *bytes)
 {
     struct token_result *result = tokens->spare;
-    assert(result != NULL && tokens->spare_size >= entry->result_size);
+    assert(result != NULL && result->capacity >= entry->result_size);
     tokens->spare = NULL;
-    *result = (struct token_result){.older = tokens->newest, .sequence = tokens->next};
+    result->older = tokens->newest;
+    result->newer = NULL;
+    result->sequence = tokens->next;
     memcpy(result->bytes, bytes, entry->result_size);
     memcpy(entry->result, &result, sizeof result);
     if (tokens->newest != NULL)
@@ -148,7 +154,13 @@ static void free_result(struct tokens *tokens, const struct token_entry *entry)
     else
         tokens->newest = result->older;
     tokens->result_bytes -= entry->result_size;
-    free(result);
+    /* The next one is often as large. */
+    if (result->capacity > RESULT_SPARED) {
+        free(result);
+        return;
+    }
+    free(tokens->spare);
+    tokens->spare = result;
 }
 
 static void drop_result(struct tokens *tokens, struct token_entry *entry)
@@ -162,12 +174,15 @@ static void drop_result(struct tokens *tokens, struct token_entry *entry)
 
 static int reserve_spare(struct tokens *tokens, size_t size)
 {
-    if (size <= TOKEN_INLINE || (tokens->spare != NULL && tokens->spare_size >= size))
+    size_t has = tokens->spare == NULL ? 0 : tokens->spare->capacity;
+    if (size <= TOKEN_INLINE || (size <= has && has / 2 <= size))
         return 0;
     free(tokens->spare);
     tokens->spare = malloc(sizeof *tokens->spare + size);
-    tokens->spare_size = size;
-    return tokens->spare == NULL ? -ENOMEM : 0;
+    if (tokens->spare == NULL)
+        return -ENOMEM;
+    tokens->spare->capacity = size;
+    return 0;
 }
 
 static int reserve_segment(struct tokens *tokens)

@@ -53,7 +53,6 @@ struct tokens {
     struct token_result *oldest, *newest; /* the answers that are kept apart */
     uint64_t result_bytes;                /* theirs together */
     struct token_result *spare;           /* for the next one */
-    size_t spare_size;
 };
 
 /* Nobody who does not know the key can choose ids that stand in each other's way. */
