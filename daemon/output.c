@@ -9,27 +9,54 @@ void pieces_init(struct pieces *pieces, struct budget *budget)
     *pieces = (struct pieces){.budget = budget};
 }
 
+static void free_all(struct piece *piece)
+{
+    while (piece != NULL) {
+        struct piece *next = piece->next;
+        free(piece);
+        piece = next;
+    }
+}
+
 void pieces_release(struct pieces *pieces)
 {
-    while (pieces->free != NULL) {
-        struct piece *piece = pieces->free;
-        pieces->free = piece->next;
-        free(piece);
+    free_all(pieces->free);
+    free_all(pieces->free_small);
+    pieces_init(pieces, pieces->budget);
+}
+
+static struct piece *take_free(struct piece **first, unsigned *count)
+{
+    struct piece *piece = *first;
+    if (piece != NULL) {
+        *first = piece->next;
+        --*count;
     }
-    pieces->free_count = 0;
+    return piece;
+}
+
+static bool keep_free(struct piece **first, unsigned *count, unsigned most, struct piece *piece)
+{
+    if (*count >= most)
+        return false;
+    piece->next = *first;
+    *first = piece;
+    ++*count;
+    return true;
 }
 
 struct piece *piece_new(struct pieces *pieces, size_t capacity, bool is_charged)
 {
-    struct piece *piece = pieces->free;
-    if (capacity == PIECE_SIZE && piece != NULL) {
-        pieces->free = piece->next;
-        pieces->free_count--;
-    } else {
-        piece = malloc(sizeof *piece + capacity);
-        if (piece == NULL)
-            return NULL;
-    }
+    struct piece *piece = NULL;
+    size_t room = capacity > SMALL_PIECE ? capacity : SMALL_PIECE;
+    if (room == SMALL_PIECE)
+        piece = take_free(&pieces->free_small, &pieces->free_small_count);
+    else if (room == PIECE_SIZE)
+        piece = take_free(&pieces->free, &pieces->free_count);
+    if (piece == NULL)
+        piece = malloc(sizeof *piece + room);
+    if (piece == NULL)
+        return NULL;
     *piece = (struct piece){.capacity = capacity};
     if (!is_charged)
         budget_add(pieces->budget, capacity);
@@ -40,13 +67,13 @@ void piece_free(struct pieces *pieces, struct piece *piece)
 {
     if (piece == NULL)
         return;
-    budget_give(pieces->budget, piece->capacity);
-    if (piece->capacity == PIECE_SIZE && pieces->free_count < PIECES_KEPT) {
-        piece->next = pieces->free;
-        pieces->free = piece;
-        pieces->free_count++;
+    size_t capacity = piece->capacity;
+    budget_give(pieces->budget, capacity);
+    if (capacity <= SMALL_PIECE &&
+        keep_free(&pieces->free_small, &pieces->free_small_count, SMALL_PIECES_KEPT, piece))
         return;
-    }
+    if (capacity == PIECE_SIZE && keep_free(&pieces->free, &pieces->free_count, PIECES_KEPT, piece))
+        return;
     free(piece);
 }
 

@@ -18,6 +18,9 @@
 #define PIECE_SIZE ((size_t)16 * 1024)
 /* Kept for reuse: what a burst of as many connections needs. */
 #define PIECES_KEPT 64
+/* Of a small answer that has to wait; and what a burst of as many requests needs. */
+#define SMALL_PIECE ((size_t)1024 + 16)
+#define SMALL_PIECES_KEPT 1024
 
 struct piece {
     struct piece *next;
@@ -30,8 +33,8 @@ struct piece {
 /* The recycled pieces of all connections. */
 struct pieces {
     struct budget *budget;
-    struct piece *free;
-    unsigned free_count;
+    struct piece *free, *free_small;
+    unsigned free_count, free_small_count;
 };
 
 void pieces_init(struct pieces *pieces, struct budget *budget);

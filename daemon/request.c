@@ -139,7 +139,7 @@ uint8_t *request_bytes(const struct request *request)
 }
 
 /* Results up to this size leave with other answers in a shared piece. */
-#define PACKED_COPIED 1024
+#define RESULT_COPIED 1024
 
 /* The piece with the header right before its bytes, of which there are size. */
 static void send_piece(struct request *request, const uint8_t *header, size_t length, size_t size)
@@ -158,14 +158,22 @@ static void send_piece(struct request *request, const uint8_t *header, size_t le
 static void send_blob(struct request *request)
 {
     uint8_t header[RPC_BIN_HEADER_MAX];
-    size_t length = rpc_bin_header(header, request->msgid, (uint32_t)request->block.size);
-    send_piece(request, header, length, (size_t)request->block.size);
+    size_t size = (size_t)request->block.size;
+    size_t length = rpc_bin_header(header, request->msgid, (uint32_t)size);
+    if (size > RESULT_COPIED) {
+        send_piece(request, header, length, size);
+        return;
+    }
+    uint8_t *answer = request_bytes(request) - length;
+    memcpy(answer, header, length);
+    output_pack(&request->conn->output, (const char *)answer, length + size);
+    conn_send(request->conn);
 }
 
 static void send_packed(struct request *request)
 {
     size_t size = (size_t)request->number;
-    if (size <= PACKED_COPIED) {
+    if (size <= RESULT_COPIED) {
         answer_packed(request->conn, request->msgid, request_bytes(request), size);
         return;
     }

@@ -123,6 +123,34 @@ START_TEST(recycled_pieces_are_bounded)
     for (size_t i = 0; i < 2 * PIECES_KEPT; i++)
         piece_free(&pieces, held[i]);
     ck_assert_uint_eq(pieces.free_count, PIECES_KEPT);
+    ck_assert_uint_eq(pieces.free_small_count, 0);
+}
+END_TEST
+
+/* One of a few bytes may come back as one of many: they are the same memory. */
+START_TEST(small_pieces_are_recycled)
+{
+    struct piece *held[2 * SMALL_PIECES_KEPT];
+    size_t charged = 0;
+    for (size_t i = 0; i < 2 * SMALL_PIECES_KEPT; i++) {
+        size_t capacity = i % SMALL_PIECE + 1;
+        held[i] = piece_new(&pieces, capacity, false);
+        ck_assert_uint_eq(held[i]->capacity, capacity);
+        memset(held[i]->bytes, 7, capacity);
+        charged += capacity;
+    }
+    ck_assert_uint_eq(budget.used, charged);
+    for (size_t i = 0; i < 2 * SMALL_PIECES_KEPT; i++)
+        piece_free(&pieces, held[i]);
+    ck_assert_uint_eq(budget.used, 0);
+    ck_assert_uint_eq(pieces.free_small_count, SMALL_PIECES_KEPT);
+    struct piece *again = piece_new(&pieces, SMALL_PIECE, false);
+    ck_assert_uint_eq(pieces.free_small_count, SMALL_PIECES_KEPT - 1);
+    memset(again->bytes, 7, SMALL_PIECE);
+    piece_free(&pieces, again);
+    piece_free(&pieces, piece_new(&pieces, SMALL_PIECE + 1, false));
+    ck_assert_uint_eq(pieces.free_small_count, SMALL_PIECES_KEPT);
+    ck_assert_uint_eq(pieces.free_count, 0);
 }
 END_TEST
 
@@ -136,6 +164,7 @@ int main(void)
     tcase_add_test(tcase, undo_of_everything_leaves_nothing);
     tcase_add_test(tcase, an_idle_connection_holds_nothing);
     tcase_add_test(tcase, recycled_pieces_are_bounded);
+    tcase_add_test(tcase, small_pieces_are_recycled);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
