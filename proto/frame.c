@@ -126,41 +126,55 @@ static enum frame_status take_header(struct frame_scanner *scanner, const uint8_
     return FRAME_COMPLETE;
 }
 
-/* The size of a small frame of few containers that has arrived whole, which is most of them: they
- * cannot be nested too deep, and where the end is within the bounds so is all before it. 0 for any
- * other frame. A quarter of what the scanner needs for the same. */
-static size_t scan_whole(const uint8_t *bytes, size_t bound, uint32_t elements_max)
+/* What follows a first byte of 0xc0..0xdf, at least: the rest of its header and its bytes. 0: see
+ * the scanner about it. */
+static uint64_t wide_size(const uint8_t *at, uint64_t left)
 {
-    uint64_t position = 0, pending = 1, elements = 0;
+    struct shape shape = shapes[*at];
+
+    if (shape.header > left)
+        return 0;
+    if (shape.kind == KIND_PLAIN)
+        return shape.header;
+    return shape.kind == KIND_RAW ? shape.header + (uint64_t)stated_number(at, shape.header) : 0;
+}
+
+/* The size of a small frame that has arrived whole and has few containers, none of a wide form,
+ * which is most of them: they cannot be nested too deep, and where the end is within the bounds so
+ * is all before it. 0 for any other frame. A fifth of what the scanner takes for the same. */
+static uint64_t scan_whole(const uint8_t *bytes, uint64_t bound, uint32_t elements_max)
+{
+    uint64_t position = 0, pending = 1, elements = 1;
     unsigned containers = 0;
 
     while (pending > 0) {
-        const uint8_t *at = bytes + position;
-        struct shape shape;
-        uint64_t number;
+        uint8_t first;
 
         if (position >= bound)
             return 0;
-        shape = shapes[*at];
-        position += shape.header;
-        if (position > bound)
-            return 0;
+        first = bytes[position];
         pending--;
-        elements++;
-        if (shape.kind == KIND_PLAIN)
-            continue;
-        number = stated_number(at, shape.header);
-        if (shape.kind == KIND_RAW) {
-            position += number;
-            continue;
+        if (first <= 0x7f || first >= 0xe0) {
+            position++;
+        } else if (first >= 0xc0) {
+            uint64_t size = wide_size(bytes + position, bound - position);
+
+            if (size == 0)
+                return 0;
+            position += size;
+        } else if (first >= 0xa0) {
+            position += 1 + (first & 0x1fU);
+        } else {
+            uint64_t children = first >= 0x90 ? first & 0x0fU : 2 * (first & 0x0fU);
+
+            if (++containers > FRAME_DEPTH_MAX)
+                return 0;
+            position++;
+            pending += children;
+            elements += children;
         }
-        if (shape.kind != KIND_ARRAY && shape.kind != KIND_MAP)
-            return 0;
-        if (++containers > FRAME_DEPTH_MAX)
-            return 0;
-        pending += shape.kind == KIND_MAP ? 2 * number : number;
     }
-    return position <= bound && elements <= elements_max ? (size_t)position : 0;
+    return position <= bound && elements <= elements_max ? position : 0;
 }
 
 /* Each verdict depends on the bytes before it alone, never on how much else has arrived: fed in
@@ -172,7 +186,7 @@ enum frame_status frame_scan(struct frame_scanner *scanner, const uint8_t *bytes
     uint64_t pending;
 
     if (scanner->position == 0) {
-        size_t whole =
+        uint64_t whole =
             scan_whole(bytes, size < limit ? size : (size_t)limit, scanner->elements_max);
 
         if (whole > 0) {

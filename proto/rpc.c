@@ -150,7 +150,8 @@ static const char *expected_of(char letter)
 }
 
 /* The elements are looked at when they are taken apart: it is known only that they are there. */
-static struct rpc_param skip_changes(struct cursor *params, uint32_t count)
+static __attribute__((noinline)) struct rpc_param skip_changes(struct cursor *params,
+                                                               uint32_t count)
 {
     const uint8_t *first = params->at;
 
@@ -160,29 +161,36 @@ static struct rpc_param skip_changes(struct cursor *params, uint32_t count)
         .number = count, .bytes = first, .size = (uint32_t)(params->at - first)};
 }
 
+static __attribute__((noinline)) int refuse_param(const struct method *method, unsigned index,
+                                                  enum value_type type, struct err *err)
+{
+    size_t length;
+    const char *name = list_item(method->names, index, &length);
+
+    return err_set(err, ERR_INVALID_ARGUMENT, "%s: %.*s must be %s, not %s", method->name,
+                   (int)length, name, expected_of(method->parameters[index]),
+                   value_type_name(type));
+}
+
 static int parse_param(const struct method *method, unsigned index, struct cursor *params,
                        struct rpc_param *ret, struct err *err)
 {
     char letter = method->parameters[index];
     struct value value = cursor_next(params);
-    size_t length;
-    const char *name;
 
     if (value.type == VALUE_UINT && (letter == 'U' || letter == 'R')) {
         *ret = (struct rpc_param){.number = value.number};
-        return 0;
-    }
-    if (value.type == VALUE_ARRAY && letter == 'C') {
-        *ret = skip_changes(params, value.count);
         return 0;
     }
     if (is_text(value) && letter != 'U' && letter != 'C') {
         *ret = (struct rpc_param){.bytes = value.raw.bytes, .size = value.raw.size};
         return 0;
     }
-    name = list_item(method->names, index, &length);
-    return err_set(err, ERR_INVALID_ARGUMENT, "%s: %.*s must be %s, not %s", method->name,
-                   (int)length, name, expected_of(letter), value_type_name(value.type));
+    if (value.type == VALUE_ARRAY && letter == 'C') {
+        *ret = skip_changes(params, value.count);
+        return 0;
+    }
+    return refuse_param(method, index, value.type, err);
 }
 
 /* Which of the method's options the key is, from 0; -1 for none. */
@@ -239,8 +247,9 @@ static int check_option_keys(const struct method *method, struct cursor pairs, u
     return 0;
 }
 
-static int parse_options(const struct method *method, struct cursor *params, struct rpc_call *ret,
-                         struct err *err)
+static __attribute__((noinline)) int parse_options(const struct method *method,
+                                                   struct cursor *params, struct rpc_call *ret,
+                                                   struct err *err)
 {
     struct value value = cursor_next(params);
 
@@ -254,7 +263,8 @@ static int parse_options(const struct method *method, struct cursor *params, str
     return check_option_keys(method, *params, value.count, err);
 }
 
-static int refuse_count(const struct method *method, uint32_t count, struct err *err)
+static __attribute__((noinline)) int refuse_count(const struct method *method, uint32_t count,
+                                                  struct err *err)
 {
     size_t expected = strlen(method->parameters);
 
