@@ -1,5 +1,6 @@
 #include "core/pagecache.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,15 +167,35 @@ static bool find_slot(struct pagecache *cache, size_t *ret_slot)
     }
 }
 
-void pagecache_insert(struct pagecache *cache, uint64_t page, const uint8_t *bytes)
+uint8_t *pagecache_spare(struct pagecache *cache)
 {
     size_t slot;
-    if (cache->limit == 0 || grow_index(cache) != 0 || !find_slot(cache, &slot))
-        return;
+    if (cache->spare == 0) {
+        if (cache->limit == 0 || grow_index(cache) != 0 || !find_slot(cache, &slot))
+            return NULL;
+        cache->slots[slot] = (struct pagecache_slot){0};
+        cache->spare = slot + 1;
+    }
+    return bytes_of_slot(cache, cache->spare - 1);
+}
+
+void pagecache_keep(struct pagecache *cache, uint64_t page)
+{
+    size_t slot = cache->spare - 1;
+    assert(cache->spare > 0);
     cache->slots[slot] = (struct pagecache_slot){.page = page, .is_used = true};
     cache->index[place_of(cache, page)] = (uint32_t)slot + 1;
     cache->used++;
-    memcpy(bytes_of_slot(cache, slot), bytes, DATA_PAGE);
+    cache->spare = 0;
+}
+
+void pagecache_insert(struct pagecache *cache, uint64_t page, const uint8_t *bytes)
+{
+    uint8_t *spare = pagecache_spare(cache);
+    if (spare == NULL)
+        return;
+    memcpy(spare, bytes, DATA_PAGE);
+    pagecache_keep(cache, page);
 }
 
 static void drop(struct pagecache *cache, uint64_t page)

@@ -30,6 +30,7 @@ struct pagecache {
     uint32_t *index;   /* slot number + 1, or 0 */
     size_t index_size; /* a power of two, or 0 */
     size_t used, hand;
+    size_t spare; /* number of a slot that is in neither index nor use, + 1, or 0 */
 };
 
 void pagecache_init(struct pagecache *cache);
@@ -43,6 +44,11 @@ const uint8_t *pagecache_find(struct pagecache *cache, uint64_t page);
 uint8_t *pagecache_edit(struct pagecache *cache, uint64_t page);
 /* Whether an insert takes another page's place. */
 bool pagecache_is_full(const struct pagecache *cache);
+/* Where the bytes of a page that is not in it can be put together, DATA_PAGE of them: the same
+ * place until pagecache_keep says which page they are, or all is forgotten. NULL without memory, or
+ * with limit 0. */
+uint8_t *pagecache_spare(struct pagecache *cache);
+void pagecache_keep(struct pagecache *cache, uint64_t page);
 /* Keeps a copy of the bytes; without memory, or with limit 0, it does not. The page is not in it.
  */
 void pagecache_insert(struct pagecache *cache, uint64_t page, const uint8_t *bytes);

@@ -155,20 +155,35 @@ static size_t read_pages_now(struct region *region, uint64_t first, size_t count
     return good;
 }
 
+/* memcpy of so few bytes would become a string instruction, which is slow where the destination is
+ * not aligned: 0.3 microseconds of a load of 4 KiB. */
+static void copy_cached(uint8_t *buffer, const uint8_t *bytes, size_t size)
+{
+    memmove(buffer, bytes, size);
+}
+
+/* A page that is not cached yet, read to where it stays; NULL: it is not to be had now. */
+static const uint8_t *cache_page_now(struct region *region, uint64_t page)
+{
+    uint8_t *spare = pagecache_spare(&region->cache);
+    uint8_t *bytes = spare != NULL ? spare : region->page;
+    if (read_pages_now(region, page, 1, bytes) != 1)
+        return NULL;
+    if (spare != NULL)
+        pagecache_keep(&region->cache, page);
+    return bytes;
+}
+
 /* A part of one page, by way of the cache. */
 static size_t read_part_now(struct region *region, uint64_t address, uint8_t *buffer, size_t size)
 {
     uint64_t page = page_of(address);
     const uint8_t *bytes = pagecache_find(&region->cache, page);
-    if (bytes == NULL) {
-        if (read_pages_now(region, page, 1, region->page) != 1)
-            return 0;
-        pagecache_insert(&region->cache, page, region->page);
-        bytes = region->page;
-    }
-    /* memcpy of so few bytes would become a string instruction, which is slow where the destination
-     * is not aligned: 0.3 microseconds of a load of 4 KiB. */
-    memmove(buffer, bytes + address % DATA_PAGE, size);
+    if (bytes == NULL)
+        bytes = cache_page_now(region, page);
+    if (bytes == NULL)
+        return 0;
+    copy_cached(buffer, bytes + address % DATA_PAGE, size);
     return size;
 }
 
@@ -182,11 +197,16 @@ static bool is_worth_keeping(struct region *region)
     return region->passed_over == 0;
 }
 
-/* Whole pages of a small load, of which the first is not cached: straight into the buffer, as many
- * as are missing in one call. */
-static size_t read_missing_now(struct region *region, uint64_t first, uint8_t *buffer, size_t count)
+/* Whole pages of a small load: one that is cached; else straight into the buffer, as many as are
+ * missing in one call. Returns how many there are from the front. */
+static size_t read_few_now(struct region *region, uint64_t first, uint8_t *buffer, size_t count)
 {
+    const uint8_t *bytes = pagecache_find(&region->cache, first);
     size_t missing = 1;
+    if (bytes != NULL) {
+        copy_cached(buffer, bytes, DATA_PAGE);
+        return 1;
+    }
     while (missing < count && !has_cached(region, first + missing))
         missing++;
     size_t good = read_pages_now(region, first, missing, buffer);
@@ -208,11 +228,10 @@ size_t region_read_now(struct region *region, uint64_t address, void *buffer, si
         uint64_t at = address + done;
         size_t part = (size_t)min_u64(DATA_PAGE - at % DATA_PAGE, size - done), got;
         size_t pages = at % DATA_PAGE == 0 ? (size - done) / DATA_PAGE : 0;
-        bool is_small = size <= SMALL_LOAD;
-        if (pages == 0 || (is_small && has_cached(region, page_of(at))))
+        if (pages == 0)
             got = read_part_now(region, at, to + done, part);
-        else if (is_small)
-            got = read_missing_now(region, page_of(at), to + done, pages) * DATA_PAGE;
+        else if (size <= SMALL_LOAD)
+            got = read_few_now(region, page_of(at), to + done, pages) * DATA_PAGE;
         else
             got = read_pages_now(region, page_of(at), pages, to + done) * DATA_PAGE;
         if (got == 0)

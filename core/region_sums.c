@@ -18,10 +18,13 @@ static const uint8_t *block_now(struct region *region, uint64_t number)
     const uint8_t *bytes = pagecache_find(&region->sum_blocks, number);
     if (bytes != NULL)
         return bytes;
-    if (!sums_read_block_now(region->io, region->sums, number, region->sum_block))
+    uint8_t *spare = pagecache_spare(&region->sum_blocks);
+    uint8_t *block = spare != NULL ? spare : region->sum_block;
+    if (!sums_read_block_now(region->io, region->sums, number, block))
         return NULL;
-    pagecache_insert(&region->sum_blocks, number, region->sum_block);
-    return region->sum_block;
+    if (spare != NULL)
+        pagecache_keep(&region->sum_blocks, number);
+    return block;
 }
 
 bool region_sums_now(struct region *region, uint64_t first, size_t count, uint32_t *sums)

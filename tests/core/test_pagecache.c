@@ -96,6 +96,35 @@ START_TEST(what_was_asked_for_stays)
 }
 END_TEST
 
+/* It is the same until it is kept, so that pages which turn out bad push out one at most. */
+START_TEST(a_spare_is_nothing_until_it_is_kept)
+{
+    for (uint64_t page = 0; page < LIMIT; page++)
+        insert(page, 1);
+    uint8_t *spare = pagecache_spare(&cache);
+    ck_assert_ptr_nonnull(spare);
+    memset(spare, 99, DATA_PAGE);
+    for (int i = 0; i < 3 * LIMIT; i++)
+        ck_assert_ptr_eq(pagecache_spare(&cache), spare);
+    drop(0, 1);
+    drop(0, 3 * LIMIT); /* that is all, the slot of the spare is not among them */
+    for (uint64_t page = 0; page < LIMIT; page++) {
+        ck_assert(!has(page, 1));
+        insert(page, 2);
+    }
+    size_t found = 0;
+    for (uint64_t page = 0; page < LIMIT; page++)
+        found += has(page, 2);
+    ck_assert_uint_eq(found, LIMIT);
+    memcpy(pagecache_spare(&cache), bytes_of_page(500, 3), DATA_PAGE);
+    pagecache_keep(&cache, 500);
+    ck_assert(has(500, 3));
+    ck_assert_ptr_nonnull(pagecache_spare(&cache));
+    pagecache_set_limit(&cache, 0); /* with it */
+    ck_assert_ptr_null(pagecache_spare(&cache));
+}
+END_TEST
+
 START_TEST(never_more_than_the_limit)
 {
     for (uint64_t page = 0; page < 10 * LIMIT; page++)
@@ -158,6 +187,7 @@ int main(void)
     tcase_add_test(tests, what_is_inserted_is_found_until_it_is_dropped);
     tcase_add_test(tests, edited_in_place);
     tcase_add_test(tests, what_was_asked_for_stays);
+    tcase_add_test(tests, a_spare_is_nothing_until_it_is_kept);
     tcase_add_test(tests, never_more_than_the_limit);
     tcase_add_test(tests, a_limit_below_what_is_there_forgets_all);
     tcase_add_loop_test(tests, random_use, 0, 4);
