@@ -13,8 +13,8 @@
 /* So many are forgotten at a time, where the window became smaller: some 200 microseconds. */
 #define FORGET_MAX 4096
 
-/* The memory of an answer up to this size is used again. */
-#define RESULT_SPARED 4096
+/* So many bytes of answers that were forgotten are kept for the next ones. */
+#define RESULTS_SPARED ((size_t)256 * 1024)
 
 /* A sequence past this one was never given. */
 #define SEQUENCE_MAX REGION_SIZE_MAX
@@ -122,11 +122,32 @@ const struct token_entry *tokens_find(const struct tokens *tokens, const uint8_t
 
 /* ---- Answers that are kept apart ---- */
 
+/* Where the next ones are about as large, they need no memory. */
+static void give_spare(struct tokens *tokens, struct token_result *result)
+{
+    if (tokens->spare_bytes + result->capacity > RESULTS_SPARED) {
+        free(result);
+        return;
+    }
+    result->older = tokens->spare;
+    tokens->spare = result;
+    tokens->spare_bytes += result->capacity;
+}
+
+static void free_spare(struct tokens *tokens)
+{
+    struct token_result *result = tokens->spare;
+    tokens->spare = result->older;
+    tokens->spare_bytes -= result->capacity;
+    free(result);
+}
+
 static void take_spare(struct tokens *tokens, struct token_entry *entry, const uint8_t *bytes)
 {
     struct token_result *result = tokens->spare;
     assert(result != NULL && result->capacity >= entry->result_size);
-    tokens->spare = NULL;
+    tokens->spare = result->older;
+    tokens->spare_bytes -= result->capacity;
     result->older = tokens->newest;
     result->newer = NULL;
     result->sequence = tokens->next;
@@ -154,13 +175,7 @@ static void free_result(struct tokens *tokens, const struct token_entry *entry)
     else
         tokens->newest = result->older;
     tokens->result_bytes -= entry->result_size;
-    /* The next one is often as large. */
-    if (result->capacity > RESULT_SPARED) {
-        free(result);
-        return;
-    }
-    free(tokens->spare);
-    tokens->spare = result;
+    give_spare(tokens, result);
 }
 
 static void drop_result(struct tokens *tokens, struct token_entry *entry)
@@ -172,16 +187,21 @@ static void drop_result(struct tokens *tokens, struct token_entry *entry)
 
 /* ---- Adding ---- */
 
+/* The first spare one becomes as large as is needed, and not much larger. */
 static int reserve_spare(struct tokens *tokens, size_t size)
 {
     size_t has = tokens->spare == NULL ? 0 : tokens->spare->capacity;
     if (size <= TOKEN_INLINE || (size <= has && has / 2 <= size))
         return 0;
-    free(tokens->spare);
-    tokens->spare = malloc(sizeof *tokens->spare + size);
-    if (tokens->spare == NULL)
+    if (tokens->spare != NULL)
+        free_spare(tokens);
+    struct token_result *result = malloc(sizeof *result + size);
+    if (result == NULL)
         return -ENOMEM;
-    tokens->spare->capacity = size;
+    result->capacity = size;
+    result->older = tokens->spare;
+    tokens->spare = result;
+    tokens->spare_bytes += size;
     return 0;
 }
 
@@ -280,7 +300,8 @@ void tokens_clear(struct tokens *tokens)
         free(tokens->segments[i]);
     free(tokens->segments);
     free(tokens->spare_segment);
-    free(tokens->spare);
+    while (tokens->spare != NULL)
+        free_spare(tokens);
     tokenindex_release(&tokens->index);
     *tokens = empty;
 }

@@ -52,7 +52,8 @@ struct tokens {
     struct tokenindex index;              /* by id */
     struct token_result *oldest, *newest; /* the answers that are kept apart */
     uint64_t result_bytes;                /* theirs together */
-    struct token_result *spare;           /* for the next one */
+    struct token_result *spare;           /* for the next ones, linked by `older` */
+    size_t spare_bytes;
 };
 
 /* Nobody who does not know the key can choose ids that stand in each other's way. */
