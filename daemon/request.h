@@ -82,18 +82,17 @@ struct request {
     struct piece
         *piece; /* RESULT_BLOB, RESULT_PACKED: the answer, header's room in front; or NULL */
     struct call_token token;
-    struct plan *plan; /* of a batch that is not staged yet, or NULL */
+    struct plan *plan;                       /* of a batch that is not staged yet, or NULL */
+    void (*resume)(struct request *request); /* STOPPED: how it goes on */
+    struct buffer home;                      /* bytes that the region borrows */
 
     /* Loads and removes. */
     struct extent block;
     size_t filled; /* bytes of the blob that are read */
     struct region_pin pin;
     struct work work;
-    struct err err;                          /* how the worker fared */
-    uint64_t damaged;                        /* which page it found damaged, or UINT64_MAX */
-    void (*resume)(struct request *request); /* STOPPED: how it goes on */
-
-    struct buffer home; /* bytes that the region borrows */
+    uint64_t damaged; /* which page it found damaged, or UINT64_MAX */
+    struct err err;   /* how the worker fared; last, since it is most of the struct */
 };
 
 /* Requests that are free again; kept as long as the server lives, up to REQUESTS_KEPT. */

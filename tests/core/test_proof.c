@@ -74,10 +74,14 @@ START_TEST(tokens_are_counted)
     tokens->oldest = tokens->newest; /* one is not in the list */
     expect_wrong("bytes of tokens");
     tokens->oldest = oldest;
-    size_t count = tokens->bucket_count;
-    tokens->bucket_count = 0;
+    struct tokenindex tokenindex = tokens->index;
+    tokens->index = (struct tokenindex){0};
     expect_wrong("not in the index");
-    tokens->bucket_count = count;
+    tokens->index = tokenindex;
+    ck_assert_int_eq(tokenindex_reserve(&tokens->index), 0);
+    tokenindex_add(&tokens->index, 7, tokens->next);
+    expect_wrong("that is forgotten");
+    tokenindex_remove(&tokens->index, 7, tokens->next);
     ck_assert_ptr_null(region_check(region));
 }
 END_TEST
