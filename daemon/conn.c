@@ -238,9 +238,6 @@ void conn_run(struct conn *conn)
         frame_reset(&conn->scanner);
         dispatch(conn, (size_t)size);
     }
-    /* While they are in the processor's cache, if no commit waits for the turn's end. */
-    if (conn->output.pending >= PIECE_SIZE && conn->server->regions.touched == NULL)
-        conn_flush(conn);
     settle(conn, wanted);
 }
 
