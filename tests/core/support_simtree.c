@@ -255,8 +255,8 @@ void simtree_rename(struct simtree *tree, struct node *from, const char *from_na
                     const char *to_name)
 {
     struct node *node = simtree_child(from, from_name);
-    if (from == to && strcmp(from_name, to_name) == 0)
-        return;
+    if (simtree_child(to, to_name) == node)
+        return; /* two names of one file: both stay, as POSIX has it */
     names_remove(&from->cached_names, from_name, node);
     names_put(&to->cached_names, to_name, node);
     copy_name(node->name, to_name);
@@ -486,6 +486,16 @@ static void survivors_end(struct survivors *s, const struct simtree *tree)
     free(s->names);
 }
 
+/* The copy that an earlier entry of the directory led to: of two renamings of one file in it the
+ * first may be lost, and then it has the first name still, and the last one, too. */
+static struct node *copied_before(const struct names *names, size_t i, const struct node *copy)
+{
+    for (size_t j = 0; j < i && !names->entries[i].node->is_directory; j++)
+        if (names->entries[j].node == names->entries[i].node)
+            return copy->cached_names.entries[j].node;
+    return NULL;
+}
+
 static void rebuild(struct simtree *to, struct node *copy, const struct node *node,
                     struct survivors *s)
 {
@@ -502,9 +512,10 @@ static void rebuild(struct simtree *to, struct node *copy, const struct node *no
     names_copy(&copy->cached_names, names);
     for (size_t i = 0; i < names->count; i++) {
         struct entry *entry = &copy->cached_names.entries[i];
-        struct node *child = entry->node;
-        entry->node = node_new(to, entry->name, child->is_directory);
-        rebuild(to, entry->node, child, s);
+        struct node *child = entry->node, *before = copied_before(names, i, copy);
+        entry->node = before != NULL ? before : node_new(to, entry->name, child->is_directory);
+        if (before == NULL)
+            rebuild(to, entry->node, child, s);
     }
     names_copy(&copy->durable_names, &copy->cached_names);
 }

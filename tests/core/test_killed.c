@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/journal.h"
 #include "core/region.h"
 #include "core/store.h"
 #include "support_region.h"
@@ -165,6 +166,77 @@ START_TEST(a_checkpoint_that_is_only_cached_is_made_durable_before_the_other_goe
 }
 END_TEST
 
+/* ---- Names of segments ---- */
+
+#define FILLER (60 * KIB) /* is journaled */
+
+/* What is changed next is there after the start behind it. */
+static void use_twice(struct simdisk *on)
+{
+    struct region *found = open_on(on);
+    check_blobs(found);
+    uint64_t added = drive_add(found, new_bytes, NEW_SIZE);
+    drive_close(found);
+    found = open_on(on);
+    drive_expect(found, added, new_bytes, NEW_SIZE);
+    check_blobs(found);
+    drive_close(found);
+}
+
+/* Power cuts that keep every renaming but one, and nothing else or all else. */
+static void cut_names(void *context, struct simdisk *before, enum simdisk_op op, const char *path)
+{
+    size_t count = simdisk_pending(before);
+    const struct pending *const *pending = simdisk_pending_list(before);
+    (void)context;
+    (void)path;
+    if (!(SIM_SYNCS & SIM_BIT(op)))
+        return;
+    bool *kept = calloc(count + 1, sizeof *kept);
+    ck_assert_ptr_nonnull(kept);
+    for (size_t lost = 0; lost < count; lost++) {
+        if (pending[lost]->kind != PENDING_NAMES)
+            continue;
+        for (unsigned others = 0; others < 2; others++) {
+            for (size_t i = 0; i < count; i++)
+                kept[i] = i != lost && (others > 0 || pending[i]->kind == PENDING_NAMES);
+            struct simdisk *crashed = simdisk_crash(before, kept, (struct tear){0}, 1);
+            use_twice(crashed);
+            simdisk_free(crashed);
+            cuts++;
+        }
+    }
+    free(kept);
+}
+
+/* Segments were recycled, and the sync of their new names failed: the next process sees these, and
+ * gives them others. If the first renaming is lost and the second is not, a segment has two names,
+ * and what is written to one of them is written over the other. */
+START_TEST(a_name_that_is_only_cached_is_made_durable_before_it_changes_again)
+{
+    static uint8_t filler[FILLER];
+    uint64_t ticket, at = 0;
+    drive_pattern(filler, sizeof filler, 3);
+    for (uint64_t filled = 0; filled <= JOURNAL_PAYLOAD; filled += FILLER) {
+        at = drive_add(region, filler, FILLER);
+        drive_deallocate(region, at, FILLER);
+    }
+    drive_settle(region);
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    fail_in_background(SIM_BIT(SIM_SYNC_DIRECTORY), "r", 1);
+    size_t renamed = 0;
+    for (size_t i = 0; i < simdisk_pending(disk); i++)
+        renamed += simdisk_pending_list(disk)[i]->kind == PENDING_NAMES;
+    ck_assert_uint_gt(renamed, 0);
+    simdisk_set_hook(disk, cut_names, NULL);
+    region = open_on(disk);
+    simdisk_set_hook(disk, NULL, NULL);
+    ck_assert_uint_gt(cuts, 0);
+    drive_close(region);
+    use_twice(disk);
+}
+END_TEST
+
 START_TEST(a_region_whose_name_is_only_cached_is_not_lost)
 {
     struct simdisk *crashed;
@@ -211,6 +283,7 @@ int main(void)
     tcase_add_test(recovery, bytes_are_not_put_before_their_records_are_durable);
     tcase_add_test(recovery,
                    a_checkpoint_that_is_only_cached_is_made_durable_before_the_other_goes);
+    tcase_add_test(recovery, a_name_that_is_only_cached_is_made_durable_before_it_changes_again);
     tcase_add_checked_fixture(names, set_up_alone, tear_down);
     tcase_add_test(names, a_region_whose_name_is_only_cached_is_not_lost);
     suite_add_tcase(suite, recovery);

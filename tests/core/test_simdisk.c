@@ -230,6 +230,33 @@ START_TEST(test_rename_replaces_atomically)
 }
 END_TEST
 
+/* Renamed twice without a sync between, and only the second reached the disk: one file under two
+ * names, whichever it is written by. */
+START_TEST(test_a_lost_renaming_leaves_two_names)
+{
+    struct io_file *file = settled_file("first");
+    ck_assert_int_eq(io->ops->rename(io, "first", "second"), 0);
+    ck_assert_int_eq(io->ops->rename(io, "second", "third"), 0);
+    io->ops->close(io, file);
+    struct simdisk *crashed =
+        simdisk_crash(disk, (bool[]){false, true}, (struct tear){TEAR_NONE, 0}, 0);
+    struct io *on = simdisk_io(crashed);
+    ck_assert(exists(crashed, "first") && !exists(crashed, "second") && exists(crashed, "third"));
+    struct iovec vector = {.iov_base = (char[]){'b'}, .iov_len = 1};
+    file = open_on(on, "first", 0);
+    ck_assert_int_eq(on->ops->write(on, file, &vector, 1, 0), 0);
+    on->ops->close(on, file);
+    ck_assert_int_eq(byte_on(crashed, "third", 0), 'b');
+    /* POSIX: nothing is done. */
+    ck_assert_int_eq(on->ops->rename(on, "first", "third"), 0);
+    ck_assert(exists(crashed, "first") && exists(crashed, "third"));
+    ck_assert_int_eq(on->ops->remove(on, "first"), 0);
+    ck_assert(!exists(crashed, "first"));
+    ck_assert_int_eq(byte_on(crashed, "third", 0), 'b');
+    simdisk_free(crashed);
+}
+END_TEST
+
 START_TEST(test_tear_spares_the_neighbors)
 {
     struct io_file *file = settled_file("f");
@@ -662,6 +689,7 @@ int main(void)
     tcase_add_test(tcase, test_length_persists_on_its_own);
     tcase_add_test(tcase, test_names_need_their_directory);
     tcase_add_test(tcase, test_rename_replaces_atomically);
+    tcase_add_test(tcase, test_a_lost_renaming_leaves_two_names);
     tcase_add_test(tcase, test_tear_spares_the_neighbors);
     tcase_add_test(tcase, test_failed_sync_loses_what_was_pending);
     tcase_add_test(tcase, test_every_opening_is_told_of_a_failed_sync);
