@@ -363,6 +363,30 @@ START_TEST(calls_that_fail)
 }
 END_TEST
 
+/* All is made but the new meta: no file of the old format has changed, the segment in it included
+ * that was made ahead and has no record yet. */
+START_TEST(the_old_files_are_whole_until_meta_is_replaced)
+{
+    struct region *region = NULL;
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    golden_vary(disk, GOLDEN_MAIN, GOLDEN_BEHIND);
+    uint32_t before = golden_fingerprint_old(disk, GOLDEN_MAIN);
+    struct store *store = open_store(disk, false);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_RENAME), .pattern = MAIN "meta.new", .nth = 1, .error = EIO});
+    ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err), ERR_IO_ERROR);
+    ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_uint_eq(golden_fingerprint_old(disk, GOLDEN_MAIN), before);
+    region = open_region(store, "main");
+    expect_figures(region, GOLDEN_MAIN);
+    region_close(region);
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
 START_TEST(a_current_folder_stays_as_it_is)
 {
     struct migrate_plan plan = {0};
@@ -675,6 +699,7 @@ int main(void)
     tcase_add_test(tests, progress_is_told_from_the_beginning_to_the_end);
     tcase_add_test(tests, looking_changes_nothing);
     tcase_add_loop_test(tests, calls_that_fail, 0, SIM_OPS);
+    tcase_add_test(tests, the_old_files_are_whole_until_meta_is_replaced);
     tcase_add_test(tests, a_current_folder_stays_as_it_is);
     tcase_add_test(tests, a_report_says_what_it_was);
     tcase_add_test(tests, refused_by_the_setting);
