@@ -350,6 +350,34 @@ START_TEST(a_neighbor_is_not_given_back_without_a_sync)
 }
 END_TEST
 
+/* It is a candidate since it was freed before, and was taken again. Now it is freed by a batch that
+ * waits for a read to end. */
+START_TEST(what_a_waiting_batch_frees_stays)
+{
+    struct region_pin pin;
+    uint64_t after, read = drive_add(region, bytes, 1000), address = drive_add(region, bytes, BLOB);
+    drive_add(region, bytes, 70000);
+    drive_settle(region);
+    drive_deallocate(region, address, BLOB);
+    drive_settle(region);
+    ck_assert_uint_gt(region->discard.candidates.blocks, 0);
+    ck_assert_uint_eq(drive_add(region, bytes, BLOB), address);
+    drive_settle(region);
+    ck_assert_int_eq(region_load_begin(region, (struct extent){read, 1000}, &after, &err), 0);
+    region_pin(region, &pin, (struct extent){read, 1000});
+    drive_store(region, read, bytes + 1, 1000);
+    drive_deallocate(region, address, BLOB);
+    drive_now_ms += 2 * DISCARD_DELAY_MS;
+    for (int i = 0; i < 2; i++)
+        (void)drive_step(region, LANE_COMMIT);
+    ck_assert_ptr_nonnull(region->queue.first);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_BIT(SIM_PUNCH)), 0);
+    region_unpin(region, &pin);
+    wait_a_minute();
+    ck_assert_uint_ge(info_of().discarded_bytes, BLOB - 2 * DATA_PAGE);
+}
+END_TEST
+
 START_TEST(what_is_being_read_stays)
 {
     struct region_pin pin;
@@ -627,6 +655,7 @@ int main(void)
     tcase_add_test(tests, nothing_is_given_back_before_it_is_durable);
     tcase_add_loop_test(tests, nothing_is_given_back_without_a_sync, 0, 2);
     tcase_add_loop_test(tests, a_neighbor_is_not_given_back_without_a_sync, 0, 2);
+    tcase_add_test(tests, what_a_waiting_batch_frees_stays);
     tcase_add_test(tests, what_is_being_read_stays);
     tcase_add_test(tests, an_opening_gives_back);
     tcase_add_test(tests, an_opening_without_discard_reserves_all);
