@@ -31,6 +31,25 @@ START_TEST(interval_waits_for_the_deadline)
 }
 END_TEST
 
+/* However many changes follow, the first one waits no longer than the interval. */
+START_TEST(interval_begins_with_the_first_change)
+{
+    fixture_set_durability(DURABILITY_INTERVAL);
+    uint64_t begin_ms = drive_now_ms, syncs = simdisk_calls(disk, SIM_BIT(SIM_SYNC));
+    for (unsigned i = 0; i < 10; i++) {
+        drive_add(region, small, 100);
+        drive_settle(region);
+        ck_assert_uint_eq(region_deadline_ms(region), begin_ms + 100);
+        drive_now_ms += 9;
+    }
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_BIT(SIM_SYNC)), syncs);
+    drive_now_ms = begin_ms + 100;
+    drive_settle(region);
+    ck_assert(region_idle(region));
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_BIT(SIM_SYNC)), syncs + 1);
+}
+END_TEST
+
 /* A flush that waits for a read to end is nothing to be woken for again and again. */
 START_TEST(a_pin_puts_the_deadline_off)
 {
@@ -365,6 +384,7 @@ int main(void)
     const TTest *const tests[] = {a_read_only_opening_has_what_is_in_the_journal,
                                   interval_holds_only_so_many_back,
                                   interval_waits_for_the_deadline,
+                                  interval_begins_with_the_first_change,
                                   a_pin_puts_the_deadline_off,
                                   interval_may_lose_its_last,
                                   none_syncs_only_for_a_checkpoint,
