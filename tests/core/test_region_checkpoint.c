@@ -70,6 +70,33 @@ START_TEST(a_checkpoint_does_not_stop_the_region)
 }
 END_TEST
 
+/* One that is under way may have told what was free before the caller's change. */
+START_TEST(who_asks_during_one_gets_the_next)
+{
+    struct region_report report;
+    struct region_info info;
+    uint64_t first, second;
+    drive_add(region, small, 100);
+    drive_settle(region);
+    ck_assert_int_eq(region_request_checkpoint(region, &first, &err), 0);
+    ck_assert(drive_step(region, LANE_BACKGROUND));
+    drive_add(region, small, 100);
+    ck_assert_int_eq(region_request_checkpoint(region, &second, &err), 0);
+    ck_assert_uint_gt(second, first);
+    while (region_checkpoint_ticket(region) < second) {
+        bool is_busy = drive_step(region, LANE_COMMIT);
+        is_busy |= drive_step(region, LANE_BACKGROUND);
+        ck_assert_msg(is_busy, "the second one does not come");
+    }
+    region_get_info(region, &info);
+    ck_assert_uint_eq(info.checkpoints, 2);
+    fixture_power_cut();
+    region = fixture_open(false, &report);
+    ck_assert_uint_eq(report.records, 0);
+    ck_assert_uint_eq(fixture_allocated(), 200);
+}
+END_TEST
+
 /* Much more journal than its size: checkpoints come by themselves and segments are used again. */
 START_TEST(the_journal_is_bounded)
 {
@@ -132,9 +159,10 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {a_checkpoint_shortens_the_replay,
-                                  a_checkpoint_does_not_stop_the_region, the_journal_is_bounded,
-                                  read_only_sees_all_and_changes_nothing, options_are_kept};
+    const TTest *const tests[] = {
+        a_checkpoint_shortens_the_replay,       a_checkpoint_does_not_stop_the_region,
+        who_asks_during_one_gets_the_next,      the_journal_is_bounded,
+        read_only_sees_all_and_changes_nothing, options_are_kept};
     Suite *suite = suite_create("region: checkpoints");
     TCase *tcase = fixture_tests("checkpoints", tests, sizeof tests / sizeof tests[0]);
     suite_add_tcase(suite, tcase);
