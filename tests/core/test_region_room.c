@@ -119,6 +119,24 @@ START_TEST(a_slot_that_cannot_grow_is_not_asked_for_again_and_again)
 }
 END_TEST
 
+/* There is space when the region is opened, and then none: its checkpoints have room all the same
+ * for what is freed, which is always possible. */
+START_TEST(a_start_makes_room_for_what_is_freed)
+{
+    uint64_t address = drive_allocate(region, 4000);
+    drive_close(region);
+    ck_assert_int_eq(io->ops->remove(io, "r/checkpoint-b"), 0);
+    ck_assert_int_eq(io->ops->sync_directory(io, "r"), 0);
+    open_region();
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    for (uint64_t i = 0; i < 1000; i++)
+        drive_deallocate(region, address + 4 * i, 1);
+    drive_checkpoint(region);
+    drive_checkpoint(region);
+    ck_assert_uint_eq(region->space.tree.blocks, 1000);
+}
+END_TEST
+
 /* Jobs come and go while it waits, and each time it is tried again. */
 START_TEST(a_refusal_is_told_once_however_often_it_was_asked_for)
 {
@@ -342,6 +360,7 @@ int main(void)
     tcase_add_loop_test(tests, a_failed_sync_is_no_refusal_to_a_checkpoint, 0, 3);
     tcase_add_loop_test(tests, a_failed_sync_is_no_refusal_to_more_room, 0, 3);
     tcase_add_test(tests, a_slot_that_cannot_grow_is_not_asked_for_again_and_again);
+    tcase_add_test(tests, a_start_makes_room_for_what_is_freed);
     tcase_add_test(tests, a_refusal_is_told_once_however_often_it_was_asked_for);
     tcase_add_test(tests, a_failed_attempt_is_not_mixed_with_the_next);
     tcase_add_test(tests, a_refusal_keeps_no_sums);
