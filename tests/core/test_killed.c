@@ -3,6 +3,7 @@
  * the power goes. */
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -237,6 +238,25 @@ START_TEST(a_name_that_is_only_cached_is_made_durable_before_it_changes_again)
 }
 END_TEST
 
+/* What is left of a segment that was being made is not made one of by its header alone: the next
+ * start would find it cut. */
+START_TEST(half_a_segment_is_not_used_again)
+{
+    static const uint8_t block[DISK_BLOCK];
+    struct iovec vector = {(void *)(uintptr_t)block, sizeof block};
+    char name[JOURNAL_NAME_SIZE], path[64];
+    struct io_file *file;
+    snprintf(path, sizeof path, "r/%s", journal_name(name, 1000));
+    drive_close(region);
+    ck_assert_int_eq(io->ops->open(io, path, IO_CREATE, &file), 0);
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, 0), 0);
+    io->ops->close(io, file);
+    use_twice(disk);
+    region = open_on(disk);
+    drive_close(region);
+}
+END_TEST
+
 START_TEST(a_region_whose_name_is_only_cached_is_not_lost)
 {
     struct simdisk *crashed;
@@ -284,6 +304,7 @@ int main(void)
     tcase_add_test(recovery,
                    a_checkpoint_that_is_only_cached_is_made_durable_before_the_other_goes);
     tcase_add_test(recovery, a_name_that_is_only_cached_is_made_durable_before_it_changes_again);
+    tcase_add_test(recovery, half_a_segment_is_not_used_again);
     tcase_add_checked_fixture(names, set_up_alone, tear_down);
     tcase_add_test(names, a_region_whose_name_is_only_cached_is_not_lost);
     suite_add_tcase(suite, recovery);
