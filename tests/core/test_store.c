@@ -216,6 +216,7 @@ START_TEST(read_only_makes_nothing)
     simdisk_free(empty);
 
     drive_close(create("main"));
+    ck_assert_int_eq(region_create(io, "regions/.new-x", "x", 9, &options, &err), 0);
     store_close(store);
     uint64_t changes = simdisk_calls(disk, SIM_CHANGES | SIM_SYNCS);
     open_store(true);
