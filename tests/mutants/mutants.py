@@ -20,11 +20,6 @@ Left out, because nothing could tell them from the engine:
   durable. Only damage of the newest checkpoint on top of the crash would tell.
 - Segments that an attempt of a migration left: the next attempt's begin behind them, and recovery uses
   them again.
-
-Not found by any test so far:
-- An attempt at a checkpoint with the sequence of one that failed: chunks of the one pass for those of
-  the other.
-- A start that renames segments whose names are in a cache only, without a sync of the folder first.
 """
 
 ALL = []
@@ -122,6 +117,17 @@ mutant('replace-not-a-move', 'with durability none a replacement may take both b
        'region_overwrite.c', ('''    if (direct.size > 0)
         region->gathering->moves = true; /* one or the other */
 ''', ''), by='region_durability')
+mutant('commit-syncs-its-own-only', 'a commit does not sync the segments of those before it',
+       'region_commit.c', ('take_segments(region, min_u64(synced, batch->lsn), batch->end) != 0)',
+                           'take_segments(region, batch->lsn, batch->end) != 0)'), by='crash/interval')
+mutant('segment-closed-unsynced', 'a segment that is full is closed before it was synced',
+       'region_commit.c', ('(live->seq + 1) * JOURNAL_PAYLOAD <= journal->synced)',
+                           '(live->seq + 1) * JOURNAL_PAYLOAD <= journal->next)'), by='crash/interval')
+mutant('flush-put-off', 'every commit begins the flush interval anew', 'region_commit.c',
+       ('''    if (region->pending.first == NULL)
+        region->pending_since_ms = region->now_ms;
+''', '''    region->pending_since_ms = region->now_ms;
+'''), by='region_durability')
 
 # ---- Pages and sums ----
 
@@ -276,6 +282,13 @@ mutant('token-room-for-frees-taken', 'the room for tokens of frees is used by ot
        'region_room.c', ('''    if (!is_free || region->token_answer > FREE_ANSWER_MAX)
         need += SLOT_RESERVE;
 ''', ''), by='region_token region_room')
+mutant('token-answered-early', 'who comes again with a token is answered before it is durable',
+       'region_token.c', ('    *ret_ticket = entry->ticket;\n', '    *ret_ticket = 0;\n'), by='region_token')
+mutant('token-of-nothing-unawaited', 'a token of a change that changes nothing is not waited for',
+       'region_token.c', ('''    region->change_ticket = batch->ticket;
+    region->token_answer = 0;
+''', '''    region->token_answer = 0;
+'''), by='region_token')
 
 # ---- All or nothing ----
 
@@ -291,6 +304,11 @@ mutant('atomic-moves-forgotten', 'with durability none a power cut splits an ato
        'region_atomic.c', ('''    else if (batch_is_direct(region->gathering))
         region->gathering->moves = true;
 ''', ''), by='region_durability')
+mutant('atomic-own-reads', 'an atomic batch gets into the batch that a load waits for',
+       'region_atomic.c', ('        if (!extentset_is_empty(&batch->reads))\n            region_seal(region);\n'
+                           '        else if', '        if'), by='region_atomic')
+mutant('atomic-ticket-kept', 'who asks next waits for what was taken back', 'region_atomic.c',
+       ('    region->change_ticket = atomic->change_ticket;\n', ''), by='region_atomic')
 for _field, _what in (('put_count', 'puts'), ('direct_count', 'large blobs'),
                       ('sums_room', 'room for sums')):
     mutant(f'atomic-undo-{_field.replace("_", "-")}', f'{_what} stay in a batch that was taken back',
@@ -395,6 +413,17 @@ mutant('open-reserves-nothing', 'a start does not reserve what a copy has lost',
 mutant('open-knows-no-holes', 'after a start holes are used without asking the disk',
        'region_discard.c', ('maxtree_add(&region->discard.holes, hole) != 0 ||\n', 'false ||\n'),
        by='region_discard')
+mutant('open-punches-nothing', 'what a power cut brought back of a punch stays', 'region_discard.c',
+       ('''        if (code == 0 && (maxtree_add(&region->discard.holes, hole) != 0 ||
+                          maxtree_add(&region->discard.candidates, hole) != 0))
+''', '''        if (code == 0 && maxtree_add(&region->discard.holes, hole) != 0)
+'''), by='region_discard')
+mutant('open-reserves-no-end', 'a start does not reserve what is behind the last hole',
+       'region_discard.c', ('    return code == 0 ? reserve(region, reserved, region->data_size, err) : code;\n',
+                            '    return code;\n'), by='region_discard')
+mutant('punch-beside-queued', 'bytes are punched out while the batch that frees them waits',
+       'region_discard.c', ('region->is_failed || region->queue.first != NULL ||',
+                            'region->is_failed ||'), by='region_discard')
 
 # ---- Checkpoints and recycling ----
 
@@ -420,10 +449,22 @@ mutant('checkpoint-does-not-wait', 'a checkpoint tells what is not durable',
        'region_checkpoint.c', ('''    if (region->checkpoint_state == CHECKPOINT_WAITS &&
         region->journal.synced >= region->writer.checkpoint.end)
 ''', '    if (region->checkpoint_state == CHECKPOINT_WAITS)\n'), by='crash/small')
+mutant('checkpoint-without-gathering', 'a checkpoint tells what is still gathering, and does not wait for it',
+       'region_checkpoint.c', ('    region_seal(region);\n    region_get_info(region, &info);\n',
+                               '    region_get_info(region, &info);\n'), by='region_failure')
+mutant('checkpoint-request-joins', 'who asks for a checkpoint gets the one that is under way',
+       'region_checkpoint.c', ('''    region->checkpoint_wanted = region->checkpoint_started + 1;
+    *ret_ticket''', '''    region->checkpoint_wanted =
+        region->checkpoint_started + (region->checkpoint_state == CHECKPOINT_IDLE);
+    *ret_ticket'''), by='region_checkpoint')
 mutant('checkpoint-over-the-newest', 'a checkpoint overwrites the newest one',
        'region_checkpoint.c', ('uint64_t sequence = region->checkpoint.sequence + 1;',
                                'uint64_t sequence = region->checkpoint.sequence + 2;'),
        by='crash/small')
+mutant('checkpoint-sequence-again', 'an attempt has the sequence of one that failed, and may be mixed with it',
+       'region_checkpoint.c', ('        sequence = region->checkpoint_sequence + CHECKPOINT_SLOTS;\n',
+                               '        sequence = region->checkpoint_sequence;\n'),
+       by='region_room')
 mutant('checkpoint-slices-overlap', 'a block that grew across two slices is told twice',
        'checkpoint_write.c', ('    if (extents[0].address < writer->cursor) {',
                               '    if (extents[0].address < writer->cursor && count == 0) {'),
@@ -490,6 +531,13 @@ mutant('recovery-journal-unsettled', 'records in a cache only are put over live 
 mutant('recovery-checkpoint-unsettled', 'a checkpoint in a cache only is counted on', 'recover.c',
        ('        code = settle_checkpoint(r, err);\n', '        code = 0;\n'),
        by='killed crash/killed')
+mutant('recovery-names-unsettled',
+       'segments whose names are in a cache only are renamed again', 'recover.c',
+       ('''        code = sync_folder(out, err);
+    if (code == 0)
+        code = settle_checkpoint(r, err);
+''', '''        code = settle_checkpoint(r, err);
+'''), by='killed')
 mutant('recovery-data-unsynced', 'what was replayed is not on the disk when the journal goes',
        'recover.c', ('    int result = out->io->ops->sync(out->io, out->data);\n    if (result',
                      '    int result = 0;\n    if (result'), by='crash/small')
@@ -509,6 +557,21 @@ mutant('recovery-renews-first', 'the old journal goes before the new checkpoint 
     if (code == 0)
         code = write_checkpoint(r, err);
 '''), by='crash/small')
+mutant('recovery-over-the-newest', 'a start writes its checkpoint over the one that it loaded',
+       'recover.c', ('.sequence = out->checkpoint.sequence + 1,',
+                     '.sequence = out->checkpoint.sequence + 2,'), by='region_failure')
+mutant('recovery-slots-unreserved', 'a start leaves its checkpoints without room', 'recover.c',
+       ('int code = reserve_slots(out, err);', 'int code = err == NULL ? reserve_slots(out, err) : 0;'),
+       by='region_room')
+mutant('recovery-recycles-short', 'a start uses a segment again that is not whole', 'recover.c',
+       ('if (file->size == JOURNAL_SEGMENT && out->segment_count < keep)',
+        'if (out->segment_count < keep)'), by='killed')
+mutant('recovery-no-witness', 'no header says that the journal before a start is gone', 'recover.c',
+       ('''out->first_segment + out->segment_count,
+                                           out->journal_start, err);''', '''out->first_segment + out->segment_count,
+                                           0, err);'''), by='region_failure')
+mutant('recovery-numbers-unchecked', 'numbers that no region gets to are gone on from', 'recover.c',
+       ('        code = check_numbers(&r, err);\n', '        code = 0;\n'), by='recover')
 mutant('recovery-sums-not-written', 'the sums of what was replayed stay in the journal', 'recover.c',
        ('return code == 0 && !out->read_only ? write_sums(out, err) : code;', 'return code;'),
        by='region_durability')
@@ -633,6 +696,16 @@ mutant('meta-unchecked', 'a damaged meta file is believed', 'meta.c',
 mutant('meta-compared-partly', 'half of the crc of a meta file is compared', 'meta.c',
        ('if (get_u32(bytes + AT_CRC) != checksum(bytes, META_SIZE))',
         'if ((uint16_t)get_u32(bytes + AT_CRC) != (uint16_t)checksum(bytes, META_SIZE))'), by='meta')
+mutant('create-id-of-a-backup', 'a store file from a backup gives an id for the second time',
+       'store.c', ('    int code = prove_next_id(store, err);\n', '    int code = 0;\n'), by='store')
+mutant('create-leftover-kept', 'what could not be made stays until the next start', 'store.c',
+       ('    if (code != 0)\n        (void)remove_folder(store->io, fresh, &ignored);\n', '    (void)ignored;\n'),
+       by='store')
+mutant('start-read-only-cleans-up', 'a store that is opened to be read is cleaned up', 'store.c',
+       ('    if (code == 0 && !store->read_only)\n        code = clean_up(store, err);\n',
+        '    if (code == 0)\n        code = clean_up(store, err);\n'), by='store')
+mutant('drop-name-taken', 'a region whose name was dropped before, with files of others, stays',
+       'store.c', ('i < DROP_NAMES;', 'i < 1;'), by='store')
 
 # ---- Migration ----
 
@@ -695,13 +768,15 @@ mutant('migrate-extend-not', 'data keeps a part of a page', 'migrate.c',
 mutant('migrate-journal-in-place', 'the new journal begins in a segment of the old one', 'migrate.c',
        ('uint64_t start = round_up(m->old.journal_end, JOURNAL_PAYLOAD);',
         'uint64_t start = round_up(m->old.journal_end, JOURNAL_PAYLOAD) - JOURNAL_PAYLOAD;'),
-       by='crash/migration')
+       by='migrate')
 mutant('migrate-never-tidied', 'the old checkpoints stay for ever', 'migrate.c',
        ('        code = remove_file(io, folder, old_checkpoints[i], err);\n', '        code = 0;\n'),
        by='migrate')
 mutant('migrate-refused-ignored', 'a migration begins that the settings refuse', 'store.c',
        ('    if (migration->is_refused)\n', '    if (migration->is_refused && store->read_only)\n'),
        by='migrate')
+mutant('migrate-pages-forgotten', 'a region forgets how many pages it was given', 'migrate.c',
+       ('        .pages = m->old.pages,\n', ''), by='migrate')
 
 # ---- Scrubs ----
 
@@ -729,3 +804,24 @@ mutant('scrub-unverified-counted', 'pages of which nothing is known count as ver
 mutant('scrub-unreadable-ignored', 'pages that cannot be read are left out', 'region_scrub.c',
        ('            piece->states[at] = PAGE_UNREADABLE;\n',
         '            piece->states[at] = PAGE_LEFT_OUT;\n'), by='region_scrub')
+mutant('scrub-overlay-bytes-ignored', 'read-only, a scrub does not see the bytes of the journal',
+       'region_scrub.c',
+       ('            overlay_read(&region->overlay, first * DATA_PAGE, buffer, size);\n', ''), by='region_durability')
+mutant('scrub-overlay-sums-ignored', 'read-only, a scrub does not see the sums of the journal',
+       'region_scrub.c',
+       ('    overlay_sums(&region->overlay, piece->span.first, count, sums);\n', ''), by='region_durability')
+mutant('scrub-freed-reported', 'a scrub reports a page that was freed meanwhile', 'region_scrub.c',
+       ('    if (is_damaged && !is_page_used(region, page))\n        return;\n', ''), by='region_scrub')
+mutant('scrub-healed-kept', 'a page that is well again stays in the report', 'region_scrub.c',
+       ('        region_forget_damage(region, address);\n', '        (void)address;\n'), by='region_scrub')
+mutant('scrub-unreadable-hides-others', 'pages beside one that cannot be read count as looked at',
+       'region_scrub.c', ('        } else if (part > 1) {\n', '        } else if (part > SCRUB_PAGES) {\n'),
+       by='region_scrub')
+mutant('scrub-does-not-wait', 'a scrub steps over pages that are on their way', 'region_scrub.c',
+       ('        scrub->wait_ticket = region->newest_ticket;\n',
+        '        scrub->wait_ticket = region->applied_ticket;\n'), by='region_scrub')
+mutant('scrub-rate-ignored', 'a scrub is as fast as the disk', 'region_scrub.c',
+       ('    if (rate > 0)\n', '    if (rate > UINT64_MAX - 1)\n'), by='region_scrub')
+mutant('scrub-request-joins', 'who asks for a scrub gets the one that is under way', 'region_scrub.c',
+       ('    region->scrub.wanted = region->scrub.started + 1;\n',
+        '    region->scrub.wanted = region->scrub.started + !region->scrub.is_running;\n'), by='region_scrub')

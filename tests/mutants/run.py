@@ -11,11 +11,13 @@ in the build folder, one after the other, until one fails: first those that the 
 others, the quick ones first. What fails must pass with the engine as it is, or it proves nothing.
 
 NAMEs are of mutants, or the beginnings of some; without one it is all of them, with --quick those
-that are quick to find. --all-programs leaves out what the list knows. A survivor is a bug in the
-engine that no test would find. Exit status: 0 when none survives, 1, or 2 for a list or build that
-is of no use. The programs that failed stay in FOLDER/mutants/NAME, to be run again."""
+that are quick to find. --known tries only the programs that the list names, --all takes all of them
+in their own order. The last lines are the sums. A survivor is a bug in the engine that no test
+would find. Exit status: 0 when none survives, 1, or 2 for a list or build that is of no use. The
+programs that failed stay in FOLDER/mutants/NAME, to be run again."""
 
 import argparse
+import collections
 import concurrent.futures
 import json
 import os
@@ -229,7 +231,8 @@ class Run:
         self.reference = Reference(build)
         self.which = which
         self.lock = threading.Lock()
-        self.killed, self.survived, self.useless = 0, [], []
+        self.killers, self.unlisted = collections.Counter(), []
+        self.survived, self.useless = [], []
 
     def say(self, text):
         with self.lock:
@@ -250,19 +253,26 @@ class Run:
             self.say(f'{mutant.name}: SURVIVED ({seconds:.0f} s): {mutant.sentence}')
         elif broken is not None:
             self.useless.append(mutant.name)
-            self.say(f'{name} fails with the engine as it is: {broken}')
+            self.say(f'{mutant.name}: {name} fails with the engine as it is: {broken}')
         else:
-            self.killed += 1
             note = '' if name in mutant.found_by else ', which the list does not say'
+            with self.lock:
+                self.killers[name] += 1
+                self.unlisted += [mutant.name] if note else []
             self.say(f'{mutant.name}: killed by {name}{note}: {complaint[:160]} ({seconds:.0f} s)')
 
     def result(self):
         programs = sum(1 for result in self.reference.results.values() if result is None)
-        print(f'mutants: {self.killed} killed, {len(self.survived)} survived, '
-              f'{len(self.useless)} of no use; {programs} programs passed with the engine as it is')
-        for kind, names in (('survived', self.survived), ('of no use', self.useless)):
+        killed = sum(self.killers.values())
+        for name, count in sorted(self.killers.items(), key=lambda item: (-item[1], item[0])):
+            print(f'{name}: {count} killed')
+        for kind, names in (('not by whom the list says', self.unlisted),
+                            ('survived', self.survived), ('of no use', self.useless)):
             if names:
-                print(f'{kind}: tests/mutants/run.py {" ".join(names)}')
+                print(f'{kind}: tests/mutants/run.py {" ".join(sorted(names))}')
+        print(f'mutants: {killed + len(self.survived) + len(self.useless)} tried, {killed} killed, '
+              f'{len(self.survived)} survived, {len(self.useless)} of no use; {programs} programs '
+              'passed with the engine as it is')
         return 2 if self.useless else 1 if self.survived else 0
 
 
