@@ -104,6 +104,58 @@ START_TEST(batches_are_taken_back_the_youngest_first)
 }
 END_TEST
 
+/* A large blob begins where the batch before it frees, and makes the region longer. That batch
+ * becomes durable and its own does not. */
+START_TEST(a_batch_of_its_own_gives_its_size_back)
+{
+    uint64_t a = drive_add(region, big, 100000), b;
+    drive_settle(region);
+    uint64_t size = region->data_size - a; /* fits nowhere else */
+    ck_assert_uint_le(size, sizeof big);
+    drive_deallocate(region, a, 100000);
+    ck_assert_int_eq(region_add(region, big, size, &b, &err), 0);
+    ck_assert_uint_eq(b, a);
+    ck_assert_ptr_nonnull(region->queue.first);
+    ck_assert(drive_step(region, LANE_COMMIT));
+    ck_assert_uint_eq(fixture_allocated(), size);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_SYNC), .pattern = "r/journal-*", .nth = 1, .error = EIO});
+    drive_settle(region);
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert_uint_eq(fixture_allocated(), 0);
+    ck_assert_uint_eq(region_size(region), a + 100000);
+}
+END_TEST
+
+/* More blocks than are noted in one go. */
+START_TEST(a_range_of_many_blocks_is_taken_back)
+{
+    enum { COUNT = 1000 };
+    struct extent used[COUNT + 1];
+    uint64_t freed;
+    size_t count;
+    uint64_t a = drive_allocate(region, 20 * COUNT);
+    for (uint64_t i = 0; i < COUNT; i++)
+        drive_deallocate(region, a + 20 * i, 10);
+    drive_settle(region);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_SYNC), .pattern = "r/journal-*", .nth = 1, .error = EIO});
+    ck_assert_int_eq(region_deallocate_range(region, 0, region_size(region), &freed, &err), 0);
+    ck_assert_uint_eq(freed, 10 * COUNT);
+    drive_settle(region);
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert_int_eq(
+        region_allocated_blocks(region, 0, region_size(region), used, COUNT + 1, &count, &err), 0);
+    ck_assert_uint_eq(count, COUNT);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert_uint_eq(used[i].address, a + 20 * i + 10);
+        ck_assert_uint_eq(used[i].size, 10);
+    }
+}
+END_TEST
+
 /* A write-back that failed is told to the commit that syncs first, and the checkpoint that is under
  * way may not miss it. */
 START_TEST(a_failed_sync_is_told_to_both_lanes)
@@ -618,6 +670,8 @@ int main(void)
                                   lost_bytes_are_not_shown,
                                   lost_bytes_are_not_shown_without_checksums,
                                   batches_are_taken_back_the_youngest_first,
+                                  a_batch_of_its_own_gives_its_size_back,
+                                  a_range_of_many_blocks_is_taken_back,
                                   a_failed_sync_is_told_to_both_lanes,
                                   a_full_journal_still_frees,
                                   a_commit_ends_while_the_region_fails,
