@@ -208,6 +208,27 @@ START_TEST(a_hole_on_a_full_disk)
 END_TEST
 
 /* A little space is enough for a little blob, although more is asked for. */
+/* It would have begun in a hole and ended behind the region's end. */
+START_TEST(a_refusal_at_the_end_leaves_the_size)
+{
+    drive_add(region, bytes, 1000);
+    uint64_t last = drive_add(region, bytes, BLOB);
+    drive_settle(region);
+    uint64_t size = region_size(region);
+    ck_assert_uint_eq(size, last + BLOB);
+    ck_assert_uint_ge(region->data_size, size + 1000);
+    drive_deallocate(region, last, BLOB);
+    wait_a_minute();
+    fill_disk();
+    ck_assert_int_eq(add_code(BLOB + 1000), ERR_NO_SPACE);
+    ck_assert_uint_eq(region_size(region), size);
+    ck_assert_uint_eq(info_of().deallocated, BLOB);
+    simdisk_set_capacity(disk, 0);
+    ck_assert_uint_eq(drive_add(region, bytes, BLOB), last);
+    ck_assert_uint_eq(region_size(region), size);
+}
+END_TEST
+
 START_TEST(a_nearly_full_disk)
 {
     struct extent middle = freed_middle();
@@ -647,6 +668,7 @@ int main(void)
     tcase_add_test(tests, zero_means_never);
     tcase_add_test(tests, the_rate_is_kept);
     tcase_add_test(tests, a_hole_on_a_full_disk);
+    tcase_add_test(tests, a_refusal_at_the_end_leaves_the_size);
     tcase_add_test(tests, a_nearly_full_disk);
     tcase_add_test(tests, small_blobs_share_a_reservation);
     tcase_add_test(tests, a_resize_into_a_hole);
