@@ -137,6 +137,21 @@ START_TEST(a_start_makes_room_for_what_is_freed)
 }
 END_TEST
 
+/* More is asked for than a change needs, so that the next ones need not wait. */
+START_TEST(a_nearly_full_disk_has_room_for_what_is_needed)
+{
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    drive_allocate(region, region->data_size - region_size(region));
+    drive_settle(region);
+    ck_assert_uint_eq(region_size(region), region->data_size);
+    simdisk_set_capacity(disk, simdisk_used(disk) + 16 * DISK_BLOCK);
+    drive_allocate(region, 10 * DISK_BLOCK);
+    drive_settle(region);
+    ck_assert_uint_eq(region_size(region), region->data_size);
+}
+END_TEST
+
 /* Jobs come and go while it waits, and each time it is tried again. */
 START_TEST(a_refusal_is_told_once_however_often_it_was_asked_for)
 {
@@ -361,6 +376,7 @@ int main(void)
     tcase_add_loop_test(tests, a_failed_sync_is_no_refusal_to_more_room, 0, 3);
     tcase_add_test(tests, a_slot_that_cannot_grow_is_not_asked_for_again_and_again);
     tcase_add_test(tests, a_start_makes_room_for_what_is_freed);
+    tcase_add_test(tests, a_nearly_full_disk_has_room_for_what_is_needed);
     tcase_add_test(tests, a_refusal_is_told_once_however_often_it_was_asked_for);
     tcase_add_test(tests, a_failed_attempt_is_not_mixed_with_the_next);
     tcase_add_test(tests, a_refusal_keeps_no_sums);
