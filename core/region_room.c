@@ -47,6 +47,13 @@ void region_hold_refusals(struct region *region)
     region->refusals_held++;
 }
 
+/* Whoever comes next has a checkpoint tried anew that found no space, however little the journal
+ * has grown since: where its end is reached it grows no more, and somebody may have made space. */
+static void retry_checkpoint(struct region *region)
+{
+    region->checkpoint_retry = 0;
+}
+
 int region_release_refusals(struct region *region, int code)
 {
     assert(region->refusals_held > 0);
@@ -54,6 +61,8 @@ int region_release_refusals(struct region *region, int code)
         return code;
     region->data_room.is_owed = region->journal_room.is_owed = false;
     region->slot_need.is_owed = region->hole_room.is_owed = false;
+    if (code == ERR_NO_SPACE)
+        retry_checkpoint(region);
     return code;
 }
 
@@ -143,10 +152,13 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
         return 0;
     if (is_long && region_press_checkpoint(region))
         return REGION_WAIT;
-    if (is_long)
+    if (is_long) {
+        if (region->refusals_held == 0)
+            retry_checkpoint(region);
         return err_set(err, ERR_NO_SPACE,
                        "the journal of %s is full and no checkpoint can be taken: %s",
                        region->folder, region->checkpoint_failure.text);
+    }
     if (!is_refused(region, room, need)) {
         region->is_recycling_tight = false;
         return wait_for(region, room, need);

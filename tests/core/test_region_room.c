@@ -367,6 +367,46 @@ START_TEST(a_full_data_file_is_refused_to_one_that_has_two_ways)
 }
 END_TEST
 
+/* ---- A journal that cannot be shortened ---- */
+
+static uint8_t filler[60 * KIB]; /* is journaled */
+
+static int store_filler(struct region *r, void *context, struct err *ret_err)
+{
+    return region_store(r, *(const uint64_t *)context, filler, sizeof filler, ret_err);
+}
+
+/* Each attempt at a checkpoint fails, as on a file system that needs space to write in place. When
+ * somebody has made space, it goes on. */
+START_TEST(the_journal_is_bounded_without_checkpoints)
+{
+    uint64_t address = drive_allocate(region, sizeof filler), bound = 2 * JOURNAL_SIZE_MIN + MIB;
+    int code = 0;
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_WRITE),
+                                                   .pattern = "r/checkpoint-*",
+                                                   .nth = 1,
+                                                   .error = ENOSPC,
+                                                   .forever = true});
+    for (uint64_t done = 0; code == 0 && done < 2 * bound; done += sizeof filler) {
+        code = drive_until(region, store_filler, &address, &err);
+        drive_settle(region);
+    }
+    ck_assert_int_eq(code, ERR_NO_SPACE);
+    ck_assert_ptr_nonnull(strstr(err.text, "no checkpoint can be taken"));
+    ck_assert_uint_le(region->journal.next - region->checkpoint.start, bound);
+    last_block = (struct extent){address, sizeof filler};
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(answer_soon(resize_last, 2 * sizeof filler), ERR_NO_SPACE);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    code = drive_until(region, store_filler, &address, &err);
+    for (int i = 0; code == ERR_NO_SPACE && i < 5; i++) {
+        drive_settle(region);
+        code = drive_until(region, store_filler, &address, &err);
+    }
+    ck_assert_msg(code == 0, "%s", err.text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("region_room");
@@ -383,6 +423,7 @@ int main(void)
     tcase_add_test(tests, sums_are_durable_before_their_pages);
     tcase_add_test(tests, pages_are_durable_before_their_records);
     tcase_add_loop_test(tests, a_full_disk_puts_recycling_off, 0, 6);
+    tcase_add_test(tests, the_journal_is_bounded_without_checkpoints);
     tcase_add_loop_test(tests, a_full_data_file_is_refused_to_one_that_has_two_ways, 0, 2);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
