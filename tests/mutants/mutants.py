@@ -18,6 +18,7 @@ Left out, because nothing could tell them from the engine:
   as zeros.
 - A segment that has its new name before its new header, in a crash: neither is used before both are
   durable. Only damage of the newest checkpoint on top of the crash would tell.
+- A reservation that syncs data by the file of the commits: what it is not told has failed a commit.
 - Segments that an attempt of a migration left: the next attempt's begin behind them, and recovery uses
   them again.
 """
@@ -128,6 +129,18 @@ mutant('flush-put-off', 'every commit begins the flush interval anew', 'region_c
         region->pending_since_ms = region->now_ms;
 ''', '''    region->pending_since_ms = region->now_ms;
 '''), by='region_durability')
+mutant('load-not-noted', 'a load does not say what its batch must leave as it is', 'region_load.c',
+       ('        (void)extentset_add(&gathering->reads, block);\n', ''), by='region_commit')
+mutant('load-not-hurried', 'a load waits until the flush interval is over', 'region_load.c',
+       ('    region->hurry_ticket = max_u64(region->hurry_ticket, after);\n', ''), by='region_commit')
+mutant('pin-of-bytes', 'of a page that is read in part the rest may be changed', 'region_load.c',
+       ('    pin->block = whole_pages(block);\n', '    pin->block = block;\n'), by='region_commit')
+mutant('own-batch-size', 'a batch of its own takes the region back to a size that it has then',
+       'region_stage.c', ('    batch->size_before = region->size_before_change;\n', ''), by='region_failure')
+mutant('refusal-keeps-size', 'a change that was refused leaves the region larger', 'region_stage.c',
+       ('if (result == 0 && space->size > before) {', 'if (result == 0 && space->size < before) {'), by='region_discard')
+mutant('range-undone-partly', 'a range of many blocks is taken back in part', 'region_stage.c',
+       ('    } while (count == RANGE_EXTENTS);\n', '    } while (count > RANGE_EXTENTS);\n'), by='region_failure')
 
 # ---- Pages and sums ----
 
@@ -220,6 +233,20 @@ mutant('load-does-not-wait', 'a load reads pages that are being put in place', '
        ('''    if (after == 0)
         after = moving_ticket(region, block);
 ''', ''), by='oracle crash/oracle crash/small')
+mutant('load-moving-by-bytes', 'a load waits only where its own bytes are put in place',
+       'region_load.c', ('    struct extent pages = whole_pages(block);\n', '    struct extent pages = block;\n'),
+       by='region_commit oracle')
+mutant('load-cached-too-early', 'the page cache shows bytes that a load has to wait for',
+       'region_load.c', ('if (*ret_after != 0 && newest_dirty_ticket(region, block) == 0 && is_cached',
+                         'if (*ret_after != 0 && is_cached'), by='region_commit')
+mutant('damage-forgotten', 'a page that was changed in part is damaged no more', 'region_load.c',
+       ('            if (run->slot == SIZE_MAX || !batch->slots[run->slot + j].is_spoiled)\n', ''), by='region_verify')
+mutant('damage-of-freed-kept', 'a page that was freed stays in the report', 'region_load.c',
+       ('        region_forget_freed(region, &batch->frees);\n', '        return;\n'), by='region_scrub')
+mutant('damage-of-start-forgotten', 'what a start found damaged is not known', 'region_open.c',
+       ('        (void)region_note_damage(region, recovery.damages[i]);\n', '        (void)region;\n'), by='region_verify')
+mutant('open-part-of-page', 'a part of a page at the end of data counts', 'region_open.c',
+       ('region->data_size = round_down(length, DATA_PAGE);', 'region->data_size = length;'), by='region_failure')
 mutant('page-cache-not-dropped', 'the page cache shows what a page was', 'region_load.c',
        ('        pagecache_drop(&region->cache, run->run);\n', ''), by='region_load region_verify')
 mutant('sum-blocks-not-updated', 'the cached sums stay what they were', 'region_load.c',
@@ -337,6 +364,19 @@ mutant('room-data-unsynced', 'a longer data file is counted on before it is dura
     if (result != 0)
         return err_io_at(err, result, "sync", job->folder, "data");
     job->got''', '    job->got'), by='region_room')
+mutant('room-all-or-none', 'a change is refused that the disk has room for, but not for more ahead',
+       'region_room.c', ('''        length = job->settle;
+        result = job->io->ops->allocate(job->io, job->data, job->from, length - job->from);
+''', '''        length = job->settle;
+'''), by='region_room')
+mutant('journal-unbounded', 'the journal grows while no checkpoint can be taken', 'region_room.c',
+       ('bool is_long = !region->atomic.is_open && end - region->checkpoint.start > limit;',
+        'bool is_long = limit == 0;'), by='region_room')
+mutant('checkpoint-not-retried', 'a region whose journal is full stays so when there is space again',
+       'region_room.c', ('    region->checkpoint_retry = 0;\n', '    (void)region;\n'), by='region_room')
+mutant('hole-all-or-none', 'a hole is refused that the disk has room for, but not for more ahead',
+       'region_room.c', ('if (code == ERR_NO_SPACE && job->least.size < job->holes.size) {',
+                         'if (code == ERR_NO_SPACE && job->least.size > job->holes.size) {'), by='region_discard')
 mutant('room-folder-unsynced', 'a segment is used before its name is durable', 'region_room.c',
        ('''        int result = job->io->ops->sync_directory(job->io, job->folder);
         if (result != 0)
