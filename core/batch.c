@@ -272,8 +272,7 @@ void batch_copy_journaled(struct batch *batch, uint64_t from, uint64_t to, uint6
 
 void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t size, bool is_own)
 {
-    if (size == 0)
-        return;
+    assert(size > 0);
     assert(batch->copy_count < batch->copy_capacity);
     batch->copies[batch->copy_count++] =
         (struct batch_copy){from, to, size, batch->put_count, 0, is_own};

@@ -85,7 +85,8 @@ static struct batch_run *find_run(struct builder *b, uint64_t page)
 {
     struct batch *batch = b->batch;
     size_t low = 0, high = batch->run_count;
-    if (b->run < high && page - batch->runs[b->run].run.first < batch->runs[b->run].run.count)
+    assert(b->run < high);
+    if (page - batch->runs[b->run].run.first < batch->runs[b->run].run.count)
         return &batch->runs[b->run];
     while (low < high) {
         size_t middle = low + (high - low) / 2;

@@ -257,7 +257,7 @@ static void shorten(struct maxtree *tree)
         tree->root = child;
         tree->height--;
     }
-    if (tree->height > 0 && tree->root->count == 0) {
+    if (tree->root->count == 0) {
         node_free(tree, tree->root, false);
         tree->root = NULL;
         tree->height = 0;

@@ -25,9 +25,6 @@
 #include "core/iofile.h"
 #include "core/region_private.h"
 
-/* So much journal may be unsynced with durability none: each unsynced segment holds a file open. */
-#define UNSYNCED_MAX (64 * MIB)
-
 /* ---- Batches ---- */
 
 void batch_list_append(struct batch_list *list, struct batch *batch)
@@ -154,8 +151,8 @@ static int run_commit(struct region_job *base, struct err *err)
         code = run_batch(job, err);
     if (code != 0)
         return code;
-    if (!job->sync_journal)
-        return job->batch != NULL ? batch_keep_pages(job->batch, job->files.pages, err) : 0;
+    if (!job->sync_journal) /* a flush always does */
+        return batch_keep_pages(job->batch, job->files.pages, err);
     code = job->flush_first ? sync_segments(job, err) : run_flush(job, err);
     if (code == 0 && job->batch != NULL)
         code = batch_apply(job->batch, &job->files, err);
@@ -279,9 +276,9 @@ void region_hurry(struct region *region)
 /* Whether what is written must be synced now. */
 static bool is_flush_due(const struct region *region)
 {
-    if (region->journal.synced < min_u64(region->flush_to, region->written) ||
-        region->written - region->journal.synced > UNSYNCED_MAX)
+    if (region->journal.synced < min_u64(region->flush_to, region->written))
         return true;
+    /* It bounds the segments that are not synced, too: each of them holds a file open. */
     return region->pending.first != NULL &&
            (region->now_ms >= due_ms(region) || region->pending_bytes > BATCH_BYTES ||
             region->pending_count >= BATCHES_PENDING);

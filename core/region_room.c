@@ -176,9 +176,7 @@ int region_need_journal(struct region *region, uint64_t effects, bool is_free, s
 
 bool region_is_reserving_holes(const struct region *region)
 {
-    return region->hole_room.want != 0 ||
-           (region->under_way[LANE_BACKGROUND] == &region->room.job &&
-            region->room.kind == ROOM_HOLES);
+    return region->hole_room.want != 0; /* until the job is done */
 }
 
 int region_need_holes(struct region *region, struct extent block, struct err *err)

@@ -298,7 +298,7 @@ static void scrub_done(struct region *region, struct region_job *base)
     uint64_t looked_at = 0;
     struct extent used;
     region_unpin(region, &job->pin);
-    if (!scrub->is_running || region->is_failing || region->is_failed) {
+    if (!scrub->is_running || region->is_failing) {
         region_scrub_release(region);
         return;
     }
