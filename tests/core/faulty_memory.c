@@ -12,6 +12,7 @@
 #include "core/store.h"
 #include "support_golden.h"
 #include "support_scene.h"
+#include "support_work.h"
 #include "tests/support_main.h"
 
 static uint64_t countdown; /* the allocation that fails, 1 = the next, 0 = none */
@@ -217,6 +218,97 @@ START_TEST(test_at_create)
 }
 END_TEST
 
+/* ---- Each kind of work ---- */
+
+/* The allocation to be tried after this one: a sample, but for where more is asked for. */
+static uint64_t next_of(uint64_t nth)
+{
+    if (getenv("MREGION_FAULTS_LONG") != NULL)
+        return nth + 1 + nth / 32;
+#if defined(__SANITIZE_ADDRESS__)
+    return 5 * nth + 1;
+#else
+    return 2 * nth + 1;
+#endif
+}
+
+static bool fail_at_piece(const struct work *work, uint64_t nth)
+{
+    work_begin(work);
+    arm(nth, false);
+    work->act();
+    bool hit = failures > 0;
+    disarm();
+    work_end(work);
+    return hit;
+}
+
+START_TEST(test_at_each_piece_of_work)
+{
+    uint64_t nth = 1, runs = 0;
+    for (; fail_at_piece(&works[_i], nth); nth = next_of(nth))
+        runs++;
+    ck_assert_uint_gt(runs, 0);
+}
+END_TEST
+
+/* The very first changes of a region: whatever is kept for the next ones is not there yet. */
+START_TEST(test_at_the_first_changes)
+{
+    uint64_t nth = 0;
+    bool hit;
+    do {
+        work_begin(&first_work);
+        arm(++nth, false);
+        first_work.act();
+        hit = failures > 0;
+        disarm();
+        work_end(&first_work);
+    } while (hit);
+    ck_assert_uint_gt(nth, 10);
+}
+END_TEST
+
+/* What a piece of work left in journal and checkpoint is read, to be changed or only looked at. */
+START_TEST(test_at_opening_after_each_piece_of_work)
+{
+    struct simdisk *left = work_leave(&works[_i]);
+    for (unsigned read_only = 0; read_only < 2; read_only++) {
+        uint64_t nth = 1;
+        bool hit = true;
+        for (; hit; nth = next_of(nth)) {
+            struct err err = {0};
+            arm(nth, false);
+            int code = work_open(left, read_only == 1, &err);
+            hit = failures > 0;
+            disarm();
+            ck_assert_msg(code == 0 || (hit && err.text[0] != '\0'), "allocation %llu: %d",
+                          (unsigned long long)nth, code);
+        }
+        ck_assert_uint_gt(nth, 5);
+    }
+    simdisk_free(left);
+}
+END_TEST
+
+/* A real file system's own memory. */
+START_TEST(test_at_real_files)
+{
+    struct io *real = NULL;
+    struct io_file *file;
+    arm(1, false);
+    ck_assert_int_eq(io_posix_new("/", &real), -ENOMEM);
+    disarm();
+    ck_assert_int_eq(io_posix_new("/", &real), 0);
+    arm(1, false);
+    ck_assert_int_eq(real->ops->open(real, "dev/null", IO_READ_ONLY, &file), -ENOMEM);
+    disarm();
+    ck_assert_int_eq(real->ops->open(real, "dev/null", IO_READ_ONLY, &file), 0);
+    real->ops->close(real, file);
+    io_posix_free(real);
+}
+END_TEST
+
 /* ---- Migrations ---- */
 
 static int migrate(struct simdisk *disk, struct region **ret_region, struct err *err)
@@ -277,6 +369,10 @@ int main(void)
     tcase_add_test(tcase, test_at_open);
     tcase_add_test(tcase, test_at_create);
     tcase_add_test(tcase, test_at_migration);
+    tcase_add_loop_test(tcase, test_at_each_piece_of_work, 0, (int)work_count);
+    tcase_add_loop_test(tcase, test_at_opening_after_each_piece_of_work, 0, (int)work_count);
+    tcase_add_test(tcase, test_at_the_first_changes);
+    tcase_add_test(tcase, test_at_real_files);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
