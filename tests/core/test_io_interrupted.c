@@ -1,16 +1,21 @@
-/* Signals and short counts: system calls that do less than they were asked for, or say EINTR. The
- * functions below stand before the C library's. */
+/* Signals, short counts and failures: system calls that do less than they were asked for, say
+ * EINTR, or fail. The functions below stand before the C library's. */
 #include "core/io.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "core/limits.h"
@@ -21,6 +26,13 @@
 static unsigned interruptions; /* so many calls more say EINTR */
 static size_t longest;         /* what a call reads or writes at most, 0 = all */
 static unsigned interrupted, shortened, syncs;
+static int open_failure;      /* that of openat, 0 = none */
+static int read_failure;      /* that of preadv2, 0 = none */
+static int directory_failure; /* that of fdopendir, 0 = none */
+static int sync_failure;      /* the errno of syncs, 0 = none */
+static int failure;           /* the errno of calls that cannot be short or interrupted, 0 = none */
+static int no_space_change;   /* that of fallocate, 0 = none */
+static bool is_nothing_written;
 
 static bool is_interrupted(void)
 {
@@ -60,6 +72,8 @@ static ssize_t some_write(const char *name, int fd, const struct iovec *from, in
     NEXT(write_function *, name);
     if (is_interrupted())
         return -1;
+    if (is_nothing_written)
+        return 0;
     size_t size = 0;
     for (int i = 0; i < count; i++)
         size += from[i].iov_len;
@@ -80,6 +94,10 @@ static ssize_t some_write(const char *name, int fd, const struct iovec *from, in
 static int some_space(const char *name, int fd, int mode, off_t at, off_t size)
 {
     NEXT(space_function *, name);
+    if (no_space_change != 0) {
+        errno = no_space_change;
+        return -1;
+    }
     return is_interrupted() ? -1 : real(fd, mode, at, size);
 }
 
@@ -139,6 +157,10 @@ static int count_sync(const char *name, int fd)
     typedef int function(int);
     NEXT(function *, name);
     syncs++;
+    if (sync_failure != 0) {
+        errno = sync_failure;
+        return -1;
+    }
     return is_interrupted() ? -1 : real(fd);
 }
 
@@ -152,6 +174,32 @@ EXPORT int fsync(int fd)
     return count_sync("fsync", fd);
 }
 
+static int some_open(const char *name, const char *path, int flags, va_list arguments)
+{
+    typedef int function(const char *, int, ...);
+    NEXT(function *, name);
+    mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
+    return is_interrupted() ? -1 : real(path, flags, mode);
+}
+
+EXPORT int open(const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    int fd = some_open("open", path, flags, arguments);
+    va_end(arguments);
+    return fd;
+}
+
+EXPORT int open64(const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    int fd = some_open("open64", path, flags, arguments);
+    va_end(arguments);
+    return fd;
+}
+
 EXPORT int openat(int directory, const char *path, int flags, ...)
 {
     typedef int function(int, const char *, int, ...);
@@ -160,7 +208,132 @@ EXPORT int openat(int directory, const char *path, int flags, ...)
     va_start(arguments, flags);
     mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
+    if (open_failure != 0) {
+        errno = open_failure;
+        return -1;
+    }
     return is_interrupted() ? -1 : real(directory, path, flags, mode);
+}
+
+static ssize_t some_read_now(const char *name, int fd, const struct iovec *to, int count, off_t at,
+                             int flags)
+{
+    typedef ssize_t function(int, const struct iovec *, int, off_t, int);
+    NEXT(function *, name);
+    if (read_failure != 0) {
+        errno = read_failure;
+        return -1;
+    }
+    return real(fd, to, count, at, flags);
+}
+
+EXPORT ssize_t preadv2(int fd, const struct iovec *to, int count, off_t at, int flags)
+{
+    return some_read_now("preadv2", fd, to, count, at, flags);
+}
+
+EXPORT ssize_t preadv64v2(int fd, const struct iovec *to, int count, off64_t at, int flags)
+{
+    return some_read_now("preadv64v2", fd, to, count, at, flags);
+}
+
+/* Some file systems leave it to others to find out what a name is of. */
+static bool is_kind_unknown;
+
+EXPORT struct dirent *readdir(DIR *directory)
+{
+    typedef struct dirent *function(DIR *);
+    NEXT(function *, "readdir");
+    struct dirent *entry = real(directory);
+    if (entry != NULL && is_kind_unknown)
+        entry->d_type = DT_UNKNOWN;
+    return entry;
+}
+
+EXPORT struct dirent64 *readdir64(DIR *directory)
+{
+    typedef struct dirent64 *function(DIR *);
+    NEXT(function *, "readdir64");
+    struct dirent64 *entry = real(directory);
+    if (entry != NULL && is_kind_unknown)
+        entry->d_type = DT_UNKNOWN;
+    return entry;
+}
+
+EXPORT DIR *fdopendir(int fd)
+{
+    typedef DIR *function(int);
+    NEXT(function *, "fdopendir");
+    if (directory_failure != 0) {
+        errno = directory_failure;
+        return NULL;
+    }
+    return real(fd);
+}
+
+static int system_failure; /* the errno of fstatvfs alone, 0 = none */
+
+static bool has_failed(void)
+{
+    if (failure != 0)
+        errno = failure;
+    return failure != 0;
+}
+
+EXPORT int fstat(int fd, struct stat *status)
+{
+    typedef int function(int, struct stat *);
+    NEXT(function *, "fstat");
+    return has_failed() ? -1 : real(fd, status);
+}
+
+EXPORT int fstat64(int fd, struct stat64 *status)
+{
+    typedef int function(int, struct stat64 *);
+    NEXT(function *, "fstat64");
+    return has_failed() ? -1 : real(fd, status);
+}
+
+static bool has_system_failed(void)
+{
+    if (system_failure != 0)
+        errno = system_failure;
+    return system_failure != 0 || has_failed();
+}
+
+EXPORT int fstatvfs(int fd, struct statvfs *status)
+{
+    typedef int function(int, struct statvfs *);
+    NEXT(function *, "fstatvfs");
+    return has_system_failed() ? -1 : real(fd, status);
+}
+
+EXPORT int fstatvfs64(int fd, struct statvfs64 *status)
+{
+    typedef int function(int, struct statvfs64 *);
+    NEXT(function *, "fstatvfs64");
+    return has_system_failed() ? -1 : real(fd, status);
+}
+
+EXPORT int fstatat(int directory, const char *path, struct stat *status, int flags)
+{
+    typedef int function(int, const char *, struct stat *, int);
+    NEXT(function *, "fstatat");
+    return has_failed() ? -1 : real(directory, path, status, flags);
+}
+
+EXPORT int fstatat64(int directory, const char *path, struct stat64 *status, int flags)
+{
+    typedef int function(int, const char *, struct stat64 *, int);
+    NEXT(function *, "fstatat64");
+    return has_failed() ? -1 : real(directory, path, status, flags);
+}
+
+EXPORT int getentropy(void *to, size_t size)
+{
+    typedef int function(void *, size_t);
+    NEXT(function *, "getentropy");
+    return has_failed() ? -1 : real(to, size);
 }
 
 /* ---- The tests ---- */
@@ -185,6 +358,8 @@ static void tear_down(void)
 {
     interruptions = 0;
     longest = 0;
+    failure = no_space_change = 0;
+    is_nothing_written = false;
     io->ops->close(io, file);
     ck_assert_int_eq(io->ops->remove(io, "file"), 0);
     io_posix_free(io);
@@ -287,6 +462,131 @@ START_TEST(an_interrupted_sync_has_failed)
 }
 END_TEST
 
+/* Each says so, and changes nothing. */
+START_TEST(what_fails_says_why)
+{
+    uint64_t number = 7;
+    write_bytes();
+    failure = EOVERFLOW;
+    ck_assert_int_eq(io->ops->size(io, file, &number), -EOVERFLOW);
+    ck_assert_int_eq(io->ops->usage(io, file, &number), -EOVERFLOW);
+    ck_assert_int_eq(io->ops->free_space(io, &number), -EOVERFLOW);
+    ck_assert_int_eq(io->ops->random(io, seen, 16), -EOVERFLOW);
+    ck_assert_int_eq(io->ops->allocate(io, file, 0, 200000), -EOVERFLOW);
+    failure = 0;
+    system_failure = ENOLINK;
+    ck_assert_int_eq(io->ops->allocate(io, file, 0, 200000), -ENOLINK);
+    system_failure = 0;
+    ck_assert_uint_eq(number, 7);
+    ck_assert_int_eq(io->ops->sync_directory(io, "nowhere"), -ENOENT);
+    open_failure = EINVAL; /* with O_DIRECT and without */
+    struct io_file *other;
+    ck_assert_int_eq(io->ops->open(io, "file", IO_ALIGNED, &other), -EINVAL);
+    ck_assert_int_eq(io->ops->open(io, "file", 0, &other), -EINVAL);
+    open_failure = 0;
+    is_nothing_written = true;
+    struct iovec vector = {bytes, 100};
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, 0), -EIO);
+    is_nothing_written = false;
+    ck_assert_int_eq(io->ops->size(io, file, &number), 0);
+    ck_assert_uint_eq(number, sizeof bytes + 5);
+    expect_bytes();
+}
+END_TEST
+
+/* A reservation that fails leaves the file as long as it was; without fallocate it is written. */
+START_TEST(space_that_cannot_be_had)
+{
+    uint64_t size;
+    write_bytes();
+    no_space_change = ENOSPC;
+    ck_assert_int_eq(io->ops->allocate(io, file, 50000, 150000), -ENOSPC);
+    ck_assert_int_eq(io->ops->allocate(io, file, 0, 1000), -ENOSPC); /* nothing behind the end */
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, sizeof bytes + 5);
+    no_space_change = EOPNOTSUPP;
+    ck_assert_int_eq(io->ops->allocate(io, file, 50000, 150000), 0);
+    ck_assert_int_eq(io->ops->size(io, file, &size), 0);
+    ck_assert_uint_eq(size, 200000);
+    expect_bytes();
+    ck_assert_int_eq(io->ops->punch(io, file, 0, 4096), -EOPNOTSUPP);
+    is_nothing_written = true;
+    ck_assert_int_eq(io->ops->zero(io, file, 150000, 50000), -EIO);
+    is_nothing_written = false;
+    ck_assert_int_eq(io->ops->zero(io, file, 150000, 50000), 0);
+    expect_bytes();
+}
+END_TEST
+
+/* Whatever the reason, a worker reads it; but an error is one. */
+START_TEST(what_is_not_read_at_once)
+{
+    static const struct {
+        int error, result;
+    } cases[] = {{EOPNOTSUPP, -EAGAIN}, {EINTR, -EAGAIN}, {EAGAIN, -EAGAIN}, {EIO, -EIO}};
+    write_bytes();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        read_failure = cases[i].error;
+        ck_assert_int_eq(io->ops->read_now(io, file, seen, 100, 0), cases[i].result);
+    }
+    read_failure = 0;
+}
+END_TEST
+
+struct names {
+    unsigned files, folders;
+};
+
+static int see_kind(void *context, const char *name, bool is_directory)
+{
+    struct names *names = context;
+    (void)name;
+    names->files += !is_directory;
+    names->folders += is_directory;
+    return 0;
+}
+
+START_TEST(names_of_unknown_kinds)
+{
+    struct names names = {0, 0};
+    ck_assert_int_eq(io->ops->make_directory(io, "folder"), 0);
+    is_kind_unknown = true;
+    ck_assert_int_eq(io->ops->list(io, ".", see_kind, &names), 0);
+    ck_assert_uint_eq(names.files, 1);
+    ck_assert_uint_eq(names.folders, 1);
+    failure = ENOENT; /* it is gone by now */
+    ck_assert_int_eq(io->ops->list(io, ".", see_kind, &names), 0);
+    ck_assert_uint_eq(names.folders, 1);
+    failure = 0;
+    is_kind_unknown = false;
+    directory_failure = ENOMEM;
+    ck_assert_int_eq(io->ops->list(io, ".", see_kind, &names), -ENOMEM);
+    directory_failure = 0;
+    ck_assert_int_eq(io->ops->remove_directory(io, "folder"), 0);
+}
+END_TEST
+
+START_TEST(a_directory_that_cannot_be_synced)
+{
+    sync_failure = EIO;
+    ck_assert_int_eq(io->ops->sync_directory(io, "."), -EIO);
+    sync_failure = 0;
+    ck_assert_int_eq(io->ops->sync_directory(io, "."), 0);
+}
+END_TEST
+
+/* The data directory, too, may be opened while a signal comes. */
+START_TEST(an_interrupted_beginning)
+{
+    struct io *other;
+    interruptions = 2;
+    ck_assert_int_eq(io_posix_new(folder, &other), 0);
+    ck_assert_uint_eq(interrupted, 2);
+    io_posix_free(other);
+    ck_assert_int_eq(io_posix_new("/nowhere/at/all", &other), -ENOENT);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("interrupted io");
@@ -296,6 +596,12 @@ int main(void)
     tcase_add_test(tcase, interrupted_calls_are_made_again);
     tcase_add_test(tcase, interrupted_directories_are_opened_again);
     tcase_add_test(tcase, an_interrupted_sync_has_failed);
+    tcase_add_test(tcase, what_fails_says_why);
+    tcase_add_test(tcase, space_that_cannot_be_had);
+    tcase_add_test(tcase, what_is_not_read_at_once);
+    tcase_add_test(tcase, names_of_unknown_kinds);
+    tcase_add_test(tcase, a_directory_that_cannot_be_synced);
+    tcase_add_test(tcase, an_interrupted_beginning);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
