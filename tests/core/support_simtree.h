@@ -22,7 +22,7 @@
 #include "support_random.h"
 
 #define SIM_SECTOR 512
-#define SIM_NAME 80
+#define SIM_NAME 100
 
 struct node;
 

@@ -358,6 +358,21 @@ START_TEST(damaged_tokens_are_named)
 }
 END_TEST
 
+START_TEST(a_path_that_is_too_long)
+{
+    char folder[300];
+    struct checkpoint found = sample(1);
+    bool is_valid;
+    memset(folder, 'f', sizeof folder);
+    folder[sizeof folder - 1] = '\0';
+    ck_assert_int_eq(checkpoint_reserve(io, folder, 0, 4096, &err), ERR_INVALID_ARGUMENT);
+    ck_assert_int_eq(checkpoint_load(io, folder, secret, &found, &loaded, &loaded_tokens, &err),
+                     ERR_INVALID_ARGUMENT);
+    ck_assert_int_eq(checkpoint_read_header(io, folder, 0, secret, &found, &is_valid, &err),
+                     ERR_INVALID_ARGUMENT);
+}
+END_TEST
+
 START_TEST(a_missing_or_short_file)
 {
     struct checkpoint found;
@@ -425,6 +440,7 @@ int main(void)
     tcase_add_test(tests, damage_is_named);
     tcase_add_test(tests, a_stale_chunk_is_not_valid);
     tcase_add_test(tests, nonsense_is_refused);
+    tcase_add_test(tests, a_path_that_is_too_long);
     tcase_add_test(tests, a_missing_or_short_file);
     tcase_add_test(tests, room_is_reserved);
     tcase_add_test(tests, room_is_durable);

@@ -177,6 +177,25 @@ static void across_cut(struct craft *c)
     c->segments[1].length = 2 * DISK_BLOCK;
 }
 
+/* Replay begins in the midst of a segment that nothing was ever written to, and that is short. */
+static void begins_in_a_bare_one(struct craft *c)
+{
+    for (size_t i = 0; i < 2; i++)
+        c->checkpoints[i].start = c->checkpoints[i].end = START + 2 * DISK_BLOCK;
+    c->record_count = 0;
+    c->segment_count = 1;
+    c->segments[0].is_bare = 1;
+    c->segments[0].length = 10 * DISK_BLOCK;
+}
+
+/* The older checkpoint begins in a segment that may be gone. */
+static void newest_is_damaged(struct craft *c)
+{
+    c->checkpoints[0].chunk[0].index = 9;
+    c->checkpoints[1].start = c->checkpoints[1].end = START - JOURNAL_PAYLOAD;
+    c->segments[0].floor = START;
+}
+
 static void no_third(struct craft *c)
 {
     c->segments[0] = c->segments[1];
@@ -271,6 +290,8 @@ static const struct crafted segment_rules[] = {
     REFUSED(MADE(across_bare), FOURTH, "header at offset 0 is damaged"),
     REFUSED(MADE(across_stranger), FOURTH, "header at offset 0 is damaged"),
     REFUSED(MADE(across_cut), FOURTH, "was cut"),
+    READ(MADE(begins_in_a_bare_one), 0, 0),
+    REFUSED(MADE(newest_is_damaged), "is damaged", "does not reach back to the older"),
 };
 
 /* ---- Records ---- */

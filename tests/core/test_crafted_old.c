@@ -88,6 +88,17 @@ static void no_third(struct craft *c)
     c->segment_count = 1;
 }
 
+/* Replay begins in the midst of a segment that nothing was ever written to, and that is short. */
+static void begins_in_a_bare_one(struct craft *c)
+{
+    for (size_t i = 0; i < 2; i++)
+        c->checkpoints[i].start = c->checkpoints[i].end = START + 2 * FORMAT1_BLOCK;
+    c->record_count = 0;
+    c->segment_count = 1;
+    c->segments[0].is_bare = 1;
+    c->segments[0].length = 10 * FORMAT1_BLOCK;
+}
+
 static void far_segment(struct craft *c)
 {
     craft_segment(c, FORMAT1_JOURNAL_END / FORMAT1_JOURNAL_PAYLOAD)->is_bare = 1;
@@ -171,6 +182,7 @@ static const struct crafted rules[] = {
     REFUSED(MADE(far_sequence), "/checkpoint-0", "so many"),
     REFUSED(MADE(nearly_far_sequence), "/checkpoint-0", "so many"),
     READ(MADE(alone), 0, 0),
+    READ(MADE(begins_in_a_bare_one), 0, 0),
     READ(MADE(freed_again), 0, 0),
     READ(MADE(used_again), 0, 0),
     READ(SET(records[2].secret[0], 0), 0, 0),

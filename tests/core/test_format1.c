@@ -157,6 +157,9 @@ START_TEST(a_checkpoint_is_of_this_region_and_format)
     make_checkpoint(3);
     write_checkpoint(1);
     ck_assert(read_header(1, &found));
+    write_at("r/checkpoint-1", FORMAT1_BLOCK - 1, "x", 1);
+    ck_assert(!read_header(1, &found));
+    write_checkpoint(1);
     resize("r/checkpoint-1", FORMAT1_BLOCK - 1);
     ck_assert(!read_header(1, &found));
 }
@@ -195,6 +198,28 @@ static int load_body(uint64_t chunks, uint64_t body_size)
     maxtree_init(&tree);
     return format1_checkpoint_load(io, "r", secret, &checkpoint, &tree, &err);
 }
+
+START_TEST(a_checkpoint_that_cannot_be_read)
+{
+    struct format1_checkpoint found;
+    char folder[300];
+    bool is_valid;
+    make_chunk(3);
+    write_chunk("r/checkpoint-1", FORMAT1_BLOCK);
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){.ops = SIM_BIT(SIM_READ), .nth = 1, .error = EIO});
+    ck_assert_int_eq(load_body(1, 64), ERR_IO_ERROR);
+    expect_words("r/checkpoint-1");
+    ck_assert_int_eq(load_body(1, 64), 0);
+    memset(folder, 'f', sizeof folder);
+    folder[sizeof folder - 1] = '\0';
+    ck_assert_int_eq(format1_checkpoint_read_header(io, folder, 0, secret, &found, &is_valid, &err),
+                     ERR_INVALID_ARGUMENT);
+    found = (struct format1_checkpoint){.sequence = 3, .size = REGION_SIZE};
+    ck_assert_int_eq(format1_checkpoint_load(io, folder, secret, &found, &tree, &err),
+                     ERR_INVALID_ARGUMENT);
+}
+END_TEST
 
 START_TEST(free_blocks_are_where_they_can_be)
 {
@@ -420,6 +445,20 @@ START_TEST(a_segment_is_of_this_region_and_format)
 }
 END_TEST
 
+/* The file was longer when the reader looked. */
+START_TEST(a_segment_that_is_cut_meanwhile)
+{
+    struct format1_journal_reader reader;
+    write_segment(SEGMENT_0, 0, 0);
+    open_reader(&reader);
+    resize(SEGMENT_0, FORMAT1_BLOCK + 100);
+    ck_assert_int_eq(format1_journal_reader_read(&reader, 0, block, sizeof block, &err),
+                     ERR_IO_ERROR);
+    expect_words(SEGMENT_0);
+    format1_journal_reader_release(&reader);
+}
+END_TEST
+
 START_TEST(how_far_segments_reach)
 {
     struct format1_journal_reader reader;
@@ -639,6 +678,8 @@ int main(void)
     tcase_add_test(tests, a_checkpoint_claims_what_can_be);
     tcase_add_test(tests, a_checkpoint_is_of_this_region_and_format);
     tcase_add_test(tests, free_blocks_are_where_they_can_be);
+    tcase_add_test(tests, a_checkpoint_that_cannot_be_read);
+    tcase_add_test(tests, a_segment_that_is_cut_meanwhile);
     tcase_add_test(tests, chunks_are_whole_and_in_order);
     tcase_add_test(tests, a_record_claims_what_can_be);
     tcase_add_test(tests, effects_make_sense);

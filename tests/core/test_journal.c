@@ -291,6 +291,77 @@ START_TEST(retiring_keeps_the_last)
 }
 END_TEST
 
+/* Whose file is still open, too. */
+START_TEST(retiring_closes)
+{
+    ck_assert_uint_eq(journal_prepared(&journal), 0);
+    for (uint64_t seq = 0; seq < 3; seq++)
+        create(seq);
+    append(JOURNAL_PAYLOAD + DISK_BLOCK, 0);
+    ck_assert_uint_eq(simdisk_open_files(disk), 2);
+    journal_retire(&journal, JOURNAL_PAYLOAD);
+    ck_assert_uint_eq(simdisk_open_files(disk), 1);
+    ck_assert_uint_eq(journal.old_count, 1);
+}
+END_TEST
+
+START_TEST(a_path_that_is_too_long)
+{
+    char folder[300];
+    memset(folder, 'f', sizeof folder);
+    folder[sizeof folder - 1] = '\0';
+    ck_assert_int_eq(journal_create_segment(io, folder, secret, 0, 0, &err), ERR_INVALID_ARGUMENT);
+    ck_assert_int_eq(journal_recycle_segment(io, folder, secret, 0, 1, 0, &err),
+                     ERR_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "a path has more than"));
+}
+END_TEST
+
+/* The file was longer when the reader looked. */
+START_TEST(a_segment_that_is_cut_meanwhile)
+{
+    struct journal_reader reader;
+    struct journal_record found = {0};
+    struct io_file *file;
+    uint64_t end, synced;
+    bool is_valid;
+    create(0);
+    uint64_t lsn = append(3 * DISK_BLOCK, 0);
+    open_reader(&reader);
+    ck_assert_int_eq(io->ops->open(io, "r/journal-0000000000000000", 0, &file), 0);
+    for (uint64_t blocks = 1; blocks <= 2; blocks++) {
+        ck_assert_int_eq(io->ops->truncate(io, file, (3 - blocks) * DISK_BLOCK), 0);
+        ck_assert_int_eq(journal_reader_record(&reader, lsn, &found, &is_valid, &err),
+                         ERR_IO_ERROR);
+        ck_assert(!is_valid);
+        ck_assert_int_eq(journal_reader_look_behind(&reader, lsn, &end, &synced, &err),
+                         ERR_IO_ERROR);
+    }
+    io->ops->close(io, file);
+    free(found.bytes);
+    journal_reader_release(&reader);
+}
+END_TEST
+
+/* A record behind others spoils nothing when it cannot be read a second time. */
+START_TEST(looking_behind_fails)
+{
+    struct journal_reader reader;
+    uint64_t end, synced;
+    create(0);
+    append(100, 0);
+    append(3 * DISK_BLOCK, 0);
+    open_reader(&reader);
+    for (uint64_t nth = 1; nth <= 3; nth++) {
+        simdisk_set_fault(
+            disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_READ), .nth = nth, .error = EIO});
+        ck_assert_int_eq(journal_reader_look_behind(&reader, 0, &end, &synced, &err), ERR_IO_ERROR);
+    }
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    journal_reader_release(&reader);
+}
+END_TEST
+
 START_TEST(no_half_segment_is_left_on_a_full_disk)
 {
     struct journal_reader reader;
@@ -319,6 +390,10 @@ int main(void)
     tcase_add_test(tests, looking_far_behind);
     tcase_add_test(tests, a_claimed_length_costs_nothing);
     tcase_add_test(tests, retiring_keeps_the_last);
+    tcase_add_test(tests, retiring_closes);
+    tcase_add_test(tests, a_path_that_is_too_long);
+    tcase_add_test(tests, a_segment_that_is_cut_meanwhile);
+    tcase_add_test(tests, looking_behind_fails);
     tcase_add_test(tests, no_half_segment_is_left_on_a_full_disk);
     suite_add_tcase(suite, tests);
     return suite_main(suite);

@@ -13,6 +13,7 @@
 #include "core/format1.h"
 #include "core/journal.h"
 #include "core/limits.h"
+#include "core/maxtree_node.h"
 #include "core/store.h"
 #include "core/sums.h"
 #include "support_golden.h"
@@ -22,6 +23,8 @@
 #define MAIN "regions/main/"
 
 static struct err err;
+
+static const uint8_t page_of_zeros[DISK_BLOCK];
 
 static void need(int result)
 {
@@ -285,6 +288,68 @@ START_TEST(progress_is_told_from_the_beginning_to_the_end)
 }
 END_TEST
 
+/* Every so often, where it takes long. */
+START_TEST(progress_is_told_on_the_way)
+{
+    struct told told = {0};
+    struct store_migration migration = {.progress = tell, .context = &told};
+    struct extent block = {MIB, 70 * MIB};
+    struct record record;
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    record_init(&record);
+    need(record_reserve(&record, RECORD_EXTENT_EFFECT));
+    record_add_use(&record, block);
+    golden_append(disk, &record);
+    record_release(&record);
+    golden_resize(disk, MAIN "data", extent_end(block));
+    struct store *store = open_store(disk, false);
+    store_set_migration(store, &migration);
+    struct region *region = open_region(store, "main");
+    ck_assert_uint_eq(told.calls, 3);
+    ck_assert_uint_eq(told.last, told.total);
+    ck_assert_uint_eq(region_size(region), extent_end(block));
+    region_close(region);
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* Behind the last blob there is a free block, up to the region's end. */
+START_TEST(a_region_that_ends_with_free_pages)
+{
+    struct extent block = {golden_figures[GOLDEN_MAIN].size - 3 * DATA_PAGE, 3 * DATA_PAGE};
+    struct record record;
+    bool is_freed = false;
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    record_init(&record);
+    need(record_reserve(&record, RECORD_EXTENT_EFFECT));
+    record_add_free(&record, block);
+    golden_append(disk, &record);
+    record_release(&record);
+    struct store *store = open_store(disk, false);
+    struct region *region = open_region(store, "main");
+    ck_assert_uint_eq(region_size(region), extent_end(block));
+    need(region_is_freed(region, block, &is_freed, &err));
+    ck_assert(is_freed);
+    drive_close(region);
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* Whoever looks, or migrates, without a store is refused alike. */
+START_TEST(a_folder_that_is_none)
+{
+    struct migrate_plan plan = {0};
+    struct simdisk *disk = golden_disk_of(GOLDEN_SEED);
+    golden_resize(disk, "regions/seed/meta", 11);
+    ck_assert_int_eq(migrate_look(simdisk_io(disk), "regions/seed", &plan, &err), ERR_CORRUPT);
+    ck_assert_int_eq(migrate_region(simdisk_io(disk), "regions/seed", NULL, NULL, &plan, &err),
+                     ERR_CORRUPT);
+    simdisk_free(disk);
+}
+END_TEST
+
 START_TEST(looking_changes_nothing)
 {
     struct migrate_plan plan = {0};
@@ -351,14 +416,15 @@ static bool fails_and_goes_on(const struct simdisk *golden, enum simdisk_op op, 
 }
 
 /* Whatever fails is told, and the next opening goes on from there: a sample of the calls of each
- * kind, most of them early. */
+ * kind, most of them early; with MREGION_FAULTS_LONG all that are not writes. */
 START_TEST(calls_that_fail)
 {
     struct simdisk *golden = golden_disk_of(GOLDEN_SEED);
     uint64_t nth = 1;
-    golden_vary(golden, GOLDEN_SEED, GOLDEN_BEHIND);
+    bool is_all = getenv("MREGION_FAULTS_LONG") != NULL && _i != SIM_WRITE;
+    golden_vary(golden, GOLDEN_SEED, _i == SIM_READ ? GOLDEN_TORN : GOLDEN_BEHIND);
     while (fails_and_goes_on(golden, (enum simdisk_op)_i, nth))
-        nth += 1 + nth / 2;
+        nth += is_all ? 1 : 1 + nth / 2;
     simdisk_free(golden);
 }
 END_TEST
@@ -382,6 +448,144 @@ START_TEST(the_old_files_are_whole_until_meta_is_replaced)
     region = open_region(store, "main");
     expect_figures(region, GOLDEN_MAIN);
     region_close(region);
+    store_close(store);
+    simdisk_free(disk);
+}
+END_TEST
+
+/* A read that answers what was there before: it is noticed, or it does not matter. */
+static bool reads_something_else(const struct simdisk *golden, const struct simdisk *other,
+                                 uint64_t nth, unsigned *noticed)
+{
+    struct region *region = NULL;
+    struct simdisk *disk = simdisk_crash_none(golden);
+    struct store *store = open_store(disk, false);
+    simdisk_set_stale(disk, other, MAIN "journal-*", nth);
+    int code = store_open_region(store, "main", NULL, &region, NULL, &err);
+    bool is_hit = simdisk_has_lied(disk);
+    if (code == 0)
+        region_close(region);
+    else
+        ck_assert_msg(code == ERR_CORRUPT || code == ERR_IO_ERROR, "%d: %s", code, err.text);
+    *noticed += code != 0;
+    store_close(store);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    simdisk_free(disk);
+    return is_hit;
+}
+
+START_TEST(a_journal_that_changes_while_it_is_read)
+{
+    struct simdisk *golden = golden_disk_of(GOLDEN_MAIN), *other = simdisk_crash_none(golden);
+    unsigned noticed = 0;
+    golden_write(other, MAIN "journal-0000000000000002", 0, page_of_zeros, DISK_BLOCK);
+    for (uint64_t at = DISK_BLOCK; at < 60 * DISK_BLOCK; at += DISK_BLOCK)
+        golden_write(other, MAIN "journal-0000000000000002", at, page_of_zeros, DISK_BLOCK);
+    for (uint64_t nth = 1; reads_something_else(golden, other, nth, &noticed); nth++)
+        ck_assert_uint_lt(nth, 1000);
+    ck_assert_uint_gt(noticed, 0);
+    simdisk_free(other);
+    simdisk_free(golden);
+}
+END_TEST
+
+/* The data file gets whole pages first. */
+START_TEST(data_that_cannot_be_extended)
+{
+    static const struct {
+        enum simdisk_op op;
+        const char *words;
+    } cases[] = {{SIM_ALLOCATE, "reserve space for regions/main/data"},
+                 {SIM_SYNC, "sync regions/main/data"},
+                 {SIM_WRITE, "write regions/main/data"},
+                 {SIM_READ, "read regions/main/data"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct region *region;
+        struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+        golden_vary(disk, GOLDEN_MAIN, GOLDEN_SPARSE);
+        struct store *store = open_store(disk, false);
+        simdisk_set_fault(
+            disk, (struct simdisk_fault){
+                      .ops = SIM_BIT(cases[i].op), .pattern = "*/data", .nth = 1, .error = EIO});
+        ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err), ERR_IO_ERROR);
+        ck_assert_msg(strstr(err.text, cases[i].words) != NULL, "%s", err.text);
+        simdisk_set_fault(disk, (struct simdisk_fault){0});
+        region = open_region(store, "main");
+        expect_figures(region, GOLDEN_MAIN);
+        region_close(region);
+        store_close(store);
+        simdisk_free(disk);
+    }
+}
+END_TEST
+
+static uint64_t nodes_left; /* of the index, before there is no memory for one */
+
+static void *few_nodes(size_t alignment, size_t size)
+{
+    return nodes_left-- == 0 ? NULL : aligned_alloc(alignment, size);
+}
+
+/* The journal has more free blocks than a node of the index. */
+START_TEST(without_memory_for_the_index)
+{
+    struct simdisk *golden = golden_disk_of(GOLDEN_MAIN);
+    struct record record;
+    unsigned refusals = 0;
+    record_init(&record);
+    need(record_reserve(&record, 1000 * RECORD_EXTENT_EFFECT));
+    record_add_use(&record, (struct extent){503808, 8192});
+    for (uint64_t i = 0; i < 200; i++)
+        record_add_free(&record, (struct extent){503808 + 20 * i, 1});
+    golden_append(golden, &record);
+    record_release(&record);
+    void *(*memory)(size_t, size_t) = maxtree_node_memory;
+    for (uint64_t nodes = 0, code = 1; code != 0; nodes++) {
+        struct region *region;
+        struct simdisk *disk = simdisk_crash_none(golden);
+        struct store *store = open_store(disk, false);
+        ck_assert_uint_lt(nodes, 100);
+        nodes_left = nodes;
+        maxtree_node_memory = few_nodes;
+        code = (uint64_t)store_open_region(store, "main", NULL, &region, NULL, &err);
+        maxtree_node_memory = memory;
+        ck_assert(code == 0 || code == ERR_INTERNAL);
+        refusals += code != 0;
+        if (code == 0)
+            region_close(region);
+        store_close(store);
+        ck_assert_uint_eq(simdisk_open_files(disk), 0);
+        simdisk_free(disk);
+    }
+    ck_assert_uint_gt(refusals, 2);
+    simdisk_free(golden);
+}
+END_TEST
+
+static void cut_data(void *context, struct simdisk *disk, enum simdisk_op op, const char *path)
+{
+    bool *is_cut = context;
+    struct io_file *file;
+    struct io *io = simdisk_io(disk);
+    if (*is_cut || op != SIM_READ || strcmp(path, MAIN "data") != 0)
+        return;
+    *is_cut = true;
+    ck_assert_int_eq(io->ops->open(io, path, 0, &file), 0);
+    ck_assert_int_eq(io->ops->truncate(io, file, 100), 0);
+    io->ops->close(io, file);
+}
+
+/* Somebody cuts the file while it is read: no page is taken for zeros. */
+START_TEST(data_that_is_cut_meanwhile)
+{
+    bool is_cut = false;
+    struct region *region;
+    struct simdisk *disk = golden_disk_of(GOLDEN_MAIN);
+    struct store *store = open_store(disk, false);
+    simdisk_set_hook(disk, cut_data, &is_cut);
+    ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err), ERR_IO_ERROR);
+    ck_assert_msg(strstr(err.text, "read past the end of regions/main/data") != NULL, "%s",
+                  err.text);
     store_close(store);
     simdisk_free(disk);
 }
@@ -697,9 +901,16 @@ int main(void)
     tcase_add_test(tests, freed_space_is_not_put_again);
     tcase_add_test(tests, pages_are_summed);
     tcase_add_test(tests, progress_is_told_from_the_beginning_to_the_end);
+    tcase_add_test(tests, progress_is_told_on_the_way);
+    tcase_add_test(tests, a_region_that_ends_with_free_pages);
+    tcase_add_test(tests, a_folder_that_is_none);
     tcase_add_test(tests, looking_changes_nothing);
+    tcase_add_test(tests, a_journal_that_changes_while_it_is_read);
     tcase_add_loop_test(tests, calls_that_fail, 0, SIM_OPS);
     tcase_add_test(tests, the_old_files_are_whole_until_meta_is_replaced);
+    tcase_add_test(tests, data_that_cannot_be_extended);
+    tcase_add_test(tests, data_that_is_cut_meanwhile);
+    tcase_add_test(tests, without_memory_for_the_index);
     tcase_add_test(tests, a_current_folder_stays_as_it_is);
     tcase_add_test(tests, a_report_says_what_it_was);
     tcase_add_test(tests, refused_by_the_setting);

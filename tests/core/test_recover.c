@@ -1,5 +1,6 @@
 /* What is in a region's folder and does not belong there. */
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,65 @@ START_TEST(no_segment_at_all_is_no_journal)
 }
 END_TEST
 
+/* There are more segments than are kept, and one cannot be removed. */
+START_TEST(a_segment_that_cannot_be_removed)
+{
+    struct region_options options = region_options_default();
+    uint64_t kept = drive_add(region, "blob", 4);
+    uint8_t *bytes = calloc(1, 5 * MIB);
+    ck_assert_ptr_nonnull(bytes);
+    uint64_t address = drive_allocate(region, 5 * MIB);
+    for (unsigned i = 0; i < 4; i++)
+        drive_store(region, address, bytes, 5 * MIB);
+    free(bytes);
+    drive_settle(region);
+    region_close(region);
+    options.journal_size = JOURNAL_SIZE_MIN;
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_REMOVE), .pattern = "r/journal-*", .nth = 1, .error = EIO});
+    ck_assert_int_eq(region_open(io, "r", &options, false, &region, NULL, &err), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, "cannot remove r/journal-"));
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_int_eq(open_region(), 0);
+    drive_expect(region, kept, "blob", 4);
+}
+END_TEST
+
+/* Reads of the journal that answer what was there before: it is noticed, or it does not matter. */
+START_TEST(a_journal_that_changes_while_it_is_read)
+{
+    uint64_t first = drive_add(region, "one", 3), second;
+    unsigned noticed = 0;
+    bool is_hit = true;
+    drive_checkpoint(region);
+    ck_assert_int_eq(io->ops->sync_directory(io, "."), 0);
+    struct simdisk *past = simdisk_crash_none(disk);
+    second = drive_add(region, "two", 3);
+    drive_settle(region);
+    struct simdisk *left = simdisk_crash_none(disk);
+    for (uint64_t nth = 1; is_hit; nth++) {
+        struct simdisk *copy = simdisk_crash_none(left);
+        struct region *opened = NULL;
+        simdisk_set_stale(copy, past, "r/journal-*", nth);
+        int code = region_open(simdisk_io(copy), "r", NULL, true, &opened, NULL, &err);
+        is_hit = simdisk_has_lied(copy);
+        ck_assert_msg(code == 0 || code == ERR_CORRUPT, "%d: %s", code, err.text);
+        if (code == 0) {
+            drive_expect(opened, first, "one", 3);
+            region_close(opened);
+        } else if (strstr(err.text, "changed while it was read") != NULL) {
+            noticed++;
+        }
+        simdisk_free(copy);
+    }
+    ck_assert_uint_gt(noticed, 0);
+    drive_expect(region, second, "two", 3);
+    simdisk_free(left);
+    simdisk_free(past);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("recover");
@@ -137,6 +197,8 @@ int main(void)
     tcase_add_test(tests, a_segment_that_nobody_can_have_reached_is_named);
     tcase_add_loop_test(tests, a_missing_segment_is_named, 0, 4);
     tcase_add_test(tests, no_segment_at_all_is_no_journal);
+    tcase_add_test(tests, a_segment_that_cannot_be_removed);
+    tcase_add_test(tests, a_journal_that_changes_while_it_is_read);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }

@@ -1,5 +1,6 @@
 /* What a record claims, with checksums that fit, when a region is opened. */
 #include <check.h>
+#include <errno.h>
 #include <string.h>
 
 #include "core/bytes.h"
@@ -162,6 +163,12 @@ START_TEST(segments_are_made_until_there_are_enough)
     add(EFFECT_USE, (struct extent){0, 1000});
     write_record(0);
     ck_assert_int_eq(io->ops->remove(io, path), 0);
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_ALLOCATE),
+                                                   .pattern = "r/journal-*",
+                                                   .nth = 1,
+                                                   .error = ENOSPC});
+    ck_assert_int_eq(region_open(io, "r", NULL, false, &region, NULL, &err), ERR_NO_SPACE);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
     need(region_open(io, "r", NULL, false, &region, NULL, &err));
     region_get_info(region, &info);
     ck_assert_uint_eq(info.allocated, 1000);

@@ -89,6 +89,148 @@ START_TEST(a_visit_can_stop_the_list)
 }
 END_TEST
 
+/* One call after the other fails while the store is made: it is told, and the next opening makes
+ * it. */
+START_TEST(making_a_store_fails)
+{
+    store_close(store);
+    store = NULL;
+    for (uint64_t nth = 1, failed = 0;; nth++) {
+        simdisk_free(disk);
+        disk = simdisk_new(1);
+        io = simdisk_io(disk);
+        simdisk_set_fault(disk,
+                          (struct simdisk_fault){.ops = SIM_ALL, .nth = nth, .error = EACCES});
+        int code = store_open(io, false, &store, &err);
+        bool is_hit = simdisk_faults_hit(disk) > 0;
+        simdisk_set_fault(disk, (struct simdisk_fault){0});
+        if (code == 0 && !is_hit) {
+            ck_assert_uint_gt(failed, 8);
+            break;
+        }
+        failed += code != 0;
+        if (code == 0)
+            store_close(store);
+        else
+            ck_assert_msg(code == ERR_IO_ERROR && strstr(err.text, "cannot ") != NULL, "%s",
+                          err.text);
+        ck_assert_uint_eq(simdisk_open_files(disk), 0);
+        open_store(false);
+        drive_close(create("main"));
+        store_close(store);
+    }
+}
+END_TEST
+
+/* So it is when one that is there is opened. */
+START_TEST(opening_a_store_fails)
+{
+    drive_close(create("main"));
+    store_close(store);
+    store = NULL;
+    for (uint64_t nth = 1;; nth++) {
+        simdisk_set_fault(disk,
+                          (struct simdisk_fault){.ops = SIM_ALL, .nth = nth, .error = EACCES});
+        int code = store_open(io, false, &store, &err);
+        bool is_hit = simdisk_faults_hit(disk) > 0;
+        simdisk_set_fault(disk, (struct simdisk_fault){0});
+        if (code == 0 && !is_hit)
+            break;
+        ck_assert_int_eq(code, ERR_IO_ERROR);
+        ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    }
+    struct region *region;
+    ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err), 0);
+    drive_close(region);
+}
+END_TEST
+
+/* Nobody can tell which id a damaged one has, and others can be made all the same. */
+START_TEST(a_region_is_made_beside_a_damaged_one)
+{
+    struct io_file *file;
+    uint64_t id;
+    struct region *region = create("one");
+    id = region_id(region);
+    drive_close(region);
+    ck_assert_int_eq(io->ops->open(io, "regions/one/meta", 0, &file), 0);
+    ck_assert_int_eq(io->ops->truncate(io, file, 20), 0);
+    io->ops->close(io, file);
+    store_close(store);
+    open_store(false);
+    region = create("two");
+    ck_assert_uint_gt(region_id(region), id);
+    drive_close(region);
+    region_close(NULL);
+}
+END_TEST
+
+/* Who only looks makes no file, and is told so if there is something else in the way. */
+START_TEST(a_lock_that_cannot_be_opened)
+{
+    store_close(store);
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){
+                          .ops = SIM_BIT(SIM_OPEN), .pattern = "lock", .nth = 1, .error = EACCES});
+    ck_assert_int_eq(store_open(io, true, &store, &err), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, "cannot open lock"));
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){
+                          .ops = SIM_BIT(SIM_OPEN), .pattern = "lock", .nth = 1, .error = ENOENT});
+    ck_assert_int_eq(store_open(io, false, &store, &err), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, "cannot create lock"));
+    open_store(true);
+}
+END_TEST
+
+static int no_random(struct io *of, void *buffer, size_t size)
+{
+    (void)of;
+    (void)buffer;
+    (void)size;
+    return -ENOSYS;
+}
+
+/* Neither a store nor a region is made without a secret that nobody can guess. */
+START_TEST(without_random_bytes)
+{
+    struct region *region;
+    const struct io_ops *ops = io->ops;
+    struct io_ops failing = *ops;
+    failing.random = no_random;
+    io->ops = &failing;
+    ck_assert_int_eq(store_create_region(store, "main", &options, &region, &err), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, "random bytes"));
+    store_close(store);
+    ck_assert_int_eq(io->ops->remove(io, "store"), 0);
+    ck_assert_int_eq(store_open(io, false, &store, &err), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, "random bytes"));
+    io->ops = ops;
+    open_store(false);
+    drive_close(create("main"));
+}
+END_TEST
+
+/* What is in the way may be said in two ways, and a name may be longer than any of ours. */
+START_TEST(something_is_in_the_way)
+{
+    char name[] = "regions/.new-1234567890123456789012345678901234567890123456789012345678901234567"
+                  "890123456789012345";
+    unsigned entries = 0;
+    drive_close(create("main"));
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_RENAME), .nth = 1, .error = EEXIST});
+    ck_assert_int_eq(store_drop_region(store, "main", &err), 0);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_int_eq(io->ops->make_directory(io, name), 0);
+    store_close(store);
+    open_store(false);
+    ck_assert_int_eq(io->ops->list(io, "regions", count_entries, &entries), 0);
+    ck_assert_uint_eq(entries, 1);
+    ck_assert_int_eq(io->ops->remove_directory(io, name), 0);
+}
+END_TEST
+
 START_TEST(ids_are_never_used_twice)
 {
     struct region *a = create("a"), *b = create("b");
@@ -460,6 +602,12 @@ int main(void)
     tcase_add_test(tests, a_lock_that_cannot_be_had_is_told);
     tcase_add_test(tests, strangers_among_the_regions_are_left_alone);
     tcase_add_test(tests, too_many_that_cannot_be_removed);
+    tcase_add_test(tests, making_a_store_fails);
+    tcase_add_test(tests, without_random_bytes);
+    tcase_add_test(tests, something_is_in_the_way);
+    tcase_add_test(tests, opening_a_store_fails);
+    tcase_add_test(tests, a_region_is_made_beside_a_damaged_one);
+    tcase_add_test(tests, a_lock_that_cannot_be_opened);
     tcase_add_test(tests, looking_at_a_region_that_is_not_there);
     tcase_add_test(tests, a_missing_store_file_is_refused);
     suite_add_tcase(suite, tests);
