@@ -500,16 +500,95 @@ START_TEST(more_than_the_journal_of_a_full_disk)
 }
 END_TEST
 
-static int attempt_pages(void *context)
+static int store_in_pages(uint64_t address, uint64_t pages)
 {
-    const uint64_t *address = context;
     int code = region_atomic_begin(region, 1 << 20, &err);
     if (code != 0)
         return code;
-    for (uint64_t i = 0; i + 1 < ATOMIC_IMAGES && code == 0; i++)
-        code = region_store(region, *address + i * DATA_PAGE, "x", 1, &err);
+    for (uint64_t i = 0; i < pages && code == 0; i++)
+        code = region_store(region, address + i * DATA_PAGE, "x", 1, &err);
     region_atomic_end(region, false);
     return code;
+}
+
+static int attempt_to_replace_all(void *context)
+{
+    const uint64_t *blobs = context;
+    uint64_t address;
+    int code = region_atomic_begin(region, 3 * sizeof big, &err);
+    if (code != 0)
+        return code;
+    for (int i = 0; i < 3 && code == 0; i++)
+        code = region_deallocate(region, (struct extent){blobs[i], sizeof big}, &err);
+    for (int i = 0; i < 3 && code == 0; i++)
+        code = region_add(region, big, sizeof big, &address, &err);
+    region_atomic_end(region, code == 0);
+    return code;
+}
+
+/* All of it goes through the journal, which is found to be too short half way. */
+START_TEST(more_journal_than_there_is_for_what_it_freed)
+{
+    uint64_t blobs[3];
+    for (int i = 0; i < 3; i++)
+        blobs[i] = drive_add(region, big, sizeof big);
+    drive_add(region, small, 100);
+    drive_settle(region);
+    struct look before = look();
+    ck_assert_int_eq(attempt_to_replace_all(blobs), REGION_WAIT);
+    struct look after = look();
+    expect_same(&before, &after);
+    ck_assert_int_eq(answer_soon(attempt_to_replace_all, blobs), 0);
+    drive_expect(region, blobs[0], big, sizeof big);
+}
+END_TEST
+
+static int attempt_store(void *context)
+{
+    static uint8_t bytes[12 << 20];
+    return region_store(region, *(const uint64_t *)context, bytes, sizeof bytes, &err);
+}
+
+static int attempt_long(void *context)
+{
+    const uint64_t *address = context;
+    (void)region_store(region, *address, big, 100, &err); /* another's, in the same batch */
+    int code = region_atomic_begin(region, 12 << 20, &err);
+    if (code != 0)
+        return code;
+    for (int i = 0; i < 6 && code == 0; i++)
+        code = region_store(region, *address, big, 2 << 20, &err);
+    region_atomic_end(region, code == 0);
+    return code;
+}
+
+/* A checkpoint is asked for where it is of use for what others have staged; and where nothing of it
+ * is left in the batch. */
+START_TEST(a_full_journal_beside_others)
+{
+    uint64_t address = drive_allocate(region, 12 << 20);
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk));
+    for (int again = 0; again < 3; again++) {
+        ck_assert_int_eq(answer_soon(attempt_long, &address), ERR_NO_SPACE);
+        drive_settle(region);
+        ck_assert_int_eq(region_atomic_begin(region, 0, &err), 0);
+        region_atomic_end(region, false); /* leaves an empty batch */
+        ck_assert_int_eq(answer_soon(attempt_store, &address), ERR_NO_SPACE);
+    }
+    simdisk_set_capacity(disk, 0);
+    ck_assert_int_eq(answer_soon(attempt_long, &address), 0);
+}
+END_TEST
+
+static int attempt_pages(void *context)
+{
+    return store_in_pages(*(const uint64_t *)context, ATOMIC_IMAGES - 1);
+}
+
+static int attempt_too_many(void *context)
+{
+    return store_in_pages(*(const uint64_t *)context, ATOMIC_IMAGES);
 }
 
 /* How much they may change does not depend on what others have in the same commit. */
@@ -522,6 +601,8 @@ START_TEST(as_many_pages_as_allowed_beside_others)
         if (i == 1)
             drive_store(region, other, small, 100);
         ck_assert_msg(answer_soon(attempt_pages, &address) == 0, "%s", err.text);
+        ck_assert_int_eq(answer_soon(attempt_too_many, &address), ERR_TOO_LARGE);
+        ck_assert_ptr_nonnull(strstr(err.text, "in several batches"));
         drive_settle(region);
     }
 }
@@ -668,6 +749,49 @@ START_TEST(undone_without_memory)
 }
 END_TEST
 
+/* Nor can it where a commit fails that freed it: nobody is told that a blob was never there. */
+START_TEST(taken_back_without_memory)
+{
+    enum { COUNT = 3000, SIZE = 100 };
+    uint64_t bytes, after, first = drive_add(region, big, (uint64_t)COUNT * SIZE);
+    for (uint64_t i = 1; i < COUNT; i += 2)
+        drive_deallocate(region, first + i * SIZE, SIZE);
+    drive_settle(region);
+    ck_assert_int_eq(
+        region_deallocate_range(region, first + 200 * SIZE, first + 1200 * SIZE, &bytes, &err), 0);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_SYNC), .pattern = "r/journal-*", .nth = 1, .error = EIO});
+    struct region_job *job = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    region_job_run(job);
+    void *(*memory)(size_t, size_t) = maxtree_node_memory;
+    maxtree_node_memory = no_memory;
+    region_job_done(region, job);
+    maxtree_node_memory = memory;
+    ck_assert_ptr_nonnull(region_failure(region));
+    for (uint64_t i = 0; i < COUNT; i += 2)
+        ck_assert_int_eq(
+            region_load_begin(region, (struct extent){first + i * SIZE, SIZE}, &after, &err),
+            ERR_IO_ERROR);
+}
+END_TEST
+
+/* The same outside of them: the next change waits until that batch is done. */
+START_TEST(others_wait_where_it_is_not_known_what_is_touched)
+{
+    uint64_t address = drive_add(region, small, 1000);
+    drive_settle(region);
+    void *(*memory)(size_t, size_t) = maxtree_node_memory;
+    maxtree_node_memory = no_memory;
+    ck_assert_int_eq(region_store(region, address, big, 10, &err), 0);
+    maxtree_node_memory = memory;
+    ck_assert_int_eq(region_store(region, address + 10, big + 10, 10, &err), REGION_WAIT);
+    drive_settle(region);
+    ck_assert_int_eq(region_store(region, address + 10, big + 10, 10, &err), 0);
+    drive_expect(region, address, big, 20);
+}
+END_TEST
+
 /* Once it is not known what the batch touches, nothing more gets into it; undone, it is known. */
 START_TEST(without_memory_for_what_it_touches)
 {
@@ -705,6 +829,10 @@ int main(void)
                                   no_changes_at_all,
                                   a_region_that_fails,
                                   undone_without_memory,
+                                  taken_back_without_memory,
+                                  others_wait_where_it_is_not_known_what_is_touched,
+                                  a_full_journal_beside_others,
+                                  more_journal_than_there_is_for_what_it_freed,
                                   without_memory_for_what_it_touches};
     Suite *suite = suite_create("region: all or nothing");
     TCase *tcase = fixture_tests("atomic", tests, sizeof tests / sizeof tests[0]);

@@ -1,7 +1,9 @@
 /* Checkpoints, the journal they shorten, and regions that are opened again. */
+#include "core/limits.h"
 #include "core/region.h"
 
 #include <check.h>
+#include <errno.h>
 #include <string.h>
 
 #include "support_fixture.h"
@@ -157,12 +159,123 @@ START_TEST(options_are_kept)
 }
 END_TEST
 
+static int stage_store(struct region *of, void *context, struct err *why)
+{
+    return region_store(of, *(const uint64_t *)context, big, sizeof big / 3, why);
+}
+
+/* Nobody has asked for it: once it failed it is tried again when there is more journal to be
+ * gained, and not before. */
+START_TEST(one_that_fails_is_tried_again)
+{
+    struct region_info info;
+    uint64_t address = drive_allocate(region, sizeof big), writes = 0;
+    drive_settle(region);
+    region_get_info(region, &info);
+    uint64_t before = info.checkpoints;
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_WRITE),
+                                                   .pattern = "r/checkpoint-*",
+                                                   .nth = 1,
+                                                   .error = ENOSPC});
+    for (; info.checkpoints == before; writes++) {
+        ck_assert_uint_lt(writes, 30);
+        ck_assert_int_eq(drive_until(region, stage_store, &address, &err), 0);
+        drive_settle(region);
+        region_get_info(region, &info);
+        if (simdisk_faults_hit(disk) == 0)
+            before = info.checkpoints;
+    }
+    ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
+    ck_assert_uint_ge(writes, (JOURNAL_SIZE_MIN + JOURNAL_SEGMENT) / (sizeof big / 3));
+}
+END_TEST
+
+/* Who waits for journal space has one taken again, as soon as it may be of use: the answer is the
+ * reason of the last one that failed, or that it is done. */
+START_TEST(one_that_fails_is_told_to_who_waits_for_it)
+{
+    uint64_t address = drive_allocate(region, sizeof big), stores = 0;
+    int code = 0;
+    drive_settle(region);
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_WRITE),
+                                                   .pattern = "r/checkpoint-*",
+                                                   .nth = 1,
+                                                   .error = ENOSPC,
+                                                   .forever = true});
+    while (code == 0) {
+        ck_assert_uint_lt(stores++, 100);
+        code = drive_until(region, stage_store, &address, &err);
+        drive_settle(region);
+    }
+    ck_assert_int_eq(code, ERR_NO_SPACE);
+    ck_assert_ptr_nonnull(strstr(err.text, "no checkpoint can be taken"));
+    /* On the way to the longest journal there may be, more than one attempt was made. */
+    ck_assert_uint_gt(simdisk_faults_hit(disk), 1);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    drive_checkpoint(region);
+    ck_assert_int_eq(drive_until(region, stage_store, &address, &err), 0);
+}
+END_TEST
+
+/* So much is staged at once that another attempt may be of use. */
+START_TEST(one_that_failed_is_pressed_for_again)
+{
+    uint64_t address = drive_allocate(region, sizeof big), stores = 0;
+    int code = 0;
+    drive_settle(region);
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_WRITE),
+                                                   .pattern = "r/checkpoint-*",
+                                                   .nth = 1,
+                                                   .error = ENOSPC,
+                                                   .forever = true});
+    for (; code == 0 || code == REGION_WAIT; stores++) {
+        ck_assert_uint_lt(stores, 200);
+        code = stage_store(region, &address, &err);
+        if (code == REGION_WAIT)
+            drive_settle(region);
+    }
+    ck_assert_int_eq(code, ERR_NO_SPACE);
+    ck_assert_uint_gt(simdisk_faults_hit(disk), 1);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    drive_checkpoint(region);
+    ck_assert_int_eq(drive_until(region, stage_store, &address, &err), 0);
+}
+END_TEST
+
+/* The journal has outgrown what is kept of it. */
+START_TEST(segments_that_cannot_be_removed)
+{
+    uint64_t address = drive_allocate(region, sizeof big), ticket;
+    drive_settle(region);
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_WRITE),
+                                                   .pattern = "r/checkpoint-*",
+                                                   .nth = 1,
+                                                   .error = ENOSPC,
+                                                   .forever = true});
+    while (drive_until(region, stage_store, &address, &err) == 0)
+        drive_settle(region);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_REMOVE), .pattern = "r/journal-*", .nth = 1, .error = EIO});
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    drive_settle(region);
+    ck_assert_uint_ge(region_checkpoint_ticket(region), ticket);
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert_ptr_nonnull(strstr(region_failure(region)->text, "cannot remove r/journal-"));
+    region_close(region);
+    region = fixture_open(false, NULL);
+    drive_expect(region, address, big, sizeof big / 3);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {
         a_checkpoint_shortens_the_replay,       a_checkpoint_does_not_stop_the_region,
         who_asks_during_one_gets_the_next,      the_journal_is_bounded,
-        read_only_sees_all_and_changes_nothing, options_are_kept};
+        read_only_sees_all_and_changes_nothing, options_are_kept,
+        one_that_fails_is_tried_again,          one_that_fails_is_told_to_who_waits_for_it,
+        one_that_failed_is_pressed_for_again,   segments_that_cannot_be_removed};
     Suite *suite = suite_create("region: checkpoints");
     TCase *tcase = fixture_tests("checkpoints", tests, sizeof tests / sizeof tests[0]);
     suite_add_tcase(suite, tcase);

@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "support_fixture.h"
 #include "tests/support_main.h"
@@ -189,6 +190,47 @@ START_TEST(a_store_into_many_zeros)
 }
 END_TEST
 
+/* The same where puts cut them into runs that are short enough each, but not together. */
+START_TEST(a_store_into_zeros_that_are_cut)
+{
+    static const uint8_t zeros[DATA_PAGE];
+    uint64_t size = 2500 * DATA_PAGE, a = drive_add(region, big, 3 * MIB);
+    drive_add(region, small, 100);
+    drive_settle(region);
+    drive_deallocate(region, a, 3 * MIB);
+    drive_allocate(region, 3 * MIB);
+    fixture_set_durability(DURABILITY_INTERVAL);
+    uint64_t b = drive_allocate(region, size);
+    for (uint64_t page = 1000; page < 2500; page += 1000)
+        drive_store(region, b + page * DATA_PAGE, small, 10);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    drive_store(region, b + 2400 * DATA_PAGE + 10, small, 10);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    drive_expect(region, b + 2400 * DATA_PAGE + 10, small, 10);
+    drive_expect(region, b + 1000 * DATA_PAGE, small, 10);
+    drive_expect(region, b + 999 * DATA_PAGE, zeros, DATA_PAGE);
+    drive_expect(region, b + 2399 * DATA_PAGE, zeros, DATA_PAGE);
+}
+END_TEST
+
+/* A large blob that begins and ends with a page where it was and where it goes. */
+START_TEST(whole_pages_move)
+{
+    uint64_t size = 40 * DATA_PAGE, a = drive_add(region, big, size);
+    drive_add(region, small, DATA_PAGE);
+    drive_settle(region);
+    uint64_t b = drive_resize(region, a, size, size + DATA_PAGE);
+    ck_assert_uint_eq(b, size + DATA_PAGE);
+    drive_expect(region, b, big, size);
+    drive_settle(region);
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    drive_expect(region, b, big, size);
+}
+END_TEST
+
 /* A few bytes go over a large blob whose pages were written straight: in the same batch, in the
  * next, while both are pending and when nothing is. */
 START_TEST(a_store_into_a_large_blob)
@@ -322,6 +364,69 @@ START_TEST(a_large_blob_waits_for_the_free_below_it)
 }
 END_TEST
 
+static int stage_growth(struct region *of, void *context, struct err *why)
+{
+    const struct extent *block = context; /* and a byte more than that */
+    uint64_t to;
+    return region_resize(of, (struct extent){block->address, 1500}, block->size + 1, &to, why);
+}
+
+/* However free the bytes behind a block are. */
+START_TEST(nothing_grows_past_its_limit)
+{
+    struct region_info info;
+    uint64_t a = drive_add(region, small, 1000);
+    region_get_info(region, &info);
+    info.options.max_size = 3000;
+    region_set_options(region, &info.options);
+    ck_assert_uint_eq(drive_add(region, small, 1500), a + 1000);
+    for (uint64_t limit = 2000; limit <= 3000; limit += 1000) {
+        struct extent most = {a + 1000, limit};
+        ck_assert_int_eq(drive_until(region, stage_growth, &most, &err), ERR_NO_SPACE);
+        ck_assert_ptr_nonnull(strstr(err.text, "max_size 3000"));
+    }
+    ck_assert_uint_eq(drive_resize(region, a + 1000, 1500, 2000), a + 1000);
+}
+END_TEST
+
+/* Each page that is changed in part has an image in memory until the commit is done. */
+START_TEST(so_many_pages_in_one_commit)
+{
+    uint64_t a = drive_allocate(region, (BATCH_IMAGES + 100) * DATA_PAGE), stores = 0;
+    drive_settle(region);
+    while (region_store(region, a + stores * DATA_PAGE, "x", 1, &err) == 0)
+        ck_assert_uint_lt(++stores, BATCH_IMAGES + 1);
+    ck_assert_uint_ge(stores, BATCH_IMAGES - 2);
+    uint64_t ticket = region_ticket(region);
+    ck_assert(drive_step(region, LANE_COMMIT));
+    ck_assert_uint_eq(region_done_ticket(region), ticket);
+    drive_store(region, a + stores * DATA_PAGE, "x", 1);
+}
+END_TEST
+
+/* Each segment that is not synced holds a file open: with durability none, too, there is an end. */
+START_TEST(much_unsynced_journal_is_synced)
+{
+    struct region_info info;
+    uint64_t a = drive_allocate(region, sizeof big), syncs;
+    region_get_info(region, &info);
+    info.options.journal_size = 256 * MIB;
+    info.options.durability = DURABILITY_NONE;
+    info.options.checksum = CHECKSUM_OFF;
+    region_set_options(region, &info.options);
+    drive_settle(region);
+    syncs = simdisk_calls(disk, SIM_BIT(SIM_SYNC));
+    for (uint64_t i = 0; i < 2 * 64 * MIB / sizeof big; i++) {
+        drive_store(region, a, big, sizeof big);
+        while (drive_step(region, LANE_COMMIT))
+            continue;
+    }
+    ck_assert_uint_gt(simdisk_calls(disk, SIM_BIT(SIM_SYNC)), syncs);
+    ck_assert_uint_le(simdisk_open_files(disk), 64 * MIB / JOURNAL_SEGMENT + 16);
+    drive_expect(region, a, big, sizeof big);
+}
+END_TEST
+
 START_TEST(one_large_change_passes_alone)
 {
     size_t size = BATCH_BYTES + BATCH_BYTES / 2;
@@ -349,7 +454,12 @@ int main(void)
                                   a_large_blob_waits_for_the_free_below_it,
                                   one_large_change_passes_alone,
                                   a_load_beside_what_is_flushed_first,
-                                  a_store_into_many_zeros};
+                                  a_store_into_many_zeros,
+                                  a_store_into_zeros_that_are_cut,
+                                  whole_pages_move,
+                                  nothing_grows_past_its_limit,
+                                  so_many_pages_in_one_commit,
+                                  much_unsynced_journal_is_synced};
     Suite *suite = suite_create("region: commits");
     TCase *tcase = fixture_tests("commits", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, a_store_into_a_large_blob, 0, 6);

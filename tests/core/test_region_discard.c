@@ -1,4 +1,5 @@
 /* Free space that goes back to the file system, and comes from it again. */
+#include "core/maxtree_node.h"
 #include "core/region_private.h"
 
 #include <check.h>
@@ -66,6 +67,13 @@ static void wait_a_minute(void)
         ck_assert(deadline > drive_now_ms);
         drive_now_ms = min_u64(deadline, until);
     }
+}
+
+/* A change that writes nothing. */
+static void drive_grow(void)
+{
+    uint64_t before;
+    ck_assert_int_eq(region_grow(region, 1, &before, &err), 0);
 }
 
 /* Fills the disk up to the last chunk. */
@@ -480,6 +488,202 @@ START_TEST(a_file_system_that_cannot)
 }
 END_TEST
 
+/* A file system that needs space to give some back: it is tried again later. */
+START_TEST(a_punch_that_finds_no_space)
+{
+    (void)freed_middle();
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){.ops = SIM_BIT(SIM_PUNCH), .nth = 1, .error = ENOSPC});
+    wait_a_minute();
+    ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
+    ck_assert_ptr_null(region_failure(region));
+    ck_assert_int_eq(add_code(BLOB), 0);
+}
+END_TEST
+
+/* It is not known how much came back, and that is all. */
+START_TEST(a_usage_that_is_not_told)
+{
+    (void)freed_middle();
+    simdisk_set_fault(
+        disk,
+        (struct simdisk_fault){.ops = SIM_BIT(SIM_USAGE), .nth = 1, .error = EIO, .forever = true});
+    wait_a_minute();
+    ck_assert_uint_gt(simdisk_faults_hit(disk), 0);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_ptr_null(region_failure(region));
+    ck_assert_uint_eq(info_of().discarded_bytes, 0);
+    ck_assert_uint_gt(simdisk_calls(disk, SIM_BIT(SIM_PUNCH)), 0);
+}
+END_TEST
+
+/* The space between holes, and behind the last one. */
+START_TEST(an_opening_that_cannot_reserve)
+{
+    drive_add(region, bytes, 1000);
+    uint64_t holes[2];
+    for (unsigned i = 0; i < 2; i++) {
+        holes[i] = drive_add(region, bytes, BLOB);
+        drive_add(region, bytes, 70000);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        drive_deallocate(region, holes[i], BLOB);
+    drive_close(region);
+    for (uint64_t nth = 1; nth <= 3; nth++) {
+        simdisk_set_fault(
+            disk, (struct simdisk_fault){
+                      .ops = SIM_BIT(SIM_ALLOCATE), .pattern = "r/data", .nth = nth, .error = EIO});
+        ck_assert_int_eq(region_open(io, "r", NULL, false, &region, NULL, &err), ERR_IO_ERROR);
+        ck_assert_ptr_nonnull(strstr(err.text, "reserve space for r/data"));
+    }
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    open_region();
+}
+END_TEST
+
+/* Nothing is given back by who only reads, whatever the options become. */
+START_TEST(a_region_that_is_only_read)
+{
+    (void)freed_middle();
+    drive_close(region);
+    ck_assert_int_eq(region_open(io, "r", NULL, true, &region, NULL, &err), 0);
+    options.discard = 2 * MIB;
+    region_set_options(region, &options);
+    ck_assert_uint_eq(region_deadline_ms(region), UINT64_MAX);
+    wait_a_minute();
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_BIT(SIM_PUNCH)), 0);
+}
+END_TEST
+
+/* Discards are turned off, or found to be impossible, while a hole is being reserved. */
+START_TEST(turned_off_while_space_is_wanted)
+{
+    uint64_t size = MIB;
+    (void)freed_middle();
+    wait_a_minute();
+    fill_disk();
+    ck_assert_int_eq(stage_add(region, &size, &err), REGION_WAIT);
+    struct region_job *room = region_next_job(region, LANE_BACKGROUND, drive_now_ms);
+    ck_assert_ptr_eq(room, &region->room.job);
+    options.discard = 0;
+    region_set_options(region, &options);
+    region_job_run(room);
+    region_job_done(region, room);
+    ck_assert_int_eq(add_code(MIB), ERR_NO_SPACE);
+    simdisk_set_capacity(disk, 0);
+    ck_assert_int_eq(add_code(MIB), 0);
+}
+END_TEST
+
+/* Taken, it lacks its disk space, and giving it back needs memory, of which there is none: nobody
+ * knows what is in use any more. So it is whether the change is one of several or not, and whether
+ * a commit is under way or not. */
+static void *no_memory(size_t alignment, size_t size)
+{
+    (void)alignment;
+    (void)size;
+    return NULL;
+}
+
+START_TEST(without_memory_to_give_it_back)
+{
+    uint64_t address;
+    bool is_atomic = _i % 2 == 1, is_committing = _i / 2 == 1;
+    struct extent middle = freed_middle();
+    wait_a_minute();
+    struct region_job *commit = NULL;
+    if (is_committing) {
+        drive_store(region, extent_end(middle), bytes, 10);
+        commit = region_next_job(region, LANE_COMMIT, drive_now_ms);
+        ck_assert_ptr_nonnull(commit);
+    }
+    if (is_atomic)
+        ck_assert_int_eq(region_atomic_begin(region, 0, &err), 0);
+    void *(*memory)(size_t, size_t) = maxtree_node_memory;
+    maxtree_node_memory = no_memory;
+    ck_assert_int_eq(region_allocate(region, BLOB, &address, &err), ERR_INTERNAL);
+    maxtree_node_memory = memory;
+    ck_assert_int_eq(region->is_failing, is_committing);
+    if (is_atomic)
+        region_atomic_end(region, false);
+    ck_assert_int_eq(region_deallocate(region, middle, &err), ERR_READ_ONLY);
+    if (is_committing) {
+        ck_assert_ptr_null(region_failure(region));
+        region_job_run(commit);
+        region_job_done(region, commit);
+    }
+    ck_assert_ptr_nonnull(region_failure(region));
+    region_close(region);
+    open_region();
+    expect_neighbors(middle);
+}
+END_TEST
+
+/* The same, and then the background's job fails, or not, or a piece of a scrub is read: what the
+ * region failed of first is what is told. */
+START_TEST(jobs_that_end_while_the_region_fails)
+{
+    uint64_t address, ticket;
+    struct extent middle = freed_middle();
+    struct region_job *job = NULL, *commit;
+    wait_a_minute();
+    if (_i == 1) { /* with something pending */
+        options.durability = DURABILITY_INTERVAL;
+        region_set_options(region, &options);
+        drive_store(region, extent_end(middle) + 8192, bytes + 8192, 10);
+        ck_assert(drive_step(region, LANE_COMMIT));
+    }
+    if (_i == 0) {
+        ck_assert_int_eq(region_grow(region, 1000, &address, &err), REGION_WAIT);
+        simdisk_set_fault(
+            disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_ALLOCATE), .nth = 1, .error = EIO});
+    } else if (_i == 1) {
+        ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    } else {
+        ck_assert_int_eq(region_request_scrub(region, &ticket, &err), 0);
+    }
+    job = region_next_job(region, _i == 2 ? LANE_SCRUB : LANE_BACKGROUND, drive_now_ms);
+    ck_assert_ptr_nonnull(job);
+    if (_i == 2) /* not where the piece is pinned */
+        drive_grow();
+    else
+        drive_store(region, extent_end(middle), bytes, 10);
+    commit = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    ck_assert_ptr_nonnull(commit);
+    void *(*memory)(size_t, size_t) = maxtree_node_memory;
+    maxtree_node_memory = no_memory;
+    ck_assert_int_eq(region_allocate(region, BLOB, &address, &err), ERR_INTERNAL);
+    maxtree_node_memory = memory;
+    region_job_run(job);
+    region_job_done(region, job);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    for (enum region_lane lane = LANE_COMMIT; lane < LANES; lane++)
+        ck_assert_uint_eq(region_lane_deadline_ms(region, lane), UINT64_MAX);
+    region_job_run(commit);
+    region_job_done(region, commit);
+    ck_assert_ptr_nonnull(strstr(region_failure(region)->text, "memory"));
+    region_close(region);
+    open_region();
+    expect_neighbors(middle);
+}
+END_TEST
+
+/* A refusal is forgotten where another change finds its bytes: the next one has the disk asked. */
+START_TEST(a_refusal_is_not_kept_for_others)
+{
+    uint64_t size = BLOB - 10000, address;
+    (void)freed_middle();
+    wait_a_minute();
+    fill_disk();
+    ck_assert_int_eq(stage_add(region, &size, &err), REGION_WAIT);
+    drive_settle(region);
+    ck_assert_int_eq(region_add(region, bytes, 100, &address, &err), 0); /* beside the hole */
+    ck_assert_int_eq(stage_add(region, &size, &err), REGION_WAIT);
+    ck_assert_int_eq(add_code(size), ERR_NO_SPACE);
+    simdisk_set_capacity(disk, 0);
+}
+END_TEST
+
 START_TEST(a_punch_that_fails)
 {
     (void)freed_middle();
@@ -682,6 +886,14 @@ int main(void)
     tcase_add_test(tests, an_opening_gives_back);
     tcase_add_test(tests, an_opening_without_discard_reserves_all);
     tcase_add_test(tests, a_file_system_that_cannot);
+    tcase_add_test(tests, a_punch_that_finds_no_space);
+    tcase_add_test(tests, a_usage_that_is_not_told);
+    tcase_add_test(tests, an_opening_that_cannot_reserve);
+    tcase_add_test(tests, a_region_that_is_only_read);
+    tcase_add_test(tests, turned_off_while_space_is_wanted);
+    tcase_add_loop_test(tests, without_memory_to_give_it_back, 0, 4);
+    tcase_add_loop_test(tests, jobs_that_end_while_the_region_fails, 0, 3);
+    tcase_add_test(tests, a_refusal_is_not_kept_for_others);
     tcase_add_test(tests, a_punch_that_fails);
     tcase_add_test(tests, a_reservation_that_fails);
     tcase_add_test(tests, a_punch_and_a_reservation_take_turns);

@@ -1,4 +1,6 @@
 /* When changes of each durability are synced, and what a power cut leaves of them. */
+#include "core/bytes.h"
+#include "core/limits.h"
 #include "core/region.h"
 
 #include <check.h>
@@ -378,6 +380,31 @@ START_TEST(a_read_only_opening_has_what_is_in_the_journal)
 }
 END_TEST
 
+/* Every commit makes a new batch where a load waits to read what is overwritten: what is queued is
+ * bounded all the same. */
+START_TEST(what_is_queued_is_bounded)
+{
+    struct region_info info;
+    uint64_t after, stores = 0, address = drive_allocate(region, sizeof big);
+    drive_settle(region);
+    region_get_info(region, &info);
+    info.options.journal_size = 64 * MIB;
+    region_set_options(region, &info.options);
+    for (int code = 0; code == 0; stores++) {
+        ck_assert_uint_lt(stores, 100);
+        while ((code = region_store(region, address, big, sizeof big, &err)) == REGION_WAIT)
+            if (!drive_step(region, LANE_BACKGROUND))
+                break;
+        struct extent block = {address, sizeof big};
+        ck_assert_int_eq(region_load_begin(region, block, &after, &err), 0);
+    }
+    ck_assert_uint_ge(stores, 2 * BATCH_BYTES / sizeof big);
+    ck_assert_uint_le(stores, 2 * BATCH_BYTES / sizeof big + 2);
+    ck_assert(drive_step(region, LANE_COMMIT));
+    ck_assert_int_eq(region_store(region, address, big, 100, &err), 0);
+}
+END_TEST
+
 START_TEST(a_change_of_durability_flushes)
 {
     fixture_set_durability(DURABILITY_INTERVAL);
@@ -403,6 +430,7 @@ int main(void)
                                   interval_holds_only_so_many_back,
                                   interval_waits_for_the_deadline,
                                   interval_begins_with_the_first_change,
+                                  what_is_queued_is_bounded,
                                   a_pin_puts_the_deadline_off,
                                   interval_may_lose_its_last,
                                   none_syncs_only_for_a_checkpoint,

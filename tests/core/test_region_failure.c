@@ -239,6 +239,50 @@ START_TEST(a_commit_ends_while_the_region_fails)
 }
 END_TEST
 
+/* The background's job ends when the region has failed: what it says is not told any more. */
+START_TEST(a_reservation_fails_when_the_region_has_failed)
+{
+    uint64_t address, a = drive_add(region, small, 100);
+    drive_settle(region);
+    ck_assert_int_eq(region_allocate(region, 64 * MIB, &address, &err), REGION_WAIT);
+    struct region_job *job = region_next_job(region, LANE_BACKGROUND, drive_now_ms);
+    drive_store(region, a, big, 10);
+    struct region_job *commit = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){.ops = SIM_SYNCS, .nth = 1, .error = EIO, .forever = true});
+    region_job_run(commit);
+    region_job_done(region, commit);
+    ck_assert_ptr_nonnull(strstr(region_failure(region)->text, "r/journal-"));
+    region_job_run(job);
+    ck_assert_int_eq(job->code, ERR_IO_ERROR);
+    region_job_done(region, job);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_ptr_nonnull(strstr(region_failure(region)->text, "r/journal-"));
+    drive_expect(region, a + 10, small + 10, 90);
+}
+END_TEST
+
+/* Somebody cuts the files of a region: what was there is not taken for zeros. */
+START_TEST(files_that_are_cut)
+{
+    const char *path = _i == 0 ? "r/data" : "r/sums";
+    uint64_t damaged, a = drive_add(region, big, 5 * DATA_PAGE);
+    struct io_file *file;
+    drive_settle(region);
+    ck_assert_int_eq(io->ops->open(io, path, 0, &file), 0);
+    ck_assert_int_eq(io->ops->truncate(io, file, DISK_BLOCK + 2), 0);
+    io->ops->close(io, file);
+    static uint8_t buffer[5 * DATA_PAGE];
+    ck_assert_uint_lt(region_read_now(region, a, buffer, sizeof buffer), sizeof buffer);
+    ck_assert_int_eq(region_read(region, a, buffer, sizeof buffer, &damaged, &err), ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.text, path));
+    ck_assert_ptr_nonnull(strstr(err.text, "ends"));
+    drive_store(region, a + DATA_PAGE + 10, small, 10);
+    drive_settle(region);
+    ck_assert_ptr_nonnull(strstr(region_failure(region)->text, path));
+}
+END_TEST
+
 /* Both lanes fail: the first reason is the one that is told. */
 START_TEST(a_commit_fails_while_the_region_fails)
 {
@@ -393,6 +437,7 @@ START_TEST(a_checkpoint_without_room_is_told)
     ck_assert_uint_lt(region_checkpoint_ticket(region), first);
     ck_assert_int_eq(region_checkpoint_failure(region, first)->code, ERR_NO_SPACE);
     ck_assert_ptr_nonnull(region_checkpoint_failure(region, second));
+    ck_assert_ptr_null(region_checkpoint_failure(region, second + 1)); /* not tried yet */
     ck_assert_ptr_null(region_failure(region));
     ck_assert(region_idle(region));
     drive_deallocate(region, 2, 2);
@@ -694,6 +739,8 @@ int main(void)
                                   a_newer_format_is_refused};
     Suite *suite = suite_create("region: failures");
     TCase *tcase = fixture_tests("failures", tests, sizeof tests / sizeof tests[0]);
+    tcase_add_loop_test(tcase, files_that_are_cut, 0, 2);
+    tcase_add_test(tcase, a_reservation_fails_when_the_region_has_failed);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }

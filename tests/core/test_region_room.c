@@ -170,6 +170,57 @@ START_TEST(a_refusal_is_told_once_however_often_it_was_asked_for)
 }
 END_TEST
 
+/* Who needs less than was refused may have it, and does not take the other's answer. */
+START_TEST(a_refusal_is_not_told_to_who_needs_less)
+{
+    uint64_t ignored;
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk) + 8 * MIB);
+    ck_assert_int_eq(region_allocate(region, 64 * MIB, &ignored, &err), REGION_WAIT);
+    ck_assert(drive_step(region, LANE_BACKGROUND));
+    ck_assert_int_eq(region_allocate(region, 4 * MIB, &ignored, &err), REGION_WAIT);
+    ck_assert_int_eq(region_allocate(region, 64 * MIB, &ignored, &err), ERR_NO_SPACE);
+    drive_allocate(region, 4 * MIB);
+}
+END_TEST
+
+/* Space that is asked for while some is being reserved is reserved next. */
+START_TEST(more_is_wanted_meanwhile)
+{
+    uint64_t ignored;
+    ck_assert_int_eq(region_allocate(region, 4 * MIB, &ignored, &err), REGION_WAIT);
+    struct region_job *job = region_next_job(region, LANE_BACKGROUND, drive_now_ms);
+    ck_assert_ptr_eq(job, &region->room.job);
+    ck_assert_int_eq(region_allocate(region, 64 * MIB, &ignored, &err), REGION_WAIT);
+    region_job_run(job);
+    region_job_done(region, job);
+    ck_assert_uint_lt(region->data_size, 64 * MIB);
+    ck_assert_int_eq(region_allocate(region, 4 * MIB, &ignored, &err), 0);
+    ck_assert(drive_step(region, LANE_BACKGROUND));
+    ck_assert_uint_ge(region->data_size, 64 * MIB);
+}
+END_TEST
+
+/* Up to its max_size and no further: there is no smaller step that would do. */
+START_TEST(the_last_bytes_of_a_region_on_a_full_disk)
+{
+    struct region_info info;
+    uint64_t ignored;
+    region_get_info(region, &info);
+    info.options.max_size = 8 * MIB;
+    region_set_options(region, &info.options);
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk) + (uint64_t)_i * MIB);
+    ck_assert_int_eq(region_allocate(region, 8 * MIB, &ignored, &err), REGION_WAIT);
+    drive_settle(region);
+    ck_assert_int_eq(region_allocate(region, 8 * MIB, &ignored, &err), ERR_NO_SPACE);
+    drive_settle(region);
+    simdisk_set_capacity(disk, 0);
+    drive_allocate(region, 8 * MIB);
+    ck_assert_uint_eq(region->data_size, 8 * MIB);
+}
+END_TEST
+
 /* The write of its header fails, and yet most of it is there. Then the next attempt's body is
  * written over its own, and tells of space whose freeing is not durable: of as many free blocks, so
  * that the header would fit it. */
@@ -219,6 +270,24 @@ START_TEST(a_refusal_keeps_no_sums)
     ck_assert_int_eq(io->ops->size(io, file, &size), 0);
     io->ops->close(io, file);
     ck_assert_uint_eq(size, sums_length(region->data_size));
+}
+END_TEST
+
+/* Nor does it where their length is not told: then they stay, and are used later. */
+START_TEST(a_refusal_and_a_failure_at_a_time)
+{
+    uint64_t ignored;
+    drive_settle(region);
+    simdisk_set_capacity(disk, simdisk_used(disk) + 256 * DISK_BLOCK);
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){
+                          .ops = SIM_BIT(SIM_SIZE), .pattern = "r/sums", .nth = 2, .error = EIO});
+    ck_assert_int_eq(region_allocate(region, 64 * MIB, &ignored, &err), REGION_WAIT);
+    ck_assert(drive_step(region, LANE_BACKGROUND));
+    ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
+    ck_assert_int_eq(region_allocate(region, 64 * MIB, &ignored, &err), ERR_NO_SPACE);
+    simdisk_set_capacity(disk, 0);
+    drive_allocate(region, 64 * MIB);
 }
 END_TEST
 
@@ -418,8 +487,12 @@ int main(void)
     tcase_add_test(tests, a_start_makes_room_for_what_is_freed);
     tcase_add_test(tests, a_nearly_full_disk_has_room_for_what_is_needed);
     tcase_add_test(tests, a_refusal_is_told_once_however_often_it_was_asked_for);
+    tcase_add_test(tests, a_refusal_is_not_told_to_who_needs_less);
+    tcase_add_test(tests, more_is_wanted_meanwhile);
+    tcase_add_loop_test(tests, the_last_bytes_of_a_region_on_a_full_disk, 0, 2);
     tcase_add_test(tests, a_failed_attempt_is_not_mixed_with_the_next);
     tcase_add_test(tests, a_refusal_keeps_no_sums);
+    tcase_add_test(tests, a_refusal_and_a_failure_at_a_time);
     tcase_add_test(tests, sums_are_durable_before_their_pages);
     tcase_add_test(tests, pages_are_durable_before_their_records);
     tcase_add_loop_test(tests, a_full_disk_puts_recycling_off, 0, 6);

@@ -248,6 +248,66 @@ START_TEST(more_damage_than_is_remembered)
 }
 END_TEST
 
+/* A start that finds more of it than is remembered, too: pages that the journal put together. */
+START_TEST(more_damage_than_is_remembered_at_a_start)
+{
+    const uint64_t count = DAMAGES_KEPT + 100;
+    uint64_t known[DAMAGES_KEPT + 1], a = drive_allocate(region, count * DATA_PAGE);
+    struct region_report report;
+    drive_checkpoint(region);
+    for (uint64_t i = 0; i < count; i++)
+        drive_store(region, a + i * DATA_PAGE, bytes, 1);
+    drive_settle(region);
+    for (uint64_t i = 0; i < count; i++)
+        flip("data", a + i * DATA_PAGE + 100);
+    drive_close(region);
+    ck_assert_int_eq(region_open(io, "r", NULL, false, &region, &report, &err), 0);
+    ck_assert_uint_eq(report.damaged, count);
+    ck_assert_uint_eq(region_damages(region, known, DAMAGES_KEPT + 1), DAMAGES_KEPT);
+    expect_counts(scrub_all(), 0, 0, count);
+}
+END_TEST
+
+/* One more damaged page on the region's first, and freed with it or without. */
+START_TEST(what_is_freed_beside_damage)
+{
+    uint64_t known[2], a = drive_add(region, bytes, 3 * DATA_PAGE);
+    drive_settle(region);
+    flip("data", a + DATA_PAGE);
+    expect_counts(scrub_all(), 2, 0, 1);
+    drive_deallocate(region, a + DATA_PAGE, 100); /* a part of it */
+    drive_deallocate(region, a, DATA_PAGE);       /* its neighbor */
+    drive_settle(region);
+    ck_assert_uint_eq(region_damages(region, known, 2), 1);
+    drive_deallocate(region, a + DATA_PAGE + 100, DATA_PAGE - 100);
+    drive_settle(region);
+    ck_assert_uint_eq(region_damages(region, known, 2), 0);
+}
+END_TEST
+
+/* A damaged page that is one of very many that are all zeros now is well again. */
+START_TEST(damage_below_many_zeros)
+{
+    uint64_t known[2], size = 2000 * DATA_PAGE, a = drive_allocate(region, size);
+    drive_allocate(region, 1);
+    drive_store(region, a + 1500 * DATA_PAGE, bytes, DATA_PAGE);
+    drive_settle(region);
+    flip("data", a + 1500 * DATA_PAGE);
+    expect_counts(scrub_all(), 2000, 0, 1);
+    ck_assert_uint_eq(region_damages(region, known, 2), 1);
+    uint8_t page[DATA_PAGE];
+    ck_assert_uint_eq(region_read_now(region, a + DATA_PAGE, page, 10),
+                      10); /* its sums are cached */
+    drive_deallocate(region, a, size);
+    uint64_t b = drive_allocate(region, size);
+    ck_assert_uint_eq(a, b);
+    drive_settle(region);
+    ck_assert_uint_eq(region_damages(region, known, 2), 0);
+    drive_load(region, a + 1500 * DATA_PAGE, page, sizeof page);
+    expect_counts(scrub_all(), 2001, 0, 0);
+}
+END_TEST
+
 /* What is damaged and freed while it is being read is not told. */
 START_TEST(freed_while_it_is_read)
 {
@@ -359,6 +419,30 @@ START_TEST(who_asks_does_not_wait)
 }
 END_TEST
 
+START_TEST(a_pass_that_is_asked_for_is_due)
+{
+    scrub_settle();
+    ck_assert_uint_eq(region_deadline_ms(region), UINT64_MAX);
+    (void)request();
+    ck_assert_uint_eq(region_lane_deadline_ms(region, LANE_SCRUB), drive_now_ms);
+    scrub_settle();
+    ck_assert_uint_eq(region_deadline_ms(region), UINT64_MAX);
+}
+END_TEST
+
+START_TEST(no_failure_of_what_was_done)
+{
+    uint64_t first = request();
+    scrub_settle();
+    uint64_t second = request();
+    options.checksum = CHECKSUM_OFF;
+    region_set_options(region, &options);
+    ck_assert_ptr_null(region_scrub_failure(region, first));
+    ck_assert_ptr_nonnull(region_scrub_failure(region, second));
+    ck_assert_ptr_null(region_scrub_failure(region, second + 1));
+}
+END_TEST
+
 START_TEST(a_pass_that_had_begun_is_not_enough)
 {
     drive_add(region, bytes, BLOB);
@@ -411,6 +495,7 @@ START_TEST(a_commit_waits_for_one_piece)
     drive_settle(region);
     (void)request();
     struct region_job *job = region_next_job(region, LANE_SCRUB, drive_now_ms);
+    ck_assert_uint_eq(region_lane_deadline_ms(region, LANE_SCRUB), UINT64_MAX);
     drive_store(region, 10, bytes, 20);
     ck_assert_ptr_null(region_next_job(region, LANE_COMMIT, drive_now_ms));
     region_job_run(job);
@@ -662,7 +747,19 @@ START_TEST(offline)
     ck_assert_uint_eq(damages[0], 7 * DATA_PAGE);
     ck_assert_uint_eq(damages[1], 600 * DATA_PAGE);
     ck_assert_uint_eq(region_piece_end(region, BLOB), BLOB);
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_READ),
+                                                   .pattern = "*/data",
+                                                   .nth = 1,
+                                                   .error = EIO,
+                                                   .forever = true});
+    region_look_at_piece(region, 0, NULL, &look);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_uint_eq(look.damaged, look.pages);
+    ck_assert(look.findings[0].is_unreadable);
+    region_look_at_piece(region, BLOB, NULL, &look);
+    ck_assert_uint_eq(look.pages, 0);
     ck_assert_ptr_null(region_next_job(region, LANE_SCRUB, drive_now_ms));
+    ck_assert_uint_eq(region_deadline_ms(region), UINT64_MAX);
     ck_assert_int_eq(region_request_scrub(region, &changes, &err), ERR_READ_ONLY);
 }
 END_TEST
@@ -677,7 +774,12 @@ int main(void)
     tcase_add_test(tests, scattered_pages);
     tcase_add_test(tests, flipped_bits_are_found_by_address);
     tcase_add_test(tests, more_damage_than_is_remembered);
+    tcase_add_test(tests, more_damage_than_is_remembered_at_a_start);
+    tcase_add_test(tests, what_is_freed_beside_damage);
+    tcase_add_test(tests, damage_below_many_zeros);
     tcase_add_test(tests, freed_while_it_is_read);
+    tcase_add_test(tests, a_pass_that_is_asked_for_is_due);
+    tcase_add_test(tests, no_failure_of_what_was_done);
     tcase_add_test(tests, pages_without_a_checksum);
     tcase_add_test(tests, passes_come_by_themselves);
     tcase_add_test(tests, the_rate_is_kept);

@@ -1,4 +1,5 @@
 /* Damaged pages: who meets one is told, and everybody else goes on. */
+#include "core/batch.h"
 #include "core/region.h"
 
 #include <check.h>
@@ -168,6 +169,45 @@ START_TEST(a_damaged_page_stays_so)
 }
 END_TEST
 
+/* The first ones are told, and the others are no less damaged for it. */
+START_TEST(more_damaged_pages_than_a_commit_tells)
+{
+    enum { PAGES = 2 * BATCH_DAMAGES };
+    uint64_t known[PAGES], a = drive_add(region, big, PAGES * DATA_PAGE);
+    drive_settle(region);
+    for (uint64_t i = 0; i < PAGES; i++) {
+        damage(a + i * DATA_PAGE + 10);
+        drive_store(region, a + i * DATA_PAGE + 100, small, 10);
+    }
+    drive_settle(region);
+    ck_assert_uint_eq(region_damages(region, known, PAGES), BATCH_DAMAGES);
+    for (uint64_t i = 0; i < PAGES; i++)
+        expect_damaged(a + i * DATA_PAGE, 10);
+}
+END_TEST
+
+/* What cannot be copied is told to who asked for just that, and to nobody else. */
+START_TEST(who_is_told_of_a_damaged_block)
+{
+    uint64_t to, a = drive_add(region, small, 3000);
+    drive_add(region, big, 2 * DATA_PAGE);
+    drive_settle(region);
+    damage(a + 10);
+    for (int other = 0; other < 2; other++) {
+        ck_assert_int_eq(region_resize(region, (struct extent){a, 3000}, 90000, &to, &err),
+                         REGION_WAIT);
+        drive_settle(region);
+        /* Another block of that page, or a part of this one, has to wait for its own answer. */
+        struct extent part = {a + (other == 0 ? 100u : 0u), 1000};
+        ck_assert_int_eq(region_resize(region, part, 90000, &to, &err), REGION_WAIT);
+        ck_assert_int_eq(region_resize(region, (struct extent){a, 3000}, 90000, &to, &err),
+                         REGION_WAIT);
+        drive_settle(region);
+        ck_assert_int_eq(region_resize(region, part, 90000, &to, &err), ERR_CORRUPT);
+    }
+}
+END_TEST
+
 /* Damage that comes between verifying and copying: nothing is moved, and nothing is believed. */
 START_TEST(what_rots_before_it_is_copied)
 {
@@ -179,6 +219,8 @@ START_TEST(what_rots_before_it_is_copied)
     if (_i == 1)
         drive_store(region, c, big, 10); /* the batch has the page in hand already */
     ck_assert_int_eq(stage_move(region, &move, &err), 0);
+    if (_i == 3) /* the page is put together only when the block has left it */
+        drive_store(region, c, big, 10);
     if (_i == 2) { /* others make the page anew, once the block has gone */
         drive_deallocate(region, c, 1096);
         ck_assert_uint_eq(drive_add(region, big, 3200), a);
@@ -268,6 +310,31 @@ START_TEST(a_load_of_what_was_only_allocated)
         continue;
     drive_expect(region, a, zeros, round_down(HOLE, DATA_PAGE));
     drive_expect(region, a, zeros, round_down(HOLE, DATA_PAGE));
+}
+END_TEST
+
+/* In the commit that allocates it: what the pages have on the disk is of no block. */
+START_TEST(what_was_only_allocated_moves)
+{
+    static const uint8_t zeros[HOLE];
+    uint64_t size = _i == 0 ? HOLE : 6 * MIB, a = damaged_free_pages(), from, to = 0;
+    int code = REGION_WAIT;
+    while (code == REGION_WAIT) {
+        ck_assert_int_eq(region_atomic_begin(region, 0, &err), 0);
+        code = region_allocate(region, size, &from, &err);
+        if (code == 0)
+            code = region_allocate(region, 2 * HOLE, &to, &err);
+        if (code == 0)
+            code = region_resize(region, (struct extent){from, size}, size + 1, &to, &err);
+        region_atomic_end(region, code == 0);
+        drive_settle(region);
+    }
+    ck_assert_msg(code == 0, "%s", err.text);
+    ck_assert(_i > 0 || from == a);
+    ck_assert_uint_ne(from, to);
+    ck_assert_ptr_null(region_failure(region));
+    drive_expect(region, to, zeros, HOLE - DATA_PAGE);
+    drive_expect(region, to + size - HOLE, zeros, HOLE - DATA_PAGE);
 }
 END_TEST
 
@@ -372,12 +439,14 @@ int main(void)
 {
     const TTest *const tests[] = {
         a_block_is_verified_each_time_it_moves, a_block_is_verified_again_when_it_did_not_move,
-        a_page_that_is_left_and_made_anew, a_page_that_is_waited_for_is_not_made_anew};
+        more_damaged_pages_than_a_commit_tells, who_is_told_of_a_damaged_block,
+        a_page_that_is_left_and_made_anew,      a_page_that_is_waited_for_is_not_made_anew};
     Suite *suite = suite_create("region: verifying");
     TCase *tcase = fixture_tests("verifying", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, a_damaged_page_that_is_written_to_is_verified, 0, 3);
     tcase_add_loop_test(tcase, a_damaged_page_stays_so, 0, 4);
-    tcase_add_loop_test(tcase, what_rots_before_it_is_copied, 0, 3);
+    tcase_add_loop_test(tcase, what_rots_before_it_is_copied, 0, 4);
+    tcase_add_loop_test(tcase, what_was_only_allocated_moves, 0, 2);
     tcase_add_loop_test(tcase, a_load_of_what_was_only_allocated, 0, DURABILITIES);
     tcase_add_loop_test(tcase, images_of_pages_of_what_was_undone, 0, 2);
     tcase_add_loop_test(tcase, pages_of_what_was_undone, 0, 2);
