@@ -137,22 +137,27 @@ bool journal_reader_is_missing(const struct journal_reader *reader, uint64_t seq
     return is_known;
 }
 
+static int read_file(struct journal_reader *reader, uint64_t seq, uint64_t offset, uint8_t *bytes,
+                     uint64_t size, struct err *err)
+{
+    char name[JOURNAL_NAME_SIZE];
+    int code = open_segment(reader, seq, err);
+    if (code != 0)
+        return code;
+    ssize_t got = reader->io->ops->read(reader->io, reader->open, bytes, size, offset);
+    if (got >= 0 && (uint64_t)got < size)
+        got = -EIO; /* the file was longer a moment ago */
+    return got < 0 ? err_io_at(err, (int)got, "read", reader->folder, journal_name(name, seq)) : 0;
+}
+
 int journal_reader_read(struct journal_reader *reader, uint64_t lsn, uint8_t *bytes, size_t size,
                         struct err *err)
 {
-    char name[JOURNAL_NAME_SIZE];
     while (size > 0) {
         size_t part = (size_t)min_u64(size, JOURNAL_PAYLOAD - lsn % JOURNAL_PAYLOAD);
-        int code = open_segment(reader, journal_seq(lsn), err);
+        int code = read_file(reader, journal_seq(lsn), journal_offset(lsn), bytes, part, err);
         if (code != 0)
             return code;
-        ssize_t got =
-            reader->io->ops->read(reader->io, reader->open, bytes, part, journal_offset(lsn));
-        if (got >= 0 && (size_t)got < part)
-            got = -EIO; /* the file was longer a moment ago */
-        if (got < 0)
-            return err_io_at(err, (int)got, "read", reader->folder,
-                             journal_name(name, journal_seq(lsn)));
         lsn += part;
         bytes += part;
         size -= part;
@@ -215,43 +220,61 @@ int journal_reader_record(struct journal_reader *reader, uint64_t lsn,
 
 /* What is read in one call: few calls, and little enough to stay in a processor's cache. */
 #define LOOK_PIECE (128 * KIB)
+/* A misdirected write goes astray by whole sectors of the disk. */
+#define SECTOR ((size_t)512)
 
 struct look_behind {
     struct journal_reader *reader;
     struct journal_record record;
     uint8_t *bytes; /* LOOK_PIECE */
+    uint64_t from;
     uint64_t end, synced;
 };
 
-/* The positions of a piece of one file: the cheap look at every block first. */
-static int look_at_piece(struct look_behind *look, uint64_t lsn, size_t size, struct err *err)
+/* The largest lsn that a header in the piece names as durable, wherever it stands, and whether or
+ * not its record is whole: it was true when it was written. */
+static void find_synced(struct look_behind *look, size_t size)
 {
-    struct journal_reader *reader = look->reader;
     struct record_header header;
-    int code = journal_reader_read(reader, lsn, look->bytes, size, err);
+    for (size_t at = 0; at < size; at += SECTOR)
+        if (record_peek_anywhere(look->bytes + at, look->reader->seed, &header))
+            look->synced = max_u64(look->synced, header.synced);
+}
+
+/* Where the last valid record ends that begins in the piece, which is at this lsn, and not before
+ * from; the cheap look at every block first. */
+static int find_end(struct look_behind *look, uint64_t lsn, const uint8_t *bytes, size_t size,
+                    struct err *err)
+{
+    struct record_header header;
+    int code = 0;
     for (size_t at = 0; code == 0 && at < size; at += DISK_BLOCK) {
         bool is_valid = false;
-        if (!record_peek(look->bytes + at, lsn + at, reader->seed, &header))
+        if (lsn + at < look->from ||
+            !record_peek(bytes + at, lsn + at, look->reader->seed, &header))
             continue;
-        code = journal_reader_record(reader, lsn + at, &look->record, &is_valid, err);
-        if (code == 0 && is_valid) {
+        code = journal_reader_record(look->reader, lsn + at, &look->record, &is_valid, err);
+        if (code == 0 && is_valid)
             look->end = max_u64(look->end, lsn + at + record_padded(header.length));
-            look->synced = max_u64(look->synced, header.synced);
-        }
     }
     return code;
 }
 
-static int look_in_file(struct look_behind *look, const struct journal_file *file, uint64_t from,
-                        struct err *err)
+/* All of one file, its header's block too. */
+static int look_in_file(struct look_behind *look, const struct journal_file *file, struct err *err)
 {
-    uint64_t stop = file_end(file);
-    uint64_t lsn = max_u64(from, file->seq * JOURNAL_PAYLOAD);
+    uint64_t length = round_down(min_u64(file->size, JOURNAL_SEGMENT), DISK_BLOCK);
+    uint64_t lsn = file->seq * JOURNAL_PAYLOAD;
     int code = 0;
-    while (code == 0 && lsn < stop) {
-        size_t size = (size_t)min_u64(stop - lsn, LOOK_PIECE);
-        code = look_at_piece(look, lsn, size, err);
-        lsn += size;
+    for (uint64_t offset = 0; code == 0 && offset < length; offset += LOOK_PIECE) {
+        size_t size = (size_t)min_u64(length - offset, LOOK_PIECE);
+        size_t header = offset == 0 ? DISK_BLOCK : 0;
+        code = read_file(look->reader, file->seq, offset, look->bytes, size, err);
+        if (code != 0)
+            return code;
+        find_synced(look, size);
+        code = find_end(look, lsn, look->bytes + header, size - header, err);
+        lsn += size - header;
     }
     return code;
 }
@@ -259,11 +282,12 @@ static int look_in_file(struct look_behind *look, const struct journal_file *fil
 int journal_reader_look_behind(struct journal_reader *reader, uint64_t from, uint64_t *ret_end,
                                uint64_t *ret_synced, struct err *err)
 {
-    struct look_behind look = {.reader = reader, .bytes = malloc(LOOK_PIECE), .end = from};
+    struct look_behind look = {
+        .reader = reader, .bytes = malloc(LOOK_PIECE), .from = from, .end = from};
     int code = look.bytes == NULL ? err_no_memory(err) : 0;
     for (size_t i = 0; code == 0 && i < reader->count; i++)
         if (reader->files[i].seq >= journal_seq(from))
-            code = look_in_file(&look, &reader->files[i], from, err);
+            code = look_in_file(&look, &reader->files[i], err);
     free(look.bytes);
     free(look.record.bytes);
     *ret_end = look.end;

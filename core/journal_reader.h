@@ -71,8 +71,9 @@ struct journal_record {
 int journal_reader_record(struct journal_reader *reader, uint64_t lsn,
                           struct journal_record *record, bool *ret_valid, struct err *err);
 
-/* Looks behind a position for valid records, segment by segment: *ret_end is where the last one
- * ends (or from), *ret_synced the largest that one of them names as durable (or 0). */
+/* Looks behind a position, segment by segment: *ret_end is where the last valid record ends (or
+ * from), *ret_synced the largest that any record names as durable (or 0), be it torn or in the
+ * wrong place. */
 int journal_reader_look_behind(struct journal_reader *reader, uint64_t from, uint64_t *ret_end,
                                uint64_t *ret_synced, struct err *err);
 

@@ -190,6 +190,11 @@ bool record_peek(const uint8_t *bytes, uint64_t lsn, uint32_t seed,
     return true;
 }
 
+bool record_peek_anywhere(const uint8_t *bytes, uint32_t seed, struct record_header *ret_header)
+{
+    return record_peek(bytes, get_u64(bytes + AT_LSN), seed, ret_header);
+}
+
 bool record_is_valid(const uint8_t *bytes, const struct record_header *header, uint32_t seed)
 {
     return crc32c(seed, bytes + AT_LSN, header->length - AT_LSN) == header->crc;

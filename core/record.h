@@ -117,6 +117,8 @@ struct record_header {
  * that no length is believed, and nothing is read for it, that this region did not write. */
 bool record_peek(const uint8_t *bytes, uint64_t lsn, uint32_t seed,
                  struct record_header *ret_header);
+/* The same for a position that only the header itself tells. */
+bool record_peek_anywhere(const uint8_t *bytes, uint32_t seed, struct record_header *ret_header);
 /* Whether all header->length bytes are what was sealed. */
 bool record_is_valid(const uint8_t *bytes, const struct record_header *header, uint32_t seed);
 

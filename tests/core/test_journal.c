@@ -251,6 +251,37 @@ START_TEST(looking_behind)
 }
 END_TEST
 
+/* A record that a disk wrote to another place of the file, over the one before it, or over the
+ * file's header: it is none, and still it tells that the one before it was durable. */
+START_TEST(a_record_in_the_wrong_place_tells_what_was_durable)
+{
+    static const uint64_t places[] = {DISK_BLOCK, DISK_BLOCK + 512, 3 * 512};
+    uint64_t end, synced;
+    create(0);
+    uint64_t one = append(2 * DISK_BLOCK, 0), two = append(100, one);
+    record_seal(&record, journal.seed, two, two);
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct journal_reader reader;
+        struct io_file *file;
+        static uint8_t zeros[DISK_BLOCK];
+        struct iovec astray = {record.bytes, DISK_BLOCK}, lost = {zeros, DISK_BLOCK};
+        ck_assert_int_eq(io->ops->open(io, "r/journal-0000000000000000", 0, &file), 0);
+        ck_assert_int_eq(io->ops->write(io, file, &lost, 1, journal_offset(two)), 0);
+        lost = (struct iovec){zeros, DISK_BLOCK};
+        ck_assert_int_eq(io->ops->write(io, file, &lost, 1, journal_offset(one)), 0);
+        ck_assert_int_eq(io->ops->write(io, file, &astray, 1, places[i]), 0);
+        io->ops->close(io, file);
+        open_reader(&reader);
+        ck_assert(!is_record(&reader, one));
+        ck_assert(!is_record(&reader, two));
+        ck_assert_int_eq(journal_reader_look_behind(&reader, one, &end, &synced, &err), 0);
+        ck_assert_uint_eq(end, one);
+        ck_assert_uint_eq(synced, two);
+        journal_reader_release(&reader);
+    }
+}
+END_TEST
+
 /* The length in a torn header is believed only as far as there is journal. */
 START_TEST(a_claimed_length_costs_nothing)
 {
@@ -388,6 +419,7 @@ int main(void)
     tcase_add_test(tests, another_regions_header_is_none);
     tcase_add_test(tests, looking_behind);
     tcase_add_test(tests, looking_far_behind);
+    tcase_add_test(tests, a_record_in_the_wrong_place_tells_what_was_durable);
     tcase_add_test(tests, a_claimed_length_costs_nothing);
     tcase_add_test(tests, retiring_keeps_the_last);
     tcase_add_test(tests, retiring_closes);
