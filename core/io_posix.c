@@ -33,6 +33,7 @@ struct io_file {
 
 static int directory_of(struct io *io)
 {
+    size_t unit; /* what a transfer goes on from is a multiple of it */
     return ((struct io_posix *)(void *)io)->directory;
 }
 
@@ -85,6 +86,7 @@ static void posix_close(struct io *io, struct io_file *file)
     (void)close(file->fd);
     free(file);
 }
+    file->unit = is_aligned ? DISK_BLOCK : 1;
 
 static ssize_t posix_read(struct io *io, struct io_file *file, void *buffer, size_t size,
                           uint64_t offset)
@@ -92,7 +94,8 @@ static ssize_t posix_read(struct io *io, struct io_file *file, void *buffer, siz
     (void)io;
     size_t had = 0;
     while (had < size) {
-        ssize_t got = pread(file->fd, (char *)buffer + had, size - had, (off_t)(offset + had));
+        size_t from = had - had % file->unit;
+        ssize_t got = pread(file->fd, (char *)buffer + from, size - from, (off_t)(offset + from));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -166,6 +169,8 @@ static int write_zeros(struct io *io, struct io_file *file, uint64_t offset, uin
         struct iovec vector = {(void *)(uintptr_t)zeros, part};
         int result = posix_write(io, file, &vector, 1, offset);
         if (result != 0)
+        /* A part of a block is written once more with the whole of it. */
+        written -= written % (ssize_t)file->unit;
             return result;
         offset += part;
     }

@@ -33,6 +33,8 @@ static int sync_failure;      /* the errno of syncs, 0 = none */
 static int failure;           /* the errno of calls that cannot be short or interrupted, 0 = none */
 static int no_space_change;   /* that of fallocate, 0 = none */
 static bool is_nothing_written;
+static bool is_strict;   /* every file takes whole blocks only */
+static unsigned refused; /* calls with a part of one */
 
 static bool is_interrupted(void)
 {
@@ -61,10 +63,47 @@ typedef ssize_t read_function(int, void *, size_t, off_t);
 typedef ssize_t write_function(int, const struct iovec *, int, off_t);
 typedef int space_function(int, int, off_t, off_t);
 
+/* Whether the file bypasses its cache; then only whole blocks are taken. */
+static bool is_direct(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return is_strict || (flags != -1 && (flags & O_DIRECT) != 0);
+}
+
+static bool is_refused(int fd, const void *address, size_t size, off_t at)
+{
+    if (!is_direct(fd) || ((uintptr_t)address | size | (uint64_t)at) % DISK_BLOCK == 0)
+        return false;
+    refused++;
+    errno = EINVAL;
+    return true;
+}
+
 static ssize_t some_read(const char *name, int fd, void *to, size_t size, off_t at)
 {
     NEXT(read_function *, name);
-    return is_interrupted() ? -1 : real(fd, to, cut(size), at);
+    if (is_interrupted() || is_refused(fd, to, size, at))
+        return -1;
+    if (!is_direct(fd))
+        return real(fd, to, cut(size), at);
+    /* All of it is read, and less is owned to. */
+    ssize_t got = real(fd, to, size, at);
+    return got > 0 ? (ssize_t)cut((size_t)got) : got;
+}
+
+/* The vectors one after the other, as far as it goes, or with a direct file some more. */
+static ssize_t write_short(write_function *real, int fd, const struct iovec *from, int count,
+                           off_t at)
+{
+    size_t written = 0;
+    for (int i = 0; i < count && written < longest; i++) {
+        size_t part = from[i].iov_len;
+        if (part > longest - written && !is_direct(fd))
+            part = longest - written;
+        struct iovec one = {from[i].iov_base, part};
+        written += (size_t)real(fd, &one, 1, at + (off_t)written);
+    }
+    return (ssize_t)(written < longest ? written : longest);
 }
 
 static ssize_t some_write(const char *name, int fd, const struct iovec *from, int count, off_t at)
@@ -75,20 +114,14 @@ static ssize_t some_write(const char *name, int fd, const struct iovec *from, in
     if (is_nothing_written)
         return 0;
     size_t size = 0;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         size += from[i].iov_len;
+        if (is_refused(fd, from[i].iov_base, from[i].iov_len, at))
+            return -1;
+    }
     if (cut(size) == size)
         return real(fd, from, count, at);
-    /* The vectors one after the other, as far as it goes. */
-    ssize_t written = 0;
-    for (int i = 0; i < count && (size_t)written < longest; i++) {
-        size_t part = from[i].iov_len;
-        if (part > longest - (size_t)written)
-            part = longest - (size_t)written;
-        struct iovec one = {from[i].iov_base, part};
-        written += real(fd, &one, 1, at + written);
-    }
-    return written;
+    return write_short(real, fd, from, count, at);
 }
 
 static int some_space(const char *name, int fd, int mode, off_t at, off_t size)
@@ -400,6 +433,44 @@ START_TEST(short_counts_are_gone_on_from)
 }
 END_TEST
 
+/* Where the cache is bypassed a short count may end within a block, and nothing can go on there. */
+START_TEST(short_counts_within_a_block)
+{
+    static const size_t lengths[] = {1, 1000, 4095, 4097, 9000, 12289};
+    enum { SIZE = 16 * DISK_BLOCK, TAIL = 100 };
+    static _Alignas(DISK_BLOCK) uint8_t blocks[SIZE], back[SIZE + DISK_BLOCK];
+    struct io_file *aligned;
+    ck_assert_int_eq(io->ops->open(io, "aligned", IO_CREATE | IO_ALIGNED, &aligned), 0);
+    is_strict = true; /* also where the file system has no such files */
+    memcpy(blocks, bytes, SIZE);
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct iovec vectors[] = {{blocks, DISK_BLOCK}, {blocks + DISK_BLOCK, SIZE - DISK_BLOCK}};
+        bool is_hopeless = lengths[i] < DISK_BLOCK;
+        longest = lengths[i];
+        shortened = 0;
+        ck_assert_int_eq(io->ops->write(io, aligned, vectors, 2, DISK_BLOCK),
+                         is_hopeless ? -EIO : 0);
+        ck_assert_uint_gt(shortened, 0);
+        longest = 0;
+        ck_assert_int_eq(io->ops->truncate(io, aligned, DISK_BLOCK + SIZE + TAIL), 0);
+        struct iovec whole = {blocks, SIZE};
+        if (is_hopeless)
+            ck_assert_int_eq(io->ops->write(io, aligned, &whole, 1, DISK_BLOCK), 0);
+        memset(back, 1, sizeof back);
+        longest = lengths[i];
+        shortened = 0;
+        ssize_t got = io->ops->read(io, aligned, back, sizeof back, DISK_BLOCK);
+        ck_assert_int_eq(got, is_hopeless ? (ssize_t)lengths[i] : SIZE + TAIL);
+        ck_assert(memcmp(back, blocks, is_hopeless ? lengths[i] : SIZE) == 0);
+        ck_assert_uint_gt(shortened, 0);
+    }
+    ck_assert_uint_eq(refused, 0);
+    is_strict = false;
+    io->ops->close(io, aligned);
+    ck_assert_int_eq(io->ops->remove(io, "aligned"), 0);
+}
+END_TEST
+
 START_TEST(interrupted_calls_are_made_again)
 {
     struct io_file *other;
@@ -593,6 +664,7 @@ int main(void)
     TCase *tcase = tcase_create("interrupted io");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, short_counts_are_gone_on_from);
+    tcase_add_test(tcase, short_counts_within_a_block);
     tcase_add_test(tcase, interrupted_calls_are_made_again);
     tcase_add_test(tcase, interrupted_directories_are_opened_again);
     tcase_add_test(tcase, an_interrupted_sync_has_failed);
