@@ -60,7 +60,7 @@ struct io_ops {
     /* Gives the disk space of [offset, offset + size), which lies within the file, back to the
      * file system: the range reads as zeros, the length stays, and writing there needs space
      * again. Blocks that lie in the range only in part keep theirs. Otherwise like zero.
-     * -EOPNOTSUPP, and nothing has changed, when the file system cannot. */
+     * -EOPNOTSUPP, and nothing has changed, when the file system cannot, or gains nothing by it. */
     int (*punch)(struct io *io, struct io_file *file, uint64_t offset, uint64_t size);
     /* The bytes of disk space that the file really occupies. */
     int (*usage)(struct io *io, struct io_file *file, uint64_t *ret_bytes);
@@ -68,6 +68,8 @@ struct io_ops {
     /* Cuts or extends the file. */
     int (*truncate)(struct io *io, struct io_file *file, uint64_t size);
 
+    /* Files that are made in it are written in place, as far as the file system can be told: else
+     * overwriting may need free space. */
     int (*make_directory)(struct io *io, const char *path);
     int (*remove_directory)(struct io *io, const char *path);
     int (*remove)(struct io *io, const char *path);

@@ -6,12 +6,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -29,11 +33,11 @@ struct io_posix {
 
 struct io_file {
     int fd;
+    size_t unit; /* what a transfer goes on from is a multiple of it */
 };
 
 static int directory_of(struct io *io)
 {
-    size_t unit; /* what a transfer goes on from is a multiple of it */
     return ((struct io_posix *)(void *)io)->directory;
 }
 
@@ -53,6 +57,23 @@ static int open_directory(struct io *io, const char *path)
     return open_below(io, path, O_RDONLY | O_DIRECTORY);
 }
 
+/* ---- btrfs ---- */
+
+/* btrfs writes to new places, so that overwriting needs free space, unless a file has an attribute
+ * that it gets from its folder. Of a file that has it a hole gives nothing back as long as any
+ * other byte of the extent is in use, and cannot be filled again when the disk is full. */
+static bool is_on_btrfs(int fd)
+{
+    struct statfs system;
+    return fstatfs(fd, &system) == 0 && system.f_type == BTRFS_SUPER_MAGIC;
+}
+
+static bool is_in_place_on_btrfs(int fd)
+{
+    int flags;
+    return is_on_btrfs(fd) && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_NOCOW_FL) != 0;
+}
+
 /* ---- Files ---- */
 
 static int posix_open(struct io *io, const char *path, unsigned flags, struct io_file **ret_file)
@@ -65,6 +86,7 @@ static int posix_open(struct io *io, const char *path, unsigned flags, struct io
     if (file == NULL)
         return -ENOMEM;
     bool is_aligned = (flags & IO_ALIGNED) != 0;
+    file->unit = is_aligned ? DISK_BLOCK : 1;
     file->fd = open_below(io, path, mode | (is_aligned ? O_DIRECT : 0));
     /* Not every file system bypasses its cache; a file that O_CREAT made before it found out is
      * there now, and ours. */
@@ -86,8 +108,10 @@ static void posix_close(struct io *io, struct io_file *file)
     (void)close(file->fd);
     free(file);
 }
-    file->unit = is_aligned ? DISK_BLOCK : 1;
 
+/* A short count may end within a block, where a file that bypasses the cache cannot be gone on
+ * from: the block is read once more, and when no more of it comes it is the last one of the file.
+ */
 static ssize_t posix_read(struct io *io, struct io_file *file, void *buffer, size_t size,
                           uint64_t offset)
 {
@@ -100,9 +124,9 @@ static ssize_t posix_read(struct io *io, struct io_file *file, void *buffer, siz
             continue;
         if (got < 0)
             return -errno;
-        if (got == 0)
+        if (from + (size_t)got <= had)
             break;
-        had += (size_t)got;
+        had = from + (size_t)got;
     }
     return (ssize_t)had;
 }
@@ -145,6 +169,8 @@ static int posix_write(struct io *io, struct io_file *file, struct iovec *vector
             continue;
         if (written < 0)
             return -errno;
+        /* A part of a block is written once more with the whole of it. */
+        written -= written % (ssize_t)file->unit;
         if (written == 0)
             return -EIO;
         offset += (uint64_t)written;
@@ -169,8 +195,6 @@ static int write_zeros(struct io *io, struct io_file *file, uint64_t offset, uin
         struct iovec vector = {(void *)(uintptr_t)zeros, part};
         int result = posix_write(io, file, &vector, 1, offset);
         if (result != 0)
-        /* A part of a block is written once more with the whole of it. */
-        written -= written % (ssize_t)file->unit;
             return result;
         offset += part;
     }
@@ -237,6 +261,8 @@ static int posix_zero(struct io *io, struct io_file *file, uint64_t offset, uint
 static int posix_punch(struct io *io, struct io_file *file, uint64_t offset, uint64_t size)
 {
     (void)io;
+    if (is_in_place_on_btrfs(file->fd))
+        return -EOPNOTSUPP;
     return change_space(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size);
 }
 
@@ -272,9 +298,25 @@ static int posix_lock(struct io *io, struct io_file *file)
 
 /* ---- Names ---- */
 
+/* Best effort: it can be asked for where a folder is empty, and not on every kernel. */
+static void make_in_place(struct io *io, const char *path)
+{
+    int flags, fd = open_directory(io, path);
+    if (fd < 0)
+        return;
+    if (is_on_btrfs(fd) && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags |= FS_NOCOW_FL;
+        (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+    (void)close(fd);
+}
+
 static int posix_make_directory(struct io *io, const char *path)
 {
-    return mkdirat(directory_of(io), path, DIRECTORY_MODE) == 0 ? 0 : -errno;
+    if (mkdirat(directory_of(io), path, DIRECTORY_MODE) != 0)
+        return -errno;
+    make_in_place(io, path);
+    return 0;
 }
 
 static int posix_remove_directory(struct io *io, const char *path)

@@ -20,13 +20,17 @@ regions: [{{name: main, journal_size: 16MiB}}, {{name: other, journal_size: 16Mi
 
 
 class FileSystems(Case):
-    def whole_workload(self, kind, *options):
+    def whole_workload(self, kind, *options, is_restored=False):
         disk = Disk(kind, 512 * MIB, options)
         self.addCleanup(disk.remove)
         daemon = self.server(config="listen: []\n", data_dir=os.path.join(disk.folder, "data"))
         self.addCleanup(lambda: daemon.process is None or daemon.kill())
         workload = Workload(daemon, SEED)
         workload.configure(FIRST)
+        if is_restored:
+            daemon.start()
+            daemon.stop()
+            disks.restore(daemon.data_dir)
         workload.run()
         self.assertEqual(daemon.wait(), 0)
         for is_killed in (True, False, True):
@@ -42,6 +46,7 @@ class FileSystems(Case):
             daemon.kill() if is_killed else daemon.stop()
             if kind != "tmpfs":
                 disk.remount()
+        return os.path.join(daemon.data_dir, "regions/main")
 
     def check(self, daemon):
         report = run("--data-dir", daemon.data_dir, "--check")
@@ -54,10 +59,14 @@ class FileSystems(Case):
         self.whole_workload("xfs")
 
     def test_btrfs(self):
-        self.whole_workload("btrfs")
+        """A region is made with files that are written in place."""
+        folder = self.whole_workload("btrfs")
+        for name in (".", "data", "sums", "checkpoint-a"):
+            self.assertTrue(disks.is_in_place(os.path.join(folder, name)), name)
 
-    def test_btrfs_that_compresses(self):
-        self.whole_workload("btrfs", "compress-force=zstd")
+    def test_btrfs_that_copies_and_compresses(self):
+        folder = self.whole_workload("btrfs", "compress-force=zstd", is_restored=True)
+        self.assertFalse(disks.is_in_place(os.path.join(folder, "data")))
 
     def test_tmpfs(self):
         self.whole_workload("tmpfs")

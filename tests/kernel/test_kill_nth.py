@@ -100,7 +100,9 @@ class Workload:
         for _ in range(2):
             self.do(maker.store(address))
         self.do(maker.replace(address))
-        while self.client.call("regionInfo", "main")["discarded_bytes"] == 0:
+        folder = os.path.join(self.server.data_dir, "regions/main")
+        while (self.client.call("regionInfo", "main")["discarded_bytes"] == 0 and
+               not disks.is_in_place(os.path.join(folder, "data"))):
             pass
 
     def side(self, is_there):

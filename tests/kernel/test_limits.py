@@ -19,15 +19,15 @@ from workload import Model, Step, perform
 BLOB = 256 << 10
 CONFIG = """
 listen: [{{unix: "{0}"}}]
-regions: [{{name: main, journal_size: 16MiB, discard: {1}}}, {{name: other, journal_size: 16MiB}}]
+regions: [{{name: main, journal_size: 16MiB, discard: 64KiB}}, {{name: other, journal_size: 16MiB}}]
 """
 
 
 class LimitCase(Case):
-    def prepare(self, folder=None, discard="64KiB", **options):
+    def prepare(self, folder=None, **options):
         data_dir = os.path.join(folder, "data") if folder else None
         self.daemon = self.server(config="listen: []\n", data_dir=data_dir, **options)
-        self.daemon.write_config(CONFIG.format(self.daemon.path("s"), discard))
+        self.daemon.write_config(CONFIG.format(self.daemon.path("s")))
         self.addCleanup(lambda: self.daemon.process is None or self.daemon.kill())
         self.model = Model("main")
 
@@ -156,11 +156,10 @@ class FullDisk(LimitCase):
     """The whole file system is full."""
     SIZE = {"ext4": 96 * MIB, "xfs": 320 * MIB, "btrfs": 320 * MIB, "tmpfs": 96 * MIB}
 
-    def full(self, kind, prepare=lambda folder: None, discard="64KiB"):
+    def full(self, kind):
         disk = Disk(kind, self.SIZE[kind])
         self.addCleanup(disk.remove)
-        prepare(disk.folder)
-        self.prepare(disk.folder, discard)
+        self.prepare(disk.folder)
         self.start()
         self.fill_and_free()
         self.restart()
@@ -205,16 +204,16 @@ class FullDisk(LimitCase):
         self.only_long()
         self.full("tmpfs")
 
-    def test_btrfs_that_writes_in_place(self):
-        """Where the data directory has this attribute the files of regions get it too. Nothing is given
-        back: btrfs keeps the space of an extent until all of it is unused, so that a hole makes no
-        room, and cannot be filled again when there is none."""
+    def test_btrfs(self):
+        """Where the files of a region are written in place, and holes, which would make no room, are
+        not made."""
         self.only_long()
-        self.full("btrfs", lambda folder: Disk.command("chattr", "+C", folder), discard="0")
+        self.full("btrfs")
 
     def test_btrfs_that_copies_on_write(self):
-        """Every write takes new space, so none can be reserved: a region may fail when there is none,
-        by name, and comes back with all that was acknowledged once there is room."""
+        """Files from a backup: every write takes new space, so none can be reserved. A region may fail
+        when there is none, by name, and comes back with all that was acknowledged once there is
+        room."""
         self.only_long()
         disk = Disk("btrfs", self.SIZE["btrfs"])
         self.addCleanup(disk.remove)
@@ -222,6 +221,9 @@ class FullDisk(LimitCase):
         with open(ballast, "wb") as file:
             os.posix_fallocate(file.fileno(), 0, 64 * MIB)
         self.prepare(disk.folder)
+        self.start()
+        self.daemon.stop()
+        disks.restore(self.daemon.data_dir)
         self.start()
         self.assertGreater(self.fill(BLOB, 5000), 20)
         step = None
@@ -258,8 +260,7 @@ class Quota(LimitCase):
         Disk.command("btrfs", "subvolume", "create", folder)
         Disk.command("btrfs", "quota", "enable", disk.folder)
         Disk.command("btrfs", "qgroup", "limit", str(100 * MIB), folder)
-        Disk.command("chattr", "+C", folder)
-        self.prepare(folder, discard="0")
+        self.prepare(folder)
         self.start()
         self.add(1000)
         self.assertGreater(self.fill(BLOB, 5000), 20)
