@@ -70,8 +70,8 @@ static int decode_store(struct store *store, const uint8_t *bytes, size_t size, 
     uint32_t version = get_u32(bytes + AT_VERSION);
     if (version > STORE_FORMAT)
         return err_set(err, ERR_INVALID_ARGUMENT,
-                       "the data directory has format version %u, and this program knows versions "
-                       "up to %d: use a newer mregiond",
+                       STORE_FILE ": the data directory has format version %u, and this program "
+                                  "knows versions up to %d: use a newer mregiond",
                        version, STORE_FORMAT);
     if (size != STORE_SIZE || version != STORE_FORMAT || get_u32(bytes + AT_CRC) != checksum(bytes))
         return err_set(err, ERR_CORRUPT, STORE_FILE " does not match its checksum");

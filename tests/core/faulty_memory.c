@@ -13,10 +13,11 @@
 #include "support_golden.h"
 #include "support_scene.h"
 #include "support_work.h"
+#include "tests/support_figures.h"
 #include "tests/support_main.h"
 
 static uint64_t countdown; /* the allocation that fails, 1 = the next, 0 = none */
-static uint64_t failures;
+static uint64_t failures, all_failures;
 static bool fails_forever;
 
 void *faulty_malloc(size_t size);
@@ -33,6 +34,7 @@ static bool fails(void)
     if (fails_forever)
         countdown = 1;
     failures++;
+    all_failures++;
     return true;
 }
 
@@ -149,6 +151,8 @@ static void print_totals(const char *what, bool forever, uint64_t runs)
 {
     printf("faults: memory, %s, %s: %llu runs, %llu refusals\n", what,
            forever ? "for ever" : "once", (unsigned long long)runs, (unsigned long long)refused);
+    faults_add_figures("faulty_memory",
+                       &(struct faults_figures){.runs = runs, .failed = all_failures});
 }
 
 START_TEST(test_at_work)
@@ -196,13 +200,15 @@ START_TEST(test_at_open)
     while (fail_at_open(nth))
         nth++;
     ck_assert_uint_gt(nth, 3);
+    print_totals("opening", false, nth);
 }
 END_TEST
 
 START_TEST(test_at_create)
 {
     bool hit = true;
-    for (uint64_t nth = 1; hit; nth++) {
+    uint64_t nth = 1;
+    for (; hit; nth++) {
         struct err err = {0};
         struct simdisk *disk = simdisk_new(1);
         struct region_options options = scene_region_options(DURABILITY_SYNC, FIT_TIGHT);
@@ -215,6 +221,89 @@ START_TEST(test_at_create)
         ck_assert_uint_eq(simdisk_open_files(disk), 0);
         simdisk_free(disk);
     }
+    print_totals("making a region", false, nth - 1);
+}
+END_TEST
+
+/* ---- Stores ---- */
+
+static int count_region(void *context, const char *name)
+{
+    (void)name;
+    ++*(unsigned *)context;
+    return 0;
+}
+
+/* Makes two regions in a store, lists them and drops one, as far as it comes. */
+static int live(struct store *store, struct err *err)
+{
+    struct region_options options = scene_region_options(DURABILITY_SYNC, FIT_TIGHT);
+    struct region *region;
+    unsigned count = 0;
+    int code = store_create_region(store, "alpha", &options, &region, err);
+    if (code != 0)
+        return code;
+    region_close(region);
+    code = store_create_region(store, "beta", &options, &region, err);
+    if (code != 0)
+        return code;
+    region_close(region);
+    code = store_list(store, count_region, &count, err);
+    ck_assert(code != 0 || count == 2);
+    return code == 0 ? store_drop_region(store, "alpha", err) : code;
+}
+
+/* After a failure: what is there opens, what is not can be made, and all can be dropped. */
+static void expect_usable(struct simdisk *disk)
+{
+    static const char *const names[] = {"alpha", "beta", "gamma"};
+    struct err err = {0};
+    struct store *store;
+    struct region *region;
+    struct region_options options = scene_region_options(DURABILITY_SYNC, FIT_TIGHT);
+    ck_assert_msg(store_open(simdisk_io(disk), false, &store, &err) == 0, "%s", err.text);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int code = store_create_region(store, names[i], &options, &region, &err);
+        if (code == ERR_EXISTS)
+            code = store_open_region(store, names[i], NULL, &region, NULL, &err);
+        ck_assert_msg(code == 0, "%s", err.text);
+        region_close(region);
+        ck_assert_int_eq(store_drop_region(store, names[i], &err), 0);
+    }
+    store_close(store);
+}
+
+/* The nth allocation fails, and where the store can be used still, it is. */
+static bool fail_in_store(uint64_t nth)
+{
+    struct err err = {0};
+    struct store *store = NULL;
+    struct simdisk *disk = simdisk_new(1);
+    arm(nth, false);
+    int code = store_open(simdisk_io(disk), false, &store, &err);
+    if (code == 0)
+        code = live(store, &err);
+    bool hit = failures > 0;
+    disarm();
+    store_close(store);
+    refused += code != 0;
+    if (code != 0)
+        ck_assert_msg(hit && err.text[0] != '\0', "allocation %llu: no reason",
+                      (unsigned long long)nth);
+    ck_assert_uint_eq(simdisk_open_files(disk), 0);
+    ck_assert_uint_eq(simdisk_breaches(disk), 0);
+    expect_usable(disk);
+    simdisk_free(disk);
+    return hit;
+}
+
+START_TEST(test_in_store)
+{
+    uint64_t nth = 1;
+    while (fail_in_store(nth))
+        nth++;
+    ck_assert_uint_gt(refused, 20);
+    print_totals("making, listing and dropping regions", false, nth);
 }
 END_TEST
 
@@ -368,6 +457,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_at_work, 0, 4);
     tcase_add_test(tcase, test_at_open);
     tcase_add_test(tcase, test_at_create);
+    tcase_add_test(tcase, test_in_store);
     tcase_add_test(tcase, test_at_migration);
     tcase_add_loop_test(tcase, test_at_each_piece_of_work, 0, (int)work_count);
     tcase_add_loop_test(tcase, test_at_opening_after_each_piece_of_work, 0, (int)work_count);

@@ -11,6 +11,7 @@
 #include "core/limits.h"
 #include "core/store.h"
 #include "support_simdisk.h"
+#include "tests/support_figures.h"
 #include "tests/support_main.h"
 
 #define NAMES 2
@@ -194,6 +195,9 @@ START_TEST(test_the_nth_call_fails)
            strerrorname_np(errors[_i / 2]), _i % 2 == 1 ? "for ever" : "once",
            (unsigned long long)runs, (unsigned long long)calls_failed,
            (unsigned long long)power_cuts);
+    faults_add_figures(
+        "store_faults",
+        &(struct faults_figures){.runs = runs, .failed = calls_failed, .power_cuts = power_cuts});
 }
 END_TEST
 

@@ -12,6 +12,7 @@
 
 #include "../core/support_scene.h"
 #include "core/limits.h"
+#include "tests/support_figures.h"
 #include "tests/support_main.h"
 
 #define SETTLED 25 /* changes before the fault */
@@ -102,6 +103,9 @@ static void print_totals(const char *what, const struct trial *trial, const stru
             printf(" %s %llu", simdisk_op_name((enum simdisk_op)op),
                    (unsigned long long)totals->failed[op]);
     printf("\n");
+    faults_add_figures("every_call", &(struct faults_figures){.runs = totals->runs,
+                                                              .failed = sum,
+                                                              .power_cuts = totals->wrecks});
 }
 
 /* ---- At work ---- */

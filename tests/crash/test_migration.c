@@ -16,6 +16,7 @@
 #include "core/migrate.h"
 #include "core/store.h"
 #include "support_crash.h"
+#include "tests/support_figures.h"
 #include "tests/support_main.h"
 
 struct world {
@@ -304,7 +305,7 @@ static void check_left(struct world *world, struct simdisk *disk)
 
 /* Returns whether the call was reached. */
 static bool try_call(struct world *world, const struct simdisk *golden,
-                     const struct attempt *attempt, uint64_t nth, uint64_t *failures)
+                     const struct attempt *attempt, uint64_t nth, struct faults_figures *figures)
 {
     struct err err = {0};
     struct region *region = NULL;
@@ -321,9 +322,11 @@ static bool try_call(struct world *world, const struct simdisk *golden,
                                              .context = &wrecks});
     int code = store_open_region(store, world->name, NULL, &region, NULL, &err);
     bool was_hit = simdisk_faults_hit(disk) > 0;
-    world->totals.points += simdisk_faults_hit(disk);
+    figures->runs++;
+    figures->failed += simdisk_faults_hit(disk);
+    figures->power_cuts += wrecks.count + 1;
     simdisk_set_fault(disk, (struct simdisk_fault){0});
-    *failures += code != 0;
+    world->totals.extras += code != 0;
     if (code != 0)
         ck_assert_msg(was_hit && err.text[0] != '\0', "a failure without a sentence");
     else
@@ -343,20 +346,22 @@ START_TEST(test_the_nth_call_fails)
 {
     const struct attempt *attempt = &attempts[_i];
     struct world world = {.name = golden_names[GOLDEN_MAIN], .which = GOLDEN_MAIN, .rng = {1}};
-    uint64_t failures = 0, nth = 1;
+    struct faults_figures figures = {0};
+    uint64_t nth = 1;
     struct simdisk *golden = golden_disk_of(GOLDEN_MAIN);
     bool is_long = getenv("MREGION_FAULTS_LONG") != NULL;
     golden_vary(golden, GOLDEN_MAIN, (enum golden_variant)((unsigned)_i % GOLDEN_VARIANTS));
     world.old_disk = golden;
     learn(&world, GOLDEN_MAIN);
-    while (try_call(&world, golden, attempt, nth, &failures))
+    while (try_call(&world, golden, attempt, nth, &figures))
         nth += is_long ? 1 : rng_between(&world.rng, 1, 49);
-    ck_assert_uint_gt(failures, is_long ? 100 : 3);
+    ck_assert_uint_gt(world.totals.extras, is_long ? 100 : 3);
     printf("faults: migration, %s %s: %llu calls failed, %llu attempts came to nothing, %llu disks "
            "migrated again\n",
            strerrorname_np(attempt->error), attempt->forever ? "for ever" : "once",
-           (unsigned long long)world.totals.points, (unsigned long long)failures,
+           (unsigned long long)figures.failed, (unsigned long long)world.totals.extras,
            (unsigned long long)world.totals.states);
+    faults_add_figures("migration", &figures);
     observation_release(&world.truth);
     simdisk_free(golden);
 }

@@ -20,6 +20,7 @@
 #include "core/crc32c.h"
 #include "core/limits.h"
 #include "core/store.h"
+#include "tests/support_figures.h"
 #include "tests/support_main.h"
 
 #define BLOBS 16
@@ -46,7 +47,7 @@ static struct rng rng;
 static const char *subject; /* what is done to which file */
 static uint64_t subject_seed, subject_nth;
 static struct {
-    uint64_t runs, refused, named, stopped, undone, healed, checks;
+    uint64_t runs, lies, refused, named, stopped, undone, healed, checks, power_cuts;
 } totals;
 
 static bool is_long(void)
@@ -87,6 +88,10 @@ static void print_totals(void)
         (unsigned long long)totals.named, (unsigned long long)totals.stopped,
         (unsigned long long)totals.undone, (unsigned long long)totals.healed,
         (unsigned long long)totals.checks);
+    faults_add_figures("silent", &(struct faults_figures){.runs = totals.runs,
+                                                          .lies = totals.lies,
+                                                          .detected = totals.refused + totals.named,
+                                                          .power_cuts = totals.power_cuts});
 }
 
 /* ---- Work ---- */
@@ -383,6 +388,7 @@ static bool run_lie(enum simdisk_lie lie, const char *pattern, uint64_t seed, ui
     bool hit = simdisk_has_lied(disk);
     simdisk_set_lie(disk, LIE_NONE, NULL, 0);
     expect(went_on || hit, "it stopped without a reason");
+    totals.lies += hit;
     totals.stopped += !went_on;
     totals.runs++;
     /* What a region was about to do when it stopped it may have done. */
@@ -438,6 +444,8 @@ static bool run_sync(const char *pattern, uint64_t seed, uint64_t nth)
     bool hit = matching_syncs >= nth;
     simdisk_set_hook(disk, NULL, NULL);
     went_on = went_on && make_changes((unsigned)rng_below(&rng, 3), 0);
+    totals.lies += hit;
+    totals.power_cuts++;
     totals.stopped += !went_on;
     totals.runs++;
     struct simdisk *crashed =
@@ -503,6 +511,7 @@ static bool run_stale(const char *pattern, uint64_t seed, uint64_t nth)
         close_region();
         check_closed(NULL);
     }
+    totals.lies += hit;
     end();
     simdisk_free(past);
     return hit;
@@ -616,7 +625,7 @@ START_TEST(test_sums_of_others)
     }
     expect_all(&forged, &named);
     totals.runs = 1;
-    totals.named = forged.count;
+    totals.lies = totals.named = forged.count;
     print_totals();
     end();
 }
@@ -641,6 +650,7 @@ static void forge_checksums(const char *name, uint64_t offset, uint64_t length)
             put(name, at, fresh, 4);
             subject_nth = at * FORGERIES + forgery;
             totals.runs++;
+            totals.lies++;
             check_closed(strncmp(name, "journal", 7) == 0 ? "journal-" : name);
             end();
             disk = whole;
