@@ -8,6 +8,8 @@ import unittest
 from case import Case, run
 from server import DEADLINE, MREGIOND
 
+PAGE = 4096
+
 
 class DataDirectory(Case):
     def test_second_daemon_is_refused(self):
@@ -183,6 +185,80 @@ class Check(Case):
         for number, blob in enumerate(blobs):
             self.assertEqual(client.call("loadBlob", "main", 100 * number, 100), blob)
         server.stop()
+
+    def written_twice(self):
+        """A stopped server with a blob of four pages at 0 that was overwritten, and nothing to replay;
+        and every file as it was before that."""
+        server = self.server().start()
+        client = self.connect(server)
+        self.assertEqual(client.call("addBlob", "main", os.urandom(4 * PAGE)), 0)
+        client.call("createRegion", "other")
+        client.call("checkpoint", "main")
+        server.stop()
+        before = self.files(server)
+        server.start()
+        client = self.connect(server)
+        client.call("storeBlob", "main", 0, os.urandom(4 * PAGE))
+        client.call("checkpoint", "main")
+        server.stop()
+        return server, before
+
+    def with_lie(self, server, path, offset, lie):
+        """--check's report with these bytes in that place of the file, which is mended then."""
+        with open(path, "r+b") as file:
+            original = file.read()
+            file.seek(offset)
+            file.write(lie)
+        self.assertFalse(original[offset:offset + len(lie)] == lie, "no lie")
+        before = self.files(server)
+        status, report = self.check(server)
+        self.assertEqual(self.files(server), before, "--check has changed a file")
+        with open(path, "wb") as file:
+            file.write(original)
+        self.assertEqual(status, 1, report)
+        return report
+
+    def test_lies_about_pages(self):
+        """Lost, partly lost, zeroed and misdirected writes of a page and of its sum: that page is named,
+        with its bytes in use, and no other."""
+        server, old = self.written_twice()
+        data, sums = (os.path.join(server.data_dir, "regions/main", name) for name in ("data", "sums"))
+        now = self.files(server)
+        at = 2 * PAGE
+        for path, offset, lie in ((data, at, old[data][at:at + PAGE]),
+                                  (data, at + 512, old[data][at + 512:at + 1024]),
+                                  (data, at, bytes(PAGE)),
+                                  (data, at, now[data][PAGE:at]),
+                                  (sums, PAGE + 8, old[sums][PAGE + 8:PAGE + 12]),
+                                  (sums, PAGE + 8, bytes(4)),
+                                  (sums, PAGE + 8, now[sums][PAGE + 4:PAGE + 8])):
+            report = self.with_lie(server, path, offset, lie)
+            self.assertEqual(re.findall(r"damaged page +(\d+)", report), [str(at)], report)
+            self.assertRegex(report, r"region main: damaged\n(.*\n)*.*in use there: \[8192, 12288\)\n")
+            self.assertRegex(report, "region other: ok")
+        report = self.with_lie(server, sums, PAGE, old[sums][PAGE:PAGE + 16])
+        self.assertEqual(re.findall(r"damaged page +(\d+)", report), [str(PAGE * n) for n in range(4)])
+        self.assertEqual(self.check(server)[0], 0)
+
+    def test_lies_about_other_files(self):
+        """What says what there is, written as zeros or in the place of another: the file is named."""
+        server, _ = self.written_twice()
+        now = self.files(server)
+        folder = os.path.join(server.data_dir, "regions")
+        for path in ("main/meta", "main/sums", "other/meta"):
+            path = os.path.join(folder, path)
+            report = self.with_lie(server, path, 0, bytes(min(len(now[path]), PAGE)))
+            self.assertRegex(report, f"region .*: corrupt: {os.path.relpath(path, server.data_dir)}")
+            self.assertEqual(len(re.findall("region [a-z]+: ok", report)), 1, report)
+        report = self.with_lie(server, os.path.join(folder, "main/meta"), 0,
+                               now[os.path.join(folder, "other/meta")])
+        self.assertRegex(report, "region main: corrupt: regions/main .*'other'")
+        report = self.with_lie(server, os.path.join(folder, "main/sums"), 0,
+                               now[os.path.join(folder, "other/sums")][:PAGE])
+        self.assertRegex(report, "region main: corrupt: regions/main/sums")
+        report = self.with_lie(server, os.path.join(server.data_dir, "store"), 0, bytes(40))
+        self.assertRegex(report, "corrupt: .*store is not the file")
+        self.assertEqual(self.check(server)[0], 0)
 
     def test_no_store(self):
         server = self.server()
