@@ -120,6 +120,9 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         return;
     input_filled(&conn->input, (size_t)size);
     conn_run(conn);
+    /* While they are in the processor's cache, if no commit waits for the turn's end. */
+    if (conn->output.pending >= PIECE_SIZE && conn->server->regions.touched == NULL)
+        conn_flush(conn);
 }
 
 static void set_reading(struct conn *conn, bool reading)
