@@ -560,8 +560,8 @@ mutant('synced-ignored', 'a damaged record that was durable is cut like a torn t
 mutant('astray-record-ignored', 'a record that went astray over the one before it tells nothing',
        'journal_reader.c', ('at += SECTOR)', 'at += DISK_BLOCK)'), by='journal')
 mutant('astray-over-header-ignored', 'nobody looks for records in the block of a segment\'s header',
-       'journal_reader.c', ('for (uint64_t at = 0; at < size; at += SECTOR)',
-                            'for (uint64_t at = DISK_BLOCK; at < size; at += SECTOR)'), by='journal')
+       'journal_reader.c', ('for (size_t at = 0; at < size; at += SECTOR)',
+                            'for (size_t at = DISK_BLOCK; at < size; at += SECTOR)'), by='journal')
 mutant('checkpoint-end-ignored', 'journal that a checkpoint calls durable is cut', 'recover.c',
        ('if (r->durable > r->end || synced > r->end)', 'if (synced > r->end)'), by='region_failure')
 mutant('missing-segment-ignored', 'a segment that was deleted is taken for the end', 'recover.c',
