@@ -217,10 +217,9 @@ static void on_remove_read(struct work *work)
         remove_stage(request);
 }
 
-static void remove_step(struct request *request)
+/* The block can be read now. */
+static void remove_read(struct request *request)
 {
-    if (!remove_may_read(request))
-        return;
     request->filled = 0;
     if (read_cached(request)) {
         remove_stage(request);
@@ -229,6 +228,12 @@ static void remove_step(struct request *request)
     request_move(request, REQUEST_HELD_READING);
     request_hold(request);
     request_read(request, on_remove_read);
+}
+
+static void remove_step(struct request *request)
+{
+    if (remove_may_read(request))
+        remove_read(request);
 }
 
 enum outcome handle_REMOVE_BLOB(struct call *call)
@@ -255,6 +260,9 @@ enum outcome handle_REMOVE_BLOB(struct call *call)
     if (request == NULL)
         return outcome;
     request->token = token;
-    remove_step(request);
+    if (after == 0)
+        remove_read(request);
+    else
+        remove_stop(request);
     return HANDLED;
 }
