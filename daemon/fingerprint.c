@@ -19,14 +19,28 @@ static uint64_t add_number(uint64_t before, uint64_t number)
     return add(before, bytes, sizeof bytes);
 }
 
+/* Of nothing and a method's name, which most begin with. */
+static uint64_t of_name[METHODS];
+
+static uint64_t add_name(uint64_t before, const char *name)
+{
+    size_t length = strlen(name);
+    uint8_t name_size = (uint8_t)length;
+    assert(length <= UINT8_MAX);
+    return add(add(before, &name_size, 1), name, length);
+}
+
+__attribute__((constructor)) static void fill_names(void)
+{
+    for (unsigned id = 0; id < METHODS; id++)
+        of_name[id] = add_name(0, methods[id].name);
+}
+
 uint64_t fingerprint_add(uint64_t before, const struct rpc_call *call)
 {
     const struct method *method = &methods[call->method];
-    size_t length = strlen(method->name);
-    uint8_t name_size = (uint8_t)length;
-    assert(length <= UINT8_MAX && method->parameters[0] == 'R');
-    uint64_t sum = add(before, &name_size, 1);
-    sum = add(sum, method->name, length);
+    assert(method->parameters[0] == 'R');
+    uint64_t sum = before == 0 ? of_name[call->method] : add_name(before, method->name);
     for (unsigned i = 1; method->parameters[i] != '\0'; i++) {
         const struct rpc_param *param = &call->params[i];
         if (method->parameters[i] == 'B') {
