@@ -329,6 +329,7 @@ void region_pages_applied(struct region *region, const struct batch *batch)
 void region_pin(struct region *region, struct region_pin *pin, struct extent block)
 {
     pin->block = whole_pages(block);
+    pin->is_in_the_way = false;
     pin->previous = &region->pins;
     pin->next = region->pins.next;
     pin->next->previous = pin;
@@ -345,8 +346,12 @@ void region_unpin(struct region *region, struct region_pin *pin)
 
 bool region_is_pinned(const struct region *region, const struct extentset *dirty)
 {
-    for (const struct region_pin *pin = region->pins.next; pin != &region->pins; pin = pin->next)
-        if (extentset_overlaps(dirty, pin->block))
-            return true;
-    return false;
+    bool is_pinned = false;
+    for (struct region_pin *pin = region->pins.next; pin != &region->pins; pin = pin->next) {
+        if (!extentset_overlaps(dirty, pin->block))
+            continue;
+        pin->is_in_the_way = true;
+        is_pinned = true;
+    }
+    return is_pinned;
 }
