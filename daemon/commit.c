@@ -11,6 +11,7 @@
 #include "daemon/request.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
+#include "daemon/stream.h"
 
 /* ---- When a job is done ---- */
 
@@ -220,6 +221,7 @@ void commit_pump(struct server *server)
         if (entry->region == NULL)
             continue; /* being dropped */
         start_lane(entry, LANE_COMMIT);
+        stream_yield(entry);
         start_lane(entry, LANE_BACKGROUND);
         start_scrub(entry);
         scrub_log_findings(entry);

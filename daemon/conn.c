@@ -14,6 +14,7 @@
 #include "daemon/request.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
+#include "daemon/stream.h"
 
 /* Buffers in one write: far more than a turn usually leaves, and no malloc in a partial one. */
 #define WRITE_VECTORS 64
@@ -86,6 +87,7 @@ static void lose(struct conn *conn, int error)
     conn->is_lost = true;
     if (!conn->is_writing) /* else its bytes are still borrowed, and it fails soon */
         output_release(&conn->output);
+    stream_abandon(conn);
     conn_end(conn);
     conn_wake(conn);
 }
@@ -251,6 +253,7 @@ static void sent(struct conn *conn, size_t size)
 {
     output_sent(&conn->output, size);
     conn->moved_ms = uv_now(&conn->server->loop);
+    stream_sent(conn);
     if (!conn->is_reading)
         conn_wake(conn);
 }
@@ -296,6 +299,8 @@ void conn_flush(struct conn *conn)
         uv_buf_t buffers[WRITE_VECTORS];
         unsigned count = output_vectors(&conn->output, buffers, WRITE_VECTORS);
         size_t size = 0;
+        if (count == 0)
+            return; /* the rest of a stream comes first */
         for (unsigned i = 0; i < count; i++)
             size += buffers[i].len;
         int written = uv_try_write(&conn->handle.stream, buffers, count);
@@ -373,6 +378,7 @@ void conn_close(struct conn *conn)
     uv_close((uv_handle_t *)&conn->handle.stream, on_closed);
     if (conn->scrubs > 0)
         scrub_abandon(conn);
+    stream_abandon(conn);
 }
 
 static void on_shutdown(uv_shutdown_t *shutdown, int status)
@@ -456,26 +462,41 @@ void conn_leave_list(struct conn *conn)
     free_if_done(conn);
 }
 
-void conn_sweep(struct conn *conn, uint64_t at_ms)
+/* Bytes of max_buffered. */
+static uint64_t conn_holds(const struct conn *conn)
 {
+    return conn->input.own.capacity + conn->output.pending + stream_idle_count(conn) * STREAM_PIECE;
+}
+
+/* Whether it holds memory that others wait for, and its peer is the one who has to move. */
+static bool has_stalled(const struct conn *conn)
+{
+    const struct server *server = conn->server;
+    if (server->budget.waiting == NULL || conn->wait != CONN_WAITS_NOT ||
+        conn->in_flight > stream_idle_count(conn))
+        return false;
+    return conn_holds(conn) > BUDGET_SMALL && uv_now(&server->loop) - conn->moved_ms >= STALL_MS;
+}
+
+bool conn_sweep(struct conn *conn, uint64_t at_ms)
+{
+    const struct server *server = conn->server;
     if (conn->state == CONN_LINGERING && at_ms >= conn->linger_ms) {
         conn_close(conn);
-        return;
+        return false;
     }
-    const struct server *server = conn->server;
     if (server->phase == SERVER_DRAINING && at_ms >= server->drain_deadline_ms &&
-        conn->in_flight == 0) {
+        conn->in_flight == stream_idle_count(conn)) {
         log_warning("%s: closed: it did not take its answers in time", conn->peer);
         conn_close(conn);
-        return;
+        return false;
     }
-    if (server->budget.waiting == NULL || conn->wait != CONN_WAITS_NOT || conn->in_flight > 0)
-        return;
-    uint64_t holds = conn->input.own.capacity + conn->output.pending;
-    if (holds > BUDGET_SMALL && uv_now(&server->loop) - conn->moved_ms >= STALL_MS) {
+    if (has_stalled(conn)) {
         log_warning("%s: closed: it holds %" PRIu64
                     " bytes of max_buffered, which others wait for, and has not moved for %d s",
-                    conn->peer, holds, STALL_MS / 1000);
+                    conn->peer, conn_holds(conn), STALL_MS / 1000);
         conn_close(conn);
+        return false;
     }
+    return stream_sweep(conn, at_ms) || conn->state == CONN_LINGERING;
 }

@@ -34,6 +34,7 @@
 struct region_entry;
 struct request;
 struct server;
+struct stream;
 
 /* Answers owed to one connection beyond which it is not read; one larger answer passes alone. */
 #define OUTPUT_PENDING_MAX MIB
@@ -73,12 +74,13 @@ struct conn {
     struct input input;
     struct frame_scanner scanner;
     struct output output;
-    uint64_t reserved;  /* bytes of answers that requests under way will add to output */
-    uint64_t in_flight; /* requests under way; they point here */
-    uint64_t scrubs;    /* of which wait for a scrub */
-    uint64_t moved_ms;  /* when a byte was last read or written */
-    uint64_t linger_ms; /* when lingering ends */
-    size_t writing;     /* bytes of the write under way */
+    uint64_t reserved;      /* bytes of answers that requests under way will add to output */
+    uint64_t in_flight;     /* requests under way; they point here */
+    uint64_t scrubs;        /* of which wait for a scrub */
+    struct stream *streams; /* of which are large loads */
+    uint64_t moved_ms;      /* when a byte was last read or written */
+    uint64_t linger_ms;     /* when lingering ends */
+    size_t writing;         /* bytes of the write under way */
     uv_write_t write;
     uv_shutdown_t shutdown;
     uint64_t number; /* of this connection, since the start */
@@ -128,8 +130,8 @@ void conn_request_gone(struct conn *conn);
  * that alone. */
 void conn_leave_list(struct conn *conn);
 
-/* Closes those that linger for too long or hold memory that others wait for. Server, about once a
- * second. */
-void conn_sweep(struct conn *conn, uint64_t now_ms);
+/* Closes those that linger for too long or hold what others wait for. Server, about once a second.
+ * Whether it is to be looked at again soon. */
+bool conn_sweep(struct conn *conn, uint64_t now_ms);
 
 #endif

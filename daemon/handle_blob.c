@@ -2,9 +2,9 @@
  *
  * loadBlob, the happy path: the block is checked, its cached bytes are read straight into the
  * connection's output, and that is all. Where the answer is large it has a piece of its own, for
- * which the budget must have room. Where the bytes are still on their way into the data file the
- * request waits for that; where they are not cached a worker reads them, while a pin keeps commits
- * from overwriting them.
+ * which the budget must have room; where it is larger still, it is streamed (stream.h). Where the
+ * bytes are still on their way into the data file the request waits for that; where they are not
+ * cached a worker reads them, while a pin keeps commits from overwriting them.
  *
  * removeBlob reads first and frees afterwards: if reading fails nothing is freed, so nothing is
  * lost for an error. Usually both happen at once. Where the read has to wait it holds its
@@ -22,6 +22,7 @@
 #include "daemon/handle.h"
 #include "daemon/regions.h"
 #include "daemon/server.h"
+#include "daemon/stream.h"
 #include "daemon/token.h"
 #include "proto/pack.h"
 
@@ -104,7 +105,9 @@ static void load_read(struct request *request)
 
 void handle_load_ready(struct request *request)
 {
-    if (request->conn->state == CONN_CLOSING)
+    if (request->stream != NULL)
+        stream_ready(request);
+    else if (request->conn->state == CONN_CLOSING)
         request_free(request);
     else
         load_read(request);
@@ -122,6 +125,8 @@ enum outcome handle_LOAD_BLOB(struct call *call)
         return HANDLED; /* nobody wants to know */
     if (after == 0 && load_at_once(call, block))
         return HANDLED;
+    if (block.size > STREAM_MIN)
+        return stream_begin(call, block, after);
     enum outcome outcome;
     struct request *request = blob_request(call, block, &outcome);
     if (request == NULL)

@@ -88,13 +88,20 @@ static void pop_first(struct output *output)
     output->first = piece->next;
     if (output->first == NULL)
         output->last = NULL;
-    piece_free(output->pieces, piece);
+    if (piece->home == NULL) {
+        piece_free(output->pieces, piece);
+        return;
+    }
+    piece->next = *piece->home;
+    *piece->home = piece;
 }
 
 void output_release(struct output *output)
 {
-    while (output->first != NULL)
+    while (output->first != NULL) {
+        output->first->home = NULL;
         pop_first(output);
+    }
     output->pending = 0;
 }
 
@@ -111,7 +118,7 @@ static void link_piece(struct output *output, struct piece *piece)
 uint8_t *output_reserve(struct output *output, size_t size)
 {
     struct piece *piece = output->last;
-    if (piece == NULL || piece->capacity - piece->used < size) {
+    if (piece == NULL || piece->is_open || piece->capacity - piece->used < size) {
         piece = piece_new(output->pieces, size > PIECE_SIZE ? size : PIECE_SIZE, false);
         if (piece == NULL)
             return NULL;
@@ -136,6 +143,29 @@ void output_append(struct output *output, struct piece *piece)
     output->pending += piece->used - piece->sent;
 }
 
+void output_insert(struct output *output, struct piece *behind, struct piece *piece)
+{
+    assert(behind->is_open);
+    behind->is_open = false;
+    piece->next = behind->next;
+    behind->next = piece;
+    if (output->last == behind)
+        output->last = piece;
+    output->pending += piece->used - piece->sent;
+    if (output->first == behind && behind->sent == behind->used)
+        pop_first(output);
+}
+
+void output_disown(struct output *output, struct piece *const *home)
+{
+    for (struct piece *piece = output->first; piece != NULL; piece = piece->next) {
+        if (piece->home != home)
+            continue;
+        piece->home = NULL;
+        piece->is_open = false;
+    }
+}
+
 int output_pack(void *context, const char *bytes, size_t size)
 {
     struct output *output = context;
@@ -152,11 +182,13 @@ unsigned output_vectors(const struct output *output, uv_buf_t *buffers, unsigned
 {
     unsigned count = 0;
     for (struct piece *piece = output->first; piece != NULL && count < limit; piece = piece->next) {
-        if (piece->sent == piece->used)
-            continue;
-        buffers[count].base = (char *)piece->bytes + piece->sent;
-        buffers[count].len = piece->used - piece->sent;
-        count++;
+        if (piece->sent < piece->used) {
+            buffers[count].base = (char *)piece->bytes + piece->sent;
+            buffers[count].len = piece->used - piece->sent;
+            count++;
+        }
+        if (piece->is_open)
+            break;
     }
     return count;
 }
@@ -173,6 +205,10 @@ void output_sent(struct output *output, uint64_t size)
             return;
         }
         size -= left;
+        if (piece->is_open) {
+            piece->sent = piece->used;
+            break;
+        }
         pop_first(output);
     }
     assert(size == 0);

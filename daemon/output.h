@@ -2,8 +2,10 @@
  *
  * Small answers are packed one behind the other into a shared piece and leave together; a large
  * blob has a piece of its own, into which it was read and from which it is written: it is never
- * copied. Standard pieces are recycled, so an idle connection holds none. Loop thread, except that
- * a worker may fill the bytes of a piece that is in no queue. */
+ * copied. One that is larger still comes in several pieces, of which the next is inserted behind
+ * the last, whatever was answered meanwhile. Standard pieces are recycled, so an idle connection
+ * holds none. Loop thread, except that a worker may fill the bytes of a piece that is in no queue.
+ */
 #ifndef MREGION_DAEMON_OUTPUT_H
 #define MREGION_DAEMON_OUTPUT_H
 
@@ -26,7 +28,10 @@ struct piece {
     struct piece *next;
     size_t capacity; /* of bytes */
     size_t used;
-    size_t sent; /* <= used; a piece may begin with room left unused: sent then starts there */
+    size_t sent;  /* <= used; a piece may begin with room left unused: sent then starts there */
+    bool is_open; /* the next bytes of its answer are not there yet: nothing goes out behind
+                     it before output_insert */
+    struct piece **home; /* the list that it is put into once it is sent; NULL: it is freed */
     uint8_t bytes[];
 };
 
@@ -64,6 +69,11 @@ void output_undo(struct output *output, size_t size);
 
 /* Appends a filled piece. Takes it. */
 void output_append(struct output *output, struct piece *piece);
+/* Puts a filled piece right behind an open one, which is open no longer and may be gone. Takes
+ * it. */
+void output_insert(struct output *output, struct piece *behind, struct piece *piece);
+/* No piece that is queued goes to this home any more, and none of those is open. */
+void output_disown(struct output *output, struct piece *const *home);
 
 /* The write function of a msgpack_packer whose data is the output. -1 without memory; has_failed
  * is set then. */

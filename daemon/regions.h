@@ -19,6 +19,7 @@ struct conn;
 struct region_entry;
 struct request;
 struct server;
+struct stream;
 
 /* One lane of a region on its way through the workers. */
 struct lane {
@@ -51,7 +52,8 @@ struct region_entry {
     struct request *loads;       /* wait for region_applied_ticket */
     struct request *checkpoints; /* wait for region_checkpoint_ticket */
     struct request *scrubs;      /* wait for region_scrub_ticket */
-    uint64_t reads;              /* loads at a worker */
+    uint64_t reads;              /* loads at a worker, and streams */
+    struct stream *streams;      /* large loads whose blocks are pinned */
     struct conn *parked;         /* connections that wait to stage, first come first */
 
     UT_hash_handle by_name, by_id;

@@ -10,15 +10,16 @@
 #include "daemon/plan.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
+#include "daemon/stream.h"
 #include "proto/rpc.h"
 
 #define MOVE(to) (1U << REQUEST_##to)
 
 /* Which states may follow which. */
 static const unsigned moves[REQUEST_STATES] = {
-    [REQUEST_NEW] = MOVE(STAGED) | MOVE(LOADING) | MOVE(READING) | MOVE(STOPPED) |
+    [REQUEST_NEW] = MOVE(STAGED) | MOVE(LOADING) | MOVE(READING) | MOVE(STREAMING) | MOVE(STOPPED) |
                     MOVE(HELD_READING) | MOVE(CHECKPOINTING) | MOVE(SCRUBBING) | MOVE(ADMIN),
-    [REQUEST_LOADING] = MOVE(READING),
+    [REQUEST_LOADING] = MOVE(READING) | MOVE(STREAMING),
     [REQUEST_STOPPED] = MOVE(STOPPED) | MOVE(HELD_READING) | MOVE(STAGED),
     [REQUEST_HELD_READING] = MOVE(STOPPED) | MOVE(STAGED),
 };
@@ -64,6 +65,7 @@ struct request *request_new(struct conn *conn, struct region_entry *entry, uint3
     request->piece = NULL;
     request->token.is_given = false;
     request->plan = NULL;
+    request->stream = NULL;
     request->filled = 0;
     request->err.code = ERR_OK;
     request->resume = NULL;
@@ -88,6 +90,7 @@ void request_free(struct request *request)
     assert(!request->has_pin);
     drop_piece(request);
     plan_free(request->plan, &server->budget);
+    stream_release(request->stream);
     if (request->home.base != NULL)
         buffer_free(&request->home, &server->budget);
     if (conn->held == request)

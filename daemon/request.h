@@ -2,6 +2,7 @@
  *
  *     STAGED ─────────────────────────────────────┐
  *     LOADING ──► READING ────────────────────────┤
+ *        └──────► STREAMING ──────────────────────┤
  *     STOPPED ◄─► HELD_READING ──► STAGED         ├──► answered, freed
  *     CHECKPOINTING ──────────────────────────────┤
  *     SCRUBBING ──────────────────────────────────┤
@@ -10,6 +11,7 @@
  * STAGED         its change is staged, or was before: region_done_ticket
  * LOADING        a load whose bytes are not in the data file yet: region_applied_ticket
  * READING        a load at a worker, its block pinned
+ * STREAMING      a large load on its way: see stream.h
  * STOPPED        a remove, or a batch with removes, that waits for the region
  * HELD_READING   the same while a worker reads its blocks, pinned
  * CHECKPOINTING  waits for region_checkpoint_ticket
@@ -39,12 +41,14 @@ struct piece;
 struct plan;
 struct region_entry;
 struct server;
+struct stream;
 
 enum request_state {
     REQUEST_NEW,
     REQUEST_STAGED,
     REQUEST_LOADING,
     REQUEST_READING,
+    REQUEST_STREAMING,
     REQUEST_STOPPED,
     REQUEST_HELD_READING,
     REQUEST_CHECKPOINTING,
@@ -83,6 +87,7 @@ struct request {
         *piece; /* RESULT_BLOB, RESULT_PACKED: the answer, header's room in front; or NULL */
     struct call_token token;
     struct plan *plan;                       /* of a batch that is not staged yet, or NULL */
+    struct stream *stream;                   /* of a large load, or NULL */
     void (*resume)(struct request *request); /* STOPPED: how it goes on */
     struct buffer home;                      /* bytes that the region borrows */
 

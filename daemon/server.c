@@ -110,8 +110,7 @@ static void on_sweep(uv_timer_t *timer)
     struct conn *conn, *next;
     for (conn = server->conns; conn != NULL; conn = next) {
         next = conn->next;
-        is_needed |= conn->state == CONN_LINGERING;
-        conn_sweep(conn, now_ms());
+        is_needed |= conn_sweep(conn, now_ms());
     }
     listeners_retry(server);
     for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)

@@ -76,6 +76,70 @@ START_TEST(bytes_come_out_in_order)
 }
 END_TEST
 
+static struct piece *piece_of(const char *text)
+{
+    struct piece *piece = piece_new(&pieces, strlen(text), false);
+    ck_assert_ptr_nonnull(piece);
+    memcpy(piece->bytes, text, strlen(text));
+    piece->used = strlen(text);
+    return piece;
+}
+
+/* An answer in several pieces stays together, whatever is answered meanwhile, and its pieces come
+ * home. */
+START_TEST(nothing_passes_an_open_piece)
+{
+    uint8_t out[64];
+    struct piece *home = NULL, *first = piece_of("one "), *second = piece_of("two ");
+    put((const uint8_t *)"before ", 7);
+    first->is_open = second->is_open = true;
+    first->home = second->home = &home;
+    output_append(&output, first);
+    put((const uint8_t *)"behind", 6);
+    ck_assert_uint_eq(take(out, sizeof out), 11);
+    ck_assert_mem_eq(out, "before one ", 11);
+    ck_assert_uint_eq(take(out, sizeof out), 0);
+    ck_assert_uint_eq(output.pending, 6);
+    ck_assert_ptr_null(home);
+    output_insert(&output, first, second);
+    ck_assert_ptr_eq(home, first);
+    ck_assert_uint_eq(take(out, 2), 2);
+    output_insert(&output, second, piece_of("three "));
+    ck_assert_uint_eq(take(out, sizeof out), 14);
+    ck_assert_mem_eq(out, "o three behind", 14);
+    ck_assert_ptr_eq(home, second);
+    piece_free(&pieces, first);
+    piece_free(&pieces, second);
+}
+END_TEST
+
+START_TEST(disowned_pieces_are_freed)
+{
+    uint8_t out[64];
+    struct piece *home = NULL, *piece = piece_of("one");
+    piece->is_open = true;
+    piece->home = &home;
+    output_append(&output, piece);
+    put((const uint8_t *)" two", 4);
+    output_disown(&output, &home);
+    ck_assert_uint_eq(take(out, sizeof out), 7);
+    ck_assert_ptr_null(home);
+    ck_assert_uint_eq(budget.used, 0);
+}
+END_TEST
+
+START_TEST(what_is_queued_is_freed_and_does_not_come_home)
+{
+    struct piece *home = NULL, *piece = piece_of("one");
+    piece->is_open = true;
+    piece->home = &home;
+    output_append(&output, piece);
+    output_release(&output);
+    ck_assert_ptr_null(home);
+    ck_assert_uint_eq(budget.used, 0);
+}
+END_TEST
+
 START_TEST(undo_takes_back)
 {
     uint8_t out[64];
@@ -160,6 +224,9 @@ int main(void)
     TCase *tcase = tcase_create("output");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, bytes_come_out_in_order, 0, 20);
+    tcase_add_test(tcase, nothing_passes_an_open_piece);
+    tcase_add_test(tcase, disowned_pieces_are_freed);
+    tcase_add_test(tcase, what_is_queued_is_freed_and_does_not_come_home);
     tcase_add_test(tcase, undo_takes_back);
     tcase_add_test(tcase, undo_of_everything_leaves_nothing);
     tcase_add_test(tcase, an_idle_connection_holds_nothing);
