@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
+#include "core/extentlist.h"
 #include "core/io.h"
 #include "core/limits.h"
 #include "core/maxtree.h"
@@ -62,6 +63,9 @@ struct checkpoint_writer {
     uint8_t secret[16];
     struct io_file *file;
     struct checkpoint checkpoint;
+    /* Free, too, although they are not in the tree; NULL: none. Borrowed; may change between two
+     * slices. */
+    const struct extentlist *reserved;
     uint64_t cursor;        /* bytes of the region below are done */
     bool is_at_tokens;      /* all free blocks are told */
     uint64_t token_cursor;  /* tokens before are done */

@@ -42,27 +42,37 @@ static void finish_chunk(struct checkpoint_writer *writer, enum checkpoint_kind 
     writer->checkpoint.chunks++;
 }
 
+/* Encodes one extent and moves the cursor behind it. */
+static uint8_t *encode_extent(struct checkpoint_writer *writer, uint8_t *at, struct extent extent)
+{
+    /* A block that grew downwards across the cursor since the last slice: its part below was
+     * told as it was, and the journal knows the rest. */
+    uint64_t address = max_u64(extent.address, writer->cursor);
+    writer->cursor = extent_end(extent);
+    put_u64(at, address);
+    put_u64(at + 8, writer->cursor - address);
+    return at + 16;
+}
+
+/* The blocks of the tree and the reserved extents, in the order of their addresses. */
 static void encode_extents(struct checkpoint_writer *writer, const struct maxtree *tree)
 {
-    struct checkpoint *checkpoint = &writer->checkpoint;
-    struct extent *extents = writer->extents;
-    size_t count = maxtree_scan(tree, writer->cursor, extents, CHECKPOINT_SLICE);
+    static const struct extentlist none;
+    const struct extentlist *reserved = writer->reserved != NULL ? writer->reserved : &none;
+    const struct extent *blocks = writer->extents;
+    size_t found = maxtree_scan(tree, writer->cursor, writer->extents, CHECKPOINT_SLICE);
+    size_t next = extentlist_seek(reserved, writer->cursor), block = 0, count = 0;
+    uint8_t *body = writer->chunk + CHECKPOINT_CHUNK_HEADER, *at = body;
+    for (; count < CHECKPOINT_SLICE && (block < found || next < reserved->count); count++) {
+        bool is_reserved =
+            next < reserved->count &&
+            (block == found || reserved->items[next].address < blocks[block].address);
+        at = encode_extent(writer, at, is_reserved ? reserved->items[next++] : blocks[block++]);
+    }
     writer->is_at_tokens = count < CHECKPOINT_SLICE;
     if (count == 0)
         return;
-    /* A block that grew downwards across the cursor since the last slice: its part below was
-     * told as it was, and the journal knows the rest. */
-    if (extents[0].address < writer->cursor) {
-        extents[0].size = extent_end(extents[0]) - writer->cursor;
-        extents[0].address = writer->cursor;
-    }
-    writer->cursor = extent_end(extents[count - 1]);
-    uint8_t *body = writer->chunk + CHECKPOINT_CHUNK_HEADER, *at = body;
-    for (size_t i = 0; i < count; i++, at += 16) {
-        put_u64(at, extents[i].address);
-        put_u64(at + 8, extents[i].size);
-    }
-    checkpoint->blocks += count;
+    writer->checkpoint.blocks += count;
     finish_chunk(writer, CHECKPOINT_EXTENTS, count, (size_t)(at - body));
 }
 
