@@ -28,6 +28,13 @@ struct batch *batch_new(void)
     return batch;
 }
 
+static void free_sums(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->upload_count; i++)
+        free(batch->uploads[i].sums);
+    batch->upload_count = 0;
+}
+
 void batch_free(struct batch *batch)
 {
     if (batch == NULL)
@@ -39,6 +46,8 @@ void batch_free(struct batch *batch)
     free(batch->puts);
     free(batch->directs);
     free(batch->copies);
+    free_sums(batch);
+    free(batch->uploads);
     free(batch->undos);
     free(batch->touched.items);
     free(batch->straight.items);
@@ -57,6 +66,7 @@ void batch_reset(struct batch *batch)
     extentset_clear(&batch->dirty);
     extentset_clear(&batch->frees);
     extentset_clear(&batch->reads);
+    free_sums(batch);
     batch->put_count = batch->direct_count = batch->copy_count = batch->undo_count = 0;
     batch->touched.count = batch->straight.count = batch->fresh.count = 0;
     batch->images = batch->runs_room = batch->slots_room = 0;
@@ -83,6 +93,7 @@ void batch_trim(struct batch *batch)
         record_release(&batch->record);
     batch->puts = trimmed(batch->puts, &batch->put_capacity, sizeof *batch->puts);
     batch->directs = trimmed(batch->directs, &batch->direct_capacity, sizeof *batch->directs);
+    batch->uploads = trimmed(batch->uploads, &batch->upload_capacity, sizeof *batch->uploads);
     batch->copies = trimmed(batch->copies, &batch->copy_capacity, sizeof *batch->copies);
     batch->undos = trimmed(batch->undos, &batch->undo_capacity, sizeof *batch->undos);
     batch->runs = trimmed(batch->runs, &batch->run_capacity, sizeof *batch->runs);
@@ -93,7 +104,8 @@ void batch_trim(struct batch *batch)
 
 static uint64_t runs_of(const struct batch_need *need)
 {
-    return RUNS_PER_PUT * (need->puts + need->directs + need->copies) + RUNS_PER_TAKE * need->takes;
+    return RUNS_PER_PUT * (need->puts + need->directs + need->copies + need->uploads) +
+           RUNS_PER_TAKE * need->takes;
 }
 
 /* What a change adds to the effects with sums, at most. */
@@ -138,7 +150,7 @@ static int reserve_pages(struct batch *batch, const struct batch_need *need)
         return -ENOMEM;
     batch->slots = slots;
     if (page_runs_reserve(&batch->touched, need->puts) != 0 ||
-        page_runs_reserve(&batch->straight, need->directs + need->copies) != 0 ||
+        page_runs_reserve(&batch->straight, need->directs + need->copies + need->uploads) != 0 ||
         reserve_images(batch, 2 * need->puts) != 0)
         return -ENOMEM;
     return 0;
@@ -171,6 +183,12 @@ int batch_reserve(struct batch *batch, const struct batch_need *need)
     if (copies == NULL)
         return -ENOMEM;
     batch->copies = copies;
+    struct batch_upload *uploads =
+        array_grown(batch->uploads, &batch->upload_capacity, batch->upload_count + need->uploads,
+                    sizeof *uploads);
+    if (uploads == NULL)
+        return -ENOMEM;
+    batch->uploads = uploads;
     return 0;
 }
 
@@ -215,6 +233,12 @@ void batch_free_range(struct batch *batch, struct extent extent)
     record_add_free(&batch->record, extent);
     /* Without memory the set holds everything, which is only more careful; so below. */
     (void)extentset_add(&batch->frees, extent);
+}
+
+void batch_grew(struct batch *batch, struct extent extent)
+{
+    record_add_use(&batch->record, extent);
+    batch_free_range(batch, extent);
 }
 
 /* Counts a page of which a put has only a part. */
@@ -279,6 +303,16 @@ void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t
     page_runs_add(&batch->straight, pages_around((struct extent){to, size}));
     batch->moves = true;
     (void)extentset_add(&batch->dirty, (struct extent){to, size});
+}
+
+void batch_uploaded(struct batch *batch, struct extent extent, struct page_run run, uint32_t *sums)
+{
+    assert(batch->upload_count < batch->upload_capacity);
+    batch->uploads[batch->upload_count++] = (struct batch_upload){extent, run, sums};
+    if (run.count > 0)
+        page_runs_add(&batch->straight, run);
+    batch->moves = true;
+    (void)extentset_add(&batch->dirty, extent);
 }
 
 /* ---- Sealing ---- */

@@ -62,6 +62,15 @@ struct page_slot {
     bool is_unverified; /* what it was made from had no checksum */
 };
 
+/* Whole pages of fresh space that an upload has written to the data file before there was this
+ * batch.
+ */
+struct batch_upload {
+    struct extent extent; /* what loads have to wait for */
+    struct page_run run;
+    uint32_t *sums; /* of the run's pages; the batch's own */
+};
+
 enum batch_undo_kind {
     UNDO_TAKE, /* these bytes were free */
     UNDO_GIVE, /* these bytes were in use */
@@ -80,14 +89,17 @@ struct batch {
     struct batch_put *puts;
     struct batch_direct *directs;
     struct batch_copy *copies;
+    struct batch_upload *uploads;
     struct batch_undo *undos;
     size_t put_count, put_capacity;
     size_t direct_count, direct_capacity;
     size_t copy_count, copy_capacity;
+    size_t upload_count, upload_capacity;
     size_t undo_count, undo_capacity;
     uint64_t size_before, pages_before, tokens_before; /* of the region */
     bool moves;                   /* what it writes straight is to be on the disk before its record,
-                                     whatever the durability: blobs move, or it is one or the other */
+                                     whatever the durability: blobs move, or it is one or the other,
+                                     or an upload wrote it */
     struct extentset dirty;       /* bytes that it writes */
     struct extentset frees;       /* bytes that it freed */
     struct extentset reads;       /* bytes that loads wait for to read as they are in it */
@@ -112,7 +124,7 @@ struct batch {
 /* What a change is going to need. */
 struct batch_need {
     uint64_t record; /* bytes of effects */
-    size_t puts, directs, copies, undos, takes;
+    size_t puts, directs, copies, uploads, undos, takes;
     uint64_t pages; /* touched by puts and directs, at most */
 };
 
@@ -157,12 +169,17 @@ void batch_gave(struct batch *batch, struct extent extent); /* effect: free */
 /* Undo without an effect: for a range that is freed by one effect. */
 void batch_gave_part(struct batch *batch, struct extent extent);
 void batch_free_range(struct batch *batch, struct extent extent);
+/* The region has grown by these bytes, which are free. */
+void batch_grew(struct batch *batch, struct extent extent);
 void batch_put(struct batch *batch, uint64_t address, const void *bytes, size_t size);
 void batch_write_direct(struct batch *batch, uint64_t address, const uint8_t *bytes, uint64_t size);
 /* Copies size bytes into fresh space, journaled or straight. */
 void batch_copy_journaled(struct batch *batch, uint64_t from, uint64_t to, uint64_t size,
                           bool is_own);
 void batch_copy_direct(struct batch *batch, uint64_t from, uint64_t to, uint64_t size, bool is_own);
+
+/* Takes the sums, which are on the heap. */
+void batch_uploaded(struct batch *batch, struct extent extent, struct page_run run, uint32_t *sums);
 
 /* Takes its changes back, in reverse. -ENOMEM: the free space is not what it was. */
 int batch_roll_back(const struct batch *batch, struct freespace *space, uint64_t *pages);

@@ -301,6 +301,18 @@ static int copy_direct(struct builder *b, const struct batch_copy *copy)
     return code;
 }
 
+/* First of all: what the batch itself writes there comes later. */
+static void fill_uploads(struct builder *b)
+{
+    for (size_t i = 0; i < b->batch->upload_count; i++) {
+        const struct batch_upload *upload = &b->batch->uploads[i];
+        for (uint64_t j = 0; j < upload->run.count; j++) {
+            uint64_t page = upload->run.first + j;
+            slot_of(b->batch, find_run(b, page), page)->sum = upload->sums[j];
+        }
+    }
+}
+
 static int write_directs(struct builder *b)
 {
     int code = 0;
@@ -372,6 +384,7 @@ int batch_build(struct batch *batch, const struct batch_files *files, struct bat
                 struct err *err)
 {
     struct builder b = {.batch = batch, .files = files, .damages = damages, .err = err};
+    fill_uploads(&b);
     int code = write_directs(&b);
     if (code == 0)
         code = put_all(&b);

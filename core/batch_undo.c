@@ -83,6 +83,8 @@ static void find_dirty(struct batch *batch)
     for (size_t i = 0; i < batch->copy_count; i++)
         (void)extentset_add(&batch->dirty,
                             (struct extent){batch->copies[i].to, batch->copies[i].size});
+    for (size_t i = 0; i < batch->upload_count; i++)
+        (void)extentset_add(&batch->dirty, batch->uploads[i].extent);
     for (size_t i = 0; i < batch->fresh.count; i++)
         (void)extentset_add(&batch->dirty, bytes_of(batch->fresh.items[i]));
 }

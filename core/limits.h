@@ -81,6 +81,18 @@
 /* The largest answer, with what encodes it around a result of TOKEN_RESULT_MAX. */
 #define TOKEN_ANSWER_MAX (TOKEN_RESULT_MAX + KIB)
 
+/* Uploads of one region at a time: each holds some 80 KiB. */
+#define UPLOADS_MAX 256
+/* What one job of the upload lane writes at most: some milliseconds of disk. */
+#ifndef UPLOAD_STEP
+#define UPLOAD_STEP (4 * MIB)
+#endif
+/* An upload keeps the sums of so many bytes in memory. Then these are synced, and a record has
+ * their sums: so neither memory nor the last record, nor its sync, grows with the blob. */
+#ifndef UPLOAD_CHUNK
+#define UPLOAD_CHUNK (64 * MIB)
+#endif
+
 /* Space is given back to the file system in pieces of at most this size, and at most so many bytes
  * a second: a file system's journal is shared by everybody. */
 #ifndef DISCARD_PIECE

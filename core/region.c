@@ -40,9 +40,9 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         .pages = pages,
         .size = space->size,
         .capacity = pages * REGION_PAGE,
-        .allocated = space->size - space->tree.bytes,
-        .deallocated = space->tree.bytes,
-        .free_blocks = space->tree.blocks,
+        .allocated = space->size - space->tree.bytes - region->reserved.bytes,
+        .deallocated = space->tree.bytes + region->reserved.bytes,
+        .free_blocks = region_free_count(region),
         .largest_free = maxtree_largest(&space->tree),
         .index_memory = maxtree_memory(&space->tree),
         .journal_bytes = region->written - region->checkpoint.start,
@@ -55,6 +55,8 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         .damaged_pages = region->damage_count + region->unkept_damages,
         .migrated_from = region->report.migrated_from,
         .discarded_bytes = region->discard.freed,
+        .uploads = region->upload_count,
+        .reserved = region->reserved.bytes,
         .read_only = region->read_only || region->is_failing || region->is_failed,
     };
     /* Without an answer it is 0, which no data file has. */
@@ -110,7 +112,9 @@ const char *region_check(const struct region *region)
         return "tickets are out of order";
     if (region->journal.synced > region->written || region->written > region->journal.next)
         return "journal positions are out of order";
-    wrong = region_check_holes(region);
+    wrong = region_check_reserved(region);
+    if (wrong == NULL)
+        wrong = region_check_holes(region);
     return wrong != NULL ? wrong : tokens_check(&region->tokens);
 }
 
@@ -129,7 +133,8 @@ bool region_idle(const struct region *region)
             return false;
     if (region->is_failed || region->read_only)
         return true;
-    return region_is_flushed(region) && region->checkpoint_state == CHECKPOINT_IDLE &&
+    return region_is_flushed(region) && !region_has_appends(region) &&
+           region->checkpoint_state == CHECKPOINT_IDLE &&
            region->checkpoint_wanted <= region->checkpoint_started;
 }
 
@@ -182,7 +187,7 @@ int region_is_allocated(const struct region *region, struct extent block, bool *
 {
     int code = region_check_block(region, block, err);
     if (code == 0)
-        *ret = block.size == 0 || freespace_is_used(&region->space, block);
+        *ret = block.size == 0 || region_is_used(region, block);
     return code;
 }
 
@@ -191,11 +196,11 @@ int region_is_freed(const struct region *region, struct extent block, bool *ret,
     int code = region_check_block(region, block, err);
     if (code != 0)
         return code;
-    if (block.size == 0 || freespace_is_used(&region->space, block)) {
+    if (block.size == 0 || region_is_used(region, block)) {
         *ret = false;
         return 0;
     }
-    if (freespace_is_free(&region->space, block)) {
+    if (region_is_free(region, block)) {
         *ret = true;
         return 0;
     }
@@ -208,7 +213,7 @@ int region_allocated_blocks(const struct region *region, uint64_t start, uint64_
 {
     int code = check_range(region, start, end, err);
     if (code == 0)
-        *ret_count = freespace_used_in(&region->space, start, end, blocks, limit);
+        *ret_count = region_used_in(region, start, end, blocks, limit);
     return code;
 }
 
@@ -217,7 +222,7 @@ int region_free_blocks(const struct region *region, uint64_t start, uint64_t end
 {
     int code = check_range(region, start, end, err);
     if (code == 0)
-        *ret_count = freespace_free_in(&region->space, start, end, blocks, limit);
+        *ret_count = region_free_in(region, start, end, blocks, limit);
     return code;
 }
 
@@ -263,6 +268,8 @@ struct region_job *region_next_job(struct region *region, enum region_lane lane,
         job = region_next_commit(region);
     else if (lane == LANE_BACKGROUND)
         job = next_background(region);
+    else if (lane == LANE_UPLOAD)
+        job = region_next_upload(region);
     else
         job = region_next_scrub(region);
     if (job == NULL && lane == LANE_COMMIT)
@@ -339,6 +346,7 @@ static void roll_back(struct region *region, struct batch_list *list, bool is_to
 void region_finish_failing(struct region *region)
 {
     struct batch_list committing = {NULL, NULL};
+    region_uploads_fail(region);
     if (region->gathering != NULL)
         batch_list_append(&region->queue, region->gathering);
     region->gathering = NULL;

@@ -40,6 +40,7 @@
 
 struct region;
 struct region_job;
+struct region_upload;
 
 /* A staging function's answer besides 0 and an error code: nothing was changed; call again, in
  * order, once any job of this region is done (space is being reserved, or the batch is full). */
@@ -61,7 +62,9 @@ struct region_info {
     uint64_t allocated;   /* bytes in use */
     uint64_t deallocated; /* bytes free below size */
     uint64_t free_blocks;
-    uint64_t largest_free;
+    uint64_t largest_free;      /* that can be taken: without what uploads have reserved */
+    uint64_t uploads;           /* in progress */
+    uint64_t reserved;          /* bytes that they have; free, and among those deallocated */
     uint64_t index_memory;      /* heap bytes of the free-space index */
     uint64_t journal_bytes;     /* journal that a restart would replay */
     uint64_t checkpoints;       /* taken since the region was opened */
@@ -188,6 +191,52 @@ int region_grow(struct region *region, uint64_t pages, uint64_t *ret_before, str
 /* Asks for a checkpoint; it is durable once region_checkpoint_ticket() >= *ret_ticket. */
 int region_request_checkpoint(struct region *region, uint64_t *ret_ticket, struct err *err);
 
+/* ---- Uploads: blobs that come in pieces ----
+ *
+ *     region_upload_begin    the bytes are reserved
+ *     region_upload_append   in order, as often as need be; jobs of LANE_UPLOAD write what comes
+ *     region_upload_commit   a change like the others: now it is a blob
+ *
+ * Until then nothing of it is in use: a crash leaves nothing behind, and to every question its
+ * bytes are free (region_is_freed, region_free_blocks, deallocated). They only cannot be taken.
+ * Loads and changes of blocks in use refuse them; region_clear and region_deallocate_range leave
+ * them alone, and the upload goes on. A region that had to become larger for an upload stays so
+ * when it is aborted. An upload takes some 80 KiB of memory however large the blob is. */
+
+/* Reserves size bytes. 0 or REGION_WAIT; ERR_INVALID_ARGUMENT when size is 0; ERR_NO_SPACE;
+ * ERR_BUSY beyond UPLOADS_MAX of them. The upload is the region's until it is committed or aborted.
+ */
+int region_upload_begin(struct region *region, uint64_t size, struct region_upload **ret_upload,
+                        struct err *err);
+/* The same of a blob whose size is not known yet: more is reserved as more is appended. */
+int region_upload_begin_open(struct region *region, uint64_t size_hint,
+                             struct region_upload **ret_upload, struct err *err);
+
+/* Appends bytes, which are borrowed until region_upload_written() has reached *ret_ticket. 0, or
+ * nothing is appended: ERR_OUT_OF_BOUNDS past the upload's size; its failure, if it has failed;
+ * and of one without a size REGION_WAIT, or ERR_NO_SPACE where it cannot become larger. */
+int region_upload_append(struct region *region, struct region_upload *upload, const void *bytes,
+                         uint64_t size, uint64_t *ret_ticket, struct err *err);
+/* Nobody looks at the bytes of appends up to this ticket any more: they are written, or never will
+ * be since upload or region has failed. */
+uint64_t region_upload_written(const struct region_upload *upload);
+/* Whether a job has some of its bytes just now. */
+bool region_upload_is_writing(const struct region_upload *upload);
+/* As it was begun; where it had no size then, what was appended. */
+uint64_t region_upload_size(const struct region_upload *upload);
+uint64_t region_upload_appended(const struct region_upload *upload);
+/* NULL, or why nothing can be done with it any more but to abort it. */
+const struct err *region_upload_failure(const struct region_upload *upload);
+
+/* The blob is in use; after 0 the upload is gone. ERR_INVALID_ARGUMENT unless all bytes have come;
+ * REGION_WAIT until all of them are written; as changes. May be marked by a token; not between
+ * region_atomic_begin and _end. */
+int region_upload_commit(struct region *region, struct region_upload *upload, uint64_t *ret_address,
+                         struct err *err);
+/* Gives the space back, and never fails: the upload is gone. But where a job has some of its bytes
+ * (region_upload_is_writing), what was appended is borrowed until that is done. */
+void region_upload_abort(struct region *region, struct region_upload *upload);
+
 /* ---- Loads ----
  * 1. region_load_begin checks the block and says after which ticket it may be read: 0 = now.
  *    Otherwise the caller waits until region_applied_ticket() has reached it and reads then,
@@ -283,6 +332,7 @@ enum region_lane {
     LANE_COMMIT,     /* batches, flushes and discards, in order */
     LANE_BACKGROUND, /* reserving space, checkpoints */
     LANE_SCRUB,
+    LANE_UPLOAD, /* what was appended to uploads */
     LANES,
 };
 
@@ -301,7 +351,8 @@ void region_job_done(struct region *region, struct region_job *job);
 uint64_t region_deadline_ms(const struct region *region);
 /* The same for one lane. */
 uint64_t region_lane_deadline_ms(const struct region *region, enum region_lane lane);
-/* Whether no job is under way, nothing is staged and nothing awaits a flush or a checkpoint. */
+/* Whether no job is under way, nothing is staged or appended, and nothing awaits a flush or a
+ * checkpoint. */
 bool region_idle(const struct region *region);
 /* Whether every change is as durable as its options will make it without a checkpoint: a discard or
  * a scrub may still be due. */
@@ -347,7 +398,7 @@ int region_open(struct io *io, const char *path, const struct region_options *op
                 struct err *err);
 
 /* Closes the files and frees the memory. The region must be idle or failed, without pins. What
- * is acknowledged is durable already; nothing is written here. */
+ * is acknowledged is durable already; nothing is written here. Uploads in progress are given up. */
 void region_close(struct region *region);
 
 /* Proves every invariant of the region in memory (the tree, the counters); NULL or what is

@@ -176,6 +176,7 @@ struct region_job *region_next_checkpoint(struct region *region)
         begin(region);
     if (region->checkpoint_state == CHECKPOINT_SLICES) {
         tokens_settle(&region->tokens, region->done_ticket);
+        region->writer.reserved = &region->reserved;
         if (checkpoint_encode_slice(&region->writer, &region->space.tree, &region->tokens))
             wait_for_end(region);
         return step(region, false);

@@ -75,7 +75,7 @@ void region_forget_freed(struct region *region, const struct extentset *frees)
     for (size_t i = region->damage_count; i-- > 0;) {
         struct extent page = {region->damages[i], DATA_PAGE}, used;
         if (extentset_overlaps(frees, page) &&
-            freespace_used_in(&region->space, page.address, extent_end(page), &used, 1) == 0)
+            region_used_in(region, page.address, extent_end(page), &used, 1) == 0)
             region_forget_damage(region, page.address);
     }
 }

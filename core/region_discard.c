@@ -116,6 +116,14 @@ void region_discard_freed(struct region *region, const struct extentset *frees)
     }
 }
 
+void region_discard_given(struct region *region, struct extent extent)
+{
+    struct extent block;
+    if (!is_off(region) && !region->read_only &&
+        maxtree_seek(&region->space.tree, extent.address, &block))
+        add_candidates(region, block);
+}
+
 void region_discard_rescan(struct region *region)
 {
     struct extent block = {0, 0};

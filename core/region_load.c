@@ -109,7 +109,7 @@ int region_load_begin(struct region *region, struct extent block, uint64_t *ret_
                        "block [%llu, +%llu) was being written when the region failed: restart "
                        "mregiond to recover it",
                        (unsigned long long)block.address, (unsigned long long)block.size);
-    if (block.size > 0 && !freespace_is_used(&region->space, block))
+    if (block.size > 0 && !region_is_used(region, block))
         return err_set(err, ERR_NOT_ALLOCATED, "block [%llu, +%llu) is not wholly in use",
                        (unsigned long long)block.address, (unsigned long long)block.size);
     *ret_after = region_read_after(region, block);
@@ -342,6 +342,14 @@ void region_unpin(struct region *region, struct region_pin *pin)
     pin->previous->next = pin->next;
     pin->next->previous = pin->previous;
     pin->previous = pin->next = NULL;
+}
+
+bool region_is_extent_pinned(const struct region *region, struct extent extent)
+{
+    for (const struct region_pin *pin = region->pins.next; pin != &region->pins; pin = pin->next)
+        if (pin->block.address < extent_end(extent) && extent.address < extent_end(pin->block))
+            return true;
+    return false;
 }
 
 bool region_is_pinned(const struct region *region, const struct extentset *dirty)

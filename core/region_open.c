@@ -104,6 +104,8 @@ static int open_data(struct region *region, struct err *err)
     if (code == 0)
         code = io_open_at(io, region->folder, DATA_FILE, IO_READ_ONLY | IO_ALIGNED,
                           &region->data_for_scrub, err);
+    if (code == 0 && !region->read_only)
+        code = io_open_at(io, region->folder, DATA_FILE, 0, &region->data_for_uploads, err);
     return code;
 }
 
@@ -230,6 +232,7 @@ void region_close(struct region *region)
     assert(region->pins.next == &region->pins);
     region_abandon_checkpoint(region);
     region_scrub_release(region);
+    region_uploads_release(region);
     batch_free(region->gathering);
     for (size_t i = 0; i < region->spare_count; i++)
         batch_free(region->spares[i]);
@@ -244,6 +247,8 @@ void region_close(struct region *region)
         region->io->ops->close(region->io, region->sums_for_sync);
     if (region->data_for_scrub != NULL)
         region->io->ops->close(region->io, region->data_for_scrub);
+    if (region->data_for_uploads != NULL)
+        region->io->ops->close(region->io, region->data_for_uploads);
     freespace_release(&region->space);
     tokens_release(&region->tokens);
     extentset_release(&region->atomic.fresh);

@@ -6,6 +6,9 @@
  *     region_resize.c      changes: another size
  *     region_token.c       tokens
  *     region_atomic.c      changes that are made all or nothing
+ *     region_upload.c      blobs that come in pieces
+ *     region_upload_job.c  the upload lane: their pages go to the data file
+ *     region_space.c       what is in use and what is free, with what uploads have reserved
  *     region_room.c        space reserved ahead: the data file, journal segments, checkpoint slots
  *     region_discard.c     free space given back to the file system
  *     region_commit.c      the commit lane: batches and flushes
@@ -24,6 +27,7 @@
 
 #include "core/batch.h"
 #include "core/checkpoint.h"
+#include "core/extentlist.h"
 #include "core/journal.h"
 #include "core/meta.h"
 #include "core/pagecache.h"
@@ -216,6 +220,56 @@ struct reservation {
     bool is_tight;    /* the last chunk could not be had: none ahead of need */
 };
 
+/* Appends of an upload that one job takes at most. */
+#define UPLOAD_PARTS 64
+/* Pages whose sums an upload keeps. */
+#define UPLOAD_SUMS (UPLOAD_CHUNK / DATA_PAGE)
+
+struct upload_part {
+    const uint8_t *bytes; /* the caller's */
+    uint64_t size;
+};
+
+/* What has been appended is queued; the upload lane's job takes it from there, byte by byte in
+ * order, and while it does what stands under "the job's" below is its own. */
+struct region_upload {
+    struct region *region;
+    struct region_upload *next; /* in the order in which they are served */
+    struct extent extent;       /* reserved */
+    uint64_t size;              /* of the blob; UINT64_MAX: it is open-ended */
+    uint64_t appended;          /* bytes */
+    uint64_t after;             /* ticket: once it is applied the extent may be written to */
+    struct upload_part *parts;  /* appends that are not written yet; of the first the rest */
+    size_t part_count, part_capacity;
+    uint64_t tickets, written; /* appends: accepted, and of these written */
+    bool is_aborted;           /* it goes once the job is back, and memory is there */
+    bool has_failed;
+    struct err failure;
+    /* The job's. */
+    uint64_t position;       /* bytes that are written, or wait in head and tail */
+    uint8_t head[DATA_PAGE]; /* the bytes in front of its first page boundary */
+    uint8_t tail[DATA_PAGE]; /* those of a page that is not complete yet... */
+    size_t tail_size;        /* ...so many */
+    uint64_t first_page;     /* the sums are of the pages from here on */
+    uint32_t *sums;          /* room for UPLOAD_SUMS; of pages that no record has yet */
+    size_t sum_count;
+    uint64_t unsynced; /* bytes written since the last sync */
+};
+
+struct upload_job {
+    struct region_job job;
+    struct io *io;
+    const char *folder;
+    struct io_file *data;
+    uint32_t seed;
+    bool has_checksums;
+    struct region_upload *upload;
+    struct upload_part parts[UPLOAD_PARTS];
+    size_t part_count;
+    uint64_t bytes;   /* of them together */
+    bool has_to_stop; /* a sync failed */
+};
+
 /* What to go back to when changes are not made after all. */
 struct atomic {
     bool is_open;
@@ -238,13 +292,17 @@ struct region {
     struct io_file *data_for_sync;
     struct io_file *sums, *sums_for_sync; /* likewise */
     struct io_file *data_for_scrub;       /* read around the cache, aligned */
+    struct io_file *data_for_uploads;     /* written and synced by their lane */
     uint32_t sum_seed;
     uint64_t data_size; /* reserved bytes of the data file */
     struct freespace space;
-    uint64_t size_before_change; /* the region's size when the change being staged began */
-    struct batch_need need;      /* of that change */
-    struct page_runs fresh;      /* pages that it takes into use */
-    uint64_t pages;              /* by growing; the size may need more */
+    struct extentlist reserved;    /* for uploads: neither in the space's tree nor in use */
+    struct region_upload *uploads; /* the first to be served */
+    uint64_t upload_count;         /* without those that are aborted */
+    uint64_t size_before_change;   /* the region's size when the change being staged began */
+    struct batch_need need;        /* of that change */
+    struct page_runs fresh;        /* pages that it takes into use */
+    uint64_t pages;                /* by growing; the size may need more */
     struct tokens tokens;
     struct atomic atomic;
     uint64_t token_answer; /* room that is kept for the answer of a token; 0: none is expected */
@@ -315,6 +373,7 @@ struct region {
     struct scrub_job scrubbing;
     struct discard discard;
     struct discard_job discarding;
+    struct upload_job uploading;
 
     struct region_pin pins; /* the ring's head */
     struct extentset lost;  /* what a failed batch may have written */
@@ -387,6 +446,50 @@ struct batch_need region_blob_need(uint64_t size);
 int region_staged(struct region *region);
 int region_staged_nothing(struct region *region, bool is_free, struct err *err);
 
+/* region_place for an extent that is reserved, and whose whole pages in `written` are in the data
+ * file already. 0 or -ENOMEM. */
+int region_place_upload(struct region *region, const struct batch_need *need, struct extent taken,
+                        struct extent written);
+
+/* ---- region_space.c ---- */
+
+/* The first free bytes that end after the address, up to the next one in use. They may begin before
+ * the address, and not everything before it that is free is among them. */
+bool region_next_free(const struct region *region, uint64_t address, struct extent *ret_free);
+/* The first run of bytes in use that ends behind the address, clipped to it. */
+bool region_next_used(const struct region *region, uint64_t address, struct extent *ret_used);
+/* These are as those of freespace.h. */
+bool region_is_used(const struct region *region, struct extent extent);
+bool region_is_free(const struct region *region, struct extent extent);
+size_t region_used_in(const struct region *region, uint64_t start, uint64_t end,
+                      struct extent *extents, size_t limit);
+size_t region_free_in(const struct region *region, uint64_t start, uint64_t end,
+                      struct extent *extents, size_t limit);
+uint64_t region_free_count(const struct region *region);
+/* Makes every byte of the range free that is not reserved. -ENOMEM: some may be. */
+int region_free_around_reserved(struct region *region, struct extent range);
+/* NULL, or what is wrong. */
+const char *region_check_reserved(const struct region *region);
+
+/* ---- region_upload.c, region_upload_job.c ---- */
+
+struct region_job *region_next_upload(struct region *region);
+/* Whether appends wait that may be written some time. */
+bool region_has_appends(const struct region *region);
+/* Gives back what an aborted upload has, and frees it. Later, where its job is under way or memory
+ * is short. */
+void region_upload_dispose(struct region *region, struct region_upload *upload);
+/* The region fails: what is reserved is free, before batches are taken back. */
+void region_uploads_fail(struct region *region);
+/* Frees all of them: the region is closed. */
+void region_uploads_release(struct region *region);
+/* No more can be done with it; what it has queued is given back to the caller. */
+void region_upload_fail(struct region_upload *upload, const struct err *err);
+/* A record tells the sums that the upload holds. 0, REGION_WAIT or a code. */
+int region_upload_tell(struct region *region, struct region_upload *upload, struct err *err);
+/* The whole pages of an upload's extent, as far as bytes for them have come. */
+struct extent region_upload_pages(const struct region_upload *upload);
+
 /* ---- region_token.c ---- */
 
 /* Bytes of effects that the expected token needs, or 0. */
@@ -402,6 +505,7 @@ struct region_job *region_next_commit(struct region *region);
 /* The earliest moment, as a now_ms, at which the commit lane has a flush to do; UINT64_MAX. */
 uint64_t region_flush_deadline_ms(const struct region *region);
 bool region_is_pinned(const struct region *region, const struct extentset *dirty);
+bool region_is_extent_pinned(const struct region *region, struct extent extent);
 
 /* ---- region_load.c ---- */
 
@@ -484,6 +588,8 @@ struct region_job *region_next_room(struct region *region, bool ahead);
 int region_discard_open(struct region *region, struct err *err);
 /* A batch that freed this is done. */
 void region_discard_freed(struct region *region, const struct extentset *frees);
+/* These bytes are in the tree of free blocks again, and no batch freed them. */
+void region_discard_given(struct region *region, struct extent extent);
 /* The option has another value: looks at all free blocks. */
 void region_discard_rescan(struct region *region);
 /* A job for the commit lane while it has nothing else to do, or NULL; and when to ask again. */

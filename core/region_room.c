@@ -101,10 +101,16 @@ int region_need_data(struct region *region, uint64_t need, struct err *err)
     return wait_for(region, &region->data_room, need);
 }
 
+/* What a checkpoint tells as free blocks now. */
+static uint64_t blocks_now(const struct region *region)
+{
+    return region->space.tree.blocks + region->reserved.count;
+}
+
 /* What a checkpoint would take up now. */
 static uint64_t slot_room_now(const struct region *region)
 {
-    return checkpoint_room(region->space.tree.blocks, region->tokens.bytes);
+    return checkpoint_room(blocks_now(region), region->tokens.bytes);
 }
 
 static uint64_t least_slot_room(const struct region *region)
@@ -116,7 +122,7 @@ int region_need_slot(struct region *region, bool is_free, struct err *err)
 {
     if (region->token_answer == 0)
         return 0;
-    uint64_t need = checkpoint_room(region->space.tree.blocks,
+    uint64_t need = checkpoint_room(blocks_now(region),
                                     region->tokens.bytes + token_bytes(region->token_answer));
     if (!is_free || region->token_answer > FREE_ANSWER_MAX)
         need += SLOT_RESERVE;
@@ -440,7 +446,7 @@ static struct region_job *journal_job(struct region *region, bool ahead)
  * outgrow. */
 static struct region_job *slot_job(struct region *region, bool ahead)
 {
-    uint64_t blocks = region->space.tree.blocks, token_bytes = region->tokens.bytes;
+    uint64_t blocks = blocks_now(region), token_bytes = region->tokens.bytes;
     uint64_t need = region->slot_need.want;
     if (need == 0 && (!ahead || slot_room_now(region) < region->slot_retry))
         return NULL;

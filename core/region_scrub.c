@@ -29,24 +29,10 @@
 
 /* ---- Which pages ---- */
 
-/* The first run of bytes in use that ends behind the address, clipped to it. */
-static bool next_used(const struct freespace *space, uint64_t address, struct extent *ret_used)
-{
-    struct extent block;
-    while (address < space->size && maxtree_seek(&space->tree, address, &block) &&
-           block.address <= address)
-        address = extent_end(block);
-    if (address >= space->size)
-        return false;
-    uint64_t end = maxtree_seek(&space->tree, address, &block) ? block.address : space->size;
-    *ret_used = (struct extent){address, end - address};
-    return true;
-}
-
 static bool is_page_used(const struct region *region, uint64_t page)
 {
     struct extent used;
-    return next_used(&region->space, page * DATA_PAGE, &used) && page_of(used.address) == page;
+    return region_next_used(region, page * DATA_PAGE, &used) && page_of(used.address) == page;
 }
 
 static uint64_t end_of(const struct scrub_piece *piece)
@@ -60,7 +46,7 @@ static bool next_piece(const struct region *region, uint64_t address, struct scr
     struct extent used;
     unsigned runs = 0;
     piece->span = (struct page_run){0, 0};
-    while (piece->span.count < SCRUB_PAGES && next_used(&region->space, address, &used)) {
+    while (piece->span.count < SCRUB_PAGES && region_next_used(region, address, &used)) {
         struct page_run run = pages_around(used);
         if (piece->span.count == 0)
             piece->span.first = run.first;
@@ -311,7 +297,7 @@ static void scrub_done(struct region *region, struct region_job *base)
     scrub->position = end_of(piece);
     if (!scrub->is_requested)
         pay(scrub, region->now_ms, region->meta.options.scrub_rate, looked_at * DATA_PAGE);
-    if (!next_used(&region->space, scrub->position, &used))
+    if (!region_next_used(region, scrub->position, &used))
         finish(region);
 }
 

@@ -33,7 +33,7 @@ int region_check_writable(const struct region *region, struct err *err)
 int region_check_used(const struct region *region, struct extent block, struct err *err)
 {
     int code = region_check_block(region, block, err);
-    if (code != 0 || block.size == 0 || freespace_is_used(&region->space, block))
+    if (code != 0 || block.size == 0 || region_is_used(region, block))
         return code;
     return err_set(err, ERR_NOT_ALLOCATED, "block [%llu, +%llu) is not wholly in use",
                    (unsigned long long)block.address, (unsigned long long)block.size);
@@ -253,7 +253,7 @@ bool region_needs_own_batch(const struct region *region, struct extent dirty, st
 static bool is_unused(const struct region *region, uint64_t from, uint64_t to)
 {
     uint64_t end = min_u64(to, region->space.size);
-    return from >= end || freespace_is_free(&region->space, (struct extent){from, end - from});
+    return from >= end || region_is_free(region, (struct extent){from, end - from});
 }
 
 /* The pages of an extent, which has just been taken, that were wholly free before. */
@@ -270,15 +270,14 @@ static struct page_run fresh_pages(const struct region *region, struct extent ta
     return run;
 }
 
-/* Those of them that the gathering batch has not touched: what it has touched goes on from there.
- */
+/* Adds those of them that the gathering batch has not touched to the list: what it has touched goes
+ * on from there. */
 static int find_fresh(struct region *region, struct page_run run)
 {
     const struct batch *batch = region->gathering;
     struct page_runs *fresh = &region->fresh;
     struct extent block;
     uint64_t page = run.first;
-    fresh->count = 0;
     while (page < run_end(run)) {
         struct page_run rest = {page, run_end(run) - page};
         bool is_touched = extentset_overlaps(&batch->dirty, bytes_of(rest)) &&
@@ -323,10 +322,42 @@ int region_place(struct region *region, const struct batch_need *need, struct ex
     if ((is_waited_for || region_needs_own_batch(region, taken, *direct)) &&
         region_begin_own_batch(region, need) != 0)
         return region_give_back(region, taken, err);
+    region->fresh.count = 0;
     if (find_fresh(region, run) != 0 ||
         page_runs_reserve(&region->gathering->fresh, region->fresh.count) != 0)
         return region_give_back(region, taken, err);
     return 0;
+}
+
+/* The pages of a run in front of some others, and those behind. */
+static struct page_run run_before(struct page_run run, struct page_run others)
+{
+    uint64_t end = min_u64(run_end(run), others.first);
+    return (struct page_run){run.first, end > run.first ? end - run.first : 0};
+}
+
+static struct page_run run_behind(struct page_run run, struct page_run others)
+{
+    uint64_t first = max_u64(run.first, run_end(others));
+    return (struct page_run){first, run_end(run) > first ? run_end(run) - first : 0};
+}
+
+int region_place_upload(struct region *region, const struct batch_need *need, struct extent taken,
+                        struct extent written)
+{
+    struct page_run run = fresh_pages(region, taken), rest = {run.first, 0};
+    if (written.size > 0) {
+        rest = run_behind(run, pages_around(written));
+        run = run_before(run, pages_around(written));
+    }
+    const struct extentset *reads = &region->gathering->reads;
+    if (extentset_overlaps(reads, bytes_of(pages_around(taken))) &&
+        region_begin_own_batch(region, need) != 0)
+        return -ENOMEM;
+    region->fresh.count = 0;
+    if (find_fresh(region, run) != 0 || find_fresh(region, rest) != 0)
+        return -ENOMEM;
+    return page_runs_reserve(&region->gathering->fresh, region->fresh.count);
 }
 
 void region_took(struct region *region, struct extent taken)
@@ -464,7 +495,7 @@ static int note_used(struct region *region, struct extent range, uint64_t *ret_u
             batch->undo_count = count_before;
             return -ENOMEM;
         }
-        count = freespace_used_in(&region->space, at, extent_end(range), used, RANGE_EXTENTS);
+        count = region_used_in(region, at, extent_end(range), used, RANGE_EXTENTS);
         for (size_t i = 0; i < count; i++) {
             batch_gave_part(batch, used[i]);
             *ret_used += used[i].size;
@@ -472,6 +503,24 @@ static int note_used(struct region *region, struct extent range, uint64_t *ret_u
         }
     } while (count == RANGE_EXTENTS);
     return 0;
+}
+
+/* Frees all in the range but what uploads have reserved. */
+static int mark_free(struct region *region, struct extent range, size_t first_undo)
+{
+    const struct batch *batch = region->gathering;
+    struct err why;
+    int back = 0;
+    int result = region_free_around_reserved(region, range);
+    if (result == 0)
+        return 0;
+    for (size_t i = first_undo; back == 0 && i < batch->undo_count; i++)
+        back = freespace_mark_used(&region->space, batch->undos[i].extent);
+    if (back != 0) {
+        (void)err_set(&why, ERR_INTERNAL, "out of memory while a change was taken back");
+        region_fail(region, &why);
+    }
+    return result;
 }
 
 static int free_range(struct region *region, struct extent range, uint64_t *ret_freed,
@@ -490,8 +539,10 @@ static int free_range(struct region *region, struct extent range, uint64_t *ret_
         wait_for_all(region);
         return 0;
     }
-    if (freespace_mark_free(&region->space, range) != 0) {
-        region->gathering->undo_count = count_before;
+    if (mark_free(region, range, count_before) != 0) {
+        /* Where the region failed the gathering batch is gone. */
+        if (region->gathering != NULL)
+            region->gathering->undo_count = count_before;
         return err_no_memory(err);
     }
     batch_free_range(region->gathering, range);
