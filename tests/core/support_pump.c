@@ -8,6 +8,7 @@
 #include "core/bytes.h"
 #include "core/limits.h"
 #include "support_loads.h"
+#include "support_uploads.h"
 
 #define STACK_SIZE (256 * 1024)
 #define PATIENCE 1000000 /* steps without progress after which the engine is said to hang */
@@ -68,6 +69,7 @@ struct pump {
     struct loan *loans;
     size_t loan_count, loan_capacity;
     struct loads loads;
+    struct uploads uploads;
 
     struct lane lanes[LANES];
     struct lane *current; /* whose coroutine runs */
@@ -507,6 +509,51 @@ static const char *request_scrub(struct pump *pump)
     return NULL;
 }
 
+/* ---- Uploads ---- */
+
+static const char *accept_upload(struct pump *pump, const struct upload_result *result)
+{
+    struct shadow after;
+    shadow_copy(&after, newest(pump));
+    const char *wrong = shadow_take(&after, result->size, result->address, result->content);
+    if (result->has_token)
+        shadow_keep_token(&after, result->content);
+    push_stage(pump, after, region_ticket(pump->region));
+    note_progress(pump);
+    return wrong == NULL ? NULL
+                         : complain(pump, "an upload of %llu bytes came to %llu: %s",
+                                    (unsigned long long)result->size,
+                                    (unsigned long long)result->address, wrong);
+}
+
+/* That the region grew for an upload is a change by itself. */
+static const char *note_growth(struct pump *pump)
+{
+    struct shadow after;
+    uint64_t size = region_size(pump->region), before = newest(pump)->size;
+    if (size == before)
+        return NULL;
+    if (size < before)
+        return complain(pump, "an upload made the region smaller");
+    shadow_copy(&after, newest(pump));
+    shadow_reach(&after, size);
+    push_stage(pump, after, region_ticket(pump->region));
+    note_progress(pump);
+    return NULL;
+}
+
+static const char *upload_step(struct pump *pump)
+{
+    struct upload_result result;
+    const char *wrong = uploads_step(&pump->uploads, pump->region, pump->options.weights.size_max,
+                                     pump->next_content++, &pump->rng, &result);
+    if (wrong != NULL)
+        return complain(pump, "an upload: %s", wrong);
+    if (is_refusing(pump))
+        return NULL;
+    return result.event == UPLOAD_DONE ? accept_upload(pump, &result) : note_growth(pump);
+}
+
 /* Nothing is ever damaged here; a page may be unreadable where the disk fails. */
 static const char *check_findings(struct pump *pump)
 {
@@ -590,6 +637,8 @@ static const char *lane_finish(struct pump *pump, struct lane *lane)
     if (failed && !pump->options.faults)
         return complain(pump, "the region failed: %s", region_failure(pump->region)->text);
     note_progress(pump);
+    if (lane == &pump->lanes[LANE_UPLOAD])
+        uploads_reap(&pump->uploads);
     return_loans(pump, failed);
     const char *wrong = loads_serve(&pump->loads, pump->region, failed);
     return wrong == NULL ? check_findings(pump) : complain(pump, "a load: %s", wrong);
@@ -695,6 +744,12 @@ static const char *stage_step(struct pump *pump, uint64_t *count)
     }
     if (!pump->has_waiting && rng_chance(&pump->rng, pump->options.load_percent)) {
         const char *wrong = load_step(pump, true);
+        if (wrong != NULL)
+            return wrong;
+    }
+    if (!pump->has_waiting && pump->options.upload_percent > 0 &&
+        rng_chance(&pump->rng, pump->options.upload_percent)) {
+        const char *wrong = upload_step(pump);
         if (wrong != NULL)
             return wrong;
     }
@@ -809,6 +864,7 @@ struct pump *pump_new(struct simdisk *disk, struct region *region, const struct 
     pump->next_content = options->seed * 1000003 + 1;
     pump->eagerness = 10;
     pump->loads.may_fail = options->faults;
+    pump->uploads.may_fail = options->faults;
     pump->stage_capacity = 256;
     pump->stages = need(malloc(pump->stage_capacity * sizeof pump->stages[0]));
     shadow_copy(&pump->stages[0].after, base);
@@ -826,6 +882,7 @@ void pump_detach(struct pump *pump)
         return;
     simdisk_set_hook(pump->disk, NULL, NULL);
     loads_release(&pump->loads, pump->region);
+    uploads_release(&pump->uploads);
     return_loans(pump, true);
     pump->region = NULL;
     pump->disk = NULL;
@@ -866,6 +923,11 @@ uint64_t pump_acknowledged(const struct pump *pump)
 uint64_t pump_durable(const struct pump *pump)
 {
     return pump->durable;
+}
+
+uint64_t pump_uploads(const struct pump *pump)
+{
+    return pump->uploads.committed;
 }
 
 struct simdisk *pump_disk(const struct pump *pump)

@@ -31,6 +31,7 @@ struct pump_options {
     unsigned reload_percent; /* other options per change: what the region holds stays the same */
     bool reload_durability;  /* the other options may be another durability, too */
     unsigned scrub_percent;  /* scrub requests per change */
+    unsigned upload_percent; /* steps of uploads per change */
     bool faults;             /* disk or memory may fail: refusals are no complaint */
     bool acknowledge_early;  /* a deliberate bug: a change counts as acknowledged when staged */
 
@@ -74,6 +75,9 @@ const struct shadow *pump_state(const struct pump *pump, uint64_t n);
 /* Whether the content came as a large blob by itself, whose bytes go straight to the data file and,
  * with durability none, may reach the disk later than its record. */
 bool pump_is_direct(const struct pump *pump, uint64_t content);
+
+/* Uploads that became blobs. */
+uint64_t pump_uploads(const struct pump *pump);
 
 struct simdisk *pump_disk(const struct pump *pump);
 struct region *pump_region(const struct pump *pump);

@@ -22,6 +22,7 @@ void drive_settle(struct region *region)
     while (is_busy) {
         is_busy = drive_step(region, LANE_COMMIT);
         is_busy |= drive_step(region, LANE_BACKGROUND);
+        is_busy |= drive_step(region, LANE_UPLOAD);
     }
 }
 
@@ -35,6 +36,7 @@ int drive_until(struct region *region,
             return code;
         bool is_busy = drive_step(region, LANE_COMMIT);
         is_busy |= drive_step(region, LANE_BACKGROUND);
+        is_busy |= drive_step(region, LANE_UPLOAD);
         ck_assert_msg(is_busy, "told to wait, but for nothing");
     }
 }

@@ -323,6 +323,12 @@ void shadow_grow(struct shadow *shadow, uint64_t pages)
     shadow->pages += pages;
 }
 
+void shadow_reach(struct shadow *shadow, uint64_t size)
+{
+    shadow->size = max_u64(shadow->size, size);
+    reach_pages(shadow);
+}
+
 /* ---- Comparing ---- */
 
 static const char *complain(const char *what, uint64_t one, uint64_t other)
@@ -518,7 +524,9 @@ const char *shadow_difference_but(const struct shadow *shadow, const struct obse
         return wrong;
     for (size_t i = 0; i < seen->free_count; i++)
         largest = max_u64(largest, seen->free[i].size);
-    if (info->free_blocks != seen->free_count || info->largest_free != largest)
+    /* What uploads have cannot be taken. */
+    if (info->free_blocks != seen->free_count || info->largest_free > largest ||
+        (info->reserved == 0 && info->largest_free != largest))
         return complain("largest free block", largest, info->largest_free);
     for (size_t i = 0; i < shadow->count && seen->bytes != NULL; i++) {
         const struct segment *s = &shadow->segments[i];

@@ -62,6 +62,8 @@ void shadow_store(struct shadow *shadow, struct extent block, uint64_t content);
 /* Returns the bytes that were in use. */
 uint64_t shadow_free(struct shadow *shadow, uint64_t start, uint64_t end);
 void shadow_grow(struct shadow *shadow, uint64_t pages);
+/* The region has at least this size. */
+void shadow_reach(struct shadow *shadow, uint64_t size);
 
 /* ---- Tokens ----
  * The content of the change stands for the id of its token, the fingerprint and the answer. */

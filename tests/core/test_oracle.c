@@ -138,9 +138,11 @@ static void run(const struct setting *setting, uint64_t seed)
         .checkpoint_percent = 3,
         .reload_percent = setting->durability == DURABILITY_SYNC ? 0 : 5,
         .scrub_percent = 2,
+        .upload_percent = 15,
     };
     struct region_options region = scene_region_options(setting->durability, setting->fit);
     region.page_cache = page_caches[seed % (sizeof page_caches / sizeof page_caches[0])];
+    uint64_t uploads = 0;
     expect(setting, seed, scene_begin(&scene, seed, &region, &pump));
     for (unsigned round = 0; round < ROUNDS; round++) {
         simdisk_set_cold_reads(scene.disk, setting->cold_percent);
@@ -151,10 +153,12 @@ static void run(const struct setting *setting, uint64_t seed)
         }
         expect(setting, seed, pump_settle(scene.pump));
         expect(setting, seed, scene_compare(&scene, pump_begun(scene.pump), true));
+        uploads += pump_uploads(scene.pump);
         pump.seed = rng_next(&rng) >> 32;
         expect(setting, seed, scene_close(&scene));
         expect(setting, seed, scene_reopen(&scene, pump_begun(scene.pump), &pump));
     }
+    ck_assert_uint_gt(uploads, 10);
     scene_end(&scene);
 }
 

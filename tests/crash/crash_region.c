@@ -130,6 +130,20 @@ static const struct profile profiles[] = {
          .plan = PLAN(5, 5, 6, 4),
          .extra_percent = 3,
      }},
+    /* Blobs that come in pieces, into space that others have just freed. */
+    {"uploads",
+     2,
+     4,
+     32,
+     {
+         .operations = 250,
+         .region = {.durability = DURABILITY_SYNC, .fit = FIT_TIGHT, .discard = 16384},
+         .weights = {.live_target = 150000, .size_max = 80000, .large_percent = 10},
+         .checkpoint_percent = 8,
+         .upload_percent = 60,
+         .plan = PLAN(5, 5, 6, 4),
+         .extra_percent = 3,
+     }},
     /* All at once: durability and all other options change, space goes back to the file system,
      * scrubs are asked for all the time, beside the tokens and changes all or nothing of every
      * profile. */
@@ -148,6 +162,7 @@ static const struct profile profiles[] = {
          .reload_percent = 15,
          .reload_durability = true,
          .scrub_percent = 12,
+         .upload_percent = 25,
          .plan = PLAN(5, 5, 6, 4),
          .extra_percent = 3,
      }},
@@ -189,12 +204,14 @@ static void print_totals(const char *profile, const struct crash_totals *totals)
 {
     printf("%s: %llu power cuts (%llu with every subset), %llu states checked, %llu further "
            "checks, %llu states without bytes that durability none lost; %llu commits, "
-           "%llu checkpoints, %llu records replayed, %llu torn tails cut, %llu bytes discarded\n",
+           "%llu checkpoints, %llu records replayed, %llu torn tails cut, %llu bytes discarded, "
+           "%llu uploads\n",
            profile, (unsigned long long)totals->points, (unsigned long long)totals->exhaustive,
            (unsigned long long)totals->states, (unsigned long long)totals->extras,
            (unsigned long long)totals->lossy, (unsigned long long)totals->commits,
            (unsigned long long)totals->checkpoints, (unsigned long long)totals->replayed,
-           (unsigned long long)totals->cut_tails, (unsigned long long)totals->discarded);
+           (unsigned long long)totals->cut_tails, (unsigned long long)totals->discarded,
+           (unsigned long long)totals->uploads);
 }
 
 int main(int argc, char **argv)

@@ -340,6 +340,7 @@ static const char *look_at_more_work(struct run *run, const struct simdisk *befo
         .reload_percent = run->options->reload_percent,
         .reload_durability = run->options->reload_durability,
         .scrub_percent = run->options->scrub_percent,
+        .upload_percent = run->options->upload_percent,
         .before_sync = capture_before_sync,
         .context = &captures,
     };
@@ -451,6 +452,7 @@ static const char *run_changes(struct run *run, struct simdisk *disk, struct reg
         .reload_percent = run->options->reload_percent,
         .reload_durability = run->options->reload_durability,
         .scrub_percent = run->options->scrub_percent,
+        .upload_percent = run->options->upload_percent,
         .acknowledge_early = run->options->acknowledge_early,
         .before_sync = cut_power,
         .context = run,
@@ -472,6 +474,7 @@ static const char *run_changes(struct run *run, struct simdisk *disk, struct reg
     run->totals->commits += info.commits;
     run->totals->checkpoints += info.checkpoints;
     run->totals->discarded += info.discarded_bytes;
+    run->totals->uploads += pump_uploads(pump);
     pump_free(pump);
     shadow_release(&empty);
     return wrong;

@@ -25,7 +25,7 @@ struct crash_options {
     uint64_t operations;
     struct region_options region;
     struct change_weights weights;
-    unsigned checkpoint_percent, reload_percent, scrub_percent;
+    unsigned checkpoint_percent, reload_percent, scrub_percent, upload_percent;
     bool reload_durability;
     struct simcrash_plan plan;
     unsigned extra_percent; /* of the states get each of the further checks */
@@ -49,6 +49,7 @@ struct crash_totals {
     uint64_t lossy;                        /* of the states: blobs that durability none lost */
     uint64_t commits, checkpoints, cut_tails, replayed;
     uint64_t discarded; /* bytes */
+    uint64_t uploads;   /* that became blobs */
 };
 
 /* Adds to *totals. Returns true when all held; else describes on `out` what did not. */
