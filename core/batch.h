@@ -137,7 +137,7 @@ void batch_trim(struct batch *batch);
 
 static inline bool batch_is_empty(const struct batch *batch)
 {
-    return batch->record.effects == 0;
+    return batch->record.effects == 0 && batch->upload_count == 0;
 }
 
 /* Whether it touches the data file before its record is written. */

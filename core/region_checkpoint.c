@@ -30,7 +30,9 @@ static uint64_t certain_end(const struct region *region)
     const struct batch_mark *mark = &region->atomic.mark;
     uint64_t end = region->journal.next;
     if (region->atomic.is_open)
-        return mark->effects > 0 ? end + record_padded(mark->length + mark->sums_room) : end;
+        return mark->effects > 0 || batch->upload_count > 0
+                   ? end + record_padded(mark->length + mark->sums_room)
+                   : end;
     return batch != NULL && !batch_is_empty(batch) ? end + record_padded(batch_length(batch)) : end;
 }
 
