@@ -19,11 +19,14 @@ struct option {
     uint64_t number;
 };
 
+/* In the place of a size that is not known: nil. */
+#define NO_SIZE UINT64_MAX
+
 /* What is asked. The method's parameter letters say which members are its parameters. */
 struct request {
     enum method_id method; /* METHODS: the one called name, with packed parameters */
     const char *region;    /* R, or N */
-    uint64_t numbers[3];   /* U, in order */
+    uint64_t numbers[3];   /* U and S, in order */
     const void *blob;      /* B */
     uint64_t blob_size;
     struct option options[OPTIONS_MAX];

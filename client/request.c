@@ -117,6 +117,12 @@ static bool pack_params(msgpack_packer *packer, const struct request *request, c
         case 'N':
             done = pack_text(packer, request->region);
             break;
+        case 'S':
+            done = request->numbers[number] == NO_SIZE
+                       ? msgpack_pack_nil(packer) == 0
+                       : msgpack_pack_uint64(packer, request->numbers[number]) == 0;
+            number++;
+            break;
         case 'U':
             done = msgpack_pack_uint64(packer, request->numbers[number++]) == 0;
             break;

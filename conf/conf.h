@@ -69,6 +69,8 @@ struct conf {
     uint64_t max_pipeline; /* requests in flight per connection */
     uint64_t max_buffered; /* bytes of requests and answers in memory; >= max_message */
     uint64_t max_batch;    /* changes in one batch */
+    uint64_t max_uploads;  /* open at a time */
+    uint64_t upload_timeout_ms;
     enum log_level log_level;
     enum migrate migrate;
     struct conf_region *regions; /* to create where missing; may be none */

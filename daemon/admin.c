@@ -10,6 +10,7 @@
 #include "daemon/request.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
+#include "daemon/upload.h"
 
 struct admin_task {
     struct work work; /* first, so that the one is the other */
@@ -208,6 +209,9 @@ bool admin_drop(struct server *server, struct region_entry *entry, struct reques
     struct err gone;
     err_set(&gone, ERR_NO_SUCH_REGION, "region %s was dropped while it was scrubbed", entry->name);
     scrub_refuse(entry, &gone);
+    err_set(&gone, ERR_NO_SUCH_REGION, "region %s was dropped, and the upload with it",
+            entry->name);
+    upload_refuse(entry, &gone);
     append(server, task);
     return true;
 }

@@ -12,6 +12,7 @@
 #include "daemon/scrub.h"
 #include "daemon/server.h"
 #include "daemon/stream.h"
+#include "daemon/upload.h"
 
 /* ---- When a job is done ---- */
 
@@ -126,6 +127,7 @@ static void settle(struct region_entry *entry)
     answer_retries(entry);
     start_loads(entry);
     answer_checkpoints(entry);
+    upload_settle(entry);
     scrub_answer(entry);
     run_parked(entry);
 }
@@ -223,6 +225,7 @@ void commit_pump(struct server *server)
         start_lane(entry, LANE_COMMIT);
         stream_yield(entry);
         start_lane(entry, LANE_BACKGROUND);
+        start_lane(entry, LANE_UPLOAD);
         start_scrub(entry);
         scrub_log_findings(entry);
         scrub_answer(entry);
@@ -280,8 +283,8 @@ void commit_wait_checkpoint(struct request *request)
 bool commit_is_quiet(const struct region_entry *entry)
 {
     if (entry->changes != NULL || entry->retries != NULL || entry->loads != NULL ||
-        entry->checkpoints != NULL || entry->scrubs != NULL || entry->reads > 0 ||
-        entry->parked != NULL)
+        entry->checkpoints != NULL || entry->scrubs != NULL || entry->uploads != NULL ||
+        entry->reads > 0 || entry->parked != NULL)
         return false;
     for (int lane = 0; lane < LANES; lane++)
         if (entry->lanes[lane].job != NULL)

@@ -15,6 +15,7 @@
 #include "daemon/scrub.h"
 #include "daemon/server.h"
 #include "daemon/stream.h"
+#include "daemon/upload.h"
 
 /* Buffers in one write: far more than a turn usually leaves, and no malloc in a partial one. */
 #define WRITE_VECTORS 64
@@ -379,6 +380,7 @@ void conn_close(struct conn *conn)
     if (conn->scrubs > 0)
         scrub_abandon(conn);
     stream_abandon(conn);
+    upload_abandon(conn);
 }
 
 static void on_shutdown(uv_shutdown_t *shutdown, int status)
@@ -498,5 +500,6 @@ bool conn_sweep(struct conn *conn, uint64_t at_ms)
         conn_close(conn);
         return false;
     }
-    return stream_sweep(conn, at_ms) || conn->state == CONN_LINGERING;
+    bool is_needed = upload_sweep(conn, at_ms);
+    return stream_sweep(conn, at_ms) || is_needed || conn->state == CONN_LINGERING;
 }

@@ -35,6 +35,7 @@ struct region_entry;
 struct request;
 struct server;
 struct stream;
+struct upload;
 
 /* Answers owed to one connection beyond which it is not read; one larger answer passes alone. */
 #define OUTPUT_PENDING_MAX MIB
@@ -78,6 +79,7 @@ struct conn {
     uint64_t in_flight;     /* requests under way; they point here */
     uint64_t scrubs;        /* of which wait for a scrub */
     struct stream *streams; /* of which are large loads */
+    struct upload *uploads; /* that it has begun */
     uint64_t moved_ms;      /* when a byte was last read or written */
     uint64_t linger_ms;     /* when lingering ends */
     size_t writing;         /* bytes of the write under way */

@@ -21,6 +21,13 @@ const handler handlers[METHODS] = {
 
 /* ---- Answers of the call at hand ---- */
 
+enum outcome call_nil(struct call *call)
+{
+    if (!call->envelope.is_notification)
+        answer_nil(call->conn, call->envelope.msgid);
+    return HANDLED;
+}
+
 enum outcome call_uint(struct call *call, uint64_t number)
 {
     if (!call->envelope.is_notification)

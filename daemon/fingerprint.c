@@ -39,9 +39,8 @@ __attribute__((constructor)) static void fill_names(void)
 uint64_t fingerprint_add(uint64_t before, const struct rpc_call *call)
 {
     const struct method *method = &methods[call->method];
-    assert(method->parameters[0] == 'R');
     uint64_t sum = before == 0 ? of_name[call->method] : add_name(before, method->name);
-    for (unsigned i = 1; method->parameters[i] != '\0'; i++) {
+    for (unsigned i = method->parameters[0] == 'R' ? 1 : 0; method->parameters[i] != '\0'; i++) {
         const struct rpc_param *param = &call->params[i];
         if (method->parameters[i] == 'B') {
             sum = add_number(sum, param->size);

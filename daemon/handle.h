@@ -36,6 +36,7 @@ extern const handler handlers[METHODS];
 
 /* ---- For the handlers ---- */
 
+enum outcome call_nil(struct call *call);
 enum outcome call_uint(struct call *call, uint64_t number);
 enum outcome call_bool(struct call *call, bool value);
 enum outcome call_error(struct call *call, const struct err *err);

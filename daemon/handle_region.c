@@ -131,7 +131,7 @@ static void pack_options(msgpack_packer *packer, const struct region_options *op
     pack_entry(packer, "page_cache", options->page_cache);
 }
 
-#define INSIDE_ENTRIES 13
+#define INSIDE_ENTRIES 15
 
 static void pack_inside(msgpack_packer *packer, const struct region_info *info)
 {
@@ -148,6 +148,8 @@ static void pack_inside(msgpack_packer *packer, const struct region_info *info)
     pack_entry(packer, "tokens", info->tokens);
     pack_entry(packer, "page_cache_used", info->page_cache_used);
     pack_entry(packer, "migrated_from", info->migrated_from);
+    pack_entry(packer, "uploads", info->uploads);
+    pack_entry(packer, "reserved", info->reserved);
 }
 
 static void pack_flag(msgpack_packer *packer, const char *key, bool value)

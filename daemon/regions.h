@@ -20,6 +20,7 @@ struct region_entry;
 struct request;
 struct server;
 struct stream;
+struct upload;
 
 /* One lane of a region on its way through the workers. */
 struct lane {
@@ -52,6 +53,7 @@ struct region_entry {
     struct request *loads;       /* wait for region_applied_ticket */
     struct request *checkpoints; /* wait for region_checkpoint_ticket */
     struct request *scrubs;      /* wait for region_scrub_ticket */
+    struct upload *uploads;      /* that are open, or end */
     uint64_t reads;              /* loads at a worker, and streams */
     struct stream *streams;      /* large loads whose blocks are pinned */
     struct conn *parked;         /* connections that wait to stage, first come first */

@@ -4,6 +4,7 @@
  *     LOADING ──► READING ────────────────────────┤
  *        └──────► STREAMING ──────────────────────┤
  *     STOPPED ◄─► HELD_READING ──► STAGED         ├──► answered, freed
+ *     APPENDING ──────────────────────────────────┤
  *     CHECKPOINTING ──────────────────────────────┤
  *     SCRUBBING ──────────────────────────────────┤
  *     ADMIN ──────────────────────────────────────┘
@@ -14,6 +15,7 @@
  * STREAMING      a large load on its way: see stream.h
  * STOPPED        a remove, or a batch with removes, that waits for the region
  * HELD_READING   the same while a worker reads its blocks, pinned
+ * APPENDING      a piece of an upload that is not written yet: see upload.h
  * CHECKPOINTING  waits for region_checkpoint_ticket
  * SCRUBBING      waits for region_scrub_ticket
  * ADMIN          createRegion or dropRegion
@@ -51,6 +53,7 @@ enum request_state {
     REQUEST_STREAMING,
     REQUEST_STOPPED,
     REQUEST_HELD_READING,
+    REQUEST_APPENDING,
     REQUEST_CHECKPOINTING,
     REQUEST_SCRUBBING,
     REQUEST_ADMIN,

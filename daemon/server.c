@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "daemon/commit.h"
@@ -331,6 +332,16 @@ static int serve(struct server *server)
     return status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Not the same after a restart, so that a client which has not noticed it does not go on with the
+ * upload of somebody else. Below 2^53, which is where some clients' numbers end. */
+static uint64_t first_upload(void)
+{
+    uint32_t number = 0;
+    if (getrandom(&number, sizeof number, GRND_NONBLOCK) != sizeof number)
+        number = (uint32_t)uv_hrtime();
+    return 1 + ((uint64_t)number << 20);
+}
+
 int server_run(struct conf *conf, const struct arguments *arguments)
 {
     struct server *server = calloc(1, sizeof *server);
@@ -345,6 +356,7 @@ int server_run(struct conf *conf, const struct arguments *arguments)
     server->arguments = arguments;
     server->started_ms = now_ms();
     server->ready_last = &server->ready;
+    server->uploads_next = first_upload();
     budget_init(&server->budget, conf->max_buffered, conf->max_message);
     pieces_init(&server->pieces, &server->budget);
     admin_init(&server->admin);

@@ -56,7 +56,9 @@ struct server {
     uint64_t conns_count;
     uint64_t conns_total;
     uint64_t requests_total;
-    struct conn *ready; /* to be run this turn, in order of waking */
+    uint64_t uploads_count; /* that are open */
+    uint64_t uploads_next;  /* handle */
+    struct conn *ready;     /* to be run this turn, in order of waking */
     struct conn **ready_last;
     struct conn *dirty; /* with output to send */
 

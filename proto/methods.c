@@ -51,7 +51,9 @@ bool method_takes_token(enum method_id method)
 
 bool method_is_change(enum method_id method)
 {
-    return method_takes_token(method) && strchr(methods[method].parameters, 'C') == NULL;
+    const char *parameters = methods[method].parameters;
+
+    return method_takes_token(method) && parameters[0] == 'R' && strchr(parameters, 'C') == NULL;
 }
 
 enum method_id method_find(const char *name, size_t length)

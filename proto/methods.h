@@ -15,13 +15,14 @@ enum method_id {
 enum method_access {
     METHOD_READ,
     METHOD_WRITE,
+    METHOD_UPLOAD,
     METHOD_ADMIN,
     METHOD_SERVER,
 };
 
 struct method {
     const char *name;
-    const char *parameters; /* one letter each: R U N B C */
+    const char *parameters; /* one letter each: R U S N B C */
     unsigned parameter_count;
     const char *names;   /* "region, address, size" */
     const char *options; /* "from,limit" */
@@ -32,7 +33,8 @@ struct method {
 /* Indexed by enum method_id. */
 extern const struct method methods[METHODS];
 
-/* Whether it takes the option "token": the changes of one region, and a batch of them. */
+/* Whether it takes the option "token": the changes of one region, a batch of them, and the commit
+ * of an upload. */
 bool method_takes_token(enum method_id method);
 /* Whether it changes one region, by itself: such a method takes a token and may stand in a batch.
  */

@@ -140,6 +140,8 @@ static const char *expected_of(char letter)
         return "a region's name or id";
     case 'U':
         return "an unsigned integer";
+    case 'S':
+        return "an unsigned integer or nil";
     case 'N':
         return "a string";
     case 'C':
@@ -178,11 +180,15 @@ static int parse_param(const struct method *method, unsigned index, struct curso
     char letter = method->parameters[index];
     struct value value = cursor_next(params);
 
-    if (value.type == VALUE_UINT && (letter == 'U' || letter == 'R')) {
+    if (value.type == VALUE_UINT && (letter == 'U' || letter == 'S' || letter == 'R')) {
         *ret = (struct rpc_param){.number = value.number};
         return 0;
     }
-    if (is_text(value) && letter != 'U' && letter != 'C') {
+    if (value.type == VALUE_NIL && letter == 'S') {
+        *ret = (struct rpc_param){.is_nil = true};
+        return 0;
+    }
+    if (is_text(value) && letter != 'U' && letter != 'S' && letter != 'C') {
         *ret = (struct rpc_param){.bytes = value.raw.bytes, .size = value.raw.size};
         return 0;
     }

@@ -31,9 +31,10 @@ int rpc_parse(const uint8_t *frame, size_t size, struct rpc_request *ret, struct
 
 /* One parsed parameter. Which member holds is the method's parameter letter. */
 struct rpc_param {
-    uint64_t number;      /* U, R by id; C: how many changes */
+    uint64_t number;      /* U, S, R by id; C: how many changes */
     const uint8_t *bytes; /* N, B, R by name; NULL: R by id; C: where the first change begins */
     uint32_t size;        /* of the bytes */
+    bool is_nil;          /* S */
 };
 
 #define RPC_PARAMS_MAX 4

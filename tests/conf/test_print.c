@@ -38,6 +38,7 @@ START_TEST(everything_else)
                    "'localhost:1'}]\n"
                    "max_message: 65537\nmax_connections: 100000\nmax_pipeline: 1\n"
                    "max_buffered: 16TiB\nlog_level: error\nmax_batch: 32768\nmigrate: refuse\n"
+                   "max_uploads: 4096\nupload_timeout: 24h\n"
                    "regions: [{name: '2024', durability: none, flush_interval: 1ms, fit: lowest},\n"
                    "  {name: 'null', durability: interval, flush_interval: 1h, fit: largest},\n"
                    "  {name: '1e5', max_size: 4194304TiB, journal_size: 64GiB, checksum: off,\n"

@@ -136,6 +136,8 @@ START_TEST(region_values)
          "f:1:35: token_window must be between 1 and 16777216 tokens, not 0"},
         {"max_batch: 0\n", "f:1:12: max_batch must be between 1 and 32768 changes, not 0"},
         {"max_batch: 32769\n", "f:1:12: max_batch must be between 1 and 32768 changes, not 32769"},
+        {"max_uploads: 0\n", "f:1:14: max_uploads must be between 1 and 4096 uploads, not 0"},
+        {"upload_timeout: 999ms\n", "f:1:17: upload_timeout must be between 1s and 24h, not 999ms"},
         {"migrate: never\n", "f:1:10: migrate must be auto or refuse, not \"never\""},
         {"regions: [{name: a, journal_size: 65GiB}]\n",
          "f:1:35: journal_size must be between 16MiB and 64GiB, not 65GiB"},

@@ -104,10 +104,12 @@ static void check_params(const struct rpc_call *call, const uint8_t *frame, size
     for (size_t i = call->has_region || letters[0] != 'R' ? 0 : 1; letters[i] != '\0'; i++) {
         const struct rpc_param *param = &call->params[i];
 
-        if (letters[i] != 'U' && param->bytes != NULL)
+        if (letters[i] == 'S' && param->is_nil)
+            continue;
+        if (letters[i] != 'U' && letters[i] != 'S' && param->bytes != NULL)
             FUZZ_REQUIRE(param->bytes > frame && param->bytes + param->size <= frame + size);
         else
-            FUZZ_REQUIRE(letters[i] == 'U' || letters[i] == 'R');
+            FUZZ_REQUIRE(letters[i] == 'U' || letters[i] == 'S' || letters[i] == 'R');
     }
 }
 

@@ -64,7 +64,7 @@ START_TEST(the_table_is_sound)
         size_t parameters = strlen(method->parameters);
 
         ck_assert_msg(parameters <= RPC_PARAMS_MAX, "%s", method->name);
-        ck_assert_msg(strspn(method->parameters, "RUNBC") == parameters, "%s", method->name);
+        ck_assert_msg(strspn(method->parameters, "RUSNBC") == parameters, "%s", method->name);
         ck_assert_msg(count_items(method->names) == parameters, "%s", method->name);
         ck_assert_msg(strchr(method->options, ' ') == NULL, "%s", method->name);
         ck_assert_msg(count_items(method->options) <= 32, "%s", method->name);
