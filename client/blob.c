@@ -8,6 +8,7 @@
 #include "client/pieces.h"
 #include "client/request.h"
 #include "client/token.h"
+#include "client/upload.h"
 #include "core/bytes.h"
 
 /* Half of the smallest max_message that a server can be given. */
@@ -96,28 +97,25 @@ void blob_end_change(struct mregion *connection)
 
 /* ---- Add ---- */
 
+/* As one upload, which is begun anew when the connection is lost. */
 static int add_in_pieces(struct mregion *connection, const char *region, const void *bytes,
                          uint64_t size, uint64_t *ret_address, struct mregion_error *error)
 {
-    struct mregion_block block = {.size = size};
-    struct pieces pieces;
+    struct mregion_upload upload;
+    struct retries retries;
     int code = token_check_steps(connection, error);
 
-    if (code == MREGION_OK)
-        code = mregion_allocate(connection, region, size, &block.address, error);
     if (code != MREGION_OK)
         return code;
-    code = pieces_init(&pieces, connection, region, error);
-    if (code == MREGION_OK)
-        code = pieces_store(&pieces, block.address, bytes, size, error);
-    if (code == MREGION_OK)
-        code = pieces_finish(&pieces, error);
-    if (code == MREGION_OK) {
-        *ret_address = block.address;
-    } else {
-        pieces_abandon(&pieces);
-        pieces_give_back(connection, region, block, error);
-    }
+    upload_retries_init(&retries, connection);
+    do {
+        code = upload_begin(&upload, connection, region, size, error);
+        if (code == MREGION_OK)
+            code = upload_append(&upload, bytes, size, error);
+        if (code == MREGION_OK)
+            code = upload_commit(&upload, ret_address, error);
+        upload_end(&upload, code);
+    } while (upload_retry(&retries, connection, code));
     return code;
 }
 
@@ -158,6 +156,7 @@ static int load_in_pieces(struct mregion *connection, const char *region,
     uint64_t asked = 0;
     int code = pieces_init(&pieces, connection, region, error);
 
+    pieces.size = min_u64(pieces.size, LOAD_MAX);
     while (code == MREGION_OK && asked < block.size) {
         uint64_t piece = min_u64(block.size - asked, pieces.size);
 

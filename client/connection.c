@@ -40,6 +40,8 @@ static int connect_now(struct mregion *connection, int64_t deadline, struct mreg
 
     if (code != MREGION_OK)
         connection->fd = -1;
+    else
+        connection->attempts++;
     return code;
 }
 

@@ -51,6 +51,7 @@ struct mregion {
     struct transfer *transfer; /* the one under way, or NULL */
 
     int fd;               /* -1 while there is no connection */
+    uint64_t attempts;    /* how often it was made */
     bool is_lost_by_peer; /* why there is none: the server, or the network, ended it */
     uint32_t
         backoff_ms; /* before the next attempt to make it again; 0 at first, and after an answer */

@@ -193,13 +193,10 @@ MREGION_API void mregion_free(void *memory);
 /* ---- Blobs ----
  * Of any size. A blob that fits one message (the server's max_message, 64 MiB unless configured)
  * goes as one: all or nothing, also across a crash of the server. A larger one is cut into pieces
- * of 4 MiB, several of them under way at a time, and is no longer one step:
+ * of some MiB, several of them under way at a time, and apart from add is no longer one step:
  *
- *   add      allocates the whole, then stores piece by piece. When the server refuses a piece, or
- *            the progress callback cancels, the block is freed again. When the time is up, it is
- *            freed if the server can be reached, and no piece can arrive behind that; otherwise the
- *            block stays, and the error's text names it. If this process dies in the middle, the
- *            block stays allocated and nobody has its reference.
+ *   add      is an upload (see below): whole or not at all, whatever dies in the middle. When the
+ *            connection is lost it is begun anew.
  *   load     piece by piece: a change by somebody else in between shows in the later pieces.
  *   store    piece by piece: a failure in the middle leaves some pieces stored.
  *   replace  adds the new blob, then frees the old one: whole, but both need room for a moment.
@@ -208,7 +205,8 @@ MREGION_API void mregion_free(void *memory);
  *   remove   loads, then frees; so it is with a blob of more than 1 MiB - 64 bytes already, unless
  *            no_tokens is set.
  *
- * A lost connection is no failure: each step has its token, and is repeated on the next connection.
+ * A lost connection is no failure: each step has its token, and is repeated on the next connection
+ * (but what came from a pipe cannot be read again: LOST, and nothing is added).
  * So a blob in one message is added exactly once or not at all, and only a call that ends with
  * TIMEOUT, or with MEMORY or PROTOCOL in the middle, leaves open which of the two. */
 
@@ -247,12 +245,12 @@ MREGION_API int mregion_replace(struct mregion *connection, const char *region, 
 
 /* ---- Blobs from and to file descriptors ----
  * The descriptor is used from its present offset on, is not closed, and is blocking. These need at
- * most 64 MiB of memory, whatever the blob's size, besides what mregion_options.kept_max allows.
- * Errors besides those of the functions above: LOCAL_IO with the system's reason. */
+ * most 16 MiB of memory, whatever the blob's size, besides what mregion_options.kept_max allows,
+ * and up to 64 MiB with mregion_set_token. Errors besides those of the functions above: LOCAL_IO
+ * with the system's reason. */
 
-/* Adds everything up to the end of the file, pipe or socket, *ret_size bytes. What is not known
- * to fit one message, or passes 64 MiB, is allocated ahead (the size of a regular file; of a pipe
- * 64 MiB, doubled whenever that is full) and is cut to its true size at the end. */
+/* Adds everything up to the end of the file, pipe or socket, *ret_size bytes. What has more than 4
+ * MiB is an upload. A regular file whose length changes meanwhile: LOCAL_IO. */
 MREGION_API int mregion_add_fd(struct mregion *connection, const char *region, int fd,
                                uint64_t *ret_address, uint64_t *ret_size,
                                struct mregion_error *error);
@@ -270,6 +268,48 @@ MREGION_API int mregion_store_fd(struct mregion *connection, const char *region,
 MREGION_API int mregion_replace_fd(struct mregion *connection, const char *region, uint64_t address,
                                    uint64_t size, int fd, uint64_t *ret_address, uint64_t *ret_size,
                                    struct mregion_error *error);
+
+/* ---- Uploads ----
+ * A blob of any size that is not at hand as a whole:
+ *
+ *     struct mregion_upload *upload;
+ *
+ *     if (mregion_upload_begin(connection, "main", MREGION_UNKNOWN_SIZE, &upload, &error) == 0) {
+ *         while ((size = produce(buffer)) > 0)
+ *             if (mregion_upload_append(upload, buffer, size, &error) != 0)
+ *                 break;
+ *         if (size == 0)
+ *             mregion_upload_commit(upload, &address, &error);
+ *         mregion_upload_close(upload);
+ *     }
+ *
+ * Until the commit nothing of it is in use, and the server gives its space back when the connection
+ * is lost, this process dies, or no append comes for as long as its upload_timeout says (10 minutes
+ * unless configured; an empty append counts). So a lost connection loses the upload: LOST, and it
+ * is to be begun anew. Other calls of the connection may come in between; the upload is closed
+ * before the connection. */
+
+struct mregion_upload;
+
+#define MREGION_UNKNOWN_SIZE UINT64_MAX
+
+/* Begins a blob of size bytes, for which there is room then, or of a size that shows at the end.
+ * Errors: NO_SPACE, BUSY (as many uploads are open as the server's max_uploads). */
+MREGION_API int mregion_upload_begin(struct mregion *connection, const char *region, uint64_t size,
+                                     struct mregion_upload **ret_upload,
+                                     struct mregion_error *error);
+/* Sends the next bytes, any number of them; up to 4 MiB may be under way when it returns. What
+ * becomes of them may show at a later append or at the commit; after a failure nothing is left but
+ * to close the upload. Errors: OUT_OF_BOUNDS (more than size), NO_SPACE, LOST. */
+MREGION_API int mregion_upload_append(struct mregion_upload *upload, const void *bytes,
+                                      uint64_t size, struct mregion_error *error);
+/* Makes it a blob, durably, which happens once, as with every change; a token of
+ * mregion_set_token is for this very upload. Errors: INVALID_ARGUMENT (bytes are missing; the
+ * upload goes on), LOST, and those of the appends before. */
+MREGION_API int mregion_upload_commit(struct mregion_upload *upload, uint64_t *ret_address,
+                                      struct mregion_error *error);
+/* Frees it. What was not committed never happened. NULL is fine. */
+MREGION_API void mregion_upload_close(struct mregion_upload *upload);
 
 /* ---- Blocks ---- */
 

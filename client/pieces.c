@@ -66,6 +66,15 @@ int pieces_store(struct pieces *pieces, uint64_t address, const void *bytes, uin
     return MREGION_OK;
 }
 
+int pieces_append(struct pieces *pieces, uint64_t upload, const void *bytes, uint64_t size,
+                  struct mregion_error *error)
+{
+    struct request request = {
+        .method = METHOD_APPEND_BLOB, .numbers = {upload}, .blob = bytes, .blob_size = size};
+
+    return push(pieces, &request, error);
+}
+
 int pieces_load(struct pieces *pieces, uint64_t address, void *buffer, uint64_t size,
                 struct mregion_error *error)
 {

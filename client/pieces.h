@@ -10,6 +10,8 @@
 #include "client/connection.h"
 
 #define PIECE_MAX ((uint64_t)4 << 20)
+/* One that is loaded: larger ones are read twice by the server. */
+#define LOAD_MAX ((uint64_t)1 << 20)
 /* So many keep a server busy while the next one travels. */
 #define PIECES_MAX 4
 
@@ -30,6 +32,11 @@ int pieces_init(struct pieces *pieces, struct mregion *connection, const char *r
  * they have been popped, for they may have to be sent again: PIECES_MAX pieces may be under way. */
 int pieces_store(struct pieces *pieces, uint64_t address, const void *bytes, uint64_t size,
                  struct mregion_error *error);
+
+/* Appends one piece to an upload; at most PIECES_MAX are under way. It is sent once only, and the
+ * bytes are not needed any more when it returns. */
+int pieces_append(struct pieces *pieces, uint64_t upload, const void *bytes, uint64_t size,
+                  struct mregion_error *error);
 
 /* Asks for one piece; at most PIECES_MAX are under way. */
 int pieces_load(struct pieces *pieces, uint64_t address, void *buffer, uint64_t size,

@@ -10,12 +10,15 @@
 #include "client/error.h"
 #include "client/pieces.h"
 #include "client/token.h"
+#include "client/upload.h"
 #include "core/bytes.h"
 
 /* A source up to this size is read whole and goes as one message, where the server takes it. */
-#define WHOLE_MAX ((uint64_t)64 << 20)
-/* Room for a source of unknown length at first. */
-#define ALLOCATE_FIRST WHOLE_MAX
+#define WHOLE_MAX ((uint64_t)4 << 20)
+/* The same of one that is to be one change, for the caller has a token for it. */
+#define WHOLE_WITH_TOKEN_MAX ((uint64_t)64 << 20)
+/* An upload that waits for its source is kept by a message from time to time. */
+#define KEEP_MS 5000
 #define BUFFER_FIRST ((size_t)256 << 10)
 #define BUFFER_LEAST ((size_t)4 << 10)
 
@@ -24,8 +27,10 @@
 struct source {
     struct mregion *connection; /* whose progress is asked when a signal comes */
     int fd;
-    bool is_sized; /* a regular file: so many bytes are left of it, at least now */
+    bool is_sized; /* a regular file: so many bytes are left of it, at least now, from here on */
     uint64_t expected;
+    off_t offset;
+    struct mregion_upload *upload; /* that goes on with what comes, or NULL */
     uint8_t *buffer;
     size_t capacity;
     size_t start; /* where in the buffer what was read begins */
@@ -43,6 +48,7 @@ static void source_init(struct source *source, struct mregion *connection, int f
         return;
     offset = lseek(fd, 0, SEEK_CUR);
     source->is_sized = offset >= 0;
+    source->offset = offset;
     if (offset >= 0 && offset < status.st_size)
         source->expected = (uint64_t)(status.st_size - offset);
 }
@@ -89,6 +95,24 @@ static int wait_for(struct mregion *connection, int fd, short events, struct mre
                                                        : MREGION_OK;
 }
 
+/* Waits for a source that lets one wait, and meanwhile lets the server know that this goes on. */
+static int source_wait(struct source *source, struct mregion_error *error)
+{
+    struct pollfd waiting = {.fd = source->fd, .events = POLLIN};
+    int code = MREGION_OK, count = 0;
+
+    if (source->is_sized || source->upload == NULL)
+        return MREGION_OK;
+    while (code == MREGION_OK && count == 0) {
+        count = poll(&waiting, 1, KEEP_MS);
+        if (count == 0)
+            code = upload_append(source->upload, NULL, 0, error);
+        else if (count < 0 && errno == EINTR)
+            code = interrupted(source->connection, error);
+    }
+    return code;
+}
+
 /* Reads until the buffer holds size bytes from start on, or the source ends. */
 static int source_fill(struct source *source, size_t size, struct mregion_error *error)
 {
@@ -96,8 +120,12 @@ static int source_fill(struct source *source, size_t size, struct mregion_error 
 
     while (code == MREGION_OK && source->filled < size && !source->at_end) {
         uint8_t *at = source->buffer + source->start + source->filled;
-        ssize_t count = read(source->fd, at, size - source->filled);
+        ssize_t count;
 
+        code = source_wait(source, error);
+        if (code != MREGION_OK)
+            break;
+        count = read(source->fd, at, size - source->filled);
         if (count > 0)
             source->filled += (size_t)count;
         else if (count == 0)
@@ -137,62 +165,31 @@ static int source_read_whole(struct source *source, size_t max, struct mregion_e
     return code;
 }
 
-/* ---- In pieces ---- */
-
-/* What a source is written to. A block of our own grows with it. */
-struct target {
-    struct mregion_block block;
-    bool is_ours;
-    uint64_t written;
-};
-
-/* Room for size bytes more. */
-static int target_reserve(struct target *target, struct pieces *pieces, uint64_t size,
-                          struct mregion_error *error)
-{
-    uint64_t needed = target->written + size;
-    uint64_t larger = 2 * target->block.size;
-    int code;
-
-    if (!target->is_ours || needed <= target->block.size)
-        return MREGION_OK;
-    code = pieces_finish(pieces, error);
-    if (code != MREGION_OK)
-        return code;
-    if (larger < needed)
-        larger = needed;
-    code = mregion_resize(pieces->connection, pieces->region, target->block.address,
-                          target->block.size, larger, &target->block.address, error);
-    if (code == MREGION_OK)
-        target->block.size = larger;
-    return code;
-}
+/* ---- Over what is there ---- */
 
 /* Stores what is filled, without waiting for the last answers. */
-static int put(struct source *source, struct target *target, struct pieces *pieces,
+static int put(struct source *source, uint64_t address, uint64_t *written, struct pieces *pieces,
                struct mregion_error *error)
 {
-    int code = target_reserve(target, pieces, source->filled, error);
+    int code = pieces_store(pieces, address + *written, source->buffer + source->start,
+                            source->filled, error);
 
-    if (code == MREGION_OK)
-        code = pieces_store(pieces, target->block.address + target->written,
-                            source->buffer + source->start, source->filled, error);
-    target->written += source->filled;
+    *written += source->filled;
     source->filled = 0;
     return code;
 }
 
 /* A piece stays in the buffer until it is answered: there are as many parts in it as pieces may be
  * under way, and they are taken in turn. */
-static int copy_in(struct source *source, struct target *target, struct pieces *pieces,
-                   struct mregion_error *error)
+static int copy_in(struct source *source, uint64_t address, uint64_t *written,
+                   struct pieces *pieces, struct mregion_error *error)
 {
     size_t part = (size_t)pieces->size;
     int code = MREGION_OK;
 
     /* What was read to find out how long the source is. */
     if (source->filled > 0) {
-        code = put(source, target, pieces, error);
+        code = put(source, address, written, pieces, error);
         if (code == MREGION_OK)
             code = pieces_finish(pieces, error);
     }
@@ -205,50 +202,105 @@ static int copy_in(struct source *source, struct target *target, struct pieces *
         if (code == MREGION_OK)
             code = source_fill(source, part, error);
         if (code == MREGION_OK && source->filled > 0)
-            code = put(source, target, pieces, error);
+            code = put(source, address, written, pieces, error);
     }
     return code == MREGION_OK ? pieces_finish(pieces, error) : code;
 }
 
-/* Writes the source to the target piece by piece; nothing is undone. */
-static int stream(struct mregion *connection, const char *region, struct source *source,
-                  struct target *target, struct mregion_error *error)
+/* Stores the source piece by piece; nothing is undone. */
+static int store_stream(struct mregion *connection, const char *region, struct source *source,
+                        uint64_t address, uint64_t *ret_size, struct mregion_error *error)
 {
     struct pieces pieces;
-    int code = pieces_init(&pieces, connection, region, error);
+    int code = token_check_steps(connection, error);
 
+    if (code != MREGION_OK)
+        return code;
+    code = pieces_init(&pieces, connection, region, error);
     if (code == MREGION_OK)
-        code = copy_in(source, target, &pieces, error);
+        code = copy_in(source, address, ret_size, &pieces, error);
     pieces_abandon(&pieces);
     return code;
 }
 
-/* Allocates, streams, cuts to size. */
+/* ---- As one upload ---- */
+
+/* From its beginning, if it has one still. */
+static int source_rewind(struct source *source, struct mregion_error *error)
+{
+    source->start = 0;
+    source->filled = 0;
+    source->at_end = false;
+    if (lseek(source->fd, source->offset, SEEK_SET) < 0)
+        return error_set_system(error, MREGION_ERR_LOCAL_IO, errno, "cannot read once more");
+    return MREGION_OK;
+}
+
+static int check_length(const struct source *source, uint64_t size, uint64_t added,
+                        struct mregion_error *error)
+{
+    if (size == NO_SIZE || (added == size && source->at_end))
+        return MREGION_OK;
+    return error_set(error, MREGION_ERR_LOCAL_IO,
+                     "the file has become %s while it was read; nothing was added",
+                     added < size ? "shorter" : "longer");
+}
+
+/* Appends the source up to its end; *added bytes. */
+static int append_source(struct mregion_upload *upload, struct source *source, uint64_t size,
+                         uint64_t *added, struct mregion_error *error)
+{
+    int code = source_reserve(source, (size_t)UPLOAD_PIECE, error);
+
+    *added = 0;
+    do {
+        if (code == MREGION_OK && source->filled == 0)
+            code = source_fill(source, (size_t)UPLOAD_PIECE, error);
+        if (code == MREGION_OK && *added + source->filled > size)
+            return check_length(source, size, *added + source->filled, error);
+        if (code == MREGION_OK && source->filled > 0)
+            code = upload_append(upload, source->buffer, source->filled, error);
+        *added += source->filled;
+        source->filled = 0;
+    } while (code == MREGION_OK && !source->at_end);
+    return code == MREGION_OK ? check_length(source, size, *added, error) : code;
+}
+
+static int try_stream(struct mregion *connection, const char *region, struct source *source,
+                      struct mregion_block *ret_block, struct mregion_error *error)
+{
+    struct mregion_upload upload;
+    bool is_known = source->is_sized && source->expected > source->filled;
+    uint64_t size = is_known ? source->expected : NO_SIZE;
+    int code = upload_begin(&upload, connection, region, size, error);
+
+    source->upload = &upload;
+    if (code == MREGION_OK)
+        code = append_source(&upload, source, size, &ret_block->size, error);
+    if (code == MREGION_OK)
+        code = upload_commit(&upload, &ret_block->address, error);
+    source->upload = NULL;
+    upload_end(&upload, code);
+    return code;
+}
+
+/* A source that can be read once more is, when the connection is lost. */
 static int add_stream(struct mregion *connection, const char *region, struct source *source,
                       struct mregion_block *ret_block, struct mregion_error *error)
 {
-    struct target target = {.is_ours = true};
-    int code;
+    struct retries retries;
+    int code = token_check_steps(connection, error);
 
-    code = token_check_steps(connection, error);
     if (code != MREGION_OK)
         return code;
-    target.block.size = source->is_sized ? source->expected : ALLOCATE_FIRST;
-    if (target.block.size < source->filled)
-        target.block.size = source->filled;
-    code = mregion_allocate(connection, region, target.block.size, &target.block.address, error);
-    if (code != MREGION_OK)
-        return code;
-    code = stream(connection, region, source, &target, error);
-    if (code == MREGION_OK && target.written < target.block.size)
-        code = mregion_resize(connection, region, target.block.address, target.block.size,
-                              target.written, &target.block.address, error);
-    if (code != MREGION_OK) {
-        pieces_give_back(connection, region, target.block, error);
-        return code;
+    upload_retries_init(&retries, connection);
+    code = try_stream(connection, region, source, ret_block, error);
+    while (source->is_sized && upload_retry(&retries, connection, code)) {
+        code = source_rewind(source, error);
+        if (code == MREGION_OK)
+            code = try_stream(connection, region, source, ret_block, error);
     }
-    *ret_block = (struct mregion_block){target.block.address, target.written};
-    return MREGION_OK;
+    return code;
 }
 
 /* ---- From descriptors ---- */
@@ -261,9 +313,11 @@ static int read_message(struct mregion *connection, struct source *source,
     int code =
         blob_message_max(connection, source->is_sized ? source->expected : UINT64_MAX, &max, error);
 
+    uint64_t most = connection->has_token ? WHOLE_WITH_TOKEN_MAX : WHOLE_MAX;
+
     if (code != MREGION_OK)
         return code;
-    return source_read_whole(source, (size_t)(max < WHOLE_MAX ? max : WHOLE_MAX), error);
+    return source_read_whole(source, (size_t)min_u64(max, most), error);
 }
 
 /* Begins a blob that comes from a source; end with end_source. */
@@ -319,22 +373,20 @@ int mregion_add_file(struct mregion *connection, const char *region, const char 
 int mregion_store_fd(struct mregion *connection, const char *region, uint64_t address, int fd,
                      uint64_t *ret_size, struct mregion_error *error)
 {
-    struct target target = {.block = {.address = address}};
     struct transfer transfer;
     struct source source;
+    uint64_t size = 0;
     int code = begin_source(connection, &source, &transfer, fd, error);
 
     if (code == MREGION_OK && source.at_end) {
-        target.written = source.filled;
-        code = blob_store(connection, region, address, source.buffer, target.written, error);
+        size = source.filled;
+        code = blob_store(connection, region, address, source.buffer, size, error);
     } else if (code == MREGION_OK) {
-        code = token_check_steps(connection, error);
-        if (code == MREGION_OK)
-            code = stream(connection, region, &source, &target, error);
+        code = store_stream(connection, region, &source, address, &size, error);
     }
     end_source(connection, &source);
     if (code == MREGION_OK)
-        *ret_size = target.written;
+        *ret_size = size;
     return code;
 }
 
@@ -392,8 +444,8 @@ static int write_all(struct mregion *connection, int fd, const uint8_t *bytes, u
     return code;
 }
 
-/* While one piece is written the next one is on its way. */
-#define BUFFERS 2
+/* While one piece is written the next ones are on their way. */
+#define BUFFERS PIECES_MAX
 
 static int copy_out(struct mregion *connection, const char *region, struct mregion_block block,
                     int fd, struct mregion_error *error)
@@ -404,8 +456,7 @@ static int copy_out(struct mregion *connection, const char *region, struct mregi
     unsigned in = 0, out = 0; /* the buffers whose turn it is */
     int code = pieces_init(&pieces, connection, region, error);
 
-    if (code == MREGION_OK && pieces.size > block.size)
-        pieces.size = block.size;
+    pieces.size = min_u64(pieces.size, min_u64(block.size, LOAD_MAX));
     if (code == MREGION_OK) {
         buffers = malloc((size_t)(BUFFERS * pieces.size));
         if (buffers == NULL)

@@ -293,16 +293,66 @@ static bool answer_address(int fd, uint32_t msgid, uint64_t address)
                                  : fake_answer_uint(fd, msgid, address);
 }
 
-static bool resize(struct fake_region *region, int fd, const struct fake_request *request)
-{
-    uint64_t old = request->params[1].number, size = request->params[2].number;
-    uint64_t new_size = request->params[3].number;
-    uint64_t address = new_size <= size ? old : take(region, new_size);
+/* ---- Uploads ---- */
 
-    region->resizes++;
-    if (address != UINT64_MAX)
-        memmove(region->bytes + address, region->bytes + old, size < new_size ? size : new_size);
-    return answer_address(fd, request->rpc.msgid, address);
+static bool append(struct fake_region *region, int fd, const struct fake_request *request)
+{
+    struct value bytes = request->params[1];
+
+    if (++region->stores == region->fail_store)
+        return fake_answer_error(fd, request->rpc.msgid, "no_space: no room in the journal");
+    if (region->stores == region->close_at)
+        return false;
+    if (bytes.raw.size > region->upload_size - region->appended)
+        return fake_answer_error(fd, request->rpc.msgid, "out_of_bounds: too much");
+    must(region->size + region->appended + bytes.raw.size <= region->capacity, "room");
+    if (bytes.raw.size > 0)
+        memcpy(region->bytes + region->size + region->appended, bytes.raw.bytes, bytes.raw.size);
+    region->appended += bytes.raw.size;
+    return fake_answer_nil(fd, request->rpc.msgid);
+}
+
+static bool commit(struct fake_region *region, int fd, const struct fake_request *request)
+{
+    const uint8_t *token = fake_token(request);
+
+    if (region->upload_size != UINT64_MAX && region->appended != region->upload_size)
+        return fake_answer_error(fd, request->rpc.msgid, "invalid_argument: too early");
+    region->committed = take(region, region->appended);
+    region->upload = 0;
+    if (token != NULL)
+        memcpy(region->token, token, sizeof region->token);
+    if (++region->commits == region->close_commit)
+        return false;
+    return answer_address(fd, request->rpc.msgid, region->committed);
+}
+
+static bool upload(struct fake_region *region, int fd, const struct fake_request *request)
+{
+    const char *method = request->method;
+    const uint8_t *token = fake_token(request);
+    uint32_t msgid = request->rpc.msgid;
+
+    if (strcmp(method, "beginBlob") == 0) {
+        struct value size = request->params[1];
+
+        region->upload = 1000 + ++region->uploads;
+        region->upload_size = size.type == VALUE_NIL ? UINT64_MAX : size.number;
+        region->appended = 0;
+        return fake_answer_uint(fd, msgid, region->upload);
+    }
+    if (token != NULL && region->commits > 0 &&
+        memcmp(token, region->token, sizeof region->token) == 0)
+        return fake_answer_uint(fd, msgid, region->committed);
+    if (region->upload == 0 || request->params[0].number != region->upload)
+        return fake_answer_error(fd, msgid, "invalid_argument: no upload");
+    if (strcmp(method, "appendBlob") == 0)
+        return append(region, fd, request);
+    if (strcmp(method, "commitBlob") == 0)
+        return commit(region, fd, request);
+    region->aborts++;
+    region->upload = 0;
+    return fake_answer_nil(fd, msgid);
 }
 
 static bool blob(struct fake_region *region, int fd, const struct fake_request *request)
@@ -367,8 +417,9 @@ static bool answer(struct fake_region *region, int fd, const struct fake_request
                           9);
     if (strcmp(method, "batch") == 0)
         return batch(fd, request);
-    if (strcmp(method, "resize") == 0)
-        return resize(region, fd, request);
+    if (strstr(method, "Blob") == method + strlen(method) - 4 && strchr("bac", method[0]) != NULL &&
+        strcmp(method, "addBlob") != 0)
+        return upload(region, fd, request);
     if (strcmp(method, "deallocate") == 0) {
         region->frees++;
         region->freed_address = request->params[1].number;
@@ -380,12 +431,14 @@ static bool answer(struct fake_region *region, int fd, const struct fake_request
 
 void fake_region_script(struct fake *fake, int fd, unsigned number)
 {
+    struct fake_region *region = fake->context;
     struct fake_request request;
     bool goes_on = true;
 
     (void)number;
     while (goes_on && fake_read(fake, fd, &request)) {
-        goes_on = answer(fake->context, fd, &request);
+        goes_on = answer(region, fd, &request);
         fake_drop(&request);
     }
+    region->upload = 0; /* it ends with its connection */
 }

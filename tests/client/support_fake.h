@@ -68,9 +68,16 @@ struct fake_region {
     uint64_t size; /* handed out so far */
     uint64_t capacity;
     uint64_t max_message;
-    unsigned stores, loads, adds, resizes;
-    unsigned fail_store; /* the nth store answers no_space; 0: none */
-    unsigned close_at;   /* the nth store or load closes the connection instead; 0: none */
+    unsigned stores, loads, adds;
+    unsigned fail_store; /* the nth store or append answers no_space; 0: none */
+    unsigned close_at;   /* the nth store, append or load closes the connection instead; 0: none */
+    /* One upload at a time, whose bytes are behind what is handed out. */
+    unsigned uploads, commits, aborts; /* begun; committed; aborted by the client */
+    uint64_t upload;                   /* its number; 0: none is open */
+    uint64_t upload_size, appended;
+    uint8_t token[MREGION_TOKEN_SIZE]; /* of the last commit, and its answer: */
+    uint64_t committed;
+    unsigned close_commit; /* the nth commit closes the connection once it is done; 0: none */
     uint64_t freed_address, freed_size;
     unsigned frees;
 };
