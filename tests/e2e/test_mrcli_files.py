@@ -1,7 +1,10 @@
 """mrcli: blobs of every size from and to files and pipes, byte for byte, and what a file is after a
 failure."""
+import json
 import os
 import random
+import re
+import resource
 import signal
 import stat
 import subprocess
@@ -12,6 +15,10 @@ from cli import CliCase, FakeServer, default_signals
 from server import DEADLINE, MRCLI, Server
 
 MIB = 1 << 20
+ASAN = bool(os.environ.get("MREGION_ASAN"))
+# Far below what is moved. Sanitizers keep freed memory for a while.
+CLIENT_MAX = 32 * MIB
+SERVER_MAX = (512 if ASAN else 32) * MIB
 
 
 def noise(size):
@@ -101,7 +108,7 @@ class Bytes(CliCase):
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                        stderr=subprocess.PIPE, preexec_fn=default_signals)
             try:
-                while self.out("allocated") == "0\n":
+                while self.uploads() == 0:
                     process.stdin.write(bytes(MIB))
                 process.send_signal(number)
                 with self.assertRaises(BrokenPipeError):
@@ -117,7 +124,70 @@ class Bytes(CliCase):
                     process.stdin.close()
                 except BrokenPipeError:
                     pass
+            while self.uploads() > 0:
+                pass  # the server has not come to it yet
             self.assertEqual(self.out("allocated"), "0\n")
+
+    def test_a_killed_mrcli_leaves_nothing(self):
+        """In the middle of a pipe, and of a file."""
+        path = os.path.join(self.folder, "large")
+        with open(path, "wb") as file:
+            file.truncate(1 << 30)
+        for source in ("-", path):
+            process = subprocess.Popen([MRCLI, "add", source], env=self.environment,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            while self.uploads() == 0:
+                if source == "-":
+                    process.stdin.write(bytes(MIB))
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            try:
+                process.stdin.close()
+            except BrokenPipeError:
+                pass
+            while self.uploads() > 0:
+                pass
+            self.assertEqual(self.out("allocated"), "0\n")
+
+    def uploads(self):
+        return json.loads(self.out("call", "serverInfo", "[]"))["uploads"]
+
+
+class Memory(CliCase):
+    """With messages as large as they are unless configured."""
+
+    def test_memory_does_not_grow_with_the_blob(self):
+        """Neither in mrcli nor in the server, from files, pipes and to them."""
+        size = 192 * MIB
+        path = os.path.join(self.folder, "large")
+        with open(path, "wb") as file:
+            for i in range(size // MIB):
+                file.write(i.to_bytes(4, "little") * (MIB // 4))
+        server = self.server_memory()
+        references = []
+        for source in (path, "-"):
+            with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as cat:
+                out = self.run_bounded([MRCLI, "add", source], cat.stdout)
+            references.append(out.decode().strip())
+        for reference in references:
+            self.run_bounded([MRCLI, "load", reference, path + ".back"], subprocess.DEVNULL)
+            subprocess.run(["cmp", path, path + ".back"], check=True)
+        self.assertLess(self.server_memory() - server, SERVER_MAX)
+
+    def server_memory(self):
+        """The most that was ever resident, in bytes."""
+        with open(f"/proc/{self.mregiond.process.pid}/status", encoding="ascii") as file:
+            return int(re.search(r"VmHWM:\s+(\d+) kB", file.read())[1]) * 1024
+
+    def run_bounded(self, command, stdin):
+        """Runs it to its end in so much memory and no more; what it prints."""
+        def bound():
+            if not ASAN:  # which reserves terabytes
+                resource.setrlimit(resource.RLIMIT_DATA, (CLIENT_MAX, CLIENT_MAX))
+
+        return subprocess.run(command, env=self.environment, stdin=stdin, stdout=subprocess.PIPE,
+                              preexec_fn=bound, timeout=DEADLINE, check=True).stdout
 
 
 CONFIG = """
