@@ -21,6 +21,7 @@
 #define WRITE_VECTORS 64
 
 static void conn_finish(struct conn *conn);
+static void set_reading(struct conn *conn, bool reading);
 
 /* ---- Waiting and waking ---- */
 
@@ -41,6 +42,44 @@ void conn_send(struct conn *conn)
     conn->is_dirty = true;
     conn->dirty_next = conn->server->dirty;
     conn->server->dirty = conn;
+}
+
+/* Goes on with it in the loop's next iteration. */
+static void later(struct conn *conn)
+{
+    struct server *server = conn->server;
+    if (conn->is_later || conn->state == CONN_CLOSING)
+        return;
+    conn->is_later = true;
+    conn->later_next = NULL;
+    *server->later_last = conn;
+    server->later_last = &conn->later_next;
+    server_go_round(server);
+}
+
+void conn_yield(struct conn *conn)
+{
+    conn->is_yielding = true;
+    later(conn);
+}
+
+void conn_go_on(struct conn *conn)
+{
+    conn->is_yielding = false;
+    if (conn->output.pending > 0)
+        conn_send(conn);
+    conn_wake(conn);
+}
+
+/* What counts is what it has had since the others had their turn. */
+static void begin_stretch(struct conn *conn)
+{
+    if (conn->stretch == conn->server->iteration)
+        return;
+    conn->stretch = conn->server->iteration;
+    conn->stretch_ns = 0;
+    conn->stretch_read = 0;
+    conn->stretch_written = 0;
 }
 
 void conn_park_region(struct conn *conn, struct region_entry *entry)
@@ -122,10 +161,16 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
     if (conn->state == CONN_LINGERING)
         return;
     input_filled(&conn->input, (size_t)size);
+    begin_stretch(conn);
+    conn->stretch_read += (size_t)size;
     conn_run(conn);
     /* While they are in the processor's cache, if no commit waits for the turn's end. */
     if (conn->output.pending >= PIECE_SIZE && conn->server->regions.touched == NULL)
         conn_flush(conn);
+    if (conn->stretch_read >= STRETCH_BYTES && conn->is_reading) {
+        conn_yield(conn);
+        set_reading(conn, false);
+    }
 }
 
 static void set_reading(struct conn *conn, bool reading)
@@ -156,7 +201,7 @@ static uint64_t pending_max(const struct budget *budget)
 static bool may_execute(const struct conn *conn)
 {
     return (conn->state == CONN_OPEN || conn->state == CONN_ENDING) &&
-           conn->wait == CONN_WAITS_NOT && conn->held == NULL &&
+           conn->wait == CONN_WAITS_NOT && conn->held == NULL && !conn->is_yielding &&
            conn->in_flight < conn->server->conf.max_pipeline &&
            conn->output.pending + conn->reserved < pending_max(&conn->server->budget);
 }
@@ -221,13 +266,26 @@ static void refuse_frame(struct conn *conn, enum frame_status status, uint64_t s
     conn_fail(conn, "%s", err.text);
 }
 
+/* The clock is looked at after so many small requests, and after each larger one: it takes as long
+ * as a small part of one. */
+#define CLOCK_EVERY 16
+#define CLOCK_SIZE 1024
+
+static void look_at_clock(struct conn *conn, uint64_t began_ns)
+{
+    if (input_size(&conn->input) > 0 && conn->stretch_ns + (uv_hrtime() - began_ns) >= STRETCH_NS)
+        conn_yield(conn);
+}
+
 void conn_run(struct conn *conn)
 {
-    if (conn->wait != CONN_WAITS_NOT)
+    if (conn->wait != CONN_WAITS_NOT || conn->is_yielding)
         return;
+    begin_stretch(conn);
+    uint64_t began_ns = uv_hrtime(), wanted = 1;
+    unsigned count = 0;
     if (conn->held != NULL)
         request_resume(conn->held);
-    uint64_t wanted = 1;
     while (may_execute(conn) && input_size(&conn->input) > 0) {
         uint64_t size;
         enum frame_status status =
@@ -243,8 +301,11 @@ void conn_run(struct conn *conn)
         }
         frame_reset(&conn->scanner);
         dispatch(conn, (size_t)size);
+        if (++count % CLOCK_EVERY == 0 || size > CLOCK_SIZE)
+            look_at_clock(conn, began_ns);
     }
     settle(conn, wanted);
+    conn->stretch_ns += uv_hrtime() - began_ns;
 }
 
 /* ---- Writing ---- */
@@ -273,14 +334,27 @@ static void on_written(uv_write_t *write, int status)
     conn_send(conn);
 }
 
+/* The next bytes, as much as the loop may send at a stretch. */
+static unsigned next_vectors(const struct conn *conn, uv_buf_t *buffers, size_t *ret_size)
+{
+    unsigned count = output_vectors(&conn->output, buffers, WRITE_VECTORS);
+    size_t size = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (buffers[i].len >= STRETCH_BYTES - size) {
+            buffers[i].len = STRETCH_BYTES - size;
+            count = i + 1;
+        }
+        size += buffers[i].len;
+    }
+    *ret_size = size;
+    return count;
+}
+
 /* Leaves what the socket does not take now to the loop. */
 static void write_later(struct conn *conn)
 {
     uv_buf_t buffers[WRITE_VECTORS];
-    unsigned count = output_vectors(&conn->output, buffers, WRITE_VECTORS);
-    conn->writing = 0;
-    for (unsigned i = 0; i < count; i++)
-        conn->writing += buffers[i].len;
+    unsigned count = next_vectors(conn, buffers, &conn->writing);
     conn->write.data = conn;
     int error = uv_write(&conn->write, &conn->handle.stream, buffers, count, on_written);
     if (error != 0) {
@@ -296,21 +370,26 @@ void conn_flush(struct conn *conn)
         log_warning("%s: closed: out of memory for an answer", conn->peer);
         conn_close(conn);
     }
+    begin_stretch(conn);
     while (conn->state != CONN_CLOSING && !conn->is_writing && conn->output.pending > 0) {
         uv_buf_t buffers[WRITE_VECTORS];
-        unsigned count = output_vectors(&conn->output, buffers, WRITE_VECTORS);
-        size_t size = 0;
+        size_t size;
+        if (conn->stretch_written >= STRETCH_BYTES) {
+            later(conn);
+            return;
+        }
+        unsigned count = next_vectors(conn, buffers, &size);
         if (count == 0)
             return; /* the rest of a stream comes first */
-        for (unsigned i = 0; i < count; i++)
-            size += buffers[i].len;
         int written = uv_try_write(&conn->handle.stream, buffers, count);
         if (written < 0 && written != UV_EAGAIN) {
             lose(conn, written);
             return;
         }
-        if (written > 0)
+        if (written > 0) {
+            conn->stretch_written += (size_t)written;
             sent(conn, (size_t)written);
+        }
         if (written < 0 || (size_t)written < size)
             write_later(conn);
     }
@@ -348,7 +427,8 @@ void conn_start(struct conn *conn)
 
 static void free_if_done(struct conn *conn)
 {
-    if (!conn->is_closed || conn->in_flight > 0 || conn->is_ready || conn->is_dirty)
+    if (!conn->is_closed || conn->in_flight > 0 || conn->is_ready || conn->is_dirty ||
+        conn->is_later)
         return;
     assert(conn->held == NULL && conn->wait == CONN_WAITS_NOT && conn->reserved == 0);
     free(conn);

@@ -16,7 +16,8 @@
  *     it is and is handled anew when the region says so;
  *   - memory is short (CONN_WAITS_MEMORY), likewise;
  *   - a request holds it (conn->held), whose effect must precede those that follow;
- *   - max_pipeline requests are under way, or OUTPUT_PENDING_MAX bytes of answers are owed. */
+ *   - max_pipeline requests are under way, or OUTPUT_PENDING_MAX bytes of answers are owed;
+ *   - it has had its stretch of the loop (is_yielding): the others are first, then it goes on. */
 #ifndef MREGION_DAEMON_CONN_H
 #define MREGION_DAEMON_CONN_H
 
@@ -41,6 +42,10 @@ struct upload;
 #define OUTPUT_PENDING_MAX MIB
 /* How long a lingering connection is waited for: a peer that reads at all does so by then. */
 #define LINGER_MS 2000
+/* What one connection may take of the loop before all others have had their turn: time for its
+ * requests, bytes read and bytes written. Together they are less than a millisecond. */
+#define STRETCH_NS 500000
+#define STRETCH_BYTES ((size_t)512 * 1024)
 /* While others wait for memory, one that holds a lot and moves no byte for so long is closed. */
 #define STALL_MS 30000
 
@@ -57,14 +62,20 @@ struct conn {
     struct conn *previous, *next; /* all connections */
 
     enum conn_state state;
-    bool is_closed;  /* the handle is gone */
-    bool is_reading; /* uv_read_start is in force */
-    bool is_writing; /* the write request below is under way */
-    bool has_failed; /* it was ended for a bad message */
-    bool is_lost;    /* nobody is there to read answers */
-    bool is_ready;   /* in the server's list of those to be run again this turn */
-    bool is_dirty;   /* in the server's list of those with output */
-    struct conn *ready_next, *dirty_next;
+    bool is_closed;   /* the handle is gone */
+    bool is_reading;  /* uv_read_start is in force */
+    bool is_writing;  /* the write request below is under way */
+    bool has_failed;  /* it was ended for a bad message */
+    bool is_lost;     /* nobody is there to read answers */
+    bool is_ready;    /* in the server's list of those to be run again this turn */
+    bool is_dirty;    /* in the server's list of those with output */
+    bool is_later;    /* in the server's list of those that go on after the others */
+    bool is_yielding; /* nothing is executed or read until then */
+    struct conn *ready_next, *dirty_next, *later_next;
+    uint64_t stretch;    /* the server's iteration that these belong to: */
+    uint64_t stretch_ns; /* spent on its requests */
+    size_t stretch_read; /* bytes */
+    size_t stretch_written;
 
     enum conn_wait wait;
     struct conn *wait_previous, *wait_next; /* in entry->parked or budget.waiting */
@@ -95,6 +106,11 @@ struct conn *conn_new(struct server *server, bool is_unix);
 /* Its handle is connected: begins to read. */
 void conn_start(struct conn *conn);
 
+/* Has it run again, and sent what is there, once the others have had their turn; until then it
+ * executes and reads nothing. */
+void conn_yield(struct conn *conn);
+/* For the server: that moment has come. */
+void conn_go_on(struct conn *conn);
 /* Handles what has arrived, as far as it goes, then reads on or stops. */
 void conn_run(struct conn *conn);
 /* Whether an answer put into conn->output has a chance to be read. */

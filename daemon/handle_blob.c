@@ -77,6 +77,8 @@ static struct request *blob_request(struct call *call, struct extent block,
 static bool read_cached(struct request *request)
 {
     size_t size = (size_t)request->block.size;
+    if (size > READ_AT_ONCE)
+        return false;
     request->filled +=
         region_read_now(request->entry->region, request->block.address + request->filled,
                         request_bytes(request) + request->filled, size - request->filled);

@@ -47,7 +47,8 @@ uv_buf_t input_room(struct input *input)
     }
     size_t room = input->own.capacity - input->end;
     assert(input->start == 0 && room > 0);
-    return uv_buf_init((char *)input->own.base + input->end, (unsigned)room);
+    return uv_buf_init((char *)input->own.base + input->end,
+                       (unsigned)(room < READ_MAX ? room : READ_MAX));
 }
 
 void input_filled(struct input *input, size_t size)

@@ -21,6 +21,9 @@
  * borrow never fits. */
 #define SCRATCH_SIZE ((size_t)64 * 1024)
 
+/* So much into a buffer of the connection's own: what one has of the loop at a time is bounded. */
+#define READ_MAX ((size_t)256 * 1024)
+
 /* Memory on the heap, counted in the budget. */
 struct buffer {
     uint8_t *base;

@@ -282,11 +282,15 @@ int plan_collect(struct plan *plan, struct region *region, uint8_t *results, boo
 
 bool plan_read_now(struct plan *plan, struct region *region)
 {
+    uint64_t total = 0;
     bool is_whole = true;
     for (size_t i = 0; i < plan->parts_count; i++) {
         struct plan_part *part = &plan->parts[i];
         size_t size = (size_t)part->block.size;
-        part->filled = region_read_now(region, part->block.address, part->to, size);
+        total += size;
+        part->filled = 0;
+        if (total <= READ_AT_ONCE)
+            part->filled = region_read_now(region, part->block.address, part->to, size);
         is_whole &= part->filled == size;
     }
     return is_whole;

@@ -7,6 +7,7 @@
 #include "daemon/answer.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
+#include "daemon/list.h"
 #include "daemon/plan.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
@@ -19,7 +20,7 @@
 static const unsigned moves[REQUEST_STATES] = {
     [REQUEST_NEW] = MOVE(STAGED) | MOVE(LOADING) | MOVE(READING) | MOVE(STREAMING) | MOVE(STOPPED) |
                     MOVE(HELD_READING) | MOVE(APPENDING) | MOVE(CHECKPOINTING) | MOVE(SCRUBBING) |
-                    MOVE(ADMIN),
+                    MOVE(LISTING) | MOVE(ADMIN),
     [REQUEST_LOADING] = MOVE(READING) | MOVE(STREAMING),
     [REQUEST_STOPPED] = MOVE(STOPPED) | MOVE(HELD_READING) | MOVE(STAGED),
     [REQUEST_HELD_READING] = MOVE(STOPPED) | MOVE(STAGED),
@@ -67,6 +68,7 @@ struct request *request_new(struct conn *conn, struct region_entry *entry, uint3
     request->token.is_given = false;
     request->plan = NULL;
     request->stream = NULL;
+    request->list = NULL;
     request->filled = 0;
     request->err.code = ERR_OK;
     request->resume = NULL;
@@ -92,6 +94,7 @@ void request_free(struct request *request)
     drop_piece(request);
     plan_free(request->plan, &server->budget);
     stream_release(request->stream);
+    list_release(request);
     if (request->home.base != NULL)
         buffer_free(&request->home, &server->budget);
     if (conn->held == request)
@@ -224,13 +227,13 @@ void request_fail(struct request *request, const struct err *err)
 
 void request_resume(struct request *request)
 {
-    if (request->state == REQUEST_STOPPED)
+    if (request->state == REQUEST_STOPPED || request->state == REQUEST_LISTING)
         request->resume(request);
 }
 
 void request_abandon(struct request *request)
 {
-    if (request->state == REQUEST_STOPPED)
+    if (request->state == REQUEST_STOPPED || request->state == REQUEST_LISTING)
         request_free(request);
 }
 

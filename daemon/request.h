@@ -7,6 +7,7 @@
  *     APPENDING ──────────────────────────────────┤
  *     CHECKPOINTING ──────────────────────────────┤
  *     SCRUBBING ──────────────────────────────────┤
+ *     LISTING ◄─► LISTING ────────────────────────┤
  *     ADMIN ──────────────────────────────────────┘
  *
  * STAGED         its change is staged, or was before: region_done_ticket
@@ -18,9 +19,10 @@
  * APPENDING      a piece of an upload that is not written yet: see upload.h
  * CHECKPOINTING  waits for region_checkpoint_ticket
  * SCRUBBING      waits for region_scrub_ticket
+ * LISTING        a long list that is put together a stretch at a time
  * ADMIN          createRegion or dropRegion
  *
- * The states STOPPED, HELD_READING and ADMIN hold the connection.
+ * The states STOPPED, HELD_READING, LISTING and ADMIN hold the connection.
  *
  * A request counts in its connection's in_flight and keeps the connection's memory alive, but not
  * the connection open: when the peer is gone the request ends without an answer. Loop thread, but
@@ -39,6 +41,7 @@
 #include "daemon/worker.h"
 
 struct conn;
+struct list;
 struct piece;
 struct plan;
 struct region_entry;
@@ -56,6 +59,7 @@ enum request_state {
     REQUEST_APPENDING,
     REQUEST_CHECKPOINTING,
     REQUEST_SCRUBBING,
+    REQUEST_LISTING,
     REQUEST_ADMIN,
     REQUEST_STATES,
 };
@@ -91,7 +95,8 @@ struct request {
     struct call_token token;
     struct plan *plan;                       /* of a batch that is not staged yet, or NULL */
     struct stream *stream;                   /* of a large load, or NULL */
-    void (*resume)(struct request *request); /* STOPPED: how it goes on */
+    struct list *list;                       /* of a long list, or NULL */
+    void (*resume)(struct request *request); /* STOPPED, LISTING: how it goes on */
     struct buffer home;                      /* bytes that the region borrows */
 
     /* Loads and removes. */
@@ -102,6 +107,9 @@ struct request {
     uint64_t damaged; /* which page it found damaged, or UINT64_MAX */
     struct err err;   /* how the worker fared; last, since it is most of the struct */
 };
+
+/* More than that is read by a worker, cached or not: some 50 microseconds. */
+#define READ_AT_ONCE ((size_t)256 * 1024)
 
 /* Requests that are free again; kept as long as the server lives, up to REQUESTS_KEPT. */
 #define REQUESTS_KEPT 4096

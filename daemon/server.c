@@ -92,10 +92,36 @@ static void turn(struct server *server)
         advance_stop(server);
 }
 
+/* All sockets have been looked at since those gave way. */
+static void on_idle(uv_idle_t *idle)
+{
+    struct server *server = idle->data;
+    struct conn *conn, *first = server->later;
+    server->later = NULL;
+    server->later_last = &server->later;
+    uv_idle_stop(idle);
+    while ((conn = first) != NULL) {
+        first = conn->later_next;
+        conn->is_later = false;
+        if (conn->state == CONN_CLOSING)
+            conn_leave_list(conn);
+        else
+            conn_go_on(conn);
+    }
+}
+
+void server_go_round(struct server *server)
+{
+    if (!uv_is_active((uv_handle_t *)&server->idle))
+        uv_idle_start(&server->idle, on_idle);
+}
+
 /* After timers and closed handles, before the loop waits. */
 static void on_prepare(uv_prepare_t *prepare)
 {
-    turn(prepare->data);
+    struct server *server = prepare->data;
+    server->iteration++;
+    turn(server);
 }
 
 /* After sockets and workers. */
@@ -238,11 +264,12 @@ static int init_loop(struct server *server, struct err *err)
     int error = uv_loop_init(&server->loop);
     if (error != 0)
         return err_set(err, ERR_INTERNAL, "cannot make an event loop: %s", uv_strerror(error));
+    uv_idle_init(&server->loop, &server->idle);
     uv_prepare_init(&server->loop, &server->prepare);
     uv_check_init(&server->loop, &server->check);
     uv_timer_init(&server->loop, &server->sweep);
     uv_timer_init(&server->loop, &server->watchdog);
-    server->prepare.data = server->check.data = server->sweep.data = server;
+    server->idle.data = server->prepare.data = server->check.data = server->sweep.data = server;
     for (size_t i = 0; i < 3; i++) {
         uv_signal_init(&server->loop, &server->signals[i]);
         server->signals[i].data = server;
@@ -291,10 +318,12 @@ static void stop(struct server *server)
     for (size_t i = 0; i < 3; i++)
         sigaddset(&late, signal_numbers[i]);
     pthread_sigmask(SIG_BLOCK, &late, NULL);
+    on_idle(&server->idle); /* connections that are closed by now */
     listeners_close(server);
     if (server->has_workers)
         workers_stop(&server->workers);
     startup_close_store(server);
+    uv_close((uv_handle_t *)&server->idle, NULL);
     uv_close((uv_handle_t *)&server->prepare, NULL);
     uv_close((uv_handle_t *)&server->check, NULL);
     uv_close((uv_handle_t *)&server->sweep, NULL);
@@ -356,6 +385,7 @@ int server_run(struct conf *conf, const struct arguments *arguments)
     server->arguments = arguments;
     server->started_ms = now_ms();
     server->ready_last = &server->ready;
+    server->later_last = &server->later;
     server->uploads_next = first_upload();
     budget_init(&server->budget, conf->max_buffered, conf->max_message);
     pieces_init(&server->pieces, &server->budget);

@@ -61,6 +61,9 @@ struct server {
     struct conn *ready;     /* to be run this turn, in order of waking */
     struct conn **ready_last;
     struct conn *dirty; /* with output to send */
+    struct conn *later; /* to go on in the next iteration, in order */
+    struct conn **later_last;
+    uint64_t iteration; /* of the loop */
 
     struct budget budget;
     struct pieces pieces;
@@ -74,6 +77,7 @@ struct server {
 
     uint64_t started_ms;
     uint64_t drain_deadline_ms; /* from when on unsent answers are given up */
+    uv_idle_t idle;             /* runs while there are such */
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t sweep;
@@ -83,6 +87,9 @@ struct server {
 
 /* Something waits that only the clock ends: conn_sweep and the like are due for a while. */
 void server_sweep_soon(struct server *server);
+
+/* Somebody is in the list of those that go on later: the loop does not wait for sockets then. */
+void server_go_round(struct server *server);
 
 /* Runs the daemon until it is told to stop. Takes over *conf. The exit code. */
 int server_run(struct conf *conf, const struct arguments *arguments);

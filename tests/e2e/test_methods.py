@@ -437,7 +437,7 @@ class Regions(Region):
         self.assertEqual(self.call("allocated"), 10)
 
     def test_no_such_region(self):
-        samples = {"R": "nobody", "U": 0, "N": "x", "B": b"blob", "C": [["clear"]]}
+        samples = {"R": "nobody", "U": 0, "S": 0, "N": "x", "B": b"blob", "C": [["clear"]]}
         for method in METHODS:
             if method.letters.startswith("R"):
                 for region in ("nobody", 2**64 - 1):
@@ -445,6 +445,16 @@ class Regions(Region):
                     with self.assertRaises(RpcError) as caught:
                         self.client.call(method.name, *params)
                     self.assertEqual(caught.exception.code, "no_such_region", method.name)
+
+    def test_uploads(self):
+        """More of them in test_uploads.py."""
+        self.fill(10)
+        upload = self.call("beginBlob", 6)
+        self.assertIsNone(self.client.call("appendBlob", upload, b"abc"))
+        self.assertIsNone(self.client.call("appendBlob", upload, b"def"))
+        self.assertEqual(self.client.call("commitBlob", upload), 10)
+        self.assertEqual(self.call("loadBlob", 10, 6), b"abcdef")
+        self.assertIsNone(self.client.call("abortBlob", self.call("beginBlob", None)))
 
     def test_checkpoint(self):
         self.fill(10, 20)

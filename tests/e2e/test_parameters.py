@@ -9,8 +9,9 @@ from bad import Bad
 from methods import METHODS
 from mpack import Float32, RpcError, pack, pack_header
 
-GOOD = {"R": "main", "U": 4, "N": "some-name", "B": b"blob", "C": [["allocate", 4]]}
-CHANGES = [method for method in METHODS if "token" in method.options and method.name != "batch"]
+GOOD = {"R": "main", "U": 4, "S": 4, "N": "some-name", "B": b"blob", "C": [["allocate", 4]]}
+CHANGES = [method for method in METHODS if "token" in method.options and method.letters[0] == "R"
+           and method.name != "batch"]
 
 
 class Parameters(Bad):
@@ -26,6 +27,7 @@ class Parameters(Bad):
         "C": [0, 5, -1, 1.0, None, True, "clear", b"clear", {}, {"clear": []},
               msgpack.ExtType(1, b"clear")],
     }
+    WRONG["S"] = [wrong for wrong in WRONG["U"] if wrong is not None]
 
     def good(self, method):
         return [GOOD[letter] for letter in method.letters]
