@@ -336,6 +336,7 @@ static void roll_back(struct region *region, struct batch_list *list, bool is_to
     reverse(list);
     for (struct batch *batch; (batch = batch_list_take_first(list)) != NULL;) {
         lose(region, batch, is_torn);
+        region_uploads_unfreed(region, batch);
         if (batch_roll_back(batch, &region->space, &region->pages) != 0)
             region->lost.everything = true;
         tokens_take_back(&region->tokens, batch->tokens_before);
@@ -356,6 +357,7 @@ void region_finish_failing(struct region *region)
     region->commit.batch = NULL;
     roll_back(region, &committing, region->commit.has_begun);
     roll_back(region, &region->pending, region->commit.has_begun);
+    region_uploads_cut(region);
     region->queued_bytes = region->pending_bytes = 0;
     region->pending_count = 0;
     if (region->under_way[LANE_BACKGROUND] == NULL)

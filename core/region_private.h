@@ -479,8 +479,13 @@ bool region_has_appends(const struct region *region);
 /* Gives back what an aborted upload has, and frees it. Later, where its job is under way or memory
  * is short. */
 void region_upload_dispose(struct region *region, struct region_upload *upload);
-/* The region fails: what is reserved is free, before batches are taken back. */
+/* The region fails: what is reserved is free, before batches are taken back. Where memory was short
+ * for that: one that is taken back freed these; and after the last one, what has become of the
+ * size.
+ */
 void region_uploads_fail(struct region *region);
+void region_uploads_unfreed(struct region *region, const struct batch *batch);
+void region_uploads_cut(struct region *region);
 /* Frees all of them: the region is closed. */
 void region_uploads_release(struct region *region);
 /* No more can be done with it; what it has queued is given back to the caller. */

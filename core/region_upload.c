@@ -315,12 +315,52 @@ void region_uploads_fail(struct region *region)
 {
     for (struct region_upload *upload = region->uploads; upload != NULL; upload = upload->next) {
         upload->part_count = 0;
-        if (give_back(region, upload) == 0)
+        /* Without memory it stays reserved, which is free to everybody who may still ask. */
+        (void)give_back(region, upload);
+    }
+}
+
+static void forget_extent(struct region *region, struct region_upload *upload)
+{
+    extentlist_remove(&region->reserved, upload->extent);
+    upload->extent.size = 0;
+}
+
+/* The batch freed some bytes of it. Its set of these may hold everything, for want of memory. */
+static bool was_freed_by(struct extent extent, const struct batch *batch)
+{
+    for (size_t i = 0; extent.size > 0 && i < batch->undo_count; i++) {
+        const struct batch_undo *undo = &batch->undos[i];
+        if (undo->kind == UNDO_GIVE && undo->extent.address < extent_end(extent) &&
+            extent.address < extent_end(undo->extent))
+            return true;
+    }
+    return false;
+}
+
+void region_uploads_unfreed(struct region *region, const struct batch *batch)
+{
+    for (struct region_upload *upload = region->uploads; upload != NULL; upload = upload->next) {
+        if (!was_freed_by(upload->extent, batch))
             continue;
         /* What is in use is not known any more. */
         region->lost.everything = true;
-        extentlist_remove(&region->reserved, upload->extent);
-        upload->extent.size = 0;
+        forget_extent(region, upload);
+    }
+}
+
+void region_uploads_cut(struct region *region)
+{
+    uint64_t size = region->space.size;
+    for (struct region_upload *upload = region->uploads; upload != NULL; upload = upload->next) {
+        struct extent kept = upload->extent;
+        if (kept.size == 0 || extent_end(kept) <= size)
+            continue;
+        forget_extent(region, upload);
+        if (kept.address >= size)
+            continue;
+        upload->extent = (struct extent){kept.address, size - kept.address};
+        extentlist_insert(&region->reserved, upload->extent);
     }
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/limits.h"
+#include "core/region_private.h"
 #include "core/store.h"
 #include "support_golden.h"
 #include "support_scene.h"
@@ -95,6 +96,7 @@ static struct pump_options small_work(uint64_t seed)
         .load_percent = 10,
         .checkpoint_percent = 8,
         .scrub_percent = 5,
+        .upload_percent = 30,
         .faults = true,
     };
 }
@@ -134,7 +136,9 @@ static bool fail_at_work(uint64_t nth, bool forever, enum durability durability)
         n--;
     if (has_failed && durability == DURABILITY_SYNC)
         n = pump_acknowledged(scene.pump);
-    expect(nth, scene_compare(&scene, n, !has_failed));
+    /* Where taking back found no memory, what is in use is not known, and nobody may load. */
+    if (!(has_failed && forever && scene.region->lost.everything))
+        expect(nth, scene_compare(&scene, n, !has_failed));
     refused += pump_refused(scene.pump);
     uint64_t lowest = pump_durable(scene.pump);
     expect(nth, scene_close(&scene));

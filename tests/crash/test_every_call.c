@@ -1,7 +1,7 @@
 /* Every call of the disk fails once, or for ever, or once and then the power goes: at work, with
- * tokens, changes made all or nothing, scrubs, checkpoints and discards under way, and during the
- * recovery of what a power cut left. Nothing acknowledged is lost, nothing comes out of it that was
- * not asked for, no file stays open, and the region opens again.
+ * tokens, changes made all or nothing, uploads, scrubs, checkpoints and discards under way, and
+ * during the recovery of what a power cut left. Nothing acknowledged is lost, nothing comes out of
+ * it that was not asked for, no file stays open, and the region opens again.
  *
  * MREGION_FAULTS_LONG: every call, instead of a few of them. MREGION_SEED: other work. */
 #include <check.h>
@@ -213,7 +213,8 @@ static struct pump_options work_options(uint64_t seed)
                                  .weights = weights,
                                  .load_percent = 20,
                                  .checkpoint_percent = 8,
-                                 .scrub_percent = 4};
+                                 .scrub_percent = 4,
+                                 .upload_percent = 30};
 }
 
 /* Small limits everywhere, so that little work makes every kind of call. */
