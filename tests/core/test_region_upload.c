@@ -176,7 +176,7 @@ END_TEST
 START_TEST(test_its_first_and_last_page_are_shared)
 {
     for (unsigned way = 0; way < 8; way++) {
-        drive_add(region, small, 1000);
+        drive_add(region, small, 4096); /* nothing else is in the page behind it */
         uint64_t before = drive_add(region, small, 100), hole = drive_add(region, big, SIZE);
         uint64_t behind = drive_add(region, small, 100);
         drive_deallocate(region, hole, SIZE);
@@ -205,6 +205,30 @@ START_TEST(test_its_first_and_last_page_are_shared)
         ck_assert_int_eq(region_clear(region, 0, &err), 0);
         drive_settle(region);
     }
+}
+END_TEST
+
+/* What is in such a page is of no use to who gets a part of it: nothing of it is in use. */
+START_TEST(test_a_page_that_it_shares_begins_anew)
+{
+    drive_add(region, small, 4096);
+    struct region_upload *first = begin(3 * SIZE);
+    append_all(first, big, 3 * SIZE, 50000);
+    region_upload_abort(region, first); /* its bytes are there, their sums are not */
+    struct region_upload *front = begin(100), *upload = begin(SIZE), *back = begin(100);
+    drive_settle(region);
+    region_upload_abort(region, front);
+    region_upload_abort(region, back);
+    uint64_t before = drive_add(region, small, 100), behind = drive_add(region, small + 1, 99);
+    ck_assert_uint_eq(before, 4096);
+    drive_settle(region);
+    drive_expect(region, before, small, 100);
+    append_all(upload, big, SIZE, 5000);
+    ck_assert_uint_eq(commit(upload), 4196);
+    reopen();
+    drive_expect(region, before, small, 100);
+    drive_expect(region, 4196, big, SIZE);
+    drive_expect(region, behind, small + 1, 99);
 }
 END_TEST
 
@@ -842,6 +866,7 @@ int main(void)
         test_appends_are_written_in_order,
         test_several_at_once,
         test_its_first_and_last_page_are_shared,
+        test_a_page_that_it_shares_begins_anew,
         test_what_is_reserved_is_free,
         test_nobody_else_is_given_it,
         test_clearing_leaves_it_alone,

@@ -506,8 +506,8 @@ mutant('checkpoint-sequence-again', 'an attempt has the sequence of one that fai
                                '        sequence = region->checkpoint_sequence;\n'),
        by='region_room')
 mutant('checkpoint-slices-overlap', 'a block that grew across two slices is told twice',
-       'checkpoint_write.c', ('    if (extents[0].address < writer->cursor) {',
-                              '    if (extents[0].address < writer->cursor && count == 0) {'),
+       'checkpoint_write.c', ('uint64_t address = max_u64(extent.address, writer->cursor);',
+                              'uint64_t address = extent.address;'),
        by='checkpoint crash/small')
 mutant('retire-too-much', 'the segment in which replay begins is recycled', 'journal.c',
        ('journal->live[count].seq < journal_seq(lsn)', 'journal->live[count].seq <= journal_seq(lsn)'),
@@ -822,6 +822,57 @@ mutant('migrate-refused-ignored', 'a migration begins that the settings refuse',
        by='migrate')
 mutant('migrate-pages-forgotten', 'a region forgets how many pages it was given', 'migrate.c',
        ('        .pages = m->old.pages,\n', ''), by='migrate')
+
+# ---- Uploads ----
+
+mutant('upload-unsynced', 'an upload is committed before its bytes are on the disk', 'batch.c',
+       ('        page_runs_add(&batch->straight, run);\n    batch->moves = true;\n',
+        '        page_runs_add(&batch->straight, run);\n'), by='crash/uploads')
+mutant('upload-in-checkpoint', 'a checkpoint tells what is reserved as in use', 'region_checkpoint.c',
+       ('region->writer.reserved = &region->reserved;', 'region->writer.reserved = NULL;'),
+       by='region_upload', quick=True)
+mutant('upload-not-given-back', 'an upload that is aborted keeps its space', 'region_upload.c',
+       ('if (is_under_way(upload) || give_back(region, upload) != 0)', 'if (is_under_way(upload))'),
+       by='region_upload')
+mutant('upload-given-back-early', 'others get the space of an upload that is still written to',
+       'region_upload.c',
+       ('if (is_under_way(upload) || give_back(region, upload) != 0)',
+        'if (give_back(region, upload) != 0 || is_under_way(upload))'), by='region_upload')
+mutant('upload-written-early', 'an upload writes to space before its freeing is durable',
+       'region_upload_job.c', ('region->applied_ticket >= upload->after &&', 'upload->after > 0 &&'),
+       by='region_upload crash/uploads')
+mutant('upload-pins-ignored', 'an upload writes where somebody reads', 'region_upload_job.c',
+       ('           !region_is_extent_pinned(region, region_upload_pages(upload));', '           true;'),
+       by='region_upload')
+mutant('upload-growth-untold', 'the journal does not know that the region grew', 'region_upload.c',
+       ('    if (size == before)\n        return 0;\n    batch_grew',
+        '    if (size >= before)\n        return 0;\n    batch_grew'), by='region_upload')
+mutant('upload-cleared', 'clearing the region gives what is reserved to others', 'region_stage.c',
+       ('int result = region_free_around_reserved(region, range);',
+        'int result = freespace_mark_free(&region->space, range);'), by='region_upload')
+mutant('upload-makes-pages-old', 'a page that has only reserved bytes gets no sum when it is used',
+       'region_stage.c', ('return from >= end || region_is_free(region, (struct extent){from, end - from});',
+                          'return from >= end || freespace_is_free(&region->space, '
+                          '(struct extent){from, end - from});'), by='region_upload')
+mutant('upload-sums-lost', 'the sums of an upload do not get into the record', 'batch_build.c',
+       ('    fill_uploads(&b);\n', ''), by='region_upload')
+mutant('upload-told-as-zeros', 'pages whose sums were told are zeros in the last record',
+       'region_stage.c', ('    if (written.size > 0) {\n        rest = run_behind',
+                          '    if (written.size > 0 && region == NULL) {\n        rest = run_behind'),
+       by='crash/region_upload')
+mutant('upload-told-for-others', 'the sums that are told next are told for the first pages once more',
+       'region_upload.c', ('    upload->first_page += upload->sum_count;\n', ''),
+       by='crash/region_upload')
+mutant('upload-never-told', 'a batch that has only sums of an upload is never sealed',
+       'region_commit.c', ('    if (batch == NULL || batch_is_empty(batch))\n        return;\n    batch_lay_out',
+                           '    if (batch == NULL || batch->record.effects == 0)\n        return;\n'
+                           '    batch_lay_out'),
+       by='crash/region_upload')
+mutant('upload-loads-early', 'a load behind the commit does not wait for it', 'batch.c',
+       ('        page_runs_add(&batch->straight, run);\n    batch->moves = true;\n'
+        '    (void)extentset_add(&batch->dirty, extent);\n',
+        '        page_runs_add(&batch->straight, run);\n    batch->moves = true;\n'),
+       by='region_upload')
 
 # ---- Scrubs ----
 
