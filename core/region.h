@@ -208,7 +208,8 @@ int region_request_checkpoint(struct region *region, uint64_t *ret_ticket, struc
  */
 int region_upload_begin(struct region *region, uint64_t size, struct region_upload **ret_upload,
                         struct err *err);
-/* The same of a blob whose size is not known yet: more is reserved as more is appended. */
+/* The same of a blob whose size is not known yet: more is reserved as more is appended, and where
+ * others are in the way it moves. */
 int region_upload_begin_open(struct region *region, uint64_t size_hint,
                              struct region_upload **ret_upload, struct err *err);
 

@@ -7,6 +7,7 @@
  *     region_token.c       tokens
  *     region_atomic.c      changes that are made all or nothing
  *     region_upload.c      blobs that come in pieces
+ *     region_upload_move.c an upload without a size that needs another place
  *     region_upload_job.c  the upload lane: their pages go to the data file
  *     region_space.c       what is in use and what is free, with what uploads have reserved
  *     region_room.c        space reserved ahead: the data file, journal segments, checkpoint slots
@@ -236,12 +237,14 @@ struct region_upload {
     struct region *region;
     struct region_upload *next; /* in the order in which they are served */
     struct extent extent;       /* reserved */
+    struct extent old;          /* likewise: where it was before, until that is given back */
     uint64_t size;              /* of the blob; UINT64_MAX: it is open-ended */
     uint64_t appended;          /* bytes */
     uint64_t after;             /* ticket: once it is applied the extent may be written to */
     struct upload_part *parts;  /* appends that are not written yet; of the first the rest */
     size_t part_count, part_capacity;
     uint64_t tickets, written; /* appends: accepted, and of these written */
+    bool is_moving;            /* some of its pages are in the old extent only */
     bool is_aborted;           /* it goes once the job is back, and memory is there */
     bool has_failed;
     struct err failure;
@@ -254,13 +257,18 @@ struct region_upload {
     uint32_t *sums;          /* room for UPLOAD_SUMS; of pages that no record has yet */
     size_t sum_count;
     uint64_t unsynced; /* bytes written since the last sync */
+    /* While it moves. */
+    uint64_t old_first;        /* the first page in the old extent... */
+    uint64_t old_count, moved; /* ...of so many, of which these are in the new one, too */
+    uint64_t old_told;         /* the sums of so many are in the file, or are to be by now */
+    uint32_t *old_sums;        /* those of the others */
 };
 
 struct upload_job {
     struct region_job job;
     struct io *io;
     const char *folder;
-    struct io_file *data;
+    struct io_file *data, *sums;
     uint32_t seed;
     bool has_checksums;
     struct region_upload *upload;
@@ -488,6 +496,15 @@ void region_uploads_unfreed(struct region *region, const struct batch *batch);
 void region_uploads_cut(struct region *region);
 /* Frees all of them: the region is closed. */
 void region_uploads_release(struct region *region);
+/* Gives an open-ended one an extent of this size elsewhere; jobs copy what it has. 0, REGION_WAIT
+ * or a code. */
+int region_upload_move(struct region *region, struct region_upload *upload, uint64_t size,
+                       struct err *err);
+/* All its pages are in the new extent: gives the old one back. -ENOMEM: later. */
+int region_upload_moved(struct region *region, struct region_upload *upload);
+/* The region may have grown, from so many bytes, for what was reserved for the upload; which is not
+ * written to before all that is staged by now is applied. */
+void region_upload_reserved(struct region *region, struct region_upload *upload, uint64_t before);
 /* No more can be done with it; what it has queued is given back to the caller. */
 void region_upload_fail(struct region_upload *upload, const struct err *err);
 /* A record tells the sums that the upload holds. 0, REGION_WAIT or a code. */

@@ -97,6 +97,7 @@ static void free_upload(struct region_upload *upload)
 {
     free(upload->parts);
     free(upload->sums);
+    free(upload->old_sums);
     free(upload);
 }
 
@@ -114,19 +115,14 @@ static int check_begin(struct region *region, struct err *err)
     return code;
 }
 
-/* The region, which had `before` bytes, may have become larger. */
-static int note_growth(struct region *region, uint64_t before)
+void region_upload_reserved(struct region *region, struct region_upload *upload, uint64_t before)
 {
     uint64_t size = region->space.size;
-    if (size == before)
-        return 0;
-    batch_grew(region->gathering, (struct extent){before, size - before});
-    return region_staged(region);
-}
-
-/* What was staged is applied first: it may have freed these bytes, or put some there. */
-static void hold_back(struct region *region, struct region_upload *upload)
-{
+    if (size > before) {
+        batch_grew(region->gathering, (struct extent){before, size - before});
+        (void)region_staged(region);
+    }
+    /* What was staged may have freed these bytes, or put some there. */
     upload->after = region->change_ticket;
     region->hurry_ticket = max_u64(region->hurry_ticket, upload->after);
 }
@@ -148,8 +144,7 @@ static int reserve(struct region *region, struct region_upload *upload, uint64_t
     upload->extent = (struct extent){address, size};
     extentlist_insert(&region->reserved, upload->extent);
     upload->first_page = page_of(round_up(address, DATA_PAGE));
-    (void)note_growth(region, region->size_before_change);
-    hold_back(region, upload);
+    region_upload_reserved(region, upload, region->size_before_change);
     return 0;
 }
 
@@ -199,26 +194,19 @@ static int grow_to(struct region *region, struct region_upload *upload, uint64_t
 {
     const struct batch_need need = {.record = 2 * RECORD_EXTENT_EFFECT};
     struct extent grown = {upload->extent.address, size};
-    err->code = ERR_OK;
     int code = region_prepare(region, &need, false, err);
     if (code == 0)
         code = region_take_behind(region, upload->extent, size, err);
-    if (code == ERR_NO_SPACE && err->code == ERR_OK)
-        return err_set(err, ERR_NO_SPACE,
-                       "the upload at %llu has come to %llu bytes, and what lies behind is in use: "
-                       "begin it anew with its size",
-                       (unsigned long long)grown.address, (unsigned long long)upload->extent.size);
     if (code != 0)
         return code;
     extentlist_remove(&region->reserved, upload->extent);
     extentlist_insert(&region->reserved, grown);
     upload->extent = grown;
-    (void)note_growth(region, region->size_before_change);
-    hold_back(region, upload);
+    region_upload_reserved(region, upload, region->size_before_change);
     return 0;
 }
 
-/* Twice the room, or at least what is needed. */
+/* Twice the room, or at least what is needed; here, or elsewhere. */
 static int grow(struct region *region, struct region_upload *upload, uint64_t need, struct err *err)
 {
     uint64_t room = upload->extent.size;
@@ -227,6 +215,10 @@ static int grow(struct region *region, struct region_upload *upload, uint64_t ne
     int code = grow_to(region, upload, ample, err);
     if (code == ERR_NO_SPACE && ample > need)
         code = grow_to(region, upload, need, err);
+    if (code == ERR_NO_SPACE)
+        code = region_upload_move(region, upload, max_u64(need, 2 * room), err);
+    if (code == ERR_NO_SPACE)
+        code = region_upload_move(region, upload, need, err);
     return region_release_refusals(region, code);
 }
 
@@ -277,20 +269,35 @@ void region_upload_fail(struct region_upload *upload, const struct err *err)
     upload->has_failed = true;
     upload->failure = *err;
     upload->part_count = 0;
+    upload->is_moving = false;
 }
 
-/* The extent is free. -ENOMEM: it stays reserved. */
-static int give_back(struct region *region, struct region_upload *upload)
+/* One of its extents is free. -ENOMEM: it stays reserved. */
+static int give_extent(struct region *region, struct extent *extent)
 {
-    if (upload->extent.size == 0)
+    if (extent->size == 0)
         return 0;
-    int result = freespace_give(&region->space, upload->extent);
+    int result = freespace_give(&region->space, *extent);
     if (result != 0)
         return result;
-    extentlist_remove(&region->reserved, upload->extent);
-    region_discard_given(region, upload->extent);
-    upload->extent.size = 0;
+    extentlist_remove(&region->reserved, *extent);
+    region_discard_given(region, *extent);
+    extent->size = 0;
     return 0;
+}
+
+static int give_back(struct region *region, struct region_upload *upload)
+{
+    int result = give_extent(region, &upload->old);
+    return result == 0 ? give_extent(region, &upload->extent) : result;
+}
+
+int region_upload_moved(struct region *region, struct region_upload *upload)
+{
+    upload->is_moving = false;
+    free(upload->old_sums);
+    upload->old_sums = NULL;
+    return give_extent(region, &upload->old);
 }
 
 void region_upload_dispose(struct region *region, struct region_upload *upload)
@@ -306,6 +313,7 @@ void region_upload_dispose(struct region *region, struct region_upload *upload)
 void region_upload_abort(struct region *region, struct region_upload *upload)
 {
     upload->is_aborted = true;
+    upload->is_moving = false;
     upload->part_count = 0;
     region->upload_count--;
     region_upload_dispose(region, upload);
@@ -315,15 +323,17 @@ void region_uploads_fail(struct region *region)
 {
     for (struct region_upload *upload = region->uploads; upload != NULL; upload = upload->next) {
         upload->part_count = 0;
-        /* Without memory it stays reserved, which is free to everybody who may still ask. */
-        (void)give_back(region, upload);
+        upload->is_moving = false;
+        /* Without memory they stay reserved, which is free to everybody who may still ask. */
+        (void)give_extent(region, &upload->old);
+        (void)give_extent(region, &upload->extent);
     }
 }
 
-static void forget_extent(struct region *region, struct region_upload *upload)
+static void forget_extent(struct region *region, struct extent *extent)
 {
-    extentlist_remove(&region->reserved, upload->extent);
-    upload->extent.size = 0;
+    extentlist_remove(&region->reserved, *extent);
+    extent->size = 0;
 }
 
 /* The batch freed some bytes of it. Its set of these may hold everything, for want of memory. */
@@ -338,29 +348,41 @@ static bool was_freed_by(struct extent extent, const struct batch *batch)
     return false;
 }
 
+static void forget_freed(struct region *region, struct extent *extent, const struct batch *batch)
+{
+    if (!was_freed_by(*extent, batch))
+        return;
+    /* What is in use is not known any more. */
+    region->lost.everything = true;
+    forget_extent(region, extent);
+}
+
 void region_uploads_unfreed(struct region *region, const struct batch *batch)
 {
     for (struct region_upload *upload = region->uploads; upload != NULL; upload = upload->next) {
-        if (!was_freed_by(upload->extent, batch))
-            continue;
-        /* What is in use is not known any more. */
-        region->lost.everything = true;
-        forget_extent(region, upload);
+        forget_freed(region, &upload->extent, batch);
+        forget_freed(region, &upload->old, batch);
     }
+}
+
+static void cut_extent(struct region *region, struct extent *extent)
+{
+    uint64_t size = region->space.size;
+    struct extent kept = *extent;
+    if (kept.size == 0 || extent_end(kept) <= size)
+        return;
+    forget_extent(region, extent);
+    if (kept.address >= size)
+        return;
+    *extent = (struct extent){kept.address, size - kept.address};
+    extentlist_insert(&region->reserved, *extent);
 }
 
 void region_uploads_cut(struct region *region)
 {
-    uint64_t size = region->space.size;
     for (struct region_upload *upload = region->uploads; upload != NULL; upload = upload->next) {
-        struct extent kept = upload->extent;
-        if (kept.size == 0 || extent_end(kept) <= size)
-            continue;
-        forget_extent(region, upload);
-        if (kept.address >= size)
-            continue;
-        upload->extent = (struct extent){kept.address, size - kept.address};
-        extentlist_insert(&region->reserved, upload->extent);
+        cut_extent(region, &upload->extent);
+        cut_extent(region, &upload->old);
     }
 }
 
@@ -387,7 +409,8 @@ static int check_commit(struct region *region, const struct region_upload *uploa
     if (!is_open_ended(upload) && upload->appended < upload->size)
         return err_set(err, ERR_INVALID_ARGUMENT, "only %llu of the upload's %llu bytes have come",
                        (unsigned long long)upload->appended, (unsigned long long)upload->size);
-    return upload->part_count > 0 || is_under_way(upload) ? REGION_WAIT : 0;
+    bool is_busy = upload->part_count > 0 || upload->is_moving || is_under_way(upload);
+    return is_busy ? REGION_WAIT : 0;
 }
 
 /* What an open-ended one has reserved behind its bytes is free again. */
@@ -456,7 +479,7 @@ static int commit(struct region *region, struct region_upload *upload, struct er
         return code;
     struct extent extent = {upload->extent.address, upload->appended};
     if (region_place_upload(region, &need, extent, region_upload_pages(upload)) != 0 ||
-        give_rest(region, upload) != 0)
+        give_extent(region, &upload->old) != 0 || give_rest(region, upload) != 0)
         return err_no_memory(err);
     stage(region, upload);
     return region_staged(region);

@@ -8,6 +8,7 @@
  *
  * The sync is through an opening of the file of its own. A failed write-back is told once to each,
  * and a commit that syncs at the same time must not miss it. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,8 @@
 
 /* Pieces that are written in one call: the page in the tail, and what lies behind it. */
 #define WRITE_VECTORS 16
+/* Pages that are copied at a time. */
+#define MOVE_PAGES 64
 
 /* ---- Worker ---- */
 
@@ -113,6 +116,13 @@ static int sync_data(struct upload_job *job, struct err *err)
     return result == 0 ? 0 : err_io_at(err, result, "sync", job->folder, "data");
 }
 
+/* The record that tells the sums comes next: its own sync of the data finds little to do. */
+static int sync_if_full(struct upload_job *job, struct err *err)
+{
+    bool is_full = job->upload->sum_count == UPLOAD_SUMS;
+    return is_full && job->upload->unsynced > 0 ? sync_data(job, err) : 0;
+}
+
 static int run_upload(struct region_job *base, struct err *err)
 {
     struct upload_job *job = (struct upload_job *)(void *)base;
@@ -126,10 +136,82 @@ static int run_upload(struct region_job *base, struct err *err)
     }
     if (code == 0)
         code = flush(&writer);
-    /* The record that tells the sums comes next: its own sync of the data finds little to do. */
-    if (code == 0 && job->upload->sum_count == UPLOAD_SUMS && job->upload->unsynced > 0)
-        code = sync_data(job, err);
+    return code == 0 ? sync_if_full(job, err) : code;
+}
+
+/* ---- Worker: moving ---- */
+
+static uint64_t pages_to_move(const struct region_upload *upload)
+{
+    uint64_t left = min_u64(upload->old_count - upload->moved, UPLOAD_SUMS - upload->sum_count);
+    return min_u64(left, UPLOAD_STEP / DATA_PAGE);
+}
+
+/* The sums of pages in the old extent: all of them from the file, or none. */
+static int old_sums(const struct upload_job *job, size_t count, uint32_t *sums, struct err *err)
+{
+    const struct region_upload *upload = job->upload;
+    if (upload->moved < upload->old_told)
+        return sums_read(job->io, job->folder, job->sums, upload->old_first + upload->moved, count,
+                         sums, err);
+    memcpy(sums, upload->old_sums + (upload->moved - upload->old_told), count * sizeof sums[0]);
+    return 0;
+}
+
+/* Pages of which nothing was known stay so. */
+static int check_pages(const struct upload_job *job, size_t count, const uint8_t *pages,
+                       const uint32_t *sums, struct err *err)
+{
+    struct region_upload *upload = job->upload;
+    uint32_t *new_sums = upload->sums + upload->sum_count - count;
+    for (size_t i = 0; job->has_checksums && i < count; i++) {
+        uint64_t page = upload->old_first + upload->moved + i;
+        if (!sum_matches(job->seed, page, pages + i * DATA_PAGE, sums[i]))
+            return err_set(err, ERR_CORRUPT,
+                           "page at %llu of %s/data does not match its checksum, and an upload in "
+                           "it was to be moved",
+                           (unsigned long long)(page * DATA_PAGE), job->folder);
+        if (sums[i] == SUM_UNVERIFIED)
+            new_sums[i] = SUM_UNVERIFIED;
+    }
+    return 0;
+}
+
+static int move_pages(struct writer *writer, size_t count, uint8_t *pages)
+{
+    struct upload_job *job = writer->job;
+    struct region_upload *upload = job->upload;
+    uint32_t sums[MOVE_PAGES];
+    uint64_t from = (upload->old_first + upload->moved) * DATA_PAGE;
+    ssize_t got = job->io->ops->read(job->io, job->data, pages, count * DATA_PAGE, from);
+    if (got < (ssize_t)(count * DATA_PAGE))
+        return err_io_at(writer->err, got < 0 ? (int)got : -EIO, "read", job->folder, "data");
+    int code = old_sums(job, count, sums, writer->err);
+    if (code == 0)
+        code = write_pages(writer, pages, count);
+    if (code == 0)
+        code = check_pages(job, count, pages, sums, writer->err);
+    if (code == 0)
+        code = flush(writer);
+    upload->moved += count;
     return code;
+}
+
+static int run_move(struct region_job *base, struct err *err)
+{
+    struct upload_job *job = (struct upload_job *)(void *)base;
+    struct region_upload *upload = job->upload;
+    struct writer writer = {.job = job, .err = err};
+    uint64_t end = upload->moved + pages_to_move(upload);
+    uint8_t *pages = malloc((size_t)MOVE_PAGES * DATA_PAGE);
+    int code = pages == NULL ? err_no_memory(err) : 0;
+    while (code == 0 && upload->moved < end) {
+        uint64_t told = upload->moved < upload->old_told ? upload->old_told : end;
+        uint64_t count = min_u64(min_u64(end, told) - upload->moved, MOVE_PAGES);
+        code = move_pages(&writer, (size_t)count, pages);
+    }
+    free(pages);
+    return code == 0 ? sync_if_full(job, err) : code;
 }
 
 /* ---- Done ---- */
@@ -159,6 +241,8 @@ static void upload_done(struct region *region, struct region_job *base)
         region_upload_fail(upload, &base->err);
     if (upload->is_aborted)
         region_upload_dispose(region, upload);
+    else if (upload->is_moving && upload->moved == upload->old_count)
+        (void)region_upload_moved(region, upload);
     else if (upload->part_count > 0)
         drop_parts(upload, job->bytes);
 }
@@ -168,7 +252,8 @@ static void upload_done(struct region *region, struct region_job *base)
 /* Who still reads what was there before it was freed comes first. */
 static bool is_ready(const struct region *region, const struct region_upload *upload)
 {
-    return upload->part_count > 0 && region->applied_ticket >= upload->after &&
+    return (upload->part_count > 0 || upload->is_moving) &&
+           region->applied_ticket >= upload->after &&
            !region_is_extent_pinned(region, region_upload_pages(upload));
 }
 
@@ -176,7 +261,7 @@ bool region_has_appends(const struct region *region)
 {
     for (const struct region_upload *upload = region->uploads; upload != NULL;
          upload = upload->next)
-        if (upload->part_count > 0)
+        if (upload->part_count > 0 || upload->is_moving)
             return true;
     return false;
 }
@@ -223,8 +308,12 @@ static struct region_job *upload_job(struct region *region, struct region_upload
     job->has_checksums = region_is_verified(region);
     job->upload = upload;
     job->has_to_stop = false;
-    take_parts(job, upload);
-    job->job.run = run_upload;
+    job->sums = region->sums;
+    if (upload->is_moving)
+        job->part_count = job->bytes = 0;
+    else
+        take_parts(job, upload);
+    job->job.run = upload->is_moving ? run_move : run_upload;
     job->job.done = upload_done;
     return &job->job;
 }

@@ -163,9 +163,7 @@ static const char *append(struct uploads *uploads, struct region *region, struct
     }
     free(loan->bytes);
     free(loan);
-    /* One without a size may find something in its way. */
-    bool is_stuck = one->is_open_ended && code == ERR_NO_SPACE;
-    if (!is_stuck && !may_be(uploads, region, code))
+    if (!may_be(uploads, region, code))
         return complain("an append", code, &err);
     if (code != REGION_WAIT)
         give_up(uploads, region, one);

@@ -848,6 +848,95 @@ START_TEST(test_one_without_a_size_grows)
 }
 END_TEST
 
+static void append_in_the_way(struct region_upload *upload, uint64_t from, uint64_t to)
+{
+    uint64_t ticket;
+    for (uint64_t done = from; done < to;) {
+        uint64_t part = to - done < 90001 ? to - done : 90001;
+        int code = region_upload_append(region, upload, big + done, part, &ticket, &err);
+        ck_assert_msg(code == 0 || code == REGION_WAIT, "%s", err.text);
+        done += code == 0 ? part : 0;
+        if (code == 0 && done % 3 != 0)
+            drive_add(region, small, 2000); /* as close behind it as can be */
+        else
+            drive_settle(region);
+    }
+    drive_settle(region);
+}
+
+START_TEST(test_one_without_a_size_moves)
+{
+    uint64_t size = sizeof big - 77;
+    drive_add(region, small, 100 + (uint64_t)_i);
+    struct region_upload *upload = begin_open(0);
+    uint64_t wall = drive_add(region, small, 4096);
+    append_in_the_way(upload, 0, size);
+    check();
+    uint64_t address = commit(upload);
+    if (size > UPLOAD_STEP) /* with small limits */
+        ck_assert_uint_gt(address, wall);
+    struct region_info info = info_of();
+    ck_assert_uint_eq(info.reserved, 0);
+    drive_expect(region, address, big, size);
+    fixture_power_cut();
+    region = fixture_open(false, NULL);
+    ck_assert_uint_eq(fixture_allocated(), info.allocated);
+    drive_expect(region, address, big, size);
+    drive_expect(region, wall, small, 4096);
+}
+END_TEST
+
+/* What was damaged on the disk meanwhile gets no checksum that matches. */
+START_TEST(test_damage_does_not_move)
+{
+    uint64_t ticket, room = UPLOAD_STEP;
+    int code = REGION_WAIT;
+    struct region_upload *upload = begin_open(0);
+    drive_add(region, small, 4096);
+    append_all(upload, big, room / 2 < sizeof big ? room / 2 : sizeof big, 50000);
+    struct io_file *file;
+    uint8_t garbage[10] = "garbage";
+    struct iovec vector = {garbage, sizeof garbage};
+    ck_assert_int_eq(io->ops->open(io, "r/data", 0, &file), 0);
+    ck_assert_int_eq(io->ops->write(io, file, &vector, 1, DATA_PAGE + 5), 0);
+    io->ops->close(io, file);
+    while (region_upload_failure(upload) == NULL) {
+        code = region_upload_append(region, upload, big, 2000, &ticket, &err);
+        if (code != 0)
+            drive_settle(region);
+    }
+    ck_assert_int_eq(region_upload_failure(upload)->code, ERR_CORRUPT);
+    drive_settle(region);
+    ck_assert(region_idle(region));
+    region_upload_abort(region, upload);
+    ck_assert_uint_eq(info_of().reserved, 0);
+    check();
+}
+END_TEST
+
+START_TEST(test_aborted_while_it_moves)
+{
+    uint64_t ticket, taken = 0;
+    struct region_upload *upload = begin_open(0);
+    drive_add(region, small, 4096);
+    append_all(upload, big, 2 * DATA_PAGE, 50000);
+    while (info_of().reserved <= UPLOAD_STEP + DATA_PAGE)
+        if (region_upload_append(region, upload, big, 50000, &ticket, &err) == REGION_WAIT)
+            drive_settle(region);
+    while (region_applied_ticket(region) < region_ticket(region))
+        ck_assert(drive_step(region, LANE_COMMIT));
+    struct region_job *job = region_next_job(region, LANE_UPLOAD, drive_now_ms);
+    ck_assert_ptr_nonnull(job);
+    taken = info_of().reserved;
+    region_upload_abort(region, upload);
+    ck_assert_uint_eq(info_of().reserved, taken);
+    region_job_run(job);
+    region_job_done(region, job);
+    ck_assert_uint_eq(info_of().reserved, 0);
+    check();
+}
+END_TEST
+
 START_TEST(test_one_without_a_size_that_stays_empty)
 {
     struct region_upload *upload = begin_open(0);
@@ -891,12 +980,15 @@ int main(void)
         test_a_failed_sync_on_the_way_fails_the_region,
         test_one_without_a_size_grows,
         test_one_without_a_size_that_stays_empty,
+        test_damage_does_not_move,
+        test_aborted_while_it_moves,
     };
     Suite *suite = suite_create("region uploads");
     TCase *tcase = fixture_tests("uploads", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, test_a_crash_leaves_nothing_behind, 0, 2);
     tcase_add_loop_test(tcase, test_nothing_is_written_before_its_freeing_is_durable, 0, 3);
     tcase_add_loop_test(tcase, test_pages_that_were_told_are_taken_by_others, 0, 3);
+    tcase_add_loop_test(tcase, test_one_without_a_size_moves, 0, 4);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
