@@ -133,6 +133,27 @@ class Uploads(Case):
         for start, address in zip(range(0, 3 * MIB, 100000), small):
             self.assertEqual(self.client.call("loadBlob", "main", address, 8), b"%08d" % start)
 
+    def test_of_unknown_size_while_others_add(self):
+        """Whoever is in its way, it finds room."""
+        blob = blob_of(20 * MIB)
+        clients = [self.connect() for _ in range(3)]
+        uploads = [client.call("beginBlob", "main", None) for client in clients]
+        small = []
+        for start in range(0, len(blob), MIB):
+            ids = [client.send("appendBlob", upload, blob[start:start + MIB])
+                   for client, upload in zip(clients, uploads)]
+            small.append(self.client.call("addBlob", "main", blob[start:start + 5000]))
+            for client, msgid in zip(clients, ids):
+                self.assertIsNone(client.wait(msgid))
+        for client, upload in zip(clients, uploads):
+            address = client.call("commitBlob", upload)
+            self.assertTrue(self.load(address, len(blob)) == blob)
+        for start, address in zip(range(0, len(blob), MIB), small):
+            self.assertEqual(self.client.call("loadBlob", "main", address, 5000),
+                             blob[start:start + 5000])
+        self.assertEqual(self.info()["allocated"], 3 * len(blob) + 5000 * len(small))
+        self.assertEqual(self.info()["reserved"], 0)
+
     def test_memory_of_a_large_one(self):
         """Neither what is sent faster than it can be written nor the whole stays in memory."""
         size, piece = 256 * MIB, 4 * MIB
