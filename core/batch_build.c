@@ -301,14 +301,16 @@ static int copy_direct(struct builder *b, const struct batch_copy *copy)
     return code;
 }
 
-/* First of all: what the batch itself writes there comes later. */
+/* First of all: what the batch itself writes there comes later, and without checksums it does so
+ * without looking at the rest of the page. */
 static void fill_uploads(struct builder *b)
 {
     for (size_t i = 0; i < b->batch->upload_count; i++) {
         const struct batch_upload *upload = &b->batch->uploads[i];
         for (uint64_t j = 0; j < upload->run.count; j++) {
             uint64_t page = upload->run.first + j;
-            slot_of(b->batch, find_run(b, page), page)->sum = upload->sums[j];
+            slot_of(b->batch, find_run(b, page), page)->sum =
+                b->files->has_checksums ? upload->sums[j] : SUM_UNVERIFIED;
         }
     }
 }

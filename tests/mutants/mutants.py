@@ -830,14 +830,14 @@ mutant('upload-unsynced', 'an upload is committed before its bytes are on the di
         '        page_runs_add(&batch->straight, run);\n'), by='crash/uploads')
 mutant('upload-in-checkpoint', 'a checkpoint tells what is reserved as in use', 'region_checkpoint.c',
        ('region->writer.reserved = &region->reserved;', 'region->writer.reserved = NULL;'),
-       by='region_upload', quick=True)
+       by='region_upload_space', quick=True)
 mutant('upload-not-given-back', 'an upload that is aborted keeps its space', 'region_upload.c',
        ('if (is_under_way(upload) || give_back(region, upload) != 0)', 'if (is_under_way(upload))'),
-       by='region_upload')
+       by='region_upload_space')
 mutant('upload-given-back-early', 'others get the space of an upload that is still written to',
        'region_upload.c',
        ('if (is_under_way(upload) || give_back(region, upload) != 0)',
-        'if (give_back(region, upload) != 0 || is_under_way(upload))'), by='region_upload')
+        'if (give_back(region, upload) != 0 || is_under_way(upload))'), by='region_upload_space')
 mutant('upload-written-early', 'an upload writes to space before its freeing is durable',
        'region_upload_job.c', ('region->applied_ticket >= upload->after &&', 'upload->after > 0 &&'),
        by='region_upload crash/uploads')
@@ -845,11 +845,10 @@ mutant('upload-pins-ignored', 'an upload writes where somebody reads', 'region_u
        ('           !region_is_extent_pinned(region, region_upload_pages(upload));', '           true;'),
        by='region_upload')
 mutant('upload-growth-untold', 'the journal does not know that the region grew', 'region_upload.c',
-       ('    if (size == before)\n        return 0;\n    batch_grew',
-        '    if (size >= before)\n        return 0;\n    batch_grew'), by='region_upload')
+       ('    if (size > before) {\n        batch_grew', '    if (size < before) {\n        batch_grew'), by='region_upload_space')
 mutant('upload-cleared', 'clearing the region gives what is reserved to others', 'region_stage.c',
        ('int result = region_free_around_reserved(region, range);',
-        'int result = freespace_mark_free(&region->space, range);'), by='region_upload')
+        'int result = freespace_mark_free(&region->space, range);'), by='region_upload_space')
 mutant('upload-makes-pages-old', 'a page that has only reserved bytes gets no sum when it is used',
        'region_stage.c', ('return from >= end || region_is_free(region, (struct extent){from, end - from});',
                           'return from >= end || freespace_is_free(&region->space, '
@@ -867,6 +866,18 @@ mutant('upload-never-told', 'a batch that has only sums of an upload is never se
        'region_commit.c', ('    if (batch == NULL || batch_is_empty(batch))\n        return;\n    batch_lay_out',
                            '    if (batch == NULL || batch->record.effects == 0)\n        return;\n'
                            '    batch_lay_out'),
+       by='crash/region_upload_space')
+mutant('upload-moves-damage', 'an upload that moves gives damaged bytes a fresh sum',
+       'region_upload_job.c',
+       ('        if (!sum_matches(job->seed, page, pages + i * DATA_PAGE, sums[i]))\n',
+        '        if (page == UINT64_MAX)\n'), by='region_upload crash/region_upload')
+mutant('upload-committed-while-it-moves', 'an upload is a blob before all of it has moved',
+       'region_upload.c', ('upload->part_count > 0 || upload->is_moving || is_under_way(upload);',
+                           'upload->part_count > 0 || is_under_way(upload);'),
+       by='crash/oracle')
+mutant('upload-moves-early', 'an upload is copied before its sums are in the file', 'region_upload.c',
+       ('    upload->after = region->change_ticket;\n',
+        '    upload->after = upload->is_moving ? 0 : region->change_ticket;\n'),
        by='crash/region_upload')
 mutant('upload-loads-early', 'a load behind the commit does not wait for it', 'batch.c',
        ('        page_runs_add(&batch->straight, run);\n    batch->moves = true;\n'

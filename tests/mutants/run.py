@@ -39,8 +39,8 @@ SECONDS_MAX = 1500  # far more than any takes, on a busy machine too: what hangs
 
 UNIT = 'sums pagecache record tokens journal checkpoint meta replay recover region_token ' \
     'region_verify region_load region_atomic region_commit region_durability region_checkpoint ' \
-    'region_room region_discard region_failure region_open region_upload region store store_faults ' \
-    'migrate region_scrub bitrot killed oracle faults'
+    'region_room region_discard region_failure region_open region_upload region_upload_space region ' \
+    'store store_faults migrate region_scrub bitrot killed oracle faults'
 PROFILES = 'small interval discard reload growing large uploads'
 
 
@@ -51,7 +51,8 @@ def all_programs():
     programs['crash/bitrot'] = ('crash_bitrot_small', [])
     programs['crash/oracle'] = ('crash_oracle_small', [])
     programs['crash/faults'] = ('crash_faults_small', [])
-    programs['crash/region_upload'] = ('crash_region_upload_small', [])
+    for name in ('region_upload', 'region_upload_space'):
+        programs[f'crash/{name}'] = (f'crash_{name}_small', [])
     programs['crash/killed'] = ('crash_killed_small', [])
     for profile in PROFILES.split():
         programs[f'crash/{profile}'] = ('crash_region_small', ['--profile', profile])
