@@ -1,0 +1,125 @@
+"""The tables."""
+
+from .figures import Spread, ratios, spread
+from .promises import MEMORY_LINE_MIB, judge
+from .subjects import MREGIOND
+
+BUSY = 0.95  # of its core, from there on the load generator may be the limit
+
+
+def number(value):
+    """Three digits that matter, with k, M or G."""
+    if value is None:
+        return "-"
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= factor:
+            return f"{value / factor:.3g}{unit}" if value < factor * 999.5 else \
+                f"{value / factor:.0f}{unit}"
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
+
+
+def with_spread(found, text=number):
+    if found is None:
+        return "-"
+    if found.count == 1:
+        return text(found.median)
+    return f"{text(found.median)} [{text(found.least)} {text(found.most)}]"
+
+
+def ratio_text(value):
+    return f"{value:.2f}"
+
+
+def table(rows):
+    """The first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                       for i, (cell, width) in enumerate(zip(row, widths)))).rstrip()
+            for row in rows]
+
+
+def promises(runs):
+    rows = [("promise", "line", "ratio", "rounds", "")]
+    for verdict in judge(runs):
+        rows.append((verdict.promise.text, verdict.promise.line_text,
+                     with_spread(verdict.spread, ratio_text),
+                     f"{verdict.rounds_held}/{verdict.spread.count}" if verdict.spread else "-",
+                     {True: "met", False: "NOT MET", None: "not measured"}[verdict.is_met]))
+    return rows
+
+
+def memory(figures):
+    """figures: by subject, bytes for a million blobs, and of how many they were taken."""
+    rows = [("memory for a million blobs of 4 KiB", "MiB", "of blobs", "line", "")]
+    for subject, (size, count) in figures.items():
+        mib = size / (1 << 20)
+        line = ("<= " + str(MEMORY_LINE_MIB), "met" if mib <= MEMORY_LINE_MIB else "NOT MET") \
+            if subject == MREGIOND else ("", "")
+        rows.append((subject, f"{mib:.1f}", str(count), *line))
+    return rows
+
+
+def subjects_of(runs, cell):
+    names = []
+    for run in runs:
+        if run.cell == cell and run.subject not in names:
+            names.append(run.subject)
+    return sorted(names, key=lambda name: name != MREGIOND)
+
+
+def cells_of(runs):
+    cells = []
+    for run in runs:
+        if run.cell not in cells:
+            cells.append(run.cell)
+    return sorted(cells, key=lambda cell: (cell.operation, cell.transport != "unix", cell.size,
+                                           cell.connections, cell.pipeline))
+
+
+def is_generator_bound(runs, cell, subject):
+    load = spread(runs, cell, subject, "generator_load")
+    return load is not None and load.median >= BUSY
+
+
+HEAD = ("", "per second", "mregiond / it", "p50", "p99", "p99.9 us", "CPU us", "disk B",
+        "process B")
+
+
+def figures(runs):
+    """Every cell, every subject. An asterisk: the load generator's core was full."""
+    rows = [HEAD]
+    for cell in cells_of(runs):
+        rows.append((str(cell),) + ("",) * (len(HEAD) - 1))
+        for subject in subjects_of(runs, cell):
+            def median(metric, cell=cell, subject=subject):
+                found = spread(runs, cell, subject, metric)
+                return number(found.median) if found else "-"
+            found = ratios(runs, cell, MREGIOND, (subject,))
+            compared = Spread.of(found) if found and subject != MREGIOND else None
+            star = "*" if is_generator_bound(runs, cell, subject) else ""
+            rows.append((f"  {subject}{star}",
+                         with_spread(spread(runs, cell, subject, "per_second")),
+                         with_spread(compared, ratio_text) if compared else "",
+                         median("p50_us"), median("p99_us"), median("p999_us"),
+                         median("server_cpu_us"), median("device_bytes"),
+                         median("process_bytes")))
+    return rows
+
+
+LEGEND = """\
+Medians over the rounds, [least most]. A ratio is that of one round; the runs of a round are beside
+each other. CPU: of the server, for each operation. disk: bytes that the disk wrote until all was
+on it, everybody's; process: those that the kernel accounts to the server. *: the load generator's
+core was full, so that it may be what was measured."""
+
+
+def whole(runs, memory_figures):
+    yield ""
+    yield from table(figures(runs))
+    yield ""
+    yield LEGEND
+    if memory_figures:
+        yield ""
+        yield from table(memory(memory_figures))
+    yield ""
+    yield from table(promises(runs))
