@@ -2,8 +2,8 @@
  * Tarantool or bench_raw by theirs, so that all are measured by the same program in the same run.
  *
  *     bench_load [--server ADDR] [--protocol NAME] [--region NAME] [--size N] [--connections N]
- *                [--pipeline N] [--mix ADD:LOAD:REMOVE] [--deallocate] [--preload N] [--clear]
- *                [--warmup S] [--seconds S | --requests N] [--pid PID] [--folder DIR]
+ *                [--pipeline N] [--mix ADD:LOAD:REMOVE] [--deallocate] [--preload N] [--first N]
+ *                [--clear] [--warmup S] [--seconds S | --requests N] [--pid PID] [--folder DIR]
  *                [--label TEXT] [--json]
  *
  * Loads and removes take blobs that were added before; every loaded blob is checked against what
@@ -96,6 +96,7 @@ static void print_json(const struct histogram *latencies, const struct result *r
 enum {
     OPTION_CLEAR = 256,
     OPTION_DEALLOCATE,
+    OPTION_FIRST,
     OPTION_FOLDER,
     OPTION_JSON,
     OPTION_PID,
@@ -173,6 +174,9 @@ static error_t parse_load(int key, char *argument, struct argp_state *state)
     case OPTION_DEALLOCATE:
         options.deallocates = true;
         return 0;
+    case OPTION_FIRST:
+        options.first = parse_count(argument, 0, state);
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -226,6 +230,7 @@ static const struct argp_option argp_options[] = {
     {"mix", 'm', "A:L:R", 0, "Percentages of adds, loads, removes (default 100:0:0)", 0},
     {"deallocate", OPTION_DEALLOCATE, NULL, 0, "deallocate in place of removeBlob", 0},
     {"preload", 'P', "N", 0, "Blobs added before a mix with loads or removes (default 1000)", 0},
+    {"first", OPTION_FIRST, "N", 0, "Number of the first blob, its key (default 0)", 0},
     {"clear", OPTION_CLEAR, NULL, 0, "Empty the server (the region) afterwards", 0},
     {"warmup", OPTION_WARMUP, "S", 0, "How long before it counts (default 0)", 0},
     {"seconds", 't', "S", 0, "How long (default 5)", 0},

@@ -94,7 +94,7 @@ struct options {
     const char *region;
     const char *label;
     const char *folder; /* on the disk whose writes are counted */
-    uint64_t size, connections, pipeline, preload, requests;
+    uint64_t size, connections, pipeline, preload, first, requests;
     double seconds, warmup;
     unsigned mix[KINDS]; /* percent */
     int pid;             /* of the server, 0: not watched */

@@ -227,6 +227,7 @@ void run_load(struct histogram *latencies, struct result *ret_result)
 {
     double device = -1, process = -1;
     histogram = latencies;
+    next_number = options.first;
     open_all();
     if (options.mix[ADD] < 100)
         preload();

@@ -14,9 +14,9 @@
 
 #define BLOCK 4096
 #define SMALL_ROOM (8UL << 20)
-#define LARGE_MAX 64            /* in a batch */
-#define BUFFERS 192             /* two batches, and one for each of 64 connections */
-#define FILE_SIZE (256UL << 20) /* more than a batch */
+#define LARGE_MAX 64           /* in a batch */
+#define BUFFERS 192            /* two batches, and one for each of 64 connections */
+#define FILE_SIZE (96UL << 20) /* more than a batch */
 #define ZEROS (1UL << 20)
 
 struct batch {

@@ -9,10 +9,11 @@ from .cells import size_text
 from .figures import Spread, ratios, spread
 from .promises import judge
 from .report import cells_of, number, subjects_of
-from .subjects import MREGIOND
+from .subjects import MREGIOND, NAMES
 
-COLORS = ("#1b6ca8", "#d1495b", "#e58a95", "#f3c3c9", "#66a182", "#edae49", "#555555", "#999999",
-          "#7d5ba6", "#b49ccf", "#2e8b8b", "#8b5a2b")
+COLORS = dict(zip(NAMES, (
+    "#1b6ca8", "#6fa8dc", "#a9cbea", "#d1495b", "#e58a95", "#f3c3c9", "#66a182", "#7d5ba6",
+    "#8b5a2b", "#444444", "#888888", "#edae49", "#f5d491")))
 BAR, GAP, HEIGHT, LEFT, TOP = 11, 14, 170, 64, 34
 
 METRICS = (("per_second", "operations per second"), ("ratio", "mregiond over others"),
@@ -52,7 +53,7 @@ def bar(x, axis, found, color, title):
            f'y2="{axis.y(found.most):.1f}" stroke="#222"/>')
 
 
-def panel(title, groups, colors):
+def panel(title, groups):
     """groups: (name, [(subject, Spread)]). Returns the elements, the width and the height."""
     positive = [value for _, bars in groups for _, found in bars
                 for value in (found.median, found.least, found.most) if value > 0]
@@ -66,39 +67,42 @@ def panel(title, groups, colors):
         parts.append(text(x + len(bars) * BAR / 2, TOP + HEIGHT + 15, name, "middle"))
         for subject, found in bars:
             words = f"{subject}: {number(found.median)} [{number(found.least)} {number(found.most)}]"
-            parts += bar(x, axis, found, colors[subject], words)
+            parts += bar(x, axis, found, COLORS[subject], words)
             x += BAR
         x += GAP
     return parts, width, TOP + HEIGHT + 30
 
 
-def legend(names, colors, y):
+def legend(names, y):
     for i, name in enumerate(names):
         x = LEFT + i % 4 * 170
         top = y + i // 4 * 18
-        yield f'<rect x="{x}" y="{top}" width="11" height="11" fill="{colors[name]}"/>'
+        yield f'<rect x="{x}" y="{top}" width="11" height="11" fill="{COLORS[name]}"/>'
         yield text(x + 16, top + 10, name)
+
+
+def picture(width, height, parts):
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        'font-family="sans-serif" font-size="11">',
+        '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>", ""])
 
 
 def document(title, panels, names):
     """panels: (title, groups). None when there is nothing to show."""
-    colors = {name: COLORS[i % len(COLORS)] for i, name in enumerate(names)}
+    names = [name for name in NAMES if name in names]
     parts, y, width = [], 40, 760
     for name, groups in panels:
-        drawn, panel_width, panel_height = panel(name, groups, colors)
+        drawn, panel_width, panel_height = panel(name, groups)
         if drawn:
             parts += [f'<g transform="translate(0 {y})">', *drawn, "</g>"]
             y += panel_height
             width = max(width, panel_width + 10)
     if not parts:
         return None
-    parts += legend(names, colors, y + 6)
+    parts += legend(names, y + 6)
     height = y + 30 + 18 * ((len(names) + 3) // 4)
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="11">',
-        '<rect width="100%" height="100%" fill="white"/>',
-        text(LEFT, 24, title, extra=' font-size="15"'), *parts, "</svg>", ""])
+    return picture(width, height, [text(LEFT, 24, title, extra=' font-size="15"'), *parts])
 
 
 def figure(runs, cell, subject, metric):
@@ -127,35 +131,39 @@ def operation_chart(runs, operation, metric, title):
     return document(f"{operation}: {title}", panels.items(), names)
 
 
+def over_line(verdict):
+    """Least, median and most in parts of the line, so that above 1 it holds."""
+    line, found = verdict.promise.line, verdict.spread
+    if verdict.promise.is_time:
+        return line / found.most, line / found.median, line / found.least
+    return found.least / line, found.median / line, found.most / line
+
+
 def promises_chart(runs):
-    """Each ratio in parts of its line: what is above 1 holds, of a time what is below."""
     rows = [verdict for verdict in judge(runs) if verdict.spread is not None]
     if not rows:
         return None
-    least = min(verdict.spread.least / verdict.promise.line for verdict in rows)
-    most = max(verdict.spread.most / verdict.promise.line for verdict in rows)
-    low, high = math.log(min(least, 0.5)), math.log(max(most, 2))
+    low = math.log(min(0.5, *(over_line(verdict)[0] for verdict in rows)))
+    high = math.log(max(2, *(over_line(verdict)[2] for verdict in rows)))
     left, width, step = 420, 480, 20
 
     def x(value):
         return left + width * (math.log(value) - low) / (high - low)
 
     height = 60 + step * len(rows)
-    parts = [text(left, 24, "promises: ratio over its line", extra=' font-size="15"'),
+    parts = [text(left, 24, "promises: right of the line they hold", extra=' font-size="15"'),
              f'<line x1="{x(1):.1f}" y1="34" x2="{x(1):.1f}" y2="{height - 14}" stroke="#222"/>']
     for i, verdict in enumerate(rows):
         y = 50 + step * i
-        line, found = verdict.promise.line, verdict.spread
+        least, median, most = over_line(verdict)
         color = "#66a182" if verdict.is_met else "#d1495b"
         parts += [text(left - 10, y + 4, verdict.promise.text, "end"),
-                  f'<line x1="{x(found.least / line):.1f}" y1="{y}" '
-                  f'x2="{x(found.most / line):.1f}" y2="{y}" stroke="{color}" stroke-width="3"/>',
-                  f'<circle cx="{x(found.median / line):.1f}" cy="{y}" r="5" fill="{color}"/>',
+                  f'<line x1="{x(least):.1f}" y1="{y}" x2="{x(most):.1f}" y2="{y}" '
+                  f'stroke="{color}" stroke-width="3"/>',
+                  f'<circle cx="{x(median):.1f}" cy="{y}" r="5" fill="{color}"/>',
                   text(left + width + 14, y + 4,
-                       f"{found.median:.2f} ({verdict.promise.line_text})")]
-    return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 130}" '
-                      f'height="{height}" font-family="sans-serif" font-size="11">',
-                      '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>", ""])
+                       f"{verdict.spread.median:.2f} ({verdict.promise.line_text})")]
+    return picture(left + width + 130, height, parts)
 
 
 def memory_chart(memory):

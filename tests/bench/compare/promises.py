@@ -21,12 +21,16 @@ class Promise:
     line: float
     metric: str = PER_SECOND
 
+    @property
+    def is_time(self):
+        return self.metric != PER_SECOND
+
     def holds(self, ratio):
-        return ratio >= self.line if self.metric == PER_SECOND else ratio <= self.line
+        return ratio <= self.line if self.is_time else ratio >= self.line
 
     @property
     def line_text(self):
-        return f"{'>=' if self.metric == PER_SECOND else '<='} {self.line:g}"
+        return f"{'<=' if self.is_time else '>='} {self.line:g}"
 
 
 def _rates(text, operation, sizes, loads, references, line, subject=MREGIOND):

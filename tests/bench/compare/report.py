@@ -2,7 +2,7 @@
 
 from .figures import Spread, ratios, spread
 from .promises import MEMORY_LINE_MIB, judge
-from .subjects import MREGIOND
+from .subjects import MREGIOND, NAMES
 
 BUSY = 0.95  # of its core, from there on the load generator may be the limit
 
@@ -11,11 +11,9 @@ def number(value):
     """Three digits that matter, with k, M or G."""
     if value is None:
         return "-"
-    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= factor:
-            return f"{value / factor:.3g}{unit}" if value < factor * 999.5 else \
-                f"{value / factor:.0f}{unit}"
-    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1)):
+        if value >= factor * 0.9995 or factor == 1:
+            return f"{value / factor:.{'3g' if value < factor * 999.5 else '0f'}}{unit}"
 
 
 def with_spread(found, text=number):
@@ -64,7 +62,7 @@ def subjects_of(runs, cell):
     for run in runs:
         if run.cell == cell and run.subject not in names:
             names.append(run.subject)
-    return sorted(names, key=lambda name: name != MREGIOND)
+    return sorted(names, key=NAMES.index)
 
 
 def cells_of(runs):
@@ -107,6 +105,10 @@ def figures(runs):
 
 
 LEGEND = """\
+raw server: echoes, and commits what came in a turn, on its loop or on a thread; disk alone: no server,
+as many bytes to a sync as there can be in flight; kept space: a region with discard 0, whose freed
+space is not given back to the file system. Redis answers before it syncs but with always, memcached
+keeps nothing.
 Medians over the rounds, [least most]. A ratio is that of one round; the runs of a round are beside
 each other. CPU: of the server, for each operation. disk: bytes that the disk wrote until all was
 on it, everybody's; process: those that the kernel accounts to the server. *: the load generator's

@@ -6,23 +6,29 @@ import shutil
 import subprocess
 
 from . import servers
+from .cells import OPERATIONS
 from .servers import Failed, Server, pin
 
 TIMEOUT = 120  # of a run that should take a second
+DIRECT = 65536  # blobs of this size and more go past mregiond's journal, to their place at once
 
 
 class Subject:
     """name as in the tables. covers(cell) says whether a cell means anything for it."""
 
-    def __init__(self, name, bench, operations=("add", "load", "remove"), transports=("unix", "tcp")):
+    def __init__(self, name, bench, operations=OPERATIONS, transports=("unix", "tcp"), least=0):
         self.name, self.bench = name, bench
-        self.operations, self.transports = operations, transports
+        self.operations, self.transports, self.least = operations, transports, least
 
     def covers(self, cell):
-        return cell.operation in self.operations and cell.transport in self.transports
+        return cell.operation in self.operations and cell.transport in self.transports and \
+            cell.size >= self.least
 
     def run(self, cell, seconds):
         raise NotImplementedError
+
+    def stop(self):
+        """Ends what runs; the next run begins anew."""
 
     def command(self, core, words):
         """Runs one of our programs that prints its result as JSON."""
@@ -49,14 +55,18 @@ class Remote(Subject):
         warmup = 0 if cell.operation == "remove" else seconds / 5
         return self.load(server, address, [
             "--size", cell.size, "--connections", cell.connections, "--pipeline", cell.pipeline,
-            "--mix", cell.mix, "--preload", cell.preload(seconds), "--clear",
+            "--mix", cell.mix, "--preload", cell.preload(seconds), "--clear", "--folder", ".",
             "--warmup", warmup, "--seconds", seconds])
 
     def load(self, server, address, words):
         return self.command(self.bench.client_core, [
             self.bench.program("tests/bench/bench_load"), "--json", "--protocol", self.protocol,
-            "--server", address, "--pid", str(server.pid), "--folder", ".", *self.options,
+            "--server", address, "--pid", str(server.pid), *self.options,
             *map(str, words)])
+
+    def stop(self):
+        for server in self.by_transport.values():
+            server.stop()
 
 
 class Disk(Subject):
@@ -69,7 +79,7 @@ class Disk(Subject):
 
     def covers(self, cell):
         is_alone = cell.size == 64 and (cell.connections, cell.pipeline) == (1, 1)
-        return super().covers(cell) and (cell.size >= 65536 or is_alone and not self.is_direct)
+        return super().covers(cell) and (cell.size >= DIRECT or is_alone and not self.is_direct)
 
     def run(self, cell, seconds):
         size = max(cell.size, 4096)
@@ -86,7 +96,7 @@ class Lmdb(Subject):
     """No socket and no other thread: as many operations in a transaction as there are in flight."""
 
     def __init__(self, bench):
-        super().__init__("LMDB, embedded", bench, transports=("unix",))
+        super().__init__(LMDB, bench, transports=("unix",))
 
     def covers(self, cell):
         return super().covers(cell) and cell.connections == 1 and cell.pipeline in (1, 64)
@@ -108,9 +118,11 @@ KEPT = "mregiond, kept space"
 DEALLOCATE = "mregiond deallocate"
 ALWAYS, EVERYSEC, NO = "Redis always", "Redis everysec", "Redis no"
 MEMCACHED, TARANTOOL = "memcached", "Tarantool fsync"
-RAW, RAW_THREAD = "raw", "raw, thread"
-DISK, DISK_DIRECT = "disk", "disk, O_DIRECT"
+RAW, RAW_THREAD = "raw server", "raw server, thread"
+DISK, DISK_DIRECT = "disk alone", "disk alone, O_DIRECT"
 LMDB = "LMDB, embedded"
+NAMES = (MREGIOND, KEPT, DEALLOCATE, ALWAYS, EVERYSEC, NO, MEMCACHED, TARANTOOL, LMDB, RAW,
+         RAW_THREAD, DISK, DISK_DIRECT)
 
 
 def both(server):
@@ -125,7 +137,8 @@ def for_each_transport(name, bench, command, **rest):
 def ours(bench):
     server = Server("mregiond", bench, servers.mregiond)
     yield Remote(MREGIOND, bench, "mregion", both(server))
-    yield Remote(KEPT, bench, "mregion", both(server), ["--region", "kept"], operations=("add",))
+    yield Remote(KEPT, bench, "mregion", both(server), ["--region", "kept"], operations=("add",),
+                 least=DIRECT)
     yield Remote(DEALLOCATE, bench, "mregion", both(server), ["--deallocate"],
                  operations=("remove",))
     yield Remote(RAW, bench, "raw", for_each_transport(

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""The statistics, verdicts, tables and charts of tests/bench/run, on figures made up for it."""
+
+import os
+import sys
+import unittest
+from xml.etree import ElementTree
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from compare import plot, promises, report  # pylint: disable=wrong-import-position
+from compare.cells import Cell, all_cells  # pylint: disable=wrong-import-position
+from compare.figures import Run, Spread, ratios  # pylint: disable=wrong-import-position
+from compare.subjects import (ALWAYS, DISK, KEPT, MREGIOND, NAMES, RAW,  # pylint: disable=wrong-import-position
+                              RAW_THREAD)
+
+CELL = Cell("add", 64, 50, 16)
+ALONE = Cell("add", 64, 1, 1)
+
+
+def run(round_, subject, rate, cell=CELL, **more):
+    return Run(round_, cell, subject, {"per_second": rate, "p50_us": 1e6 / rate, "p99_us": 2e6 / rate,
+                                       "p999_us": 3e6 / rate, "generator_load": 0.5, **more})
+
+
+def verdict(runs, text):
+    return next(one for one in promises.judge(runs) if one.promise.text == text)
+
+
+class Ratios(unittest.TestCase):
+    def test_each_round_is_compared_with_itself(self):
+        runs = [run(0, MREGIOND, 300), run(0, ALWAYS, 100), run(1, MREGIOND, 50), run(1, ALWAYS, 10)]
+        self.assertEqual(ratios(runs, CELL, MREGIOND, (ALWAYS,)), [3, 5])
+
+    def test_the_best_reference_of_the_round_counts(self):
+        runs = [run(0, MREGIOND, 100), run(0, RAW, 100), run(0, RAW_THREAD, 200),
+                run(1, MREGIOND, 100), run(1, RAW, 400), run(1, RAW_THREAD, 200)]
+        self.assertEqual(ratios(runs, CELL, MREGIOND, (RAW, RAW_THREAD)), [0.5, 0.25])
+
+    def test_of_a_time_the_best_is_the_least(self):
+        runs = [run(0, MREGIOND, 100), run(0, RAW, 100), run(0, RAW_THREAD, 200)]
+        self.assertEqual(ratios(runs, CELL, MREGIOND, (RAW, RAW_THREAD), "p50_us"), [2])
+
+    def test_a_round_without_one_of_them_is_left_out(self):
+        runs = [run(0, MREGIOND, 100), run(0, RAW, 100), run(0, RAW_THREAD, 200),
+                run(1, MREGIOND, 100), run(1, RAW, 100)]
+        self.assertEqual(ratios(runs, CELL, MREGIOND, (RAW, RAW_THREAD)), [0.5])
+
+    def test_other_cells_do_not_count(self):
+        runs = [run(0, MREGIOND, 100), run(0, ALWAYS, 100, ALONE)]
+        self.assertEqual(ratios(runs, CELL, MREGIOND, (ALWAYS,)), [])
+
+    def test_the_median_and_its_spread(self):
+        self.assertEqual(Spread.of([5, 1, 3, 100]), Spread(4, 1, 100, 4))
+
+
+class Promises(unittest.TestCase):
+    def test_a_rate_is_met_from_the_line_on(self):
+        text = "durable add / Redis always, 64 B, 50x16"
+        self.assertIs(verdict([run(0, MREGIOND, 300), run(0, ALWAYS, 100)], text).is_met, True)
+        self.assertIs(verdict([run(0, MREGIOND, 299), run(0, ALWAYS, 100)], text).is_met, False)
+
+    def test_a_time_is_met_up_to_the_line(self):
+        text = "durable add, time / pwrite + fdatasync of 4 KiB, 64 B, 1x1"
+        for times, is_met in ((1.25, True), (1.26, False)):
+            runs = [run(0, MREGIOND, 1, ALONE, p50_us=100 * times), run(0, DISK, 1, ALONE, p50_us=100)]
+            self.assertIs(verdict(runs, text).is_met, is_met)
+
+    def test_the_median_of_the_rounds_decides(self):
+        runs = [run(i, MREGIOND, rate) for i, rate in enumerate((200, 310, 320))]
+        runs += [run(i, ALWAYS, 100) for i in range(3)]
+        found = verdict(runs, "durable add / Redis always, 64 B, 50x16")
+        self.assertIs(found.is_met, True)
+        self.assertEqual(found.rounds_held, 2)
+
+    def test_what_was_not_measured_is_neither_met_nor_missed(self):
+        self.assertTrue(all(one.is_met is None for one in promises.judge([run(0, MREGIOND, 1)])))
+
+    def test_every_promise_is_measured_in_the_whole_grid(self):
+        for promise in promises.all_promises():
+            self.assertIn(promise.cell, all_cells())
+
+    def test_names_are_known(self):
+        for promise in promises.all_promises():
+            for name in (promise.subject, *promise.references):
+                self.assertIn(name, NAMES)
+
+
+class Tables(unittest.TestCase):
+    def test_numbers(self):
+        for value, words in ((0, "0"), (1.234, "1.23"), (999.4, "999"), (999.6, "1k"),
+                             (12345, "12.3k"), (999_600, "1M"), (2.5e9, "2.5G"), (None, "-")):
+            self.assertEqual(report.number(value), words)
+
+    def test_a_full_generator_is_marked(self):
+        rows = report.figures([run(0, MREGIOND, 10), run(0, RAW, 10, generator_load=0.99)])
+        self.assertEqual([row[0].strip() for row in rows[1:]], [str(CELL), MREGIOND, RAW + "*"])
+
+    def test_verdicts_are_printed(self):
+        lines = report.table(report.promises([run(0, MREGIOND, 299), run(0, ALWAYS, 100)]))
+        line = next(line for line in lines if "Redis always, 64 B, 50x16" in line)
+        self.assertRegex(line, r">= 3 +2\.99 +0/1 +NOT MET$")
+
+    def test_memory_has_its_line(self):
+        rows = report.memory({MREGIOND: (8 << 20, 10), ALWAYS: (9 << 20, 10)})
+        self.assertEqual(rows[1][-1], "met")
+        self.assertEqual(rows[2][-1], "")
+        self.assertEqual(report.memory({MREGIOND: (9 << 20, 10)})[1][-1], "NOT MET")
+
+
+class Charts(unittest.TestCase):
+    @staticmethod
+    def heights(svg):
+        names = {"{http://www.w3.org/2000/svg}rect"}
+        return {rect[0].text.split(":")[0]: float(rect.get("height"))
+                for rect in ElementTree.fromstring(svg).iter() if rect.tag in names and len(rect)}
+
+    def test_bars_are_as_high_as_their_logarithm(self):
+        runs = [run(0, MREGIOND, 10_000), run(0, ALWAYS, 1_000), run(0, KEPT, 100)]
+        heights = self.heights(plot.operation_chart(runs, "add", "per_second", "<rates & more>"))
+        self.assertEqual(set(heights), {MREGIOND, ALWAYS, KEPT})
+        step = heights[MREGIOND] - heights[ALWAYS]
+        self.assertGreater(step, 0)
+        self.assertAlmostEqual(heights[ALWAYS] - heights[KEPT], step, delta=0.2)
+
+    def test_ratios_have_no_bar_of_their_own(self):
+        runs = [run(0, MREGIOND, 10), run(0, ALWAYS, 5)]
+        self.assertEqual(set(self.heights(plot.operation_chart(runs, "add", "ratio", "r"))), {ALWAYS})
+
+    def test_nothing_to_show_is_no_chart(self):
+        self.assertIsNone(plot.operation_chart([run(0, MREGIOND, 10)], "load", "per_second", "r"))
+        self.assertIsNone(plot.promises_chart([run(0, MREGIOND, 10)]))
+
+    def test_promises_lie_right_of_the_line_when_they_hold(self):
+        runs = [run(0, MREGIOND, 100, ALONE), run(0, DISK, 100, ALONE), run(0, ALWAYS, 100, ALONE)]
+        root = ElementTree.fromstring(plot.promises_chart(runs))
+
+        def of_tag(tag):
+            return [one for one in root if one.tag.endswith(tag)]
+
+        line = float(of_tag("line")[0].get("x1"))
+        rate, time = (float(circle.get("cx")) for circle in of_tag("circle"))
+        self.assertLess(rate, line)  # 1 times Redis, 1.3 promised
+        self.assertGreater(time, line)  # 1 times the bare write, 1.25 allowed
+
+
+if __name__ == "__main__":
+    unittest.main()
