@@ -30,7 +30,7 @@ static struct {
     size_t size, per_sync, writes;
     double seconds;
     bool is_direct, is_json;
-} options = {.size = BLOCK, .per_sync = 1, .writes = 2000};
+} options = {.path = "", .size = BLOCK, .per_sync = 1, .writes = 2000};
 
 /* So large that the writes between two syncs go to different places. */
 static size_t file_size(void)
@@ -129,9 +129,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         else
             argp_usage(state);
         return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_usage(state);
+        return 0;
     case ARGP_KEY_END:
-        if (options.path == NULL)
-            argp_usage(state);
         if (options.is_direct && options.size % BLOCK != 0)
             argp_error(state, "--direct takes multiples of %d bytes", BLOCK);
         return 0;

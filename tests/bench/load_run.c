@@ -49,7 +49,7 @@ static void check_blob(const struct slot *slot, const uint8_t *bytes, uint64_t s
 {
     size_t mark = options.size < MARK || options.protocol->is_unmarked ? 0 : MARK;
     size_t whole = (size_t)options.size;
-    bool is_good = size == whole && memcmp(bytes, &slot->number, mark) == 0;
+    bool is_good = bytes != NULL && size == whole && memcmp(bytes, &slot->number, mark) == 0;
     if (!is_good) {
         /* said below */
     } else if (whole <= CHECKED_WHOLE || random_below(CHECKED_ONE) == 0) {
@@ -131,7 +131,7 @@ static void on_load_answer(struct connection *connection, const struct answer *a
         slot->address = answer->address;
         blobs_add(&connection->blobs, slot);
     } else if (slot->kind == LOAD || answer->blob != NULL) {
-        check_blob(slot, answer->blob, answer->blob == NULL ? UINT64_MAX : answer->blob_size);
+        check_blob(slot, answer->blob, answer->blob_size);
     }
     histogram_add(histogram, now_ns - slot->started_ns);
     counted.operations++;

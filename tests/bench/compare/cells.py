@@ -9,7 +9,7 @@ OPERATIONS = ("add", "load", "remove")
 PRELOAD_BYTES = 256 << 20
 IN_FLIGHT_MAX = 256 << 20  # bytes; servers are not made to hold more at a time
 REMOVES_PER_SECOND = {(1, 1): 10_000, (1, 16): 100_000, (1, 64): 200_000, (50, 1): 150_000,
-                      (50, 16): 1_000_000, (50, 64): 1_500_000}
+                      (50, 16): 600_000, (50, 64): 800_000}
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,8 @@ class Cell:
         if self.operation == "load":
             count = 20_000
         else:
-            count = int(REMOVES_PER_SECOND.get((self.connections, self.pipeline), 1_000_000) *
+            count = int(REMOVES_PER_SECOND.get((self.connections, self.pipeline), 600_000) *
                         seconds)
-            count = min(count, 300_000)
         count = min(count, PRELOAD_BYTES // self.size)
         return max(count, self.connections * 2)
 
