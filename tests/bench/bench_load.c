@@ -3,7 +3,8 @@
  *
  *     bench_load [--server ADDR] [--protocol NAME] [--region NAME] [--size N] [--connections N]
  *                [--pipeline N] [--mix ADD:LOAD:REMOVE] [--deallocate] [--preload N] [--first N]
- *                [--clear] [--warmup S] [--seconds S | --requests N] [--pid PID] [--folder DIR]
+ *                [--clear | --renew] [--warmup S] [--seconds S | --requests N] [--pid PID]
+ * [--folder DIR]
  *                [--label TEXT] [--json]
  *
  * Loads and removes take blobs that were added before; every loaded blob is checked against what
@@ -100,6 +101,7 @@ enum {
     OPTION_FOLDER,
     OPTION_JSON,
     OPTION_PID,
+    OPTION_RENEW,
     OPTION_WARMUP
 };
 
@@ -205,6 +207,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case OPTION_CLEAR:
         options.clears = true;
         return 0;
+    case OPTION_RENEW:
+        options.clears = options.renews = true;
+        return 0;
     case OPTION_FOLDER:
         options.folder = argument;
         return 0;
@@ -232,6 +237,7 @@ static const struct argp_option argp_options[] = {
     {"preload", 'P', "N", 0, "Blobs added before a mix with loads or removes (default 1000)", 0},
     {"first", OPTION_FIRST, "N", 0, "Number of the first blob, its key (default 0)", 0},
     {"clear", OPTION_CLEAR, NULL, 0, "Empty the server (the region) afterwards", 0},
+    {"renew", OPTION_RENEW, NULL, 0, "Drop the region afterwards and create it anew", 0},
     {"warmup", OPTION_WARMUP, "S", 0, "How long before it counts (default 0)", 0},
     {"seconds", 't', "S", 0, "How long (default 5)", 0},
     {"requests", 'n', "N", 0, "How many requests, instead", 0},

@@ -79,8 +79,8 @@ struct protocol {
     uint8_t *(*build)(uint8_t *at, const struct slot *slot, unsigned index);
     /* Takes the first answer of the stream. The oldest request is that of the slot oldest. */
     struct answer (*take)(const uint8_t *bytes, size_t size, unsigned oldest);
-    /* A request that empties the server; returns its end. NULL: it has nothing to empty. */
-    uint8_t *(*build_clear)(uint8_t *at);
+    /* Requests that empty the server, and how many; returns their end. NULL: nothing to empty. */
+    uint8_t *(*build_clear)(uint8_t *at, unsigned *ret_count);
 };
 
 extern const struct protocol protocol_mregion, protocol_resp, protocol_memcached, protocol_iproto,
@@ -99,7 +99,7 @@ struct options {
     unsigned mix[KINDS]; /* percent */
     int pid;             /* of the server, 0: not watched */
     bool deallocates;    /* instead of removing */
-    bool clears, is_json;
+    bool clears, renews, is_json;
 };
 extern struct options options;
 

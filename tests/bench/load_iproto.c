@@ -76,8 +76,9 @@ static uint8_t *build(uint8_t *begin, const struct slot *slot, unsigned index)
     return put_packet_size(begin, put_key(at, slot->number), 0);
 }
 
-static uint8_t *build_clear(uint8_t *begin)
+static uint8_t *build_clear(uint8_t *begin, unsigned *ret_count)
 {
+    *ret_count = 1;
     static const char expression[] = "box.space.blobs:truncate()";
     uint8_t *at = put_header(begin + 5, TYPE_EVAL, 0);
     *at++ = 0x82;

@@ -13,8 +13,9 @@ static uint8_t *build(uint8_t *at, const struct slot *slot, unsigned index)
     return put_text(at, "\r\n");
 }
 
-static uint8_t *build_clear(uint8_t *at)
+static uint8_t *build_clear(uint8_t *at, unsigned *ret_count)
 {
+    *ret_count = 1;
     return put_text(at, "flush_all\r\n");
 }
 

@@ -17,8 +17,9 @@ static uint8_t *build(uint8_t *at, const struct slot *slot, unsigned index)
     return at;
 }
 
-static uint8_t *build_clear(uint8_t *at)
+static uint8_t *build_clear(uint8_t *at, unsigned *ret_count)
 {
+    *ret_count = 1;
     return put_text(at, "*1\r\n$8\r\nFLUSHALL\r\n");
 }
 

@@ -28,9 +28,13 @@ static uint8_t *build(uint8_t *at, const struct slot *slot, unsigned index)
     return put_number(at, 0xcf, options.size, 8);
 }
 
-static uint8_t *build_clear(uint8_t *at)
+/* A new region has new files: what is freed in an old one may occupy the server for a while. */
+static uint8_t *build_clear(uint8_t *at, unsigned *ret_count)
 {
-    return put_head(at, 0, "clear", 1);
+    *ret_count = options.renews ? 2 : 1;
+    if (!options.renews)
+        return put_head(at, 0, "clear", 1);
+    return put_head(put_head(at, 0, "dropRegion", 1), 0, "createRegion", 1);
 }
 
 static size_t frame_size(const uint8_t *bytes, size_t size)

@@ -266,25 +266,29 @@ void wire_receive(struct connection *connection, on_answer *callback)
 
 void wire_clear(void)
 {
-    uint8_t out[HEAD_MAX], in[4096];
+    uint8_t out[2 * HEAD_MAX], in[4096];
     size_t size = 0;
+    unsigned count;
     if (options.protocol->build_clear == NULL)
         return;
     int fd = connect_server();
-    size_t left = (size_t)(options.protocol->build_clear(out) - out);
+    size_t left = (size_t)(options.protocol->build_clear(out, &count) - out);
     if (send(fd, out, left, MSG_NOSIGNAL) != (ssize_t)left)
         die("%s: send: %s", options.server, strerror(errno));
-    for (;;) {
+    while (count > 0) {
         ssize_t got = recv(fd, in + size, sizeof in - size, 0);
         if (got <= 0)
             die("%s: no answer to emptying it", options.server);
         size += (size_t)got;
-        struct answer answer = options.protocol->take(in, size, 0);
-        if (answer.size > 0 && answer.error != NULL)
-            die("%s: it cannot be emptied: %.*s", options.server, (int)answer.error_size,
-                (const char *)answer.error);
-        if (answer.size > 0)
-            break;
+        struct answer answer;
+        while (count > 0 && (answer = options.protocol->take(in, size, 0)).size > 0) {
+            if (answer.error != NULL)
+                die("%s: it cannot be emptied: %.*s", options.server, (int)answer.error_size,
+                    (const char *)answer.error);
+            size -= answer.size;
+            memmove(in, in + answer.size, size);
+            count--;
+        }
     }
     close(fd);
 }

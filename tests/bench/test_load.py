@@ -74,7 +74,7 @@ class Servers(unittest.TestCase):
         server = self.server("mregiond", servers.mregiond)
         for transport in server.transports:
             self.check(server, transport, "mregion")
-        self.check(server, "unix", "mregion", "--deallocate", "--region", "kept")
+        self.check(server, "unix", "mregion", "--deallocate", "--region", "fresh", "--renew")
 
     def test_raw(self):
         for transport, is_threaded in (("unix", False), ("unix", True), ("tcp", False)):
@@ -105,7 +105,7 @@ class Servers(unittest.TestCase):
 
     def test_what_is_added_is_there_unless_cleared(self):
         server = self.server("mregiond", servers.mregiond)
-        for words in ((), ("--clear",)):
+        for words in ((), ("--clear",), ("--renew",)):
             self.load(server, "unix", "mregion", "--size", "1000", "--requests", "20", *words)
             done = subprocess.run([self.bench.program("client/mrcli"), "-s", server.address("unix"),
                                    "-o", "json", "call", "allocated", '["main"]'],

@@ -113,9 +113,9 @@ def figures(runs):
 
 LEGEND = """\
 raw server: echoes, and commits what came in a turn, on its loop or on a thread; disk alone: no server,
-as many bytes to a sync as there can be in flight; kept space: a region with discard 0, whose freed
-space is not given back to the file system. Redis answers before it syncs but with always, memcached
-keeps nothing.
+as many bytes to a sync as there can be in flight. Blobs from 64 KiB on are added to a new region, whose
+file grows, or (kept space) where freed ones were; smaller ones always there. Redis answers before it
+syncs but with always; memcached keeps nothing.
 Medians over the rounds, [least most]. A ratio is that of one round; the runs of a round are beside
 each other. CPU: of the server, for each operation. disk: bytes that the disk wrote until all was
 on it, everybody's; process: those that the kernel accounts to the server. *: the load generator's

@@ -44,9 +44,9 @@ class Subject:
 class Remote(Subject):
     """Driven over a socket, by one server or by one for each transport."""
 
-    def __init__(self, name, bench, protocol, by_transport, options=(), **rest):
+    def __init__(self, name, bench, protocol, by_transport, options=lambda cell: ["--clear"], **rest):
         super().__init__(name, bench, transports=tuple(by_transport), **rest)
-        self.protocol, self.by_transport, self.options = protocol, by_transport, list(options)
+        self.protocol, self.by_transport, self.options = protocol, by_transport, options
 
     def run(self, cell, seconds):
         server = self.by_transport[cell.transport]
@@ -55,14 +55,13 @@ class Remote(Subject):
         warmup = 0 if cell.operation == "remove" else seconds / 5
         return self.load(server, address, [
             "--size", cell.size, "--connections", cell.connections, "--pipeline", cell.pipeline,
-            "--mix", cell.mix, "--preload", cell.preload(seconds), "--clear", "--folder", ".",
-            "--warmup", warmup, "--seconds", seconds])
+            "--mix", cell.mix, "--preload", cell.preload(seconds), "--folder", ".", "--warmup", warmup,
+            "--seconds", seconds, *self.options(cell)])
 
     def load(self, server, address, words):
         return self.command(self.bench.client_core, [
             self.bench.program("tests/bench/bench_load"), "--json", "--protocol", self.protocol,
-            "--server", address, "--pid", str(server.pid), *self.options,
-            *map(str, words)])
+            "--server", address, "--pid", str(server.pid), *map(str, words)])
 
     def stop(self):
         for server in self.by_transport.values():
@@ -134,13 +133,17 @@ def for_each_transport(name, bench, command, **rest):
             for transport in ("unix", "tcp")}
 
 
+def fresh_if_large(cell):
+    """Large blobs go into a file that grows, small ones into space that was used before."""
+    return ["--region", "fresh", "--renew"] if cell.size >= DIRECT else ["--clear"]
+
+
 def ours(bench):
     server = Server("mregiond", bench, servers.mregiond)
-    yield Remote(MREGIOND, bench, "mregion", both(server))
-    yield Remote(KEPT, bench, "mregion", both(server), ["--region", "kept"], operations=("add",),
-                 least=DIRECT)
-    yield Remote(DEALLOCATE, bench, "mregion", both(server), ["--deallocate"],
-                 operations=("remove",))
+    yield Remote(MREGIOND, bench, "mregion", both(server), fresh_if_large)
+    yield Remote(KEPT, bench, "mregion", both(server), operations=("add",), least=DIRECT)
+    yield Remote(DEALLOCATE, bench, "mregion", both(server),
+                 lambda cell: [*fresh_if_large(cell), "--deallocate"], operations=("remove",))
     yield Remote(RAW, bench, "raw", for_each_transport(
         "raw", bench, lambda transport: servers.raw(transport, False)))
     yield Remote(RAW_THREAD, bench, "raw", for_each_transport(
