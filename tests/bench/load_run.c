@@ -166,48 +166,42 @@ static void begin_all(void)
         fill_pipeline(&connections[i]);
 }
 
+/* Until nothing is in flight any more. Without seconds it ends by itself. */
+static void phase(double seconds)
+{
+    double began = meter_now();
+    begin_all();
+    while (in_flight > 0) {
+        turn();
+        if (seconds > 0 && meter_now() - began >= seconds)
+            stopping = true;
+    }
+}
+
 static void preload(void)
 {
     preloading = true;
-    begin_all();
-    while (in_flight > 0)
-        turn();
+    phase(0);
     preloading = false;
     if (counted.errors > 0)
         die("%s: the blobs to work on could not be stored", options.server);
 }
 
-/* What was counted so far was the warm-up. */
-static void begin_counting(struct result *begin)
-{
-    uint64_t all = counted.all;
-    histogram_reset(histogram);
-    counted = (struct result){.all = all, .errors = counted.errors};
-    begin->seconds = meter_now();
-    begin->own_cpu = meter_cpu(0);
-    begin->server_cpu = options.pid > 0 ? meter_cpu(options.pid) : -1;
-}
-
+/* All that is asked for is also waited for: servers that finish many requests at a time are
+ * measured alike. */
 static void measure(void)
 {
-    struct result begin;
-    bool is_warm = options.warmup <= 0;
     counted.all = 0;
-    begin_counting(&begin);
-    begin_all();
-    while (in_flight > 0) {
-        turn();
-        double spent = meter_now() - begin.seconds;
-        if (!is_warm && spent >= options.warmup) {
-            is_warm = true;
-            begin_counting(&begin);
-        } else if (is_warm && options.seconds > 0 && spent >= options.seconds) {
-            stopping = true;
-        }
-    }
-    counted.seconds = meter_now() - begin.seconds;
-    counted.own_cpu = meter_cpu(0) - begin.own_cpu;
-    counted.server_cpu = begin.server_cpu < 0 ? -1 : meter_cpu(options.pid) - begin.server_cpu;
+    if (options.warmup > 0)
+        phase(options.warmup);
+    histogram_reset(histogram);
+    counted.operations = 0;
+    double began = meter_now(), own = meter_cpu(0);
+    double server = options.pid > 0 ? meter_cpu(options.pid) : -1;
+    phase(options.seconds);
+    counted.seconds = meter_now() - began;
+    counted.own_cpu = meter_cpu(0) - own;
+    counted.server_cpu = server < 0 ? -1 : meter_cpu(options.pid) - server;
 }
 
 static void open_all(void)
