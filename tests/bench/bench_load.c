@@ -3,7 +3,7 @@
  *
  *     bench_load [--server ADDR] [--protocol NAME] [--region NAME] [--size N] [--connections N]
  *                [--pipeline N] [--mix ADD:LOAD:REMOVE] [--deallocate] [--preload N] [--first N]
- *                [--clear | --renew] [--warmup S] [--seconds S | --requests N] [--pid PID]
+ *                [--clear | --renew] [--warmup S] [--seconds S] [--requests N] [--pid PID]
  * [--folder DIR]
  *                [--label TEXT] [--json]
  *
@@ -23,6 +23,8 @@
 #include "load.h"
 #include "raw.h"
 
+#define SECONDS 5 /* of a run, where neither they nor requests are given */
+
 struct options options = {
     .protocol = &protocol_mregion,
     .server = "unix:/run/mregiond/mregiond.sock",
@@ -32,7 +34,6 @@ struct options options = {
     .connections = 1,
     .pipeline = 1,
     .preload = 1000,
-    .seconds = 5,
     .mix = {100, 0, 0},
 };
 
@@ -164,11 +165,9 @@ static error_t parse_load(int key, char *argument, struct argp_state *state)
         return 0;
     case 't':
         options.seconds = parse_seconds(argument, state);
-        options.requests = 0;
         return 0;
     case 'n':
         options.requests = parse_count(argument, 1, state);
-        options.seconds = 0;
         return 0;
     case OPTION_WARMUP:
         options.warmup = parse_seconds(argument, state);
@@ -240,7 +239,8 @@ static const struct argp_option argp_options[] = {
     {"renew", OPTION_RENEW, NULL, 0, "Drop the region afterwards and create it anew", 0},
     {"warmup", OPTION_WARMUP, "S", 0, "How long before it counts (default 0)", 0},
     {"seconds", 't', "S", 0, "How long (default 5)", 0},
-    {"requests", 'n', "N", 0, "How many requests, instead", 0},
+    {"requests", 'n', "N", 0,
+     "How many requests, or the seconds if both are given: what ends first", 0},
     {"pid", OPTION_PID, "PID", 0, "The server's, to tell its processor time", 0},
     {"folder", OPTION_FOLDER, "DIR", 0, "Tell what is written to the disk of this folder", 0},
     {"label", 'L', "TEXT", 0, "Printed with the result", 0},
@@ -257,6 +257,8 @@ int main(int argc, char **argv)
     argp_err_exit_status = EX_USAGE;
     if (argp_parse(&argp, argc, argv, 0, NULL, NULL) != 0)
         return EX_OSERR;
+    if (options.seconds <= 0 && options.requests == 0)
+        options.seconds = SECONDS;
     payload = need(malloc((size_t)options.size));
     for (uint64_t i = 0; i < options.size; i++)
         payload[i] = raw_byte(i);

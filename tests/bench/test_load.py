@@ -113,6 +113,13 @@ class Servers(unittest.TestCase):
                                   timeout=TIMEOUT, check=True)
             self.assertEqual(int(done.stdout), 0 if words else 20_000)
 
+    def test_what_comes_first_ends_it(self):
+        server = self.server("mregiond", servers.mregiond)
+        result = self.load(server, "unix", "mregion", "--requests", "10", "--seconds", "1000")
+        self.assertEqual(result["operations"], 10)
+        result = self.load(server, "unix", "mregion", "--requests", "1000000000", "--seconds", "0.1")
+        self.assertGreater(result["operations"], 0)
+
     @unittest.skipUnless(os.access(os.path.join(BUILD, "tests/bench/bench_lmdb"), os.X_OK),
                          "bench_lmdb was not built")
     def test_lmdb(self):
