@@ -44,7 +44,7 @@ static enum step read_removed(struct request *request, bool are_read, struct err
         return code == REGION_WAIT ? STEP_WAITS : STEP_FAILED;
     if (are_read && !is_new)
         return STEP_STAGED;
-    return plan_read_now(request->plan, region) ? STEP_STAGED : STEP_READS;
+    return plan_read_now(request->plan, region, request_bytes(request)) ? STEP_STAGED : STEP_READS;
 }
 
 /* Stages all and packs the results. */

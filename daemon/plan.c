@@ -220,7 +220,6 @@ static int add_block(struct parts *parts, struct region *region, struct plan_par
         return 0;
     if (region_is_allocated(region, whole.block, &is_whole, &ignored) == 0 && is_whole)
         return add_part(parts, region, whole, err);
-    memset(whole.to, 0, (size_t)whole.block.size);
     return add_pieces(parts, region, whole, err);
 }
 
@@ -280,8 +279,35 @@ int plan_collect(struct plan *plan, struct region *region, uint8_t *results, boo
     return 0;
 }
 
-bool plan_read_now(struct plan *plan, struct region *region)
+/* What is in nobody's use before the batch answers zeros, wherever the batch puts nothing: not what
+ * an attempt before has left there. */
+static void clear_results(const struct plan *plan, uint8_t *results)
 {
+    struct changes changes;
+    struct rpc_call change;
+    size_t part = 0;
+    changes_init(&changes, &plan->changes);
+    uint8_t *slot = results + array_header_size(changes.count);
+    while (changes.index < changes.count) {
+        uint32_t index = changes.index;
+        next_change(&changes, &change);
+        uint64_t size = slot_size(plan, &change);
+        if (change.method == METHOD_REMOVE_BLOB) {
+            uint64_t bytes = block_of(&change).size;
+            bool is_whole = part < plan->parts_count && plan->parts[part].index == index &&
+                            plan->parts[part].block.size == bytes;
+            if (!is_whole)
+                memset(slot + size - bytes, 0, (size_t)bytes);
+        }
+        while (part < plan->parts_count && plan->parts[part].index == index)
+            part++;
+        slot += size;
+    }
+}
+
+bool plan_read_now(struct plan *plan, struct region *region, uint8_t *results)
+{
+    clear_results(plan, results);
     uint64_t total = 0;
     bool is_whole = true;
     for (size_t i = 0; i < plan->parts_count; i++) {

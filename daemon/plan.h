@@ -73,8 +73,8 @@ void plan_charge(struct plan *plan, struct budget *budget);
  * earlier collection is replaced. *ret_is_new: it is another one than before. */
 int plan_collect(struct plan *plan, struct region *region, uint8_t *results, bool *ret_is_new,
                  struct err *err);
-/* Reads what is cached; whether that was all. */
-bool plan_read_now(struct plan *plan, struct region *region);
+/* Clears the slots and reads what is cached; whether that was all. */
+bool plan_read_now(struct plan *plan, struct region *region, uint8_t *results);
 /* Worker. Reads the rest; as region_read. */
 int plan_read(struct plan *plan, struct region *region, uint64_t *ret_damaged, struct err *err);
 void plan_pin(struct plan *plan, struct region *region);

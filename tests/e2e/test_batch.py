@@ -205,6 +205,14 @@ class Removed(Batch):
         self.refused_at(0, "out_of_bounds", ["removeBlob", 25, 6])
         self.refused_at(1, "out_of_bounds", ["addBlob", b"12345"], ["removeBlob", 29, 8])
 
+    def test_partly_before_and_read_by_a_worker(self):
+        """So much that it is read aside; then the blocks are looked at once more."""
+        size = 300000
+        self.fill(size, 10, size)
+        self.call("deallocate", size, 10)
+        self.assertTrue(self.batch(["addBlob", b"ABCDEFGHIJ"], ["removeBlob", 0, 2 * size + 10]) ==
+                        [size, b"\1" * size + b"ABCDEFGHIJ" + b"\3" * size])
+
     def test_past_the_size_before(self):
         self.fill(3)
         self.assertEqual(self.batch(["addBlob", b"abc"], ["removeBlob", 1, 4]),
