@@ -17,8 +17,9 @@
 #define WHOLE_MAX ((uint64_t)4 << 20)
 /* The same of one that is to be one change, for the caller has a token for it. */
 #define WHOLE_WITH_TOKEN_MAX ((uint64_t)64 << 20)
-/* An upload that waits for its source is kept by a message from time to time. */
-#define KEEP_MS 5000
+/* An upload that waits for its source is kept by a message from time to time: more often than the
+ * shortest upload_timeout. */
+#define KEEP_MS 400
 #define BUFFER_FIRST ((size_t)256 << 10)
 #define BUFFER_LEAST ((size_t)4 << 10)
 

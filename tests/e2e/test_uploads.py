@@ -2,13 +2,14 @@
 does not finish."""
 import os
 import random
+import subprocess
 import threading
 import unittest
 
 from bad import MIB
 from case import Case
 from mpack import Client, RpcError, pack
-from server import Server
+from server import DEADLINE, MRCLI, Server
 from test_large_loads import SLACK, digest
 
 TOKEN = bytes(range(16))
@@ -419,9 +420,29 @@ class Timeouts(Uploads):
         self.client.call("commitBlob", upload)
 
 
+    def test_a_pipe_that_pauses(self):
+        """mrcli keeps the upload while it waits for more."""
+        blob = blob_of(6 * MIB)
+        environment = {**os.environ, "MREGION_SERVER": "unix:" + self.daemon.unix}
+        with subprocess.Popen([MRCLI, "add", "-"], env=environment, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as process:
+            process.stdin.write(blob[:5 * MIB])
+            process.stdin.flush()
+            self.wait_uploads(1)
+            self.begin_and_append(self.client)
+            self.daemon.wait_log("upload_timeout")  # of that one
+            process.stdin.write(blob[5 * MIB:])
+            process.stdin.close()
+            address, size = process.stdout.read().split(b"+")
+            self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertEqual(int(size), len(blob))
+        self.assertTrue(self.load(int(address), len(blob)) == blob)
+
+
 def load_tests(loader, *_):
     suite = loader.loadTestsFromTestCase(Uploads)
-    for name in ("test_nobody_goes_on", "test_empty_appends_keep_it"):
+    for name in ("test_nobody_goes_on", "test_empty_appends_keep_it",
+                 "test_a_pipe_that_pauses"):
         suite.addTest(Timeouts(name))
     return suite
 
