@@ -129,9 +129,11 @@ START_TEST(a_pin_holds_a_large_blob_back)
     drive_deallocate(region, a, 100000);
     while (drive_step(region, LANE_COMMIT))
         continue;
+    ck_assert(!pin.is_in_the_way);
     ck_assert_uint_eq(drive_add(region, big + 9, 100000), a);
     while (drive_step(region, LANE_COMMIT))
         continue;
+    ck_assert(pin.is_in_the_way);
     ck_assert_int_eq(region_read(region, a, buffer, 100000, &damaged, &err), 0);
     ck_assert_mem_eq(buffer, big, 100000);
     region_unpin(region, &pin);
