@@ -129,9 +129,9 @@ class Flood(Bad):
         holders = [self.connect() for _ in range(3)]
         for holder in holders:
             holder.send("removeBlob", "flood", self.client.call("allocate", "flood", size), size)
-        self.client.call("allocate", "flood", 8 * MIB)
+        address = self.client.call("allocate", "flood", 8 * MIB)
         self.wait_rounds(20)  # small requests go on meanwhile
-        self.assertEqual(len(self.client.call("loadBlob", "flood", 0, 8 * MIB)), 8 * MIB)
+        self.assertEqual(len(self.client.call("loadBlob", "flood", address, 8 * MIB)), 8 * MIB)
         self.daemon.wait_log("max_buffered")
 
     def test_many_that_never_finish(self):
