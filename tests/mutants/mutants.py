@@ -277,6 +277,20 @@ mutant('token-window-unsettled', 'a token that is not acknowledged yet pushes ou
 mutant('token-answers-kept', 'answers are kept beyond their limit', 'tokens.c',
        ('tokens->result_bytes > TOKEN_RESULTS_MAX &&', 'tokens->result_bytes > UINT64_MAX - 1 &&'),
        by='tokens')
+mutant('token-index-gap', 'a token taken out of the index hides those behind it', 'tokenindex.c',
+       ('if (((next - home) & mask) >= ((next - at) & mask)) {', 'if (((next - home) & mask) > mask) {'),
+       by='tokens')
+mutant('page-kept-unverified', 'a page that could not be read well is kept as if it were',
+       'region_load.c', ("""    if (read_pages_now(region, page, 1, bytes) != 1)
+        return NULL;
+    if (spare != NULL)
+        pagecache_keep(&region->cache, page);
+""", """    bool is_good = read_pages_now(region, page, 1, bytes) == 1;
+    if (spare != NULL)
+        pagecache_keep(&region->cache, page);
+    if (!is_good)
+        return NULL;
+"""), by='region_load region_verify bitrot')
 mutant('token-fingerprint-ignored', 'a token answers for another change', 'region_token.c',
        ('if (entry->fingerprint != fingerprint)', 'if (entry->fingerprint + 1 == fingerprint - 1)'),
        by='region_token', quick=True)
