@@ -456,6 +456,29 @@ START_TEST(test_damage_does_not_move)
 }
 END_TEST
 
+/* What it is compared with is in the file by then. */
+START_TEST(test_it_moves_once_its_sums_are_applied)
+{
+    if (UPLOAD_CHUNK > sizeof big / 4)
+        return; /* only with small limits */
+    uint64_t ticket, size = UPLOAD_CHUNK + 2 * DATA_PAGE;
+    struct region_upload *upload = drive_begin_open(size);
+    drive_add(region, small, 4096);
+    drive_settle(region);
+    drive_append(upload, big, size);
+    while (region_upload_written(upload) == 0)
+        ck_assert(drive_step(region, LANE_UPLOAD));
+    while (region_upload_append(region, upload, big + size, size, &ticket, &err) == REGION_WAIT)
+        ck_assert(drive_step(region, LANE_BACKGROUND));
+    while (region_applied_ticket(region) < region_ticket(region)) {
+        ck_assert(!drive_step(region, LANE_UPLOAD));
+        ck_assert(drive_step(region, LANE_COMMIT));
+    }
+    drive_settle(region);
+    drive_expect(region, drive_commit(upload), big, 2 * size);
+}
+END_TEST
+
 START_TEST(test_aborted_while_it_moves)
 {
     uint64_t ticket, taken = 0;
@@ -510,6 +533,7 @@ int main(void)
         test_one_without_a_size_grows,
         test_damage_does_not_move,
         test_aborted_while_it_moves,
+        test_it_moves_once_its_sums_are_applied,
         test_one_without_a_size_that_stays_empty,
     };
     Suite *suite = suite_create("region uploads");

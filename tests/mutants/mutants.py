@@ -885,10 +885,6 @@ mutant('upload-moves-damage', 'an upload that moves gives damaged bytes a fresh 
        'region_upload_job.c',
        ('        if (!sum_matches(job->seed, page, pages + i * DATA_PAGE, sums[i]))\n',
         '        if (page == UINT64_MAX)\n'), by='region_upload crash/region_upload')
-mutant('upload-committed-while-it-moves', 'an upload is a blob before all of it has moved',
-       'region_upload.c', ('upload->part_count > 0 || upload->is_moving || is_under_way(upload);',
-                           'upload->part_count > 0 || is_under_way(upload);'),
-       by='crash/oracle')
 mutant('upload-moves-early', 'an upload is copied before its sums are in the file', 'region_upload.c',
        ('    upload->after = region->change_ticket;\n',
         '    upload->after = upload->is_moving ? 0 : region->change_ticket;\n'),
