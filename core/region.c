@@ -372,6 +372,9 @@ void region_fail(struct region *region, const struct err *err)
     if (region->is_failing || region->is_failed)
         return;
     region->failure = *err;
+    /* A refusal for want of space says that nothing has happened, and that is not known now. */
+    if (err->code == ERR_NO_SPACE)
+        region->failure.code = ERR_IO_ERROR;
     region->is_failing = true;
     if (region->under_way[LANE_COMMIT] == NULL)
         region_finish_failing(region);

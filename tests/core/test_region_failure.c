@@ -41,6 +41,25 @@ START_TEST(a_failed_sync_makes_it_read_only)
 }
 END_TEST
 
+/* A write that needs space where all was reserved, as on a file system that copies on write: the
+ * answer is not the refusal of a full disk, after which nothing has happened. */
+START_TEST(no_space_for_a_commit_is_no_refusal)
+{
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_WRITE), .pattern = "r/data", .nth = 1, .error = ENOSPC});
+    drive_add(region, small, 100);
+    drive_settle(region);
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert_int_eq(region_failure(region)->code, ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(region_failure(region)->text, "No space left"));
+    /* And here it has happened. */
+    region_close(region);
+    region = fixture_open(false, NULL);
+    ck_assert_uint_eq(fixture_allocated(), 100);
+}
+END_TEST
+
 START_TEST(lost_bytes_are_not_shown)
 {
     uint64_t after, a = drive_add(region, small, 100);
@@ -712,6 +731,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {a_failed_sync_makes_it_read_only,
+                                  no_space_for_a_commit_is_no_refusal,
                                   lost_bytes_are_not_shown,
                                   lost_bytes_are_not_shown_without_checksums,
                                   batches_are_taken_back_the_youngest_first,
