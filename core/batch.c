@@ -350,7 +350,7 @@ static void add_run(struct batch *batch, enum effect_kind kind, struct page_run 
         last->run.count += run.count;
         return;
     }
-    assert(batch->run_count < batch->run_capacity);
+    assert(batch->runs != NULL && batch->run_count < batch->run_capacity);
     batch->runs[batch->run_count++] = (struct batch_run){.kind = kind, .run = run};
 }
 

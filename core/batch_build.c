@@ -228,7 +228,7 @@ static int corrupt_source(struct builder *b, uint64_t page)
     return err_set(b->err, ERR_CORRUPT,
                    "page at %llu of %s/data does not match its checksum, and a block in it was to "
                    "be moved",
-                   (unsigned long long)(page * DATA_PAGE), b->files->folder);
+                   (unsigned long long)page * DATA_PAGE, b->files->folder);
 }
 
 /* A page as the batch has made it so far. */
