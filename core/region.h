@@ -277,7 +277,7 @@ size_t region_take_findings(struct region *region, struct region_finding *findin
 
 struct region_pin {
     struct extent block;
-    bool is_in_the_way; /* a job of LANE_COMMIT has been held back for it */
+    bool is_in_the_way; /* a job of LANE_COMMIT or LANE_UPLOAD has been held back for it */
     struct region_pin *previous, *next;
 };
 /* The pin's memory is the caller's until it is released. */

@@ -346,10 +346,14 @@ void region_unpin(struct region *region, struct region_pin *pin)
 
 bool region_is_extent_pinned(const struct region *region, struct extent extent)
 {
-    for (const struct region_pin *pin = region->pins.next; pin != &region->pins; pin = pin->next)
-        if (pin->block.address < extent_end(extent) && extent.address < extent_end(pin->block))
-            return true;
-    return false;
+    bool is_pinned = false;
+    for (struct region_pin *pin = region->pins.next; pin != &region->pins; pin = pin->next) {
+        if (pin->block.address >= extent_end(extent) || extent.address >= extent_end(pin->block))
+            continue;
+        pin->is_in_the_way = true;
+        is_pinned = true;
+    }
+    return is_pinned;
 }
 
 bool region_is_pinned(const struct region *region, const struct extentset *dirty)

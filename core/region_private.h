@@ -526,6 +526,7 @@ void region_seal(struct region *region);
 struct region_job *region_next_commit(struct region *region);
 /* The earliest moment, as a now_ms, at which the commit lane has a flush to do; UINT64_MAX. */
 uint64_t region_flush_deadline_ms(const struct region *region);
+/* Both tell the pins that they find. */
 bool region_is_pinned(const struct region *region, const struct extentset *dirty);
 bool region_is_extent_pinned(const struct region *region, struct extent extent);
 

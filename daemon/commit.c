@@ -222,10 +222,11 @@ void commit_pump(struct server *server)
         entry->is_touched = false;
         if (entry->region == NULL)
             continue; /* being dropped */
+        /* An upload may stage a record, and ask for space for it: this one first. */
+        start_lane(entry, LANE_UPLOAD);
         start_lane(entry, LANE_COMMIT);
         stream_yield(entry);
         start_lane(entry, LANE_BACKGROUND);
-        start_lane(entry, LANE_UPLOAD);
         start_scrub(entry);
         scrub_log_findings(entry);
         scrub_answer(entry);

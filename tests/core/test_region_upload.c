@@ -174,6 +174,9 @@ START_TEST(test_nothing_is_written_where_somebody_reads)
     drive_append(upload, big + 1, SIZE);
     drive_settle(region);
     ck_assert_uint_eq(region_upload_written(upload), 0);
+    /* Who reads slowly is told. */
+    ck_assert(pin.is_in_the_way);
+    ck_assert(!other.is_in_the_way);
     region_unpin(region, &pin);
     drive_settle(region);
     ck_assert_uint_eq(region_upload_written(upload), 1);

@@ -10,7 +10,7 @@ from bad import MIB
 from case import Case
 from mpack import Client, RpcError, pack
 from server import DEADLINE, MRCLI, Server
-from test_large_loads import SLACK, digest
+from test_large_loads import SLACK, Taker, digest
 
 TOKEN = bytes(range(16))
 CONFIG = """max_message: 16MiB
@@ -154,6 +154,24 @@ class Uploads(Case):
                              blob[start:start + 5000])
         self.assertEqual(self.info()["allocated"], 3 * len(blob) + 5000 * len(small))
         self.assertEqual(self.info()["reserved"], 0)
+
+    def test_where_somebody_still_loads(self):
+        """What is in its place was removed, and who loads it takes the bytes slowly, or not at
+        all: the upload goes on, and so does who waits behind it."""
+        size = 8 * MIB
+        old, new = blob_of(size, 2), blob_of(size, 3)
+        address = self.client.call("addBlob", "main", old)
+        self.client.call("addBlob", "main", b"wall")
+        taker = Taker(self.daemon.unix)
+        self.addCleanup(taker.close)
+        taker.begin("main", address, size).take_header()
+        self.client.call("removeBlob", "main", address, size)
+        upload = self.client.call("beginBlob", "main", size)
+        for at in range(0, size, 2 * MIB):
+            self.client.call("appendBlob", upload, new[at:at + 2 * MIB])
+        self.assertEqual(self.client.call("commitBlob", upload), address)
+        self.assertTrue(self.client.call("loadBlob", "main", address, size) == new)
+        self.assertEqual(taker.take(), digest(old))
 
     def test_memory_of_a_large_one(self):
         """Neither what is sent faster than it can be written nor the whole stays in memory."""
