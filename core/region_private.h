@@ -156,6 +156,7 @@ struct verify_job {
     enum verify_state state;
     struct extent block;
     struct region_pin pin;
+    bool is_void; /* damage that it finds tells nothing */
     uint64_t damaged;
     struct err err;
 };

@@ -64,6 +64,23 @@ int region_need_verified(struct region *region, struct extent block, struct err 
 
 /* ---- The job ---- */
 
+/* Whether no byte of some page of the block is in use. */
+static bool has_free_page(const struct region *region, struct extent block)
+{
+    struct extent pages = bytes_of(pages_around(block)), hole;
+    uint64_t end = extent_end(pages), size = region->space.size, at = pages.address;
+    if (end > round_up(size, DATA_PAGE))
+        return true;
+    while (region_next_free(region, at, &hole) && hole.address < end) {
+        at = extent_end(hole);
+        uint64_t from = round_up(max_u64(hole.address, pages.address), DATA_PAGE);
+        uint64_t to = at == size ? end : min_u64(at, end);
+        if (from + DATA_PAGE <= to)
+            return true;
+    }
+    return false;
+}
+
 static int run_verify(struct region_job *base, struct err *err)
 {
     struct verify_job *job = (struct verify_job *)(void *)base;
@@ -81,6 +98,10 @@ static void verify_done(struct region *region, struct region_job *base)
 {
     struct verify_job *job = (struct verify_job *)(void *)base;
     region_unpin(region, &job->pin);
+    if (base->code != 0 && job->is_void) {
+        job->state = VERIFY_IDLE; /* who still wants it asks again */
+        return;
+    }
     if (base->code != 0) {
         (void)region_note_damage(region, job->damaged);
         job->err = base->err;
@@ -100,9 +121,11 @@ struct region_job *region_next_verify(struct region *region)
     struct verify_job *job = &region->verifying;
     if (job->state != VERIFY_WANTED)
         return NULL;
-    /* It may be free by now, or again: pages that have anything in them match their sums. */
     if (region_read_after(region, job->block) != 0)
         return NULL; /* it is on its way into the data file, and has just been hurried */
+    /* Some of it may be free by now, and what is in a free page means nothing: a large blob may be
+     * on its way there, or its space was given back. */
+    job->is_void = has_free_page(region, job->block);
     job->state = VERIFY_RUNNING;
     job->region = region;
     job->damaged = UINT64_MAX;

@@ -7,7 +7,7 @@
 #include "core/bytes.h"
 #include "core/limits.h"
 #include "core/sums.h"
-#include "support_fixture.h"
+#include "support_upload.h"
 #include "tests/support_main.h"
 
 /* Another byte at this address, on the disk and in its cache. */
@@ -95,6 +95,31 @@ START_TEST(a_block_is_verified_again_when_it_did_not_move)
     ck_assert_int_eq(move_block(a, 3000, 9000), ERR_CORRUPT);
     drive_settle(region);
     ck_assert_ptr_null(region_failure(region));
+}
+END_TEST
+
+/* Who was to move it has gone before it was verified; then it was removed, and an upload writes
+ * there: what is in these pages means nothing. */
+START_TEST(a_block_that_is_gone_is_not_damaged)
+{
+    uint64_t size = 100000, to = 0;
+    uint64_t a = drive_add(region, big, size);
+    drive_add(region, small, 10);
+    drive_settle(region);
+    ck_assert_int_eq(region_resize(region, (struct extent){a, size}, 2 * size, &to, &err),
+                     REGION_WAIT);
+    drive_deallocate(region, a, size);
+    while (drive_step(region, LANE_COMMIT))
+        ;
+    struct region_upload *upload = drive_begin(size);
+    drive_append(upload, big + 1, size);
+    ck_assert(drive_step(region, LANE_UPLOAD));
+    drive_settle(region);
+    ck_assert_uint_eq(fixture_info().damaged_pages, 0);
+    ck_assert_uint_eq(drive_commit(upload), a);
+    /* It may move from there. */
+    ck_assert_int_eq(move_block(a, size, 2 * size), 0);
+    drive_settle(region);
 }
 END_TEST
 
@@ -440,7 +465,8 @@ int main(void)
     const TTest *const tests[] = {
         a_block_is_verified_each_time_it_moves, a_block_is_verified_again_when_it_did_not_move,
         more_damaged_pages_than_a_commit_tells, who_is_told_of_a_damaged_block,
-        a_page_that_is_left_and_made_anew,      a_page_that_is_waited_for_is_not_made_anew};
+        a_page_that_is_left_and_made_anew,      a_page_that_is_waited_for_is_not_made_anew,
+        a_block_that_is_gone_is_not_damaged};
     Suite *suite = suite_create("region: verifying");
     TCase *tcase = fixture_tests("verifying", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, a_damaged_page_that_is_written_to_is_verified, 0, 3);
