@@ -201,7 +201,7 @@ static int grow_to(struct region *region, struct region_upload *upload, uint64_t
         return code;
     extentlist_remove(&region->reserved, upload->extent);
     extentlist_insert(&region->reserved, grown);
-    upload->extent = grown;
+    upload->extent.size = size; /* its address a job may be reading */
     region_upload_reserved(region, upload, region->size_before_change);
     return 0;
 }
