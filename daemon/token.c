@@ -73,6 +73,13 @@ static enum outcome answer(struct call *call, const struct kept *kept)
     return HANDLED;
 }
 
+bool token_is_known(const struct call *call, const struct call_token *token)
+{
+    struct kept kept;
+    struct err err;
+    return find(call->entry, token, &kept, &err) == REGION_FOUND;
+}
+
 bool token_was_used(struct call *call, const struct call_token *token, enum outcome *ret_outcome)
 {
     struct kept kept;

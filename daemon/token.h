@@ -19,6 +19,8 @@
  * ERR_INVALID_ARGUMENT. */
 int token_read(struct call *call, struct call_token *ret, struct err *err);
 
+/* Whether the call's region remembers the token, and for the same request. */
+bool token_is_known(const struct call *call, const struct call_token *token);
 /* Whether there is nothing left to do: the change was made already, and its answer is given or
  * waited for, or the token is refused. *ret_outcome then says what became of the call. */
 bool token_was_used(struct call *call, const struct call_token *token, enum outcome *ret_outcome);

@@ -395,6 +395,19 @@ class Uploads(Case):
         self.assertEqual(self.client.call("commitBlob", upload, {"token": TOKEN}), address)
         self.assertEqual(self.info()["allocated"], MIB)
 
+    def test_a_commit_sent_again_whose_token_another_region_knows(self):
+        """Regions do not share tokens."""
+        blob = blob_of(MIB)
+        for mine, others in (("main", "other"), ("other", "main")):
+            token = os.urandom(16)
+            self.client.call("addBlob", others, b"x", {"token": token})
+            upload = self.client.call("beginBlob", mine, MIB)
+            self.client.call("appendBlob", upload, blob)
+            address = self.client.call("commitBlob", upload, {"token": token})
+            for client in (self.client, self.connect()):
+                self.assertEqual(client.call("commitBlob", upload, {"token": token}), address)
+            self.refused("invalid_argument", "commitBlob", upload + 1, {"token": token})
+
     def test_a_commit_whose_answer_was_lost(self):
         for _ in range(10):
             client = self.connect()
