@@ -223,6 +223,9 @@ int region_upload_append(struct region *region, struct region_upload *upload, co
 uint64_t region_upload_written(const struct region_upload *upload);
 /* Whether a job has some of its bytes just now. */
 bool region_upload_is_writing(const struct region_upload *upload);
+/* Whether appends wait or are under way, or what it has is being moved: what answers REGION_WAIT
+ * then may wait for this upload alone, and no other change has to. */
+bool region_upload_is_busy(const struct region_upload *upload);
 /* As it was begun; where it had no size then, what was appended. */
 uint64_t region_upload_size(const struct region_upload *upload);
 uint64_t region_upload_appended(const struct region_upload *upload);

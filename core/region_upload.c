@@ -49,6 +49,11 @@ bool region_upload_is_writing(const struct region_upload *upload)
     return is_under_way(upload);
 }
 
+bool region_upload_is_busy(const struct region_upload *upload)
+{
+    return upload->part_count > 0 || upload->is_moving || is_under_way(upload);
+}
+
 uint64_t region_upload_written(const struct region_upload *upload)
 {
     bool has_stop = upload->has_failed || has_stopped(upload->region);
@@ -409,8 +414,7 @@ static int check_commit(struct region *region, const struct region_upload *uploa
     if (!is_open_ended(upload) && upload->appended < upload->size)
         return err_set(err, ERR_INVALID_ARGUMENT, "only %llu of the upload's %llu bytes have come",
                        (unsigned long long)upload->appended, (unsigned long long)upload->size);
-    bool is_busy = upload->part_count > 0 || upload->is_moving || is_under_way(upload);
-    return is_busy ? REGION_WAIT : 0;
+    return region_upload_is_busy(upload) ? REGION_WAIT : 0;
 }
 
 /* What an open-ended one has reserved behind its bytes is free again. */

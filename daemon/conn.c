@@ -93,6 +93,12 @@ void conn_park_region(struct conn *conn, struct region_entry *entry)
         DL_APPEND2(entry->parked, conn, wait_previous, wait_next);
 }
 
+void conn_park_upload(struct conn *conn)
+{
+    assert(conn->wait == CONN_WAITS_NOT);
+    conn->wait = CONN_WAITS_UPLOAD;
+}
+
 void conn_park_memory(struct conn *conn, uint64_t bytes)
 {
     assert(conn->wait == CONN_WAITS_NOT);

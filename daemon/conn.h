@@ -14,6 +14,7 @@
  * An open connection stops in the middle of its requests, and reads nothing, while
  *   - a request has to wait before it can be staged (CONN_WAITS_REGION): its message stays where
  *     it is and is handled anew when the region says so;
+ *   - an upload of it has to come further first (CONN_WAITS_UPLOAD), likewise;
  *   - memory is short (CONN_WAITS_MEMORY), likewise;
  *   - a request holds it (conn->held), whose effect must precede those that follow;
  *   - max_pipeline requests are under way, or OUTPUT_PENDING_MAX bytes of answers are owed;
@@ -50,7 +51,7 @@ struct upload;
 #define STALL_MS 30000
 
 enum conn_state { CONN_OPEN, CONN_ENDING, CONN_LINGERING, CONN_CLOSING };
-enum conn_wait { CONN_WAITS_NOT, CONN_WAITS_REGION, CONN_WAITS_MEMORY };
+enum conn_wait { CONN_WAITS_NOT, CONN_WAITS_REGION, CONN_WAITS_UPLOAD, CONN_WAITS_MEMORY };
 
 struct conn {
     union {
@@ -129,6 +130,7 @@ void conn_flush(struct conn *conn);
  * The connection is run again then. A connection that waited and has to wait again keeps its
  * place. */
 void conn_park_region(struct conn *conn, struct region_entry *entry);
+void conn_park_upload(struct conn *conn);
 void conn_park_memory(struct conn *conn, uint64_t bytes);
 /* Takes it out of the list that it waits in. */
 void conn_unpark(struct conn *conn);

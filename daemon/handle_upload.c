@@ -81,7 +81,26 @@ static struct upload *open_upload(struct call *call, enum outcome *ret_outcome)
     return NULL;
 }
 
+/* The region says REGION_WAIT. For an upload that is busy nobody else has to wait: a change of
+ * others is not held up by what one of them writes, or has moved. */
+static enum outcome park(struct call *call, const struct upload *upload)
+{
+    if (!region_upload_is_busy(upload->bytes))
+        return call_park(call);
+    conn_park_upload(call->conn);
+    commit_touch(call->entry);
+    return PARKED;
+}
+
 /* ---- appendBlob ---- */
+
+/* Small pieces are not asked for: where memory is short a connection has one of them at a time. */
+static bool has_room(const struct call *call, size_t size)
+{
+    const struct budget *budget = &call->server->budget;
+    return size == 0 || size >= LARGE_BLOB || budget->used + size <= budget->limit ||
+           !upload_has_appends(call->conn);
+}
 
 /* The bytes are written from where they arrived, when the message has its buffer for itself; small
  * ones are copied. False without memory. */
@@ -119,6 +138,10 @@ enum outcome handle_APPEND_BLOB(struct call *call)
     struct upload *upload = open_upload(call, &outcome);
     if (upload == NULL)
         return outcome;
+    if (!has_room(call, blob->size)) {
+        conn_park_upload(call->conn);
+        return PARKED;
+    }
     struct request *request =
         request_new(call->conn, call->entry, call->envelope.msgid, call->envelope.is_notification);
     if (request == NULL)
@@ -130,7 +153,7 @@ enum outcome handle_APPEND_BLOB(struct call *call)
     int code = append(upload, request, bytes, blob->size, &err);
     if (code == REGION_WAIT) {
         request_free(request);
-        return call_park(call);
+        return park(call, upload);
     }
     if (code != 0) {
         request_fail(request, &err);
@@ -177,7 +200,7 @@ static enum outcome make_commit(struct call *call, struct upload *upload,
     int code = commit(upload, token, &request->number, &err);
     if (code == REGION_WAIT) {
         request_free(request);
-        return call_park(call);
+        return park(call, upload);
     }
     if (code != 0) {
         request_fail(request, &err);
@@ -190,7 +213,7 @@ static enum outcome make_commit(struct call *call, struct upload *upload,
 }
 
 /* A commit that is asked for again, on a connection that does not know the upload, or any more:
- * some region may remember its token. */
+ * some region may remember its token. Others may have the same of another change. */
 static bool was_committed(struct call *call, const struct call_token *token,
                           enum outcome *ret_outcome)
 {
@@ -200,8 +223,8 @@ static bool was_committed(struct call *call, const struct call_token *token,
     HASH_ITER(by_name, call->server->regions.names, entry, next)
     {
         call->entry = entry;
-        if (token_was_used(call, token, ret_outcome))
-            return true;
+        if (token_is_known(call, token))
+            return token_was_used(call, token, ret_outcome);
     }
     return false;
 }

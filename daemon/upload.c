@@ -42,9 +42,19 @@ struct upload *upload_find(const struct conn *conn, uint64_t handle)
 
 /* ---- The end ---- */
 
+/* The message that waits for an upload of the connection is tried again. */
+static void wake(struct conn *conn)
+{
+    if (conn->wait != CONN_WAITS_UPLOAD)
+        return;
+    conn_unpark(conn);
+    conn_wake(conn);
+}
+
 /* Nobody finds it any more, and it counts no longer. */
 static void leave_conn(struct upload *upload)
 {
+    wake(upload->conn);
     DL_DELETE2(upload->conn->uploads, upload, conn_previous, conn_next);
     upload->conn->server->uploads_count--;
     upload->conn = NULL;
@@ -142,6 +152,15 @@ void upload_wait(struct upload *upload, struct request *request)
     DL_APPEND2(upload->appends, request, previous, next);
 }
 
+bool upload_has_appends(const struct conn *conn)
+{
+    const struct upload *upload;
+    DL_FOREACH2(conn->uploads, upload, conn_next)
+    if (upload->appends != NULL)
+        return true;
+    return false;
+}
+
 static void answer_appends(struct upload *upload)
 {
     uint64_t written = region_upload_written(upload->bytes);
@@ -162,9 +181,11 @@ void upload_settle(struct region_entry *entry)
     struct upload *upload, *next;
     DL_FOREACH_SAFE2(entry->uploads, upload, next, entry_next)
     {
-        if (!upload->has_ended)
+        if (!upload->has_ended) {
             answer_appends(upload);
-        else if (!region_upload_is_writing(upload->bytes))
+            wake(upload->conn);
+        } else if (!region_upload_is_writing(upload->bytes)) {
             give_back(upload);
+        }
     }
 }

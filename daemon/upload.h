@@ -46,7 +46,9 @@ void upload_abort(struct upload *upload, const struct err *reason);
 
 /* The append request->ticket is under way: it is answered once that is written. */
 void upload_wait(struct upload *upload, struct request *request);
-/* A job of the region is done: answers appends. */
+/* Whether any append of the connection is not written yet. */
+bool upload_has_appends(const struct conn *conn);
+/* A job of the region is done: answers appends, and lets who waits for its uploads try again. */
 void upload_settle(struct region_entry *entry);
 
 /* Ends all of them. */
