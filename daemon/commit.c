@@ -227,6 +227,9 @@ void commit_pump(struct server *server)
         start_lane(entry, LANE_COMMIT);
         stream_yield(entry);
         start_lane(entry, LANE_BACKGROUND);
+        /* One may have failed where its next job was asked for. */
+        if (entry->uploads != NULL)
+            upload_settle(entry);
         start_scrub(entry);
         scrub_log_findings(entry);
         scrub_answer(entry);

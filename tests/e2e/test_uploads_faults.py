@@ -1,4 +1,5 @@
 """Uploads while the disk is slow: whoever waits for an upload waits alone, and in little memory."""
+import errno
 import threading
 
 from bad import MIB
@@ -90,6 +91,36 @@ class UploadFaults(Held):
         self.client = self.connect()
         while self.client.call("serverInfo")["uploads"] > 0:
             pass
+        self.assert_intact()
+
+
+    def fill_journal(self):
+        """Until the region refuses what needs more journal; nothing is under way then."""
+        other = self.connect()
+        address = other.call("addBlob", "main", bytes(50000))
+        self.rule(f"fallocate {errno.ENOSPC} regions/main/",
+                  f"pwritev {errno.ENOSPC} regions/main/checkpoint-")
+        with self.assertRaises(RpcError) as caught:
+            while True:
+                other.call("storeBlob", "main", address, bytes(50000))
+        self.assertEqual(caught.exception.code, "no_space")
+
+    def test_no_journal_for_its_sums(self):
+        """Each piece is answered, though the upload fails where no job of the region is done."""
+        upload = self.client.call("beginBlob", "main", 80 * MIB)
+        for _ in range(60):
+            self.client.call("appendBlob", upload, bytes(MIB))
+        self.fill_journal()
+        answers = []
+        for msgid in [self.client.send("appendBlob", upload, bytes(MIB)) for _ in range(10)]:
+            try:
+                answers.append(self.client.wait(msgid))
+            except RpcError as error:
+                answers.append(error.code)
+        self.assertEqual(set(answers), {None, "no_space"})
+        self.refused(["no_space"], "appendBlob", upload, b"x")
+        self.rule()
+        self.client.call("abortBlob", upload)
         self.assert_intact()
 
 
