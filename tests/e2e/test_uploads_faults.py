@@ -30,8 +30,8 @@ class Held(FaultCase):
 class UploadFaults(Held):
     def begin(self, size, piece=MIB):
         """An upload with a piece that is being written, for as long as the rule is there."""
-        self.client.call("checkpoint", "main")
         upload = self.client.call("beginBlob", "main", size)
+        self.client.call("checkpoint", "main")  # the region's growth is in place
         self.rule(HELD)
         return upload, self.client.send("appendBlob", upload, bytes(piece))
 
@@ -136,8 +136,8 @@ class UploadMemory(Held):
     def test_small_pieces_do_not_pile_up(self):
         """What is not written yet is in memory, and memory is full: no more is taken."""
         pieces = [bytes([number]) * 60000 for number in range(40)]
-        self.client.call("checkpoint", "main")
         upload = self.client.call("beginBlob", "main", 40 * 60000)
+        self.client.call("checkpoint", "main")
         self.rule(HELD)
         messages = b"".join(request(number, "appendBlob", [upload, piece])
                             for number, piece in enumerate(pieces))
