@@ -164,6 +164,18 @@ static void start_lane(struct region_entry *entry, enum region_lane number)
     workers_submit(&entry->server->workers, kind, &lane->work);
 }
 
+/* Where there is no job yet, what it waits for may have been asked for just now: space for the
+ * journal, or a checkpoint. Or an upload has failed for want of these. */
+static void start_upload(struct region_entry *entry)
+{
+    start_lane(entry, LANE_UPLOAD);
+    if (entry->uploads == NULL || entry->lanes[LANE_UPLOAD].job != NULL)
+        return;
+    start_lane(entry, LANE_COMMIT);
+    start_lane(entry, LANE_BACKGROUND);
+    upload_settle(entry);
+}
+
 static void start_scrub(struct region_entry *entry)
 {
     struct lane *lane = &entry->lanes[LANE_SCRUB];
@@ -222,14 +234,12 @@ void commit_pump(struct server *server)
         entry->is_touched = false;
         if (entry->region == NULL)
             continue; /* being dropped */
-        /* An upload may stage a record, and ask for space for it: this one first. */
+        /* An upload may stage a record, and have loads yield: this one first. */
         start_lane(entry, LANE_UPLOAD);
         start_lane(entry, LANE_COMMIT);
         stream_yield(entry);
         start_lane(entry, LANE_BACKGROUND);
-        /* One may have failed where its next job was asked for. */
-        if (entry->uploads != NULL)
-            upload_settle(entry);
+        start_upload(entry);
         start_scrub(entry);
         scrub_log_findings(entry);
         scrub_answer(entry);
