@@ -33,7 +33,7 @@ const char *journal_name(char name[JOURNAL_NAME_SIZE], uint64_t seq)
     *at = '\0';
     for (unsigned digit = 0; digit < SEQ_DIGITS; digit++, seq >>= 4)
         *--at = "0123456789abcdef"[seq & 15];
-    memcpy(name, PREFIX, strlen(PREFIX));
+    memcpy(name, PREFIX, sizeof PREFIX - 1);
     return name;
 }
 
