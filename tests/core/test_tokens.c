@@ -182,6 +182,56 @@ START_TEST(an_id_used_again_is_the_newer_one)
 }
 END_TEST
 
+/* Wherever growing tables put the two of them. */
+START_TEST(ids_used_again_in_tables_that_grow)
+{
+    enum { IDS = 20000 };
+    tokens.window = 2 * IDS;
+    for (uint64_t i = 0; i < 2 * (uint64_t)IDS; i++) {
+        struct token token = token_of(i, 4);
+        uint64_t id = i / 2;
+        memcpy(token.id, &id, sizeof id);
+        token.fingerprint = i;
+        ck_assert_int_eq(tokens_reserve(&tokens, 4), 0);
+        tokens_add(&tokens, &token, 1);
+    }
+    for (uint64_t i = 0; i < IDS; i++) {
+        struct token token = token_of(i, 4);
+        ck_assert_uint_eq(tokens_find(&tokens, token.id)->fingerprint, 2 * i + 1);
+    }
+}
+END_TEST
+
+static uint64_t mixed(uint64_t x)
+{
+    for (int i = 0; i < 2; i++)
+        x = (x ^ x >> 32) * 0xd6e8feb86659fd93;
+    return x ^ x >> 32;
+}
+
+/* Ids that the index cannot tell apart. */
+START_TEST(two_ids_with_one_hash)
+{
+    struct token one = token_of(0, 3), other = token_of(1, 5);
+    uint64_t words[2] = {0}, secret[2];
+    memcpy(secret, key, sizeof secret);
+    memcpy(words, &one.id, sizeof words);
+    uint64_t hash = mixed(mixed(words[0] ^ secret[0]) ^ words[1] ^ secret[1]);
+    words[1] ^= mixed(words[0] ^ secret[0]) ^ mixed(77 ^ secret[0]);
+    words[0] = 77;
+    memcpy(other.id, words, sizeof other.id);
+    add(0, 3, 1);
+    ck_assert_ptr_null(tokens_find(&tokens, other.id));
+    ck_assert_int_eq(tokens_reserve(&tokens, 5), 0);
+    tokens_add(&tokens, &other, 1);
+    struct tokenindex_probe probe = tokenindex_probe(&tokens.index, hash);
+    uint32_t low;
+    ck_assert(tokenindex_next(&probe, &low) && tokenindex_next(&probe, &low));
+    ck_assert_uint_eq(tokens_find(&tokens, one.id)->fingerprint, one.fingerprint);
+    ck_assert_uint_eq(tokens_find(&tokens, other.id)->fingerprint, other.fingerprint);
+}
+END_TEST
+
 /* Against a plain list. */
 START_TEST(random_use)
 {
@@ -295,6 +345,8 @@ int main(void)
                                   what_is_taken_back_pushed_nothing_out,
                                   the_oldest_large_answers_are_dropped,
                                   an_id_used_again_is_the_newer_one,
+                                  ids_used_again_in_tables_that_grow,
+                                  two_ids_with_one_hash,
                                   a_checkpoint_with_a_gap,
                                   a_journal_goes_on,
                                   what_is_found_fits_the_window};
