@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/region_private.h"
-#include "support_fixture.h"
+#include "support_upload.h"
 #include "tests/support_main.h"
 
 static void expect_wrong(const char *words)
@@ -36,6 +36,24 @@ START_TEST(sizes_and_positions)
     LIE(region->done_ticket, region->newest_ticket + 1, "tickets are out of order");
     LIE(region->journal.synced, region->written + 1, "journal positions are out of order");
     LIE(region->written, region->journal.next + 1, "journal positions are out of order");
+}
+END_TEST
+
+START_TEST(what_is_reserved_is_nobody_elses)
+{
+    struct region_upload *first = drive_begin(100), *second = drive_begin(50);
+    drive_settle(region);
+    ck_assert_uint_eq(region->reserved.count, 2);
+    struct extent *last = &region->reserved.items[1];
+    LIE(region->reserved.bytes, 149, "reserved bytes are not counted");
+    LIE(last->address, 99, "reserved extents overlap");
+    LIE(last->size, 51, "lies past the region's size");
+    ck_assert_int_eq(maxtree_add(&region->space.tree, *last), 0);
+    expect_wrong("reserved space may be taken once more");
+    ck_assert_int_eq(maxtree_remove(&region->space.tree, *last), 0);
+    ck_assert_ptr_null(region_check(region));
+    region_upload_abort(region, first);
+    region_upload_abort(region, second);
 }
 END_TEST
 
@@ -88,7 +106,8 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {sizes_and_positions, holes_are_free, tokens_are_counted};
+    const TTest *const tests[] = {sizes_and_positions, what_is_reserved_is_nobody_elses,
+                                  holes_are_free, tokens_are_counted};
     Suite *suite = suite_create("region: proof");
     suite_add_tcase(suite, fixture_tests("proof", tests, sizeof tests / sizeof tests[0]));
     return suite_main(suite);

@@ -52,6 +52,21 @@ START_TEST(a_size_of_nothing_stores_nothing)
 }
 END_TEST
 
+START_TEST(a_block_of_nothing_becomes_a_new_one)
+{
+    uint64_t first = drive_add(region, small, 100);
+    uint64_t second = drive_replace(region, first + 50, 0, big, 200);
+    ck_assert_uint_eq(second, first + 100);
+    uint64_t third = drive_resize(region, first + 50, 0, 300);
+    ck_assert_uint_eq(third, second + 200);
+    ck_assert_uint_eq(fixture_allocated(), 600);
+    drive_expect(region, first, small, 100);
+    drive_expect(region, second, big, 200);
+    static const uint8_t zeros[300];
+    drive_expect(region, third, zeros, 300);
+}
+END_TEST
+
 START_TEST(freed_space_is_used_again_and_merged)
 {
     uint64_t a = drive_add(region, small, 100), b = drive_add(region, small, 200);
@@ -282,6 +297,7 @@ int main(void)
     const TTest *const tests[] = {a_new_region_is_empty,
                                   blobs_of_many_sizes_come_back,
                                   a_size_of_nothing_stores_nothing,
+                                  a_block_of_nothing_becomes_a_new_one,
                                   freed_space_is_used_again_and_merged,
                                   store_overwrites,
                                   replace_finds_a_place,
