@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/limits.h"
 #include "support_upload.h"
 #include "tests/support_main.h"
@@ -57,6 +58,16 @@ START_TEST(test_appends_are_written_in_order)
     drive_settle(region);
     ck_assert_uint_eq(region_upload_written(upload), three);
     drive_expect(region, drive_commit(upload), big, SIZE);
+}
+END_TEST
+
+/* More pieces than go to the file in one call. */
+START_TEST(test_many_appends_of_a_page)
+{
+    enum { PIECES = 40 };
+    struct region_upload *upload = drive_begin(PIECES * (uint64_t)DATA_PAGE);
+    drive_append_all(upload, big, PIECES * (uint64_t)DATA_PAGE, DATA_PAGE);
+    drive_expect(region, drive_commit(upload), big, PIECES * (uint64_t)DATA_PAGE);
 }
 END_TEST
 
@@ -409,6 +420,164 @@ static void append_in_the_way(struct region_upload *upload, uint64_t from, uint6
     drive_settle(region);
 }
 
+struct appending {
+    struct region_upload *upload;
+    const uint8_t *bytes;
+    uint64_t size;
+};
+
+static int stage_append(struct region *on, void *context, struct err *error)
+{
+    const struct appending *a = context;
+    uint64_t ticket;
+    return region_upload_append(on, a->upload, a->bytes, a->size, &ticket, error);
+}
+
+static int try_append(struct region_upload *upload, const uint8_t *bytes, uint64_t size)
+{
+    struct appending a = {upload, bytes, size};
+    return drive_until(region, stage_append, &a, &err);
+}
+
+static void append_until(struct region_upload *upload, uint64_t from, uint64_t to)
+{
+    for (uint64_t at = from; at < to;) {
+        uint64_t part = min_u64(to - at, sizeof big / 2);
+        ck_assert_int_eq(try_append(upload, big + at % 1000, part), 0);
+        at += part;
+        drive_settle(region);
+    }
+}
+
+static void expect_pieces(uint64_t address, uint64_t from, uint64_t to)
+{
+    for (uint64_t at = from; at < to;) {
+        uint64_t part = min_u64(to - at, sizeof big / 2);
+        drive_expect(region, address + at, big + at % 1000, part);
+        at += part;
+    }
+}
+
+/* The place behind it is not enough for twice its size, but for what is appended. */
+START_TEST(test_one_without_a_size_grows_as_far_as_it_goes)
+{
+    uint64_t room = UPLOAD_STEP;
+    uint64_t hole = drive_allocate(region, room + 1000), wall = drive_add(region, small, 4096);
+    drive_deallocate(region, hole, room + 1000);
+    drive_settle(region);
+    struct region_upload *upload = drive_begin_open(0);
+    drive_settle(region);
+    append_until(upload, 0, room);
+    append_until(upload, room, room + 500);
+    ck_assert_uint_eq(fixture_info().reserved, room + 500);
+    ck_assert_uint_eq(drive_commit(upload), hole);
+    expect_pieces(hole, 0, room);
+    expect_pieces(hole, room, room + 500);
+    drive_expect(region, wall, small, 4096);
+}
+END_TEST
+
+/* Nor is there room elsewhere for twice its size, and in the end for no more at all. */
+START_TEST(test_one_without_a_size_in_a_small_region)
+{
+    struct region_options options = fixture_info().options;
+    uint64_t room = UPLOAD_STEP, much = room + 10 * DATA_PAGE;
+    options.max_size = 2 * room + 5 * DATA_PAGE;
+    region_set_options(region, &options);
+    struct region_upload *upload = drive_begin_open(0);
+    drive_add(region, small, 4096);
+    append_until(upload, 0, room);
+    ck_assert_int_eq(try_append(upload, big, much), ERR_NO_SPACE);
+    ck_assert_int_eq(try_append(upload, big, 1), 0);
+    drive_settle(region);
+    ck_assert_uint_lt(fixture_info().reserved, room + 2 * DATA_PAGE);
+    ck_assert_int_eq(try_append(upload, big, much), ERR_NO_SPACE);
+    ck_assert_ptr_null(region_upload_failure(upload));
+    uint64_t address = drive_commit(upload);
+    expect_pieces(address, 0, room);
+    drive_expect(region, address + room, big, 1);
+    fixture_check();
+}
+END_TEST
+
+/* The new place may begin anywhere in a page: what is too much of it is given back. */
+START_TEST(test_the_place_that_it_moves_to)
+{
+    uint64_t room = UPLOAD_STEP;
+    struct region_upload *upload = drive_begin_open(0);
+    drive_add(region, small, 4095 + (uint64_t)_i);
+    append_until(upload, 0, room);
+    append_until(upload, room, room + 10);
+    ck_assert_uint_eq(fixture_info().reserved, 2 * room);
+    uint64_t address = drive_commit(upload);
+    ck_assert_uint_eq(address % DATA_PAGE, 0);
+    ck_assert_uint_eq(fixture_info().allocated, room + 10 + 4095 + (uint64_t)_i);
+    expect_pieces(address, 0, room);
+    expect_pieces(address, room, room + 10);
+    fixture_check();
+}
+END_TEST
+
+/* Whoever wants still more of it has to wait, and so does who wants it to end. */
+START_TEST(test_it_does_not_move_twice_at_once)
+{
+    uint64_t room = UPLOAD_STEP, ticket, address;
+    struct region_upload *upload = drive_begin_open(0);
+    drive_add(region, small, 4096);
+    append_until(upload, 0, room - DATA_PAGE);
+    drive_append(upload, big, DATA_PAGE);
+    struct region_job *job = region_next_job(region, LANE_UPLOAD, drive_now_ms);
+    ck_assert_ptr_nonnull(job);
+    int code = region_upload_append(region, upload, big, 10, &ticket, &err);
+    ck_assert_int_eq(code, REGION_WAIT);
+    region_job_run(job);
+    region_job_done(region, job);
+    while ((code = region_upload_append(region, upload, big, 10, &ticket, &err)) == REGION_WAIT)
+        ck_assert(drive_step(region, LANE_BACKGROUND) || drive_step(region, LANE_COMMIT));
+    ck_assert_uint_gt(fixture_info().reserved, 2 * room);
+    while (region_add(region, small, 4096, &address, &err) == REGION_WAIT) /* behind that */
+        ck_assert(drive_step(region, LANE_BACKGROUND) || drive_step(region, LANE_COMMIT));
+    for (uint64_t more = 0; code == 0 && more <= 2 * room; more += room / 2)
+        code = region_upload_append(region, upload, big, room / 2, &ticket, &err);
+    ck_assert_int_eq(code, REGION_WAIT);
+    ck_assert_int_eq(region_upload_commit(region, upload, &address, &err), REGION_WAIT);
+    drive_settle(region);
+    ck_assert_uint_eq(region_upload_written(upload), ticket);
+    address = drive_commit(upload);
+    expect_pieces(address, 0, room - DATA_PAGE);
+    drive_expect(region, address + room, big, 10);
+}
+END_TEST
+
+/* Of pages that came while there were no checksums nothing is known where they come to, either. */
+START_TEST(test_pages_without_checksums_move)
+{
+    struct region_options options = fixture_info().options;
+    uint64_t room = UPLOAD_STEP;
+    struct region_upload *upload = drive_begin_open(0);
+    drive_add(region, small, 4096);
+    drive_settle(region);
+    options.checksum = CHECKSUM_OFF;
+    region_set_options(region, &options);
+    append_until(upload, 0, room / 2);
+    if (_i == 0)
+        options.checksum = CHECKSUM_ON;
+    region_set_options(region, &options);
+    append_until(upload, room / 2, room);
+    append_until(upload, room, room + 10);
+    options.checksum = CHECKSUM_ON;
+    region_set_options(region, &options);
+    uint64_t address = drive_commit(upload);
+    ck_assert_uint_gt(address, room);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        expect_pieces(address, 0, room / 2);
+        expect_pieces(address, room / 2, room);
+        expect_pieces(address, room, room + 10);
+        fixture_reopen();
+    }
+}
+END_TEST
+
 START_TEST(test_one_without_a_size_moves)
 {
     uint64_t size = sizeof big - 77;
@@ -522,6 +691,7 @@ int main(void)
     const TTest *tests[] = {
         test_it_comes_byte_for_byte,
         test_appends_are_written_in_order,
+        test_many_appends_of_a_page,
         test_several_at_once,
         test_its_first_and_last_page_are_shared,
         test_a_page_that_it_shares_begins_anew,
@@ -534,6 +704,9 @@ int main(void)
         test_no_space,
         test_a_region_opened_read_only,
         test_one_without_a_size_grows,
+        test_one_without_a_size_grows_as_far_as_it_goes,
+        test_one_without_a_size_in_a_small_region,
+        test_it_does_not_move_twice_at_once,
         test_damage_does_not_move,
         test_aborted_while_it_moves,
         test_it_moves_once_its_sums_are_applied,
@@ -544,6 +717,8 @@ int main(void)
     tcase_add_loop_test(tcase, test_nothing_is_written_before_its_freeing_is_durable, 0, 3);
     tcase_add_loop_test(tcase, test_pages_that_were_told_are_taken_by_others, 0, 3);
     tcase_add_loop_test(tcase, test_one_without_a_size_moves, 0, 4);
+    tcase_add_loop_test(tcase, test_the_place_that_it_moves_to, 0, 3);
+    tcase_add_loop_test(tcase, test_pages_without_checksums_move, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }

@@ -38,6 +38,8 @@ START_TEST(test_what_is_reserved_is_free)
     expect_free((struct extent){hole + 10, 1});
     expect_free((struct extent){hole, SIZE + 5000});
     bool answer;
+    ck_assert_int_eq(region_is_freed(region, (struct extent){hole, 0}, &answer, &err), 0);
+    ck_assert(!answer);
     ck_assert_int_eq(region_is_freed(region, (struct extent){first, 4097}, &answer, &err),
                      ERR_PARTLY_FREE);
     struct region_info info = fixture_info();
@@ -366,6 +368,31 @@ START_TEST(test_a_failed_region_fails_uploads)
 }
 END_TEST
 
+/* A checkpoint fails while a commit is under way: that still comes to its end. */
+START_TEST(test_a_failing_region_fails_uploads)
+{
+    uint64_t ticket;
+    struct region_upload *upload = drive_begin(SIZE);
+    drive_append_all(upload, big, 10000, 5000);
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    struct region_job *job = region_next_job(region, LANE_BACKGROUND, drive_now_ms);
+    drive_add(region, small, 100);
+    struct region_job *commit = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    ck_assert(job != NULL && commit != NULL);
+    fail_next(SIM_WRITE, "r/checkpoint-*", EIO);
+    region_job_run(job);
+    region_job_done(region, job);
+    ck_assert_ptr_nonnull(region_upload_failure(upload));
+    ck_assert_int_eq(region_upload_append(region, upload, big, 1, &ticket, &err), ERR_IO_ERROR);
+    ck_assert_uint_eq(fixture_info().reserved, SIZE);
+    region_job_run(commit);
+    region_job_done(region, commit);
+    ck_assert_uint_eq(fixture_info().reserved, 0);
+    fixture_check();
+    region_upload_abort(region, upload);
+}
+END_TEST
+
 START_TEST(test_a_failed_commit_is_taken_back)
 {
     uint64_t address;
@@ -415,6 +442,7 @@ int main(void)
         test_old_records_of_its_pages_are_not_put,
         test_a_failed_write_fails_the_upload_alone,
         test_a_failed_region_fails_uploads,
+        test_a_failing_region_fails_uploads,
         test_a_failed_commit_is_taken_back,
         test_a_failed_sync_on_the_way_fails_the_region,
     };
