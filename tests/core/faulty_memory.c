@@ -11,6 +11,7 @@
 #include "core/limits.h"
 #include "core/region_private.h"
 #include "core/store.h"
+#include "support_failing.h"
 #include "support_golden.h"
 #include "support_scene.h"
 #include "support_work.h"
@@ -347,6 +348,23 @@ START_TEST(test_at_each_piece_of_work)
 }
 END_TEST
 
+/* A region that fails, with or without any memory to take back with what it had begun. */
+START_TEST(test_at_failing_with_uploads)
+{
+    bool is_hit = true;
+    uint64_t nth = 0;
+    while (is_hit) {
+        failing_begin();
+        arm(++nth, _i == 1);
+        failing_act();
+        is_hit = failures > 0;
+        disarm();
+        failing_end();
+    }
+    ck_assert_uint_gt(nth, 3);
+}
+END_TEST
+
 /* The very first changes of a region: whatever is kept for the next ones is not there yet. */
 START_TEST(test_at_the_first_changes)
 {
@@ -468,6 +486,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_at_each_piece_of_work, 0, (int)work_count);
     tcase_add_loop_test(tcase, test_at_opening_after_each_piece_of_work, 0, (int)work_count);
     tcase_add_test(tcase, test_at_the_first_changes);
+    tcase_add_loop_test(tcase, test_at_failing_with_uploads, 0, 2);
     tcase_add_test(tcase, test_at_real_files);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);

@@ -48,11 +48,22 @@ static bool run_jobs(void)
 {
     bool is_busy = drive_step(region, LANE_COMMIT);
     is_busy |= drive_step(region, LANE_BACKGROUND);
+    is_busy |= drive_step(region, LANE_UPLOAD);
     return is_busy;
 }
 
-/* All of them or, if one fails, none of them any more; while they wait jobs are run. A job that
- * could not begin for want of memory is asked for once more. */
+/* Whether it is to be tried once more: it was told to wait, and jobs were run. A job that could not
+ * begin for want of memory is asked for once more. */
+static bool has_waited(int code, unsigned *idle)
+{
+    if (code != REGION_WAIT)
+        return false;
+    *idle = run_jobs() ? 0 : *idle + 1;
+    ck_assert_msg(*idle < 3, "told to wait, but for nothing");
+    return true;
+}
+
+/* All of them or, if one fails, none of them any more; while they wait jobs are run. */
 static int change(const struct step *steps, size_t count, bool is_atomic)
 {
     unsigned idle = 0;
@@ -64,10 +75,8 @@ static int change(const struct step *steps, size_t count, bool is_atomic)
             code = stage(&steps[i], &address);
         if (has_begun)
             region_atomic_end(region, code == 0);
-        if (code != REGION_WAIT)
+        if (!has_waited(code, &idle))
             return code;
-        idle = run_jobs() ? 0 : idle + 1;
-        ck_assert_msg(idle < 3, "told to wait, but for nothing");
     }
 }
 
@@ -361,6 +370,15 @@ static void prepare_many_pending(void)
     fixture_set_durability(DURABILITY_INTERVAL);
 }
 
+/* More than is cached at a time, one page after the other. */
+static void load_many(void)
+{
+    uint8_t bytes[100];
+    for (uint64_t i = 0; i < 2 * (uint64_t)MANY; i++)
+        (void)region_read_now(region, block + i * STRIDE / 2, bytes, sizeof bytes);
+    settle();
+}
+
 /* Damaged pages are told, whoever comes upon them. */
 static void prepare_damaged(void)
 {
@@ -400,6 +418,150 @@ static void prepare_nothing(void)
     make_room();
 }
 
+/* ---- Blobs that come in pieces ---- */
+
+/* NULL: it could not be begun. */
+static struct region_upload *begin(uint64_t size, bool is_open_ended)
+{
+    struct region_upload *upload = NULL;
+    unsigned idle = 0;
+    int code;
+    do
+        code = is_open_ended ? region_upload_begin_open(region, size, &upload, &err)
+                             : region_upload_begin(region, size, &upload, &err);
+    while (has_waited(code, &idle));
+    return code == 0 ? upload : NULL;
+}
+
+/* In pieces, some of which are still on their way when the next one comes. */
+static void append(struct region_upload *upload, uint64_t size, uint64_t piece)
+{
+    uint64_t ticket;
+    for (uint64_t done = 0; done < size; done += piece) {
+        uint64_t part = min_u64(piece, size - done);
+        unsigned idle = 0;
+        int code;
+        do
+            code = region_upload_append(region, upload, big + done % MIB, part, &ticket, &err);
+        while (has_waited(code, &idle));
+        if (code != 0)
+            return;
+        if (done / piece % 3 == 2)
+            (void)run_jobs();
+    }
+}
+
+/* Once more where it was refused; whatever becomes of it, it is gone. */
+static void finish(struct region_upload *upload)
+{
+    uint64_t address;
+    int code = REGION_WAIT;
+    for (unsigned i = 0; i < 2 && code != 0; i++) {
+        unsigned idle = 0;
+        do
+            code = region_upload_commit(region, upload, &address, &err);
+        while (has_waited(code, &idle));
+    }
+    if (code != 0)
+        region_upload_abort(region, upload);
+    settle();
+}
+
+static void prepare_uploads(void)
+{
+    block = drive_add(region, big, LARGE + 1);
+    make_room();
+}
+
+/* The first one begins in the page in which the block ends, which somebody is to read. */
+static void upload_some(void)
+{
+    uint64_t after;
+    struct region_upload *first = begin(LARGE, false), *second = begin(LARGE, false);
+    if (first != NULL)
+        append(first, LARGE, 9001);
+    if (second != NULL)
+        append(second, LARGE / 2, 9001);
+    (void)run_jobs();
+    if (second != NULL)
+        region_upload_abort(region, second);
+    settle();
+    (void)one((struct step){.kind = STORE, .block = {block + LARGE - 500, 0}, .size = 100});
+    (void)region_load_begin(region, (struct extent){block + LARGE - 500, 100}, &after, &err);
+    if (first != NULL)
+        finish(first);
+    struct region_upload *empty = begin(0, true);
+    if (empty != NULL)
+        finish(empty);
+    settle();
+}
+
+/* More than it has room for, again and again. Something lies behind it, wherever it is. */
+static void upload_without_a_size(void)
+{
+    struct region_info info;
+    struct region_upload *upload = begin(0, true);
+    (void)one((struct step){.kind = ADD, .size = DATA_PAGE});
+    if (upload == NULL)
+        return;
+    region_get_info(region, &info);
+    for (uint64_t i = 0; i < 2; i++) {
+        append(upload, info.reserved + 100, info.reserved / 4 + 33);
+        (void)one((struct step){.kind = ADD, .size = DATA_PAGE});
+    }
+    finish(upload);
+}
+
+/* They need another place before anything is written, and are given up. */
+static void give_up_while_they_move(void)
+{
+    struct region_info info;
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t ticket;
+        int code = 0;
+        struct region_upload *upload = begin(0, true);
+        (void)one((struct step){.kind = ADD, .size = DATA_PAGE});
+        if (upload == NULL)
+            continue;
+        region_get_info(region, &info);
+        for (unsigned k = 0; k < 5 && code == 0; k++) {
+            unsigned idle = 0;
+            do
+                code =
+                    region_upload_append(region, upload, big, info.reserved / 4 + 1, &ticket, &err);
+            while (has_waited(code, &idle));
+        }
+        region_upload_abort(region, upload);
+        (void)one((struct step){.kind = FREE, .block = {block + 1000 + 2000 * i, 300}});
+    }
+    settle();
+}
+
+static void prepare_uploads_in_holes(void)
+{
+    prepare_scattered();
+    fixture_set_durability(DURABILITY_INTERVAL);
+}
+
+/* What is freed around them comes and goes with many blocks. */
+static void free_around_uploads(void)
+{
+    struct region_upload *uploads[25];
+    for (unsigned i = 0; i < 25; i++) {
+        uploads[i] = begin(500, false);
+        if (uploads[i] != NULL)
+            append(uploads[i], 500, 200);
+    }
+    (void)one((struct step){.kind = FREE_RANGE, .block = {block + 600, 99000}});
+    for (unsigned i = 0; i < 25; i++) {
+        if (uploads[i] != NULL && i % 2 == 0)
+            region_upload_abort(region, uploads[i]);
+        else if (uploads[i] != NULL)
+            finish(uploads[i]);
+    }
+    settle();
+}
+
 const struct work works[] = {
     {"large blobs", prepare_large, add_large},
     {"a large blob that moves", prepare_move, move_huge},
@@ -418,6 +580,11 @@ const struct work works[] = {
     {"many changes that are pending", prepare_many_pending, change_many},
     {"damaged pages", prepare_damaged, look_for_damage},
     {"tokens", prepare_nothing, use_tokens},
+    {"uploads", prepare_uploads, upload_some},
+    {"an upload without a size", prepare_nothing, upload_without_a_size},
+    {"uploads that are given up", prepare_scattered, give_up_while_they_move},
+    {"uploads in small holes", prepare_uploads_in_holes, free_around_uploads},
+    {"loads of many pages", prepare_many, load_many},
 };
 const size_t work_count = sizeof works / sizeof works[0];
 
