@@ -505,7 +505,7 @@ START_TEST(test_the_place_that_it_moves_to)
 {
     uint64_t room = UPLOAD_STEP;
     struct region_upload *upload = drive_begin_open(0);
-    drive_add(region, small, 4095 + (uint64_t)_i);
+    drive_add(region, big, 4095 + (uint64_t)_i);
     append_until(upload, 0, room);
     append_until(upload, room, room + 10);
     ck_assert_uint_eq(fixture_info().reserved, 2 * room);
