@@ -161,8 +161,10 @@ bool upload_has_appends(const struct conn *conn)
     return false;
 }
 
-static void answer_appends(struct upload *upload)
+/* Returns whether any was. */
+static bool answer_appends(struct upload *upload)
 {
+    const struct request *first = upload->appends;
     uint64_t written = region_upload_written(upload->bytes);
     const struct err *failure = region_upload_failure(upload->bytes);
     struct request *request;
@@ -174,6 +176,7 @@ static void answer_appends(struct upload *upload)
         else
             request_fail(request, failure);
     }
+    return upload->appends != first;
 }
 
 void upload_settle(struct region_entry *entry)
@@ -182,8 +185,9 @@ void upload_settle(struct region_entry *entry)
     DL_FOREACH_SAFE2(entry->uploads, upload, next, entry_next)
     {
         if (!upload->has_ended) {
-            answer_appends(upload);
-            wake(upload->conn);
+            /* As long as nothing has changed whoever waits would only wait again. */
+            if (answer_appends(upload) || !region_upload_is_busy(upload->bytes))
+                wake(upload->conn);
         } else if (!region_upload_is_writing(upload->bytes)) {
             give_back(upload);
         }

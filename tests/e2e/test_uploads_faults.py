@@ -44,6 +44,20 @@ class UploadFaults(Held):
         address = self.client.wait(commit)
         self.assertEqual(self.client.call("loadBlob", "main", address, MIB), bytes(MIB))
 
+    def test_a_commit_that_waits_for_its_space_holds_up_nobody(self):
+        """Nothing is written before the region's growth is in the journal, which takes its time."""
+        self.rule("pwritev hold regions/main/journal-")
+        upload = self.client.call("beginBlob", "main", MIB)
+        append = self.client.send("appendBlob", upload, bytes(MIB))
+        commit = self.client.send("commitBlob", upload)
+        with self.connect() as other:
+            for _ in range(10):
+                self.assertEqual(other.call("ping"), "pong")
+        self.rule()
+        self.assertIsNone(self.client.wait(append))
+        address = self.client.wait(commit)
+        self.assertEqual(self.client.call("loadBlob", "main", address, MIB), bytes(MIB))
+
     def test_a_piece_that_waits_for_room_holds_up_nobody(self):
         """The upload has to move, for somebody is right behind it, and has to once more after that."""
         upload = self.client.call("beginBlob", "main", None)
