@@ -359,6 +359,7 @@ static int replay_record(struct replay *replay, const uint8_t *bytes,
     size_t count = 0;
     int result = collect_effects(replay, bytes, header, &count);
     replay->piece_count = 0;
+    /* put_bytes frees what the array grew to. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     while (result == 0 && count > 0) {
         const struct format1_effect *effect = &replay->effects[--count];
         if (effect->kind == FORMAT1_EFFECT_PUT)

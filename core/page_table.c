@@ -58,9 +58,11 @@ static int grow(struct page_table *table)
         grown.keys[at] = table->keys[i];
         grown.slots[at] = table->slots[i];
     }
-    grown.count = table->count;
-    page_table_release(table);
-    *table = grown;
+    free(table->keys);
+    free(table->slots);
+    table->keys = grown.keys;
+    table->slots = grown.slots;
+    table->capacity = grown.capacity;
     return 0;
 }
 
