@@ -361,7 +361,7 @@ static uint64_t elsewhere(struct simdisk *disk, const struct node *node, uint64_
     uint64_t length = image_length(node->cached);
     uint64_t places = length > size ? (length - size) / SIM_SECTOR + 1 : 1;
     uint64_t place = rng_below(&disk->rng, places);
-    if (place == offset / SIM_SECTOR)
+    if (places > 1 && place == offset / SIM_SECTOR)
         place = (place + 1) % places;
     return place * SIM_SECTOR + offset % SIM_SECTOR;
 }

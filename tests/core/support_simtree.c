@@ -16,7 +16,7 @@ static void *need(void *memory)
 static void copy_name(char *to, const char *from)
 {
     size_t length = strnlen(from, SIM_NAME);
-    if (length == SIM_NAME)
+    if (to == NULL || length == SIM_NAME)
         abort();
     memcpy(to, from, length + 1);
 }

@@ -146,7 +146,8 @@ static const char *recover_badly(struct killed *k)
     simdisk_set_fault(scene->disk, (struct simdisk_fault){0});
     if (code != 0) {
         k->failures++;
-        return code == ERR_IO_ERROR ? NULL : strcpy(k->complaint, err.text);
+        snprintf(k->complaint, sizeof k->complaint, "%s", err.text);
+        return code == ERR_IO_ERROR ? NULL : k->complaint;
     }
     const char *wrong = match(k, region);
     region_close(region);
@@ -224,7 +225,7 @@ int main(int argc, char **argv)
     }
     for (uint64_t i = 0; i < runs; i++)
         if (!run(&k, seed + i)) {
-            printf("replay: %s --seed %llu --runs 1\n", argv[0], (unsigned long long)(seed + i));
+            printf("replay: %s --seed %llu --runs 1\n", argv[0], (unsigned long long)seed + i);
             return 1;
         }
     printf("killed: %llu regions stopped, %llu recoveries under power cuts, %llu more that failed, "

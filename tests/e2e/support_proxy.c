@@ -32,8 +32,9 @@ struct end {
 static void address_of(const char *path, struct sockaddr_un *ret_address)
 {
     *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    must(strlen(path) < sizeof ret_address->sun_path, path);
-    strcpy(ret_address->sun_path, path);
+    size_t size = strlen(path) + 1;
+    must(size <= sizeof ret_address->sun_path, path);
+    memcpy(ret_address->sun_path, path, size);
 }
 
 static void break_wire(struct wire *wire)
