@@ -10,8 +10,6 @@
 #include "core/iofile.h"
 #include "core/sums.h"
 
-/* What a batch that is trimmed keeps, of each of its arrays. */
-#define KEEP_BYTES (256 * KIB)
 /* Runs that a put or direct, and a take, add at most: its own, and one that it splits. */
 #define RUNS_PER_PUT 3
 #define RUNS_PER_TAKE 2
@@ -75,31 +73,6 @@ void batch_reset(struct batch *batch)
     batch->run_count = batch->slot_count = batch->images_used = 0;
     batch->moves = batch->is_vast = false;
     batch->next = NULL;
-}
-
-/* The array, or NULL if it is larger than what is kept. */
-static void *trimmed(void *items, size_t *capacity, size_t item_size)
-{
-    if (*capacity * item_size <= KEEP_BYTES)
-        return items;
-    free(items);
-    *capacity = 0;
-    return NULL;
-}
-
-void batch_trim(struct batch *batch)
-{
-    if (batch->record.capacity > KEEP_BYTES)
-        record_release(&batch->record);
-    batch->puts = trimmed(batch->puts, &batch->put_capacity, sizeof *batch->puts);
-    batch->directs = trimmed(batch->directs, &batch->direct_capacity, sizeof *batch->directs);
-    batch->uploads = trimmed(batch->uploads, &batch->upload_capacity, sizeof *batch->uploads);
-    batch->copies = trimmed(batch->copies, &batch->copy_capacity, sizeof *batch->copies);
-    batch->undos = trimmed(batch->undos, &batch->undo_capacity, sizeof *batch->undos);
-    batch->runs = trimmed(batch->runs, &batch->run_capacity, sizeof *batch->runs);
-    batch->slots = trimmed(batch->slots, &batch->slot_capacity, sizeof *batch->slots);
-    while (batch->block_count > KEEP_BYTES / (IMAGES_PER_BLOCK * DATA_PAGE))
-        free(batch->blocks[--batch->block_count]);
 }
 
 static uint64_t runs_of(const struct batch_need *need)

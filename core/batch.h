@@ -132,8 +132,6 @@ struct batch *batch_new(void);
 void batch_free(struct batch *batch);
 /* Empties it and keeps its memory. */
 void batch_reset(struct batch *batch);
-/* Gives most of an empty batch's memory back. */
-void batch_trim(struct batch *batch);
 
 static inline bool batch_is_empty(const struct batch *batch)
 {

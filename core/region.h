@@ -363,6 +363,9 @@ bool region_idle(const struct region *region);
 bool region_is_flushed(const struct region *region);
 /* Flush now what durability interval or none would still hold back: for shutdown and reload. */
 void region_hurry(struct region *region);
+/* Nothing was changed for a while: gives back the memory of batches, which is kept for the next
+ * ones and as large as the largest was. Allowed at any time. */
+void region_rest(struct region *region);
 
 /* Changes up to this ticket are as durable as the options promise: answer them. */
 uint64_t region_done_ticket(const struct region *region);

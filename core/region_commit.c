@@ -55,10 +55,13 @@ static void recycle(struct region *region, struct batch *batch)
         return;
     }
     batch_reset(batch);
-    /* Nobody is waiting to fill it: a region at rest holds little. */
-    if (region->gathering == NULL && region->queue.first == NULL)
-        batch_trim(batch);
     region->spares[region->spare_count++] = batch;
+}
+
+void region_rest(struct region *region)
+{
+    while (region->spare_count > 0)
+        batch_free(region->spares[--region->spare_count]);
 }
 
 struct batch *region_gathering(struct region *region)

@@ -37,7 +37,7 @@
 #include "core/sums.h"
 #include "core/tokens.h"
 
-/* Batches kept for the next use. */
+/* Batches kept for the next use, until the region rests. */
 #define SPARE_BATCHES 4
 /* Findings that wait to be told: a lane's job seldom has more, and who is told asks after each. */
 #define DAMAGE_NEWS 64

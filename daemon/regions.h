@@ -40,6 +40,7 @@ struct region_entry {
 
     struct lane lanes[LANES];
     uv_timer_t deadline;  /* region_deadline_ms */
+    uint64_t rest_ticket; /* region_ticket when rest looked last */
     bool is_touched;      /* in regions.touched */
     bool is_retrying;     /* the first of those parked is being run */
     bool has_failed;      /* its failure was logged */

@@ -13,6 +13,7 @@
 #include "daemon/files.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
+#include "daemon/rest.h"
 #include "daemon/scrub.h"
 #include "daemon/startup.h"
 
@@ -88,6 +89,7 @@ static void turn(struct server *server)
         flush_dirty(server);
     } while (server->ready != NULL || server->dirty != NULL || server->regions.touched != NULL ||
              may_grant(server)); /* what was sent has left room */
+    rest_watch(server);
     if (server->phase > SERVER_RUNNING)
         advance_stop(server);
 }
@@ -269,6 +271,7 @@ static int init_loop(struct server *server, struct err *err)
     uv_check_init(&server->loop, &server->check);
     uv_timer_init(&server->loop, &server->sweep);
     uv_timer_init(&server->loop, &server->watchdog);
+    rest_init(server);
     server->idle.data = server->prepare.data = server->check.data = server->sweep.data = server;
     for (size_t i = 0; i < 3; i++) {
         uv_signal_init(&server->loop, &server->signals[i]);
@@ -328,6 +331,7 @@ static void stop(struct server *server)
     uv_close((uv_handle_t *)&server->check, NULL);
     uv_close((uv_handle_t *)&server->sweep, NULL);
     uv_close((uv_handle_t *)&server->watchdog, NULL);
+    uv_close((uv_handle_t *)&server->rest.timer, NULL);
     for (size_t i = 0; i < 3; i++)
         uv_close((uv_handle_t *)&server->signals[i], NULL);
     uv_run(&server->loop, UV_RUN_DEFAULT);

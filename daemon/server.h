@@ -23,6 +23,7 @@
 #include "daemon/regions.h"
 #include "daemon/reload.h"
 #include "daemon/request.h"
+#include "daemon/rest.h"
 #include "daemon/worker.h"
 
 struct arguments;
@@ -81,6 +82,7 @@ struct server {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t sweep;
+    struct rest rest;
     uv_timer_t watchdog;
     uv_signal_t signals[3];
 };

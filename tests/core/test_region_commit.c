@@ -1,10 +1,9 @@
 /* Group commit: what is gathered, what waits for what, and what a load sees meanwhile. */
-#include "core/region.h"
-
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/region_private.h"
 #include "support_fixture.h"
 #include "tests/support_main.h"
 
@@ -391,6 +390,28 @@ START_TEST(nothing_grows_past_its_limit)
 }
 END_TEST
 
+/* Also while a batch gathers and another one is under way, which are not given up. */
+START_TEST(a_region_at_rest_keeps_no_batches)
+{
+    uint64_t a = drive_add(region, small, 4000);
+    struct region_job *job = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    ck_assert_ptr_nonnull(job);
+    uint64_t b = drive_add(region, big, 60000);
+    region_rest(region);
+    region_job_run(job);
+    region_job_done(region, job);
+    drive_settle(region);
+    ck_assert_uint_gt(region->spare_count, 0);
+    region_rest(region);
+    ck_assert_uint_eq(region->spare_count, 0);
+    uint64_t c = drive_add(region, small + 10, 10);
+    drive_settle(region);
+    drive_expect(region, a, small, 4000);
+    drive_expect(region, b, big, 60000);
+    drive_expect(region, c, small + 10, 10);
+}
+END_TEST
+
 /* Each page that is changed in part has an image in memory until the commit is done. */
 START_TEST(so_many_pages_in_one_commit)
 {
@@ -460,6 +481,7 @@ int main(void)
                                   a_store_into_zeros_that_are_cut,
                                   whole_pages_move,
                                   nothing_grows_past_its_limit,
+                                  a_region_at_rest_keeps_no_batches,
                                   so_many_pages_in_one_commit,
                                   much_unsynced_journal_is_synced};
     Suite *suite = suite_create("region: commits");
