@@ -12,7 +12,8 @@
 
 static uint64_t events(const struct server *server)
 {
-    return server->requests_total + server->conns_total;
+    uint64_t gone = server->conns_total - server->conns_count;
+    return server->requests_total + server->conns_total + gone;
 }
 
 void rest_init(struct server *server)

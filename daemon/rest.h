@@ -15,7 +15,7 @@ struct server;
 
 struct rest {
     uv_timer_t timer; /* runs from the first request on until there are no more */
-    uint64_t events;  /* when it looked last: requests and connections so far */
+    uint64_t events;  /* requests, and connections that came and went, when it looked last */
 };
 
 void rest_init(struct server *server);
