@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from compare import plot, promises, report  # pylint: disable=wrong-import-position
 from compare.cells import Cell, all_cells  # pylint: disable=wrong-import-position
-from compare.figures import Run, Spread, ratios  # pylint: disable=wrong-import-position
+from compare.figures import Memory, MemorySample, Run, Spread, ratios  # pylint: disable=wrong-import-position
 from compare.subjects import (ALWAYS, DISK, KEPT, MREGIOND, NAMES, RAW,  # pylint: disable=wrong-import-position
                               RAW_THREAD)
 
@@ -103,11 +103,44 @@ class Tables(unittest.TestCase):
         self.assertRegex(line, r">= 3 +2\.99 +0/1 +NOT MET$")
 
     def test_memory_has_its_line(self):
-        rows = report.memory({MREGIOND: (8 << 20, 10), ALWAYS: (9 << 20, 10)})
+        rows = report.memory({MREGIOND: self.grown(8 << 20), ALWAYS: self.grown(9 << 20)})
         self.assertEqual(rows[1][-1], "met")
         self.assertEqual(rows[2][-1], "")
         for count, words in ((1_000_000, "NOT MET"), (999_999, "open: too few blobs")):
-            self.assertEqual(report.memory({MREGIOND: (9 << 20, count)})[1][-1], words)
+            self.assertEqual(report.memory({MREGIOND: self.grown(9 << 20, count)})[1][-1], words)
+
+    @staticmethod
+    def grown(size, blobs=10):
+        return Memory(blobs, size, 0, 0, 0)
+
+    def test_the_larger_of_growth_and_slope_counts(self):
+        samples = [MemorySample(blobs, busy, rest) for blobs, busy, rest in
+                   ((0, 30 << 20, 5 << 20), (500_000, 40 << 20, 15 << 20), (1_000_000, 43 << 20, 17 << 20))]
+        found = Memory.of(samples)
+        self.assertEqual(found, Memory(1_000_000, 12 << 20, 4 << 20, 6 << 20, 17 << 20))
+        self.assertEqual(found.counts, 12 << 20)
+        self.assertEqual(Memory(10, 1, 2, 9, 9).counts, 2)
+
+    def test_memory_is_a_promise_like_others(self):
+        rows = report.promises([], {MREGIOND: self.grown(9 << 20, 1_000_000)})
+        self.assertEqual(rows[-1], ("memory for a million blobs of 4 KiB, MiB", "<= 8", "9.0", "1/1",
+                                    "NOT MET"))
+        self.assertEqual(report.promises([])[-1][-1], "not measured")
+
+    def test_what_is_not_met_is_named(self):
+        rows = report.promises([run(0, MREGIOND, 299), run(0, ALWAYS, 100)],
+                               {MREGIOND: self.grown(1, 1_000_000)})
+        lines = list(report.summary(rows))
+        self.assertEqual(lines[0], f"1 of {len(rows) - 1} promises are met")
+        self.assertEqual(lines[1], "NOT MET: durable add / Redis always, 64 B, 50x16")
+        self.assertEqual(lines[2], f"not measured: {len(rows) - 3}")
+
+    def test_median_least_and_most_of_each_promise(self):
+        runs = [run(i, MREGIOND, rate) for i, rate in enumerate((250, 310, 320))]
+        runs += [run(i, ALWAYS, 100) for i in range(3)]
+        line = next(line for line in report.table(report.promises(runs))
+                    if "Redis always, 64 B, 50x16" in line)
+        self.assertRegex(line, r">= 3 +3\.10 \[2\.50 3\.20\] +2/3 +met$")
 
 
 class Charts(unittest.TestCase):
@@ -128,6 +161,14 @@ class Charts(unittest.TestCase):
     def test_ratios_have_no_bar_of_their_own(self):
         runs = [run(0, MREGIOND, 10), run(0, ALWAYS, 5)]
         self.assertEqual(set(self.heights(plot.operation_chart(runs, "add", "ratio", "r"))), {ALWAYS})
+
+    def test_memory(self):
+        figures = {MREGIOND: Memory(10, 0.2 * 2**20, 0, 0, 0), ALWAYS: Memory(10, 2**32, 0, 0, 0),
+                   KEPT: Memory(10, -5, -5, 0, 0)}
+        heights = self.heights(plot.memory_chart(figures))
+        self.assertEqual(set(heights), {MREGIOND, ALWAYS})
+        self.assertGreater(heights[ALWAYS], heights[MREGIOND])
+        self.assertIsNone(plot.memory_chart({}))
 
     def test_nothing_to_show_is_no_chart(self):
         self.assertIsNone(plot.operation_chart([run(0, MREGIOND, 10)], "load", "per_second", "r"))

@@ -60,3 +60,43 @@ def ratios(runs, cell, subject, references, metric="per_second"):
             if reference > 0:
                 found.append(figures[subject] / reference)
     return found
+
+
+# ---- Memory ----
+
+
+@dataclass(frozen=True)
+class MemorySample:
+    """Of a server with so many blobs: right after the last of them, and at rest. Bytes."""
+    blobs: int
+    busy: int
+    rest: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes for a million blobs: from the warm start to the end; from the middle to the end, where
+    what grows with blobs still does and buffers do not; the same right after the last request. And
+    what there is at the end, at rest."""
+    blobs: int
+    whole: float
+    slope: float
+    busy_slope: float
+    end: int
+
+    @property
+    def counts(self):
+        return max(self.whole, self.slope)
+
+    @staticmethod
+    def of(samples):
+        start, middle, end = samples
+
+        def per_million(grown, blobs):
+            return grown * 1_000_000 / blobs
+
+        half = end.blobs - middle.blobs
+        return Memory(end.blobs - start.blobs,
+                      per_million(end.rest - start.rest, end.blobs - start.blobs),
+                      per_million(end.rest - middle.rest, half),
+                      per_million(end.busy - middle.busy, half), end.rest)

@@ -167,8 +167,8 @@ def promises_chart(runs):
 
 
 def memory_chart(memory):
-    bars = [(subject, Spread(size / 2 ** 20, size / 2 ** 20, size / 2 ** 20, 1))
-            for subject, (size, _) in memory.items() if size > 0]
+    found = {subject: one.counts / 2 ** 20 for subject, one in memory.items()}
+    bars = [(subject, Spread(mib, mib, mib, 1)) for subject, mib in found.items() if mib > 0]
     return document("memory for a million blobs of 4 KiB, MiB", [("", [("", bars)])],
                     [subject for subject, _ in bars])
 

@@ -59,7 +59,11 @@ def all_promises():
     yield from _rates("deallocate / Redis DEL always", "remove", (64,), many, (ALWAYS,), 2, DEALLOCATE)
 
 
-MEMORY_LINE_MIB = 8  # of the server, for a million blobs of 4 KiB
+MEMORY_LINE_MIB = 8  # of the server, for a million blobs of 4 KiB, without bounded caches
+
+
+def is_memory_met(figures):
+    return figures.counts <= MEMORY_LINE_MIB << 20
 
 
 def needed():

@@ -130,7 +130,7 @@ class Server:
 # ---- One function for each program: the command, what to add to the environment ----
 
 
-def mregiond(server):
+def mregiond(server, options=""):
     conf = os.path.join(server.folder, "conf")
     with open(conf, "w", encoding="utf-8") as file:
         # What is freed in main stays with its file, as where blobs are replaced by others: giving it
@@ -138,8 +138,12 @@ def mregiond(server):
         # each run.
         file.write(f"data_dir: {server.folder}/data\n"
                    f"listen: [{{unix: ./socket}}, {{tcp: '127.0.0.1:{server.port}'}}]\n"
-                   "regions: [{name: main, discard: 0}, {name: fresh}]\n")
+                   f"regions: [{{name: main, discard: 0{options}}}, {{name: fresh}}]\n")
     return [server.bench.program("daemon/mregiond"), "--config", conf], {}
+
+
+def mregiond_without_cache(server):
+    return mregiond(server, ", page_cache: 0")
 
 
 def redis(fsync):

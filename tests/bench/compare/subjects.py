@@ -153,6 +153,12 @@ def ours(bench):
     yield Disk(DISK_DIRECT, bench, True)
 
 
+def for_memory(bench):
+    """Without page cache: what that holds is bounded, and would be filled meanwhile."""
+    return Remote(MREGIOND, bench, "mregion",
+                  both(Server("mregiond-memory", bench, servers.mregiond_without_cache)))
+
+
 def references(bench):
     """Those that are installed. A load is the same whatever a Redis syncs: one of them does it."""
     if bench.has("redis-server"):
