@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """The statistics, verdicts, tables and charts of tests/bench/run, on figures made up for it."""
 
+import importlib.machinery
+import importlib.util
 import os
+import subprocess
 import sys
+import time
 import unittest
 from xml.etree import ElementTree
 
@@ -12,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from compare import plot, promises, report  # pylint: disable=wrong-import-position
 from compare.cells import Cell, all_cells  # pylint: disable=wrong-import-position
 from compare.figures import Memory, MemorySample, Run, Spread, ratios  # pylint: disable=wrong-import-position
+from compare.servers import Failed  # pylint: disable=wrong-import-position
 from compare.subjects import (ALWAYS, DISK, KEPT, MREGIOND, NAMES, RAW,  # pylint: disable=wrong-import-position
                               RAW_THREAD)
 
@@ -141,6 +146,58 @@ class Tables(unittest.TestCase):
         line = next(line for line in report.table(report.promises(runs))
                     if "Redis always, 64 B, 50x16" in line)
         self.assertRegex(line, r">= 3 +3\.10 \[2\.50 3\.20\] +2/3 +met$")
+
+
+def load_run():
+    """tests/bench/run as a module."""
+    loader = importlib.machinery.SourceFileLoader(
+        "bench_run", os.path.join(os.path.dirname(os.path.abspath(__file__)), "run"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_run", loader))
+    loader.exec_module(module)
+    return module
+
+
+class Made:
+    """A subject that fails in its first runs, as told."""
+    def __init__(self, name, *errors):
+        self.name, self.errors, self.tried, self.stopped = name, list(errors), 0, 0
+
+    @staticmethod
+    def covers(_cell):
+        return True
+
+    def run(self, _cell, _seconds):
+        self.tried += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return {"per_second": 1}
+
+    def stop(self):
+        self.stopped += 1
+
+
+class Failures(unittest.TestCase):
+    def measured(self, subjects, cells):
+        bench = load_run()
+        measuring = bench.Measuring({one.name: one for one in subjects}, 0.1, time.monotonic() + 60)
+        measuring.run_all([(cell, [one.name for one in subjects]) for cell in cells], [], 1)
+        self.assertEqual(measuring.rounds, 1)
+        return measuring
+
+    def test_who_fails_is_tried_again_and_the_others_are_measured(self):
+        for error in (Failed("it died"), OSError("not there"), ValueError("no JSON"),
+                      subprocess.TimeoutExpired("it", 60)):
+            bad, good = Made(ALWAYS, error), Made(MREGIOND)
+            found = self.measured([bad, good], all_cells()[:4])
+            self.assertEqual([one.subject for one in found.runs].count(MREGIOND), 4)
+            self.assertEqual([one.subject for one in found.runs].count(ALWAYS), 3)
+            self.assertEqual((len(found.failures), bad.stopped), (1, 1))
+            self.assertIn(str(all_cells()[0]), found.failures[0][1])
+
+    def test_who_fails_three_times_is_left_out(self):
+        bad, good = Made(ALWAYS, *[Failed("it died")] * 9), Made(MREGIOND)
+        found = self.measured([bad, good], all_cells()[:9])
+        self.assertEqual((bad.tried, good.tried, len(found.failures)), (3, 9, 3))
 
 
 class Charts(unittest.TestCase):

@@ -9,7 +9,7 @@ from . import servers
 from .cells import OPERATIONS
 from .servers import Failed, Server, pin
 
-TIMEOUT = 120  # of a run that should take a second
+TIMEOUT = 60  # of a run that should take a second or two, and takes seven at most
 DIRECT = 65536  # blobs of this size and more go past mregiond's journal, to their place at once
 
 
