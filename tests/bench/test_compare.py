@@ -176,6 +176,16 @@ class Made:
         self.stopped += 1
 
 
+class Plan(unittest.TestCase):
+    def test_what_is_promised_comes_first_in_the_whole_grid(self):
+        every, once = load_run().plan_full({MREGIOND: None, RAW: None})
+        cells = [cell for cell, _ in every]
+        promised = promises.needed()
+        self.assertEqual(set(cells[:len(promised)]), set(promised))
+        self.assertEqual((sorted(map(str, cells)), once), (sorted(map(str, all_cells())), []))
+        self.assertTrue(all(names == [MREGIOND, RAW] for _, names in every))
+
+
 class Failures(unittest.TestCase):
     def measured(self, subjects, cells):
         bench = load_run()
