@@ -285,6 +285,30 @@ static void look_at_clock(struct conn *conn, uint64_t began_ns)
         conn_yield(conn);
 }
 
+/* Handles the message at the input's start; its size. 0: it is not whole, and *wanted says what it
+ * needs, or it was refused. */
+static size_t run_message(struct conn *conn, uint64_t *wanted)
+{
+    size_t whole = conn->scanner.position == 0 ? dispatch_short(conn) : 0;
+    if (whole > 0)
+        return whole;
+    uint64_t size;
+    enum frame_status status =
+        frame_scan(&conn->scanner, input_bytes(&conn->input), input_size(&conn->input),
+                   conn->server->conf.max_message, &size);
+    if (status == FRAME_INCOMPLETE) {
+        *wanted = size;
+        return 0;
+    }
+    if (status != FRAME_COMPLETE) {
+        refuse_frame(conn, status, conn->scanner.position);
+        return 0;
+    }
+    frame_reset(&conn->scanner);
+    dispatch(conn, (size_t)size);
+    return (size_t)size;
+}
+
 void conn_run(struct conn *conn)
 {
     if (conn->wait != CONN_WAITS_NOT || conn->is_yielding)
@@ -295,20 +319,9 @@ void conn_run(struct conn *conn)
     if (conn->held != NULL)
         request_resume(conn->held);
     while (may_execute(conn) && input_size(&conn->input) > 0) {
-        uint64_t size;
-        enum frame_status status =
-            frame_scan(&conn->scanner, input_bytes(&conn->input), input_size(&conn->input),
-                       conn->server->conf.max_message, &size);
-        if (status == FRAME_INCOMPLETE) {
-            wanted = size;
+        size_t size = run_message(conn, &wanted);
+        if (size == 0)
             break;
-        }
-        if (status != FRAME_COMPLETE) {
-            refuse_frame(conn, status, conn->scanner.position);
-            break;
-        }
-        frame_reset(&conn->scanner);
-        dispatch(conn, (size_t)size);
         if (++count % CLOCK_EVERY == 0 || size > CLOCK_SIZE)
             look_at_clock(conn, began_ns);
     }

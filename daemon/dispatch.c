@@ -116,12 +116,10 @@ int option_uint(const struct call *call, const struct option *option, uint64_t *
 
 /* ---- Dispatch ---- */
 
-/* Executes a well-formed request. */
+/* Executes a well-formed call. */
 static enum outcome execute(struct call *call)
 {
     struct err err;
-    if (rpc_call_parse(&call->envelope, &call->args, &err) != 0)
-        return call_error(call, &err);
     const struct method *method = &methods[call->args.method];
     if (call->envelope.is_notification &&
         (method->access == METHOD_READ || method->access == METHOD_SERVER))
@@ -137,13 +135,48 @@ static enum outcome execute(struct call *call)
     return handlers[call->args.method](call);
 }
 
+static void finish(const struct call *call, enum outcome outcome)
+{
+    struct conn *conn = call->conn;
+    if (outcome == PARKED)
+        return;
+    conn->server->requests_total++;
+    /* a message whose buffer became the home of its blob is gone already; so is a closed
+     * connection's input */
+    if (input_size(&conn->input) > 0)
+        input_consume(&conn->input, call->size);
+}
+
+/* Parsing fills in envelope and args: no need to clear them first. */
+static void begin(struct call *call, struct conn *conn)
+{
+    call->server = conn->server;
+    call->conn = conn;
+    call->entry = NULL;
+}
+
+size_t dispatch_short(struct conn *conn)
+{
+    struct call call;
+    size_t size = input_size(&conn->input);
+    uint64_t max_message = conn->server->conf.max_message;
+    begin(&call, conn);
+    call.size =
+        rpc_parse_short(input_bytes(&conn->input), size < max_message ? size : (size_t)max_message,
+                        &call.envelope, &call.args);
+    if (call.size == 0)
+        return 0;
+    if (conn->is_lost)
+        call.envelope.is_notification = true; /* executed, but nobody hears of it */
+    finish(&call, execute(&call));
+    return call.size;
+}
+
 void dispatch(struct conn *conn, size_t size)
 {
-    struct call call; /* parsing fills envelope and args in: no need to clear them first */
+    struct call call;
     struct err err;
-    call.server = conn->server;
-    call.conn = conn;
-    call.entry = NULL;
+    begin(&call, conn);
     call.size = size;
     if (rpc_parse(input_bytes(&conn->input), size, &call.envelope, &err) != 0) {
         if (call.envelope.has_msgid)
@@ -152,14 +185,11 @@ void dispatch(struct conn *conn, size_t size)
         return;
     }
     if (conn->is_lost)
-        call.envelope.is_notification = true; /* executed, but nobody hears of it */
-    if (execute(&call) == PARKED)
-        return;
-    conn->server->requests_total++;
-    /* a message whose buffer became the home of its blob is gone already; so is a closed
-     * connection's input */
-    if (input_size(&conn->input) > 0)
-        input_consume(&conn->input, size);
+        call.envelope.is_notification = true;
+    if (rpc_call_parse(&call.envelope, &call.args, &err) != 0)
+        finish(&call, call_error(&call, &err));
+    else
+        finish(&call, execute(&call));
 }
 
 bool dispatch_peek_msgid(const uint8_t *bytes, size_t size, uint32_t *ret_msgid)

@@ -54,6 +54,13 @@ struct rpc_call {
  * expected and what came. */
 int rpc_call_parse(const struct rpc_request *request, struct rpc_call *ret, struct err *err);
 
+/* The request at bytes, of which size have arrived, if it is a whole one of the common form: a
+ * known method, all of its parameters and a token at most, every header in a usual width. Returns
+ * its size; what frame_scan, rpc_parse and rpc_call_parse would make of it is filled in. 0: it is
+ * for those to say what it is, or what is wrong with it. */
+size_t rpc_parse_short(const uint8_t *bytes, size_t size, struct rpc_request *ret,
+                       struct rpc_call *ret_call);
+
 /* ---- Answers, packed with msgpack-c into the caller's packer ----
  * Both return 0, or -1 when the packer's write callback refused (its buffer could not grow); part
  * of the answer may then be in the buffer. */
