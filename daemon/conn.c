@@ -280,8 +280,8 @@ static void refuse_frame(struct conn *conn, enum frame_status status, uint64_t s
 /* One that waits for something else has left its stretch by that. */
 static void look_at_clock(struct conn *conn, uint64_t began_ns)
 {
-    if (may_execute(conn) && input_size(&conn->input) > 0 &&
-        conn->stretch_ns + (uv_hrtime() - began_ns) >= STRETCH_NS)
+    if (input_size(&conn->input) > 0 && conn->stretch_ns + (uv_hrtime() - began_ns) >= STRETCH_NS &&
+        may_execute(conn))
         conn_yield(conn);
 }
 
