@@ -1,8 +1,11 @@
-/* Little-endian integers in byte buffers: how every structure on disk is read and written. */
+/* Little-endian integers in byte buffers: how every structure on disk is read and written. And what
+ * else is done with few bytes. */
 #ifndef MREGION_CORE_BYTES_H
 #define MREGION_CORE_BYTES_H
 
 #include <endian.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -65,6 +68,27 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 static inline uint64_t max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+/* memcmp(a, b, size) == 0 for names: of few bytes the call takes longer than the comparison. */
+static inline bool is_same_name(const void *a, const void *b, size_t size)
+{
+    const uint8_t *x = a, *y = b;
+    if (size >= sizeof(uint64_t)) {
+        size_t last = size - sizeof(uint64_t);
+        for (size_t i = 0; i < last; i += sizeof(uint64_t))
+            if (get_u64(x + i) != get_u64(y + i))
+                return false;
+        return get_u64(x + last) == get_u64(y + last);
+    }
+    if (size >= sizeof(uint32_t)) {
+        size_t last = size - sizeof(uint32_t);
+        return get_u32(x) == get_u32(y) && get_u32(x + last) == get_u32(y + last);
+    }
+    for (size_t i = 0; i < size; i++)
+        if (x[i] != y[i])
+            return false;
+    return true;
 }
 
 #endif

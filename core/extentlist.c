@@ -36,7 +36,7 @@ size_t extentlist_seek(const struct extentlist *list, uint64_t address)
     return low;
 }
 
-bool extentlist_overlaps(const struct extentlist *list, struct extent extent)
+bool extentlist_overlaps_any(const struct extentlist *list, struct extent extent)
 {
     size_t at = extentlist_seek(list, extent.address);
     return extent.size > 0 && at < list->count && list->items[at].address < extent_end(extent);

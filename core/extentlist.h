@@ -26,6 +26,10 @@ void extentlist_remove(struct extentlist *list, struct extent extent);
 
 /* The index of the first extent that ends after address; count when there is none. */
 size_t extentlist_seek(const struct extentlist *list, uint64_t address);
-bool extentlist_overlaps(const struct extentlist *list, struct extent extent);
+bool extentlist_overlaps_any(const struct extentlist *list, struct extent extent);
+static inline bool extentlist_overlaps(const struct extentlist *list, struct extent extent)
+{
+    return list->count > 0 && extentlist_overlaps_any(list, extent);
+}
 
 #endif

@@ -49,15 +49,13 @@ int extentset_add(struct extentset *set, struct extent extent)
     return result;
 }
 
-bool extentset_overlaps(const struct extentset *set, struct extent extent)
+bool extentset_overlaps_inside(const struct extentset *set, struct extent extent)
 {
     struct extent block;
     if (extent.size == 0)
         return false;
     if (set->everything)
         return true;
-    if (is_outside(set, extent))
-        return false;
     return maxtree_seek(&set->tree, extent.address, &block) && block.address < extent_end(extent);
 }
 

@@ -24,8 +24,14 @@ bool extentset_is_empty(const struct extentset *set);
  * only in order to be careful may ignore. */
 int extentset_add(struct extentset *set, struct extent extent);
 
-/* Whether any byte of the extent is in the set. */
-bool extentset_overlaps(const struct extentset *set, struct extent extent);
+/* Whether any byte of the extent is in the set. Mostly it lies outside, which takes no call. */
+bool extentset_overlaps_inside(const struct extentset *set, struct extent extent);
+static inline bool extentset_overlaps(const struct extentset *set, struct extent extent)
+{
+    if (!set->everything && (extent.address >= set->high || extent_end(extent) <= set->low))
+        return false;
+    return extentset_overlaps_inside(set, extent);
+}
 
 /* The first run of bytes within the extent that is not in the set; false when there is none. */
 bool extentset_gap(const struct extentset *set, struct extent extent, struct extent *ret_gap);

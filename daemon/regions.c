@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "daemon/commit.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
@@ -82,7 +83,7 @@ struct region_entry *regions_find_id(const struct regions *regions, uint64_t id)
 static bool has_name(const struct region_entry *entry, const struct rpc_param *param)
 {
     return entry != NULL && entry->name_length == param->size &&
-           memcmp(entry->name, param->bytes, param->size) == 0;
+           is_same_name(entry->name, param->bytes, param->size);
 }
 
 int regions_find(struct regions *regions, const struct rpc_param *param,

@@ -131,22 +131,30 @@ bool request_reserve(struct request *request, enum result_type result, uint64_t 
                      bool is_charged)
 {
     struct conn *conn = request->conn;
+    uint64_t memory = request_memory(size);
     drop_piece(request);
-    request->piece = piece_new(&conn->server->pieces, (size_t)request_memory(size), is_charged);
+    request->result = result;
+    if (memory <= sizeof request->small) {
+        if (is_charged)
+            budget_give(&conn->server->budget, memory);
+        return true;
+    }
+    request->piece = piece_new(&conn->server->pieces, (size_t)memory, is_charged);
     if (request->piece == NULL)
         return false;
-    request->result = result;
     conn->reserved += request->piece->capacity;
     return true;
 }
 
-uint8_t *request_bytes(const struct request *request)
+uint8_t *request_bytes(struct request *request)
 {
-    return request->piece->bytes + RPC_BIN_HEADER_MAX;
+    uint8_t *room = request->piece != NULL ? request->piece->bytes : request->small;
+    return room + RPC_BIN_HEADER_MAX;
 }
 
 /* Results up to this size leave with other answers in a shared piece. */
 #define RESULT_COPIED 1024
+_Static_assert(RESULT_COPIED >= REQUEST_SMALL, "what is larger has a piece of its own");
 
 /* The piece with the header right before its bytes, of which there are size. */
 static void send_piece(struct request *request, const uint8_t *header, size_t length, size_t size)

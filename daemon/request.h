@@ -79,6 +79,10 @@ struct call_token {
     uint64_t fingerprint;
 };
 
+/* A result with the room in front of it that is no longer needs no piece: the memory of so many
+ * answers, which wait for one commit, would not stay in the processor's cache. */
+#define REQUEST_SMALL 128
+
 struct request {
     struct conn *conn;
     struct region_entry *entry;      /* NULL for createRegion */
@@ -88,10 +92,10 @@ struct request {
     bool is_notification;
     bool has_pin;
     enum result_type result;
-    uint64_t number; /* RESULT_UINT; RESULT_PACKED: its size */
-    uint64_t ticket; /* of what it waits for */
-    struct piece
-        *piece; /* RESULT_BLOB, RESULT_PACKED: the answer, header's room in front; or NULL */
+    uint64_t number;     /* RESULT_UINT; RESULT_PACKED: its size */
+    uint64_t ticket;     /* of what it waits for */
+    struct piece *piece; /* RESULT_BLOB, RESULT_PACKED: the answer, header's room in front; NULL:
+                            it is in small */
     struct call_token token;
     struct plan *plan;                       /* of a batch that is not staged yet, or NULL */
     struct stream *stream;                   /* of a large load, or NULL */
@@ -105,7 +109,8 @@ struct request {
     struct region_pin pin;
     struct work work;
     uint64_t damaged; /* which page it found damaged, or UINT64_MAX */
-    struct err err;   /* how the worker fared; last, since it is most of the struct */
+    uint8_t small[REQUEST_SMALL];
+    struct err err; /* how the worker fared; last, since it is most of the struct */
 };
 
 /* More than that is read by a worker, cached or not: some 50 microseconds. */
@@ -132,14 +137,14 @@ void request_move(struct request *request, enum request_state state);
 void request_hold(struct request *request);
 void request_release(struct request *request);
 
-/* Makes the piece for a result of at most size bytes, header excluded, in the place of one that it
- * has; is_charged: request_memory(size) is charged to the budget already. False without memory. */
+/* Makes room for a result of at most size bytes, header excluded, in the place of what it has;
+ * is_charged: request_memory(size) is charged to the budget already. False without memory. */
 bool request_reserve(struct request *request, enum result_type result, uint64_t size,
                      bool is_charged);
 /* What the answer with a result of that size takes in memory. */
 uint64_t request_memory(uint64_t size);
 /* Where its bytes go: a blob's without the header of the bin. */
-uint8_t *request_bytes(const struct request *request);
+uint8_t *request_bytes(struct request *request);
 
 /* Answer, then free. */
 void request_succeed(struct request *request);

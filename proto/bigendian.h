@@ -1,5 +1,5 @@
 /* Big-endian integers, as MessagePack has them. (On disk everything is little-endian:
- * core/bytes.h.) Private to proto. */
+ * core/bytes.h.) For proto, and for the headers of answers (pack.h). */
 #ifndef MREGION_PROTO_BIGENDIAN_H
 #define MREGION_PROTO_BIGENDIAN_H
 

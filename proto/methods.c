@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/bytes.h"
+
 const struct method methods[METHODS] = {
 #define METHOD(symbol, wire_name, letters, parameter_names, option_names, result_type, kind)       \
     [METHOD_##symbol] = {wire_name,    letters,     sizeof letters - 1, parameter_names,           \
@@ -63,7 +65,7 @@ enum method_id method_find(const char *name, size_t length)
     for (unsigned slot = slot_of(name, length); slots[slot] != 0; slot = (slot + 1) % SLOTS) {
         unsigned id = slots[slot] - 1U;
 
-        if (lengths[id] == length && memcmp(methods[id].name, name, length) == 0)
+        if (lengths[id] == length && is_same_name(methods[id].name, name, length))
             return (enum method_id)id;
     }
     return METHODS;

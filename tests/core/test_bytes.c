@@ -1,6 +1,7 @@
 #include "core/bytes.h"
 
 #include <check.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support_main.h"
@@ -57,6 +58,27 @@ START_TEST(rounding)
 }
 END_TEST
 
+/* Every length, at the end of what may be read; then every byte another. */
+START_TEST(names_are_the_same_in_every_byte)
+{
+    for (size_t size = 0; size <= 40; size++) {
+        uint8_t *a = malloc(size + 1), *b = malloc(size + 1);
+        ck_assert(a != NULL && b != NULL);
+        memset(a, 'x', size + 1);
+        memset(b, 'x', size + 1);
+        a[0] = 'y'; /* is before it */
+        ck_assert(is_same_name(a + 1, b + 1, size));
+        for (size_t i = 1; i <= size; i++) {
+            b[i] ^= 0x80;
+            ck_assert(!is_same_name(a + 1, b + 1, size));
+            b[i] ^= 0x80;
+        }
+        free(a);
+        free(b);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("bytes");
@@ -65,6 +87,7 @@ int main(void)
     tcase_add_test(tests, read_what_was_put);
     tcase_add_test(tests, neighbors_are_left_alone);
     tcase_add_test(tests, rounding);
+    tcase_add_test(tests, names_are_the_same_in_every_byte);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }
