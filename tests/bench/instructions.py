@@ -44,14 +44,14 @@ regions:
 
 # Upper bounds per request: of the loop, of the workers.
 BOUNDS = {
-    "add": (2790, 250),
-    "add, token": (4580, 260),
-    "load": (1470, 10),
-    "load, not cached": (2990, 10),
-    "load 4 KiB": (2020, 10),
-    "remove": (4260, 20),
-    "remove, token": (6270, 50),
-    "deallocate": (3020, 20),
+    "add": (2470, 250),
+    "add, token": (3860, 260),
+    "load": (1120, 10),
+    "load, not cached": (2650, 10),
+    "load 4 KiB": (1640, 10),
+    "remove": (3500, 20),
+    "remove, token": (4930, 50),
+    "deallocate": (2700, 20),
 }
 
 # No request asks for memory. A batch may: for nodes of the sets of extents that are its own.
