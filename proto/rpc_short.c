@@ -49,7 +49,7 @@ static inline bool take_uint(struct cursor *cursor, uint64_t *ret_number)
     return true;
 }
 
-/* A str or bin of less than 64 KiB. */
+/* A str or bin of less than 64 KiB, which is the size from which on a blob is not copied. */
 static inline bool take_bytes(struct cursor *cursor, const uint8_t **ret_bytes, uint32_t *ret_size)
 {
     const uint8_t *at = cursor->at;
@@ -64,6 +64,9 @@ static inline bool take_bytes(struct cursor *cursor, const uint8_t **ret_bytes, 
     } else if (have >= 3 && (at[0] == 0xc5 || at[0] == 0xda)) { /* bin 16, str 16 */
         header = 3;
         size = get_be16(at + 1);
+    } else if (have >= 5 && (at[0] == 0xc6 || at[0] == 0xdb) && at[1] == 0 && at[2] == 0) {
+        header = 5; /* bin 32, str 32: some packers know no other for a blob */
+        size = get_be16(at + 3);
     } else {
         return false;
     }

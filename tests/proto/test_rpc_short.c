@@ -111,6 +111,8 @@ static const char *const taken[] = {
     "94 00 cf00000000ffffffff a8 'loadBlob' 93 03 cfffffffffffffffff cfffffffffffffffff",
     "94 00 01 a7 'addBlob' 92 a4 'main' c403 010203",
     "94 00 01 a7 'addBlob' 92 a4 'main' c50003 010203",
+    "94 00 01 a7 'addBlob' 92 a4 'main' c600000003 010203",
+    "94 00 01 a7 'addBlob' 92 a4 'main' db00000003 010203",
     "94 00 01 a7 'addBlob' 92 a4 'main' a0",
     "94 00 01 a7 'addBlob' 92 a4 'main' da0003 010203",
     "94 00 01 a7 'addBlob' 93 cc80 c403 010203 81 a5 'token' c410 'sixteen bytes ok'",
@@ -153,7 +155,8 @@ static const char *const left_alone[] = {
     "94 00 01 a7 'addBlob' 93 a4 'main' a0 81 a5 'taken' c410 'sixteen bytes ok'",
     "94 00 01 a7 'addBlob' 93 a4 'main' a0 81 a5 'token' c0",
     "94 00 01 a7 'addBlob' 94 a4 'main' a0 81 a5 'token' a0 80",
-    "94 00 01 a7 'addBlob' 92 a4 'main' c600000003 010203",
+    "94 00 01 a7 'addBlob' 92 a4 'main' c600010003 010203",
+    "94 00 01 a7 'addBlob' 92 a4 'main' c601000003 010203",
     "94 00 01 a9 'beginBlob' 92 a4 'main' c0",
     "94 00 01 a5 'batch' 92 a4 'main' 90",
 };
