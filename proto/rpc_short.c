@@ -25,10 +25,12 @@ static inline uint64_t get_number(const struct cursor *cursor, size_t width)
     return number;
 }
 
-/* An unsigned integer in an unsigned form. */
+/* An integer that is not negative, in an unsigned form or, as some packers have it, a signed one.
+ */
 static inline bool take_uint(struct cursor *cursor, uint64_t *ret_number)
 {
     uint8_t first;
+    uint64_t number;
     size_t width;
 
     if (left(cursor) == 0)
@@ -39,12 +41,15 @@ static inline bool take_uint(struct cursor *cursor, uint64_t *ret_number)
         cursor->at++;
         return true;
     }
-    if (first < 0xcc || first > 0xcf) /* uint 8, 16, 32, 64 */
+    if (first < 0xcc || first > 0xd3) /* uint 8, 16, 32, 64, int 8, 16, 32, 64 */
         return false;
-    width = (size_t)1 << (first - 0xcc);
+    width = (size_t)1 << (first & 3);
     if (left(cursor) <= width)
         return false;
-    *ret_number = get_number(cursor, width);
+    number = get_number(cursor, width);
+    if (first >= 0xd0 && number >> (8 * width - 1) != 0)
+        return false; /* negative */
+    *ret_number = number;
     cursor->at += 1 + width;
     return true;
 }

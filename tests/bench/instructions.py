@@ -55,7 +55,7 @@ BOUNDS = {
 }
 
 # No request asks for memory. A batch may: for nodes of the sets of extents that are its own.
-BATCH_ALLOCATIONS = 20
+BATCH_ALLOCATIONS = 25
 
 ALLOCATORS = ("malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign")
 
