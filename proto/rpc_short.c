@@ -30,7 +30,6 @@ static inline uint64_t get_number(const struct cursor *cursor, size_t width)
 static inline bool take_uint(struct cursor *cursor, uint64_t *ret_number)
 {
     uint8_t first;
-    uint64_t number;
     size_t width;
 
     if (left(cursor) == 0)
@@ -46,10 +45,9 @@ static inline bool take_uint(struct cursor *cursor, uint64_t *ret_number)
     width = (size_t)1 << (first & 3);
     if (left(cursor) <= width)
         return false;
-    number = get_number(cursor, width);
-    if (first >= 0xd0 && number >> (8 * width - 1) != 0)
-        return false; /* negative */
-    *ret_number = number;
+    if (first >= 0xd0 && cursor->at[1] >= 0x80) /* negative */
+        return false;
+    *ret_number = get_number(cursor, width);
     cursor->at += 1 + width;
     return true;
 }
