@@ -228,9 +228,26 @@ int region_free_blocks(const struct region *region, uint64_t start, uint64_t end
 
 /* ---- Jobs ---- */
 
+bool region_job_begin(struct region_job *job)
+{
+    if (job->begin == NULL || job->has_begun)
+        return false;
+    job->has_begun = true;
+    job->code = job->begin(job, &job->err);
+    return job->code == 0;
+}
+
+void region_job_durable(struct region *region, struct region_job *job)
+{
+    assert(region->under_way[job->lane] == job);
+    job->durable(region, job);
+}
+
 void region_job_run(struct region_job *job)
 {
-    job->code = job->run(job, &job->err);
+    (void)region_job_begin(job);
+    if (job->code == 0)
+        job->code = job->run(job, &job->err);
 }
 
 void region_job_done(struct region *region, struct region_job *job)
@@ -277,6 +294,7 @@ struct region_job *region_next_job(struct region *region, enum region_lane lane,
     if (job != NULL) {
         job->lane = lane;
         job->code = 0;
+        job->has_begun = false;
         region->under_way[lane] = job;
     }
     return job;
@@ -330,6 +348,15 @@ static void lose(struct region *region, const struct batch *batch, bool is_torn)
         note(&region->torn, &batch->dirty, true);
 }
 
+/* They are durable, but may not be in place: they stand, and only their bytes are not to be had. */
+static void leave(struct region *region, struct batch_list *list)
+{
+    for (struct batch *batch; (batch = batch_list_take_first(list)) != NULL;) {
+        lose(region, batch, true);
+        batch_free(batch);
+    }
+}
+
 /* Takes a list of batches back, the youngest first; is_torn: some of it is in place. */
 static void roll_back(struct region *region, struct batch_list *list, bool is_torn)
 {
@@ -355,8 +382,12 @@ void region_finish_failing(struct region *region)
     if (region->commit.batch != NULL)
         batch_list_append(&committing, region->commit.batch);
     region->commit.batch = NULL;
-    roll_back(region, &committing, region->commit.has_begun);
-    roll_back(region, &region->pending, region->commit.has_begun);
+    if (region->commit.is_synced)
+        leave(region, &committing);
+    if (region->commit.is_flushed)
+        leave(region, &region->pending);
+    roll_back(region, &committing, region->commit.is_applying);
+    roll_back(region, &region->pending, region->commit.is_applying);
     region_uploads_cut(region);
     region->queued_bytes = region->pending_bytes = 0;
     region->pending_count = 0;

@@ -15,7 +15,9 @@
  *
  *     loop:    region_add(...), region_deallocate(...) ...      stage
  *              job = region_next_job(region, LANE_COMMIT, now)  seal
- *     worker:  region_job_run(job)
+ *     worker:  region_job_begin(job)                            durable?
+ *     loop:    region_job_durable(region, job)                  answer at once
+ *     worker:  region_job_run(job)                              meanwhile: put in place
  *     loop:    region_job_done(region, job)                     apply, roll back, free
  *              answer requests with ticket <= region_done_ticket(region)
  *              start reads that waited for tickets <= region_applied_ticket(region)
@@ -343,7 +345,14 @@ enum region_lane {
 /* The next job of a lane, or NULL when there is nothing to do now (or one is under way).
  * now_ms is a monotonic clock. The commit lane answers NULL while a pin is in its way. */
 struct region_job *region_next_job(struct region *region, enum region_lane lane, uint64_t now_ms);
-/* Worker. */
+/* Worker. The part of a job that somebody waits for: a batch becomes durable. True when it has;
+ * then the loop may be told, while region_job_run does the rest. It may be left out. */
+bool region_job_begin(struct region_job *job);
+/* Loop, once at most, after region_job_begin has answered true, and before region_job_done: the
+ * batch's changes are done, though they are not applied yet. What goes wrong from here on turns the
+ * region read-only, but takes none of them back. */
+void region_job_durable(struct region *region, struct region_job *job);
+/* Worker. What is left of the job. */
 void region_job_run(struct region_job *job);
 /* Back on the loop, exactly once per job. Takes the job. */
 void region_job_done(struct region *region, struct region_job *job);

@@ -7,8 +7,12 @@
  *   2. Whole pages of large blobs and straight copies go to the data file, which is synced. The
  * pages that puts touch are put together in memory, and all sums go into the record.
  *   3. The record is written to the journal.
- *   4. sync_journal: the segments are synced. From here on the batch is durable.
+ *   4. sync_journal: the segments are synced. From here on the batch is durable: that is where the
+ *      loop is told, which answers, while the job goes on.
  *   5. apply: the pages and their sums are put in place, without a sync; a checkpoint does that.
+ *      Until the job is done no other batch is committed, and whoever would read these pages waits.
+ *      A failure fails the region, which keeps the batch: it was acknowledged, and a restart puts
+ *      it in place.
  *
  * With durability interval and none steps 4 and 5 are left out until the interval is over or
  * somebody wants to read what was not put in place yet; until then the batch is pending, and later
@@ -100,7 +104,7 @@ void region_seal(struct region *region)
 static int apply_pending(struct commit_job *job, struct err *err)
 {
     int code = 0;
-    job->has_begun = true;
+    job->is_applying = true;
     for (const struct batch *batch = job->pending; code == 0 && batch != NULL; batch = batch->next)
         code = batch_apply(batch, &job->files, err);
     if (code == 0)
@@ -120,13 +124,20 @@ static int sync_segments(const struct commit_job *job, struct err *err)
     return journal_sync(job->files.io, job->files.folder, job->segments, job->segment_count, err);
 }
 
-/* Makes what is written durable, and puts what is pending in place. */
-static int run_flush(struct commit_job *job, struct err *err)
+/* Makes what is written durable. */
+static int sync_written(struct commit_job *job, struct err *err)
 {
     /* No record becomes durable before the bytes that it says are there. */
     int code = job->sync_direct ? sync_data(job, err) : 0;
     if (code == 0)
         code = sync_segments(job, err);
+    job->is_flushed = code == 0;
+    return code;
+}
+
+static int run_flush(struct commit_job *job, struct err *err)
+{
+    int code = sync_written(job, err);
     return code == 0 ? apply_pending(job, err) : code;
 }
 
@@ -146,20 +157,41 @@ static int run_batch(struct commit_job *job, struct err *err)
     return code == 0 ? write_record(job, err) : code;
 }
 
-static int run_commit(struct region_job *base, struct err *err)
+static int flush_only(struct region_job *base, struct err *err)
+{
+    return run_flush((struct commit_job *)(void *)base, err);
+}
+
+static int write_batch(struct region_job *base, struct err *err)
 {
     struct commit_job *job = (struct commit_job *)(void *)base;
     int code = job->flush_first ? run_flush(job, err) : 0;
-    if (code == 0 && job->batch != NULL)
-        code = run_batch(job, err);
-    if (code != 0)
-        return code;
-    if (!job->sync_journal) /* a flush always does */
-        return batch_keep_pages(job->batch, job->files.pages, err);
-    code = job->flush_first ? sync_segments(job, err) : run_flush(job, err);
-    if (code == 0 && job->batch != NULL)
-        code = batch_apply(job->batch, &job->files, err);
+    return code == 0 ? run_batch(job, err) : code;
+}
+
+static int make_durable(struct region_job *base, struct err *err)
+{
+    struct commit_job *job = (struct commit_job *)(void *)base;
+    int code = write_batch(base, err);
+    if (code == 0)
+        code = job->flush_first ? sync_segments(job, err) : sync_written(job, err);
+    job->is_synced = code == 0;
     return code;
+}
+
+static int put_in_place(struct region_job *base, struct err *err)
+{
+    struct commit_job *job = (struct commit_job *)(void *)base;
+    int code = job->flush_first ? 0 : apply_pending(job, err);
+    return code == 0 ? batch_apply(job->batch, &job->files, err) : code;
+}
+
+/* The batch is written, and will be durable some time. */
+static int write_only(struct region_job *base, struct err *err)
+{
+    struct commit_job *job = (struct commit_job *)(void *)base;
+    int code = write_batch(base, err);
+    return code == 0 ? batch_keep_pages(job->batch, job->files.pages, err) : code;
 }
 
 /* ---- Done ---- */
@@ -196,13 +228,28 @@ static void pending_applied(struct region *region)
     region->pending_count = 0;
 }
 
+static void batch_done(struct region *region, const struct batch *batch)
+{
+    if (region->done_ticket == batch->ticket)
+        return; /* as soon as it was durable */
+    region->written = batch->end;
+    region->done_ticket = batch->ticket;
+    region->commits++;
+}
+
+/* The worker may be in put_in_place: what it looks at stays as it is. */
+static void commit_durable(struct region *region, struct region_job *base)
+{
+    struct commit_job *job = (struct commit_job *)(void *)base;
+    batch_done(region, job->batch);
+    region->journal.synced = job->flushed;
+}
+
 static void batch_written(struct region *region, struct commit_job *job)
 {
     struct batch *batch = job->batch;
     job->batch = NULL;
-    region->written = batch->end;
-    region->done_ticket = batch->ticket;
-    region->commits++;
+    batch_done(region, batch);
     if (job->sync_journal) {
         assert(region->pending.first == NULL);
         applied(region, batch);
@@ -222,6 +269,8 @@ static void commit_done(struct region *region, struct region_job *base)
     for (size_t i = 0; i < job->damages.count; i++)
         (void)region_note_damage(region, job->damages.addresses[i]);
     if (base->code != 0) {
+        if (job->is_synced)
+            commit_durable(region, base);
         keep_segments(region, job);
         if (!region->is_failing)
             region_fail(region, &base->err);
@@ -236,6 +285,7 @@ static void commit_done(struct region *region, struct region_job *base)
         pending_applied(region);
         region->has_direct_unsynced = false;
     }
+    job->is_flushed = job->is_synced = false;
     if (job->batch != NULL)
         batch_written(region, job);
 }
@@ -316,12 +366,16 @@ static struct region_job *commit_job(struct region *region)
         .pages = &region->pending_pages,
     };
     job->damages.count = 0;
-    job->has_begun = false;
+    job->is_flushed = job->is_synced = job->is_applying = false;
     job->sync_direct = region->has_direct_unsynced;
     job->seed = region->journal.seed;
     job->synced = region->journal.synced;
     job->pending = region->pending.first;
-    job->job.run = run_commit;
+    job->job.begin = job->batch != NULL && job->sync_journal ? make_durable : NULL;
+    job->job.durable = commit_durable;
+    job->job.run = job->job.begin != NULL ? put_in_place
+                   : job->batch != NULL   ? write_only
+                                          : flush_only;
     job->job.done = commit_done;
     return &job->job;
 }

@@ -52,10 +52,14 @@ struct batch *batch_list_take_first(struct batch_list *list);
 /* A job of either lane. The kinds below have it as their first member. */
 struct region_job {
     enum region_lane lane;
-    int code; /* of run */
+    int code; /* of begin and run */
+    bool has_begun;
     struct err err;
-    /* Worker. 0 or a code. */
+    /* Worker. 0 or a code; begin may be NULL, and where it fails run is not called. */
+    int (*begin)(struct region_job *job, struct err *err);
     int (*run)(struct region_job *job, struct err *err);
+    /* Loop, maybe while a worker is in run; not without begin. */
+    void (*durable)(struct region *region, struct region_job *job);
     /* Loop, whatever the code was. */
     void (*done)(struct region *region, struct region_job *job);
 };
@@ -73,7 +77,9 @@ struct commit_job {
     bool sync_direct;  /* before a sync of the journal: some bytes that records name are not */
     bool sync_data;    /* after direct writes */
     bool sync_journal; /* after the record is written; then it is applied */
-    bool has_begun;    /* to apply something */
+    bool is_flushed;   /* what is pending is durable */
+    bool is_synced;    /* and so is the batch */
+    bool is_applying;  /* something has been put in place, or may have */
     struct journal_segment *segments;
     size_t segment_count, segment_capacity;
 };

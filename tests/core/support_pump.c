@@ -24,6 +24,7 @@ struct lane {
     enum lane_state state;
     struct region_job *job;
     enum simdisk_op op; /* the one it stopped before */
+    bool is_durable;    /* its batch is: region_job_durable is due */
     ucontext_t context;
     void *stack;
 };
@@ -582,6 +583,11 @@ static void lane_main(unsigned high, unsigned low)
 {
     struct pump *pump = (struct pump *)(((uintptr_t)high << 32) | low);
     struct lane *lane = pump->current;
+    if (region_job_begin(lane->job)) {
+        lane->is_durable = true;
+        lane->op = SIM_OPS;
+        swapcontext(&lane->context, &pump->main);
+    }
     region_job_run(lane->job);
     lane->state = LANE_DONE;
     /* Returns to pump->main through uc_link. */
@@ -623,6 +629,22 @@ static void pump_hook(void *context, struct simdisk *disk, enum simdisk_op op, c
     }
 }
 
+/* The batch is acknowledged, and is not in place yet, or in part. */
+static const char *lane_durable(struct pump *pump, struct lane *lane)
+{
+    uint64_t done = region_done_ticket(pump->region);
+    uint64_t applied = region_applied_ticket(pump->region);
+    lane->is_durable = false;
+    region_job_durable(pump->region, lane->job);
+    if (region_done_ticket(pump->region) <= done || region_applied_ticket(pump->region) != applied)
+        return complain(pump, "a batch is durable and that is not so");
+    note_progress(pump);
+    return_loans(pump, false);
+    return pump->options.before_sync != NULL
+               ? pump->options.before_sync(pump->options.context, pump)
+               : NULL;
+}
+
 static const char *lane_finish(struct pump *pump, struct lane *lane)
 {
     uint64_t done = region_done_ticket(pump->region);
@@ -657,6 +679,8 @@ static const char *lane_step(struct pump *pump, enum region_lane which, bool *re
             return NULL;
         }
         lane_start(pump, lane, job);
+    } else if (lane->is_durable && (lane->state == LANE_DONE || rng_chance(&pump->rng, 70))) {
+        wrong = lane_durable(pump, lane);
     } else if (lane->state == LANE_RUNNING) {
         bool is_sync = lane->op == SIM_SYNC || lane->op == SIM_SYNC_DIRECTORY;
         if (is_sync && pump->options.before_sync != NULL)

@@ -28,6 +28,43 @@ START_TEST(changes_gather_while_a_batch_commits)
 }
 END_TEST
 
+/* A batch is done as soon as it is durable, while the worker has yet to put it in place. */
+START_TEST(a_batch_is_done_before_it_is_in_place)
+{
+    uint64_t after, a = drive_add(region, small, 10), ticket = region_ticket(region);
+    struct region_job *job = region_next_job(region, LANE_COMMIT, 1);
+    ck_assert_ptr_nonnull(job);
+    uint64_t applied = region_applied_ticket(region);
+    ck_assert(region_job_begin(job));
+    ck_assert_uint_lt(region_done_ticket(region), ticket);
+    uint64_t writes = simdisk_calls(disk, SIM_CHANGES);
+    region_job_durable(region, job);
+    ck_assert_uint_eq(region_done_ticket(region), ticket);
+    ck_assert_uint_eq(region_applied_ticket(region), applied);
+    ck_assert_int_eq(region_load_begin(region, (struct extent){a, 10}, &after, &err), 0);
+    ck_assert_uint_eq(after, ticket);
+    /* The next one gathers, and has to wait. */
+    uint64_t b = drive_add(region, small + 10, 10);
+    ck_assert_uint_gt(region_ticket(region), ticket);
+    ck_assert_ptr_null(region_next_job(region, LANE_COMMIT, 1));
+    ck_assert(!region_idle(region));
+    struct simdisk *left = simdisk_crash_none(disk);
+    region_job_run(job);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_CHANGES) - writes, 2); /* data, sums */
+    region_job_done(region, job);
+    ck_assert_uint_eq(region_applied_ticket(region), ticket);
+    drive_expect(region, a, small, 10);
+    drive_expect(region, b, small + 10, 10);
+    /* Where the power went in between it is there, too. */
+    struct region *again;
+    struct region_report report;
+    ck_assert_int_eq(region_open(simdisk_io(left), "r", NULL, false, &again, &report, &err), 0);
+    drive_expect(again, a, small, 10);
+    region_close(again);
+    simdisk_free(left);
+}
+END_TEST
+
 /* One aligned write and one sync for a small change. */
 START_TEST(a_small_commit_is_one_write_and_one_sync)
 {
@@ -470,6 +507,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {changes_gather_while_a_batch_commits,
+                                  a_batch_is_done_before_it_is_in_place,
                                   a_small_commit_is_one_write_and_one_sync,
                                   a_load_is_not_overtaken,
                                   a_load_of_pending_bytes_is_not_overtaken,

@@ -217,6 +217,74 @@ static void expect_refusals(void)
     }
 }
 
+/* What was acknowledged stays, though it cannot be put in place: its bytes are not to be had until
+ * a restart, and what came behind it is taken back. */
+START_TEST(a_durable_batch_is_kept_by_a_region_that_fails)
+{
+    for (unsigned told = 0; told < 2; told++) {
+        uint64_t after, a = drive_add(region, small, 100), freed = drive_add(region, small, 60);
+        drive_settle(region);
+        uint64_t b = drive_add(region, big, 5000);
+        drive_deallocate(region, freed, 60);
+        uint64_t ticket = region_ticket(region), allocated = fixture_allocated();
+        struct region_job *commit = region_next_job(region, LANE_COMMIT, drive_now_ms);
+        ck_assert_ptr_nonnull(commit);
+        drive_add(region, big, 7);
+        ck_assert(region_job_begin(commit));
+        if (told)
+            region_job_durable(region, commit);
+        simdisk_set_fault(
+            disk, (struct simdisk_fault){
+                      .ops = SIM_BIT(SIM_WRITE), .pattern = "r/data", .nth = 1, .error = EIO});
+        region_job_run(commit);
+        ck_assert_int_eq(commit->code, ERR_IO_ERROR);
+        region_job_done(region, commit);
+        ck_assert_ptr_nonnull(region_failure(region));
+        ck_assert_uint_eq(region_done_ticket(region), ticket);
+        ck_assert_uint_lt(region_applied_ticket(region), ticket);
+        ck_assert_ptr_null(region_check(region));
+        ck_assert_uint_eq(fixture_allocated(), allocated);
+        ck_assert_int_eq(region_load_begin(region, (struct extent){b, 5000}, &after, &err),
+                         ERR_IO_ERROR);
+        simdisk_set_fault(disk, (struct simdisk_fault){0});
+        region_close(region);
+        region = fixture_open(false, NULL);
+        ck_assert_uint_eq(fixture_allocated(), allocated);
+        drive_expect(region, a, small, 100);
+        drive_expect(region, b, big, 5000);
+    }
+}
+END_TEST
+
+/* The same of those that waited for a flush. */
+START_TEST(durable_pending_batches_are_kept_by_a_region_that_fails)
+{
+    fixture_set_durability(DURABILITY_INTERVAL);
+    uint64_t a = drive_add(region, small, 100);
+    ck_assert(drive_step(region, LANE_COMMIT));
+    uint64_t ticket = region_ticket(region), allocated = fixture_allocated();
+    ck_assert_uint_eq(region_done_ticket(region), ticket);
+    ck_assert_uint_lt(region_applied_ticket(region), ticket);
+    region_hurry(region);
+    struct region_job *flush = region_next_job(region, LANE_COMMIT, drive_now_ms);
+    ck_assert_ptr_nonnull(flush);
+    ck_assert(!region_job_begin(flush));
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){
+                          .ops = SIM_BIT(SIM_WRITE), .pattern = "r/data", .nth = 1, .error = EIO});
+    region_job_run(flush);
+    region_job_done(region, flush);
+    ck_assert_ptr_nonnull(region_failure(region));
+    ck_assert_ptr_null(region_check(region));
+    ck_assert_uint_eq(fixture_allocated(), allocated);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    region_close(region);
+    region = fixture_open(false, NULL);
+    ck_assert_uint_eq(fixture_allocated(), allocated);
+    drive_expect(region, a, small, 100);
+}
+END_TEST
+
 /* A commit is under way when the background fails: it is waited for, and nothing else begins. What
  * it made durable a restart has. */
 START_TEST(a_commit_ends_while_the_region_fails)
@@ -739,6 +807,8 @@ int main(void)
                                   a_range_of_many_blocks_is_taken_back,
                                   a_failed_sync_is_told_to_both_lanes,
                                   a_full_journal_still_frees,
+                                  a_durable_batch_is_kept_by_a_region_that_fails,
+                                  durable_pending_batches_are_kept_by_a_region_that_fails,
                                   a_commit_ends_while_the_region_fails,
                                   a_commit_fails_while_the_region_fails,
                                   a_full_disk_refuses_and_still_frees,

@@ -45,25 +45,46 @@ mutant('commit-direct-unsynced',
         code = sync_data(job, err);
     return''', '''    return'''), by='crash/large')
 mutant('commit-unsynced', 'a record is acknowledged without a sync', 'region_commit.c',
-       ('sync_segments(job, err) : run_flush(job, err);',
-        'sync_segments(job, err) : apply_pending(job, err);'), by='region_failure crash/small', quick=True)
+       ('sync_segments(job, err) : sync_written(job, err);',
+        'sync_segments(job, err) : 0;'), by='region_failure crash/small', quick=True)
 mutant('commit-unsynced-behind-flush',
        'a record behind a flush in the same job is acknowledged without a sync', 'region_commit.c',
-       ('code = job->flush_first ? sync_segments(job, err) : run_flush(job, err);',
-        'code = job->flush_first ? 0 : run_flush(job, err);'), by='crash/interval')
+       ('code = job->flush_first ? sync_segments(job, err) : sync_written(job, err);',
+        'code = job->flush_first ? 0 : sync_written(job, err);'), by='crash/interval')
 mutant('commit-acknowledged-early', 'a change is acknowledged when its job begins',
        'region_commit.c', ('    job->batch = batch;\n',
                            '    job->batch = batch;\n    region->done_ticket = batch->ticket;\n'),
        by='region_commit crash/small')
 mutant('commit-applied-early', 'live bytes are overwritten before the record is durable',
        'region_commit.c',
-       ('''    code = job->flush_first ? sync_segments(job, err) : run_flush(job, err);
-    if (code == 0 && job->batch != NULL)
-        code = batch_apply(job->batch, &job->files, err);
-''', '''    code = job->batch != NULL ? batch_apply(job->batch, &job->files, err) : 0;
+       ('''        code = job->flush_first ? sync_segments(job, err) : sync_written(job, err);
+''', '''        code = batch_apply(job->batch, &job->files, err);
     if (code == 0)
-        code = job->flush_first ? sync_segments(job, err) : run_flush(job, err);
+        code = job->flush_first ? sync_segments(job, err) : sync_written(job, err);
 '''), by='crash/small')
+mutant('commit-told-early', 'the loop is told of a batch before it is durable', 'region_commit.c',
+       ('''    if (code == 0)
+        code = job->flush_first ? sync_segments(job, err) : sync_written(job, err);
+    job->is_synced = code == 0;
+    return code;
+''', '''    job->is_synced = code == 0;
+    return code;
+'''), ('    int code = job->flush_first ? 0 : apply_pending(job, err);',
+       '''    int code = job->flush_first ? sync_segments(job, err) : sync_written(job, err);
+    if (code == 0 && !job->flush_first)
+        code = apply_pending(job, err);'''), by='crash/small')
+mutant('commit-told-applied', 'a batch that is durable counts as put in place', 'region_commit.c',
+       ('''    batch_done(region, job->batch);
+    region->journal''', '''    batch_done(region, job->batch);
+    region->applied_ticket = job->batch->ticket;
+    region->journal'''), by='region_commit')
+mutant('commit-durable-taken-back', 'what was acknowledged is taken back when it cannot be put in place',
+       'region.c', ('    if (region->commit.is_synced)\n        leave(region, &committing);\n', ''),
+       by='region_failure')
+mutant('flush-durable-taken-back',
+       'pending changes that are durable are taken back when they cannot be put in place',
+       'region.c', ('    if (region->commit.is_flushed)\n        leave(region, &region->pending);\n', ''),
+       by='region_failure')
 mutant('flush-unsynced', 'pending batches are put in place without a sync of the journal',
        'region_commit.c',
        ('''    int code = job->sync_direct ? sync_data(job, err) : 0;
