@@ -132,6 +132,16 @@ static void settle(struct region_entry *entry)
     run_parked(entry);
 }
 
+/* The worker goes on with the job: nothing of the region's but who waited for the batch is looked
+ * at. */
+static void on_durable(struct work *note)
+{
+    struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, durable));
+    region_job_durable(lane->entry->region, lane->job);
+    answer_changes(lane->entry);
+    answer_retries(lane->entry);
+}
+
 static void on_job_done(struct work *work)
 {
     struct lane *lane = (struct lane *)work;
@@ -149,7 +159,10 @@ static void on_job_done(struct work *work)
 
 static void run_job(struct work *work)
 {
-    region_job_run(((struct lane *)work)->job);
+    struct lane *lane = (struct lane *)work;
+    if (region_job_begin(lane->job))
+        workers_tell(&lane->entry->server->workers, &lane->durable);
+    region_job_run(lane->job);
 }
 
 static void start_lane(struct region_entry *entry, enum region_lane number)
@@ -210,6 +223,7 @@ void commit_init(struct region_entry *entry)
 {
     for (int lane = 0; lane < LANES; lane++) {
         entry->lanes[lane].work = (struct work){.run = run_job, .done = on_job_done};
+        entry->lanes[lane].durable = (struct work){.done = on_durable};
         entry->lanes[lane].entry = entry;
     }
     uv_timer_init(&entry->server->loop, &entry->deadline);

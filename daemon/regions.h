@@ -25,6 +25,7 @@ struct upload;
 /* One lane of a region on its way through the workers. */
 struct lane {
     struct work work;
+    struct work durable; /* the note that its job's batch is */
     struct region_entry *entry;
     struct region_job *job; /* under way, or NULL */
 };

@@ -1,4 +1,5 @@
 #include <check.h>
+#include <sched.h>
 #include <string.h>
 
 #include "daemon/worker.h"
@@ -78,8 +79,8 @@ START_TEST(every_work_runs_and_is_done_once)
         ck_assert_int_eq(counted[i].dones, 0); /* never from within the submit */
     uv_run(&loop, UV_RUN_DEFAULT);
     check_once(counted, WORKS);
-    for (int kind = 0; kind < WORK_CLASSES; kind++)
-        ck_assert_uint_le(workers.queues[kind].threads_count, WORKER_THREADS_MAX);
+    ck_assert_uint_le(workers.queues[WORK_COMMIT].threads_count, COMMIT_THREADS_MAX);
+    ck_assert_uint_le(workers.queues[WORK_OTHER].threads_count, WORKER_THREADS_MAX);
 }
 END_TEST
 
@@ -137,6 +138,85 @@ START_TEST(a_commit_passes_blocked_reads)
 }
 END_TEST
 
+/* ---- Commits do not wait for each other ---- */
+
+#define COMMITS 20
+
+static size_t commit_threads(void)
+{
+    struct worker_queue *queue = &workers.queues[WORK_COMMIT];
+    pthread_mutex_lock(&queue->lock);
+    size_t count = queue->threads_count;
+    pthread_mutex_unlock(&queue->lock);
+    return count;
+}
+
+/* None of them comes to its end before all have begun. Threads that nobody needs any more end, and
+ * others take their places. */
+START_TEST(each_commit_has_a_thread)
+{
+    static struct counted commits[COMMITS];
+    workers.idle_ms = 1;
+    for (int round = 0; round < 3; round++) {
+        pthread_barrier_init(&barrier, NULL, COMMITS);
+        prepare(commits, COMMITS);
+        for (size_t i = 0; i < COMMITS; i++) {
+            commits[i].work.run = run_blocked;
+            workers_submit(&workers, WORK_COMMIT, &commits[i].work);
+        }
+        uv_run(&loop, UV_RUN_DEFAULT);
+        check_once(commits, COMMITS);
+        pthread_barrier_destroy(&barrier);
+        while (commit_threads() > 1)
+            sched_yield();
+    }
+}
+END_TEST
+
+/* ---- A note on the way ---- */
+
+struct telling {
+    struct counted counted; /* first */
+    struct work note;
+    pthread_barrier_t told;
+    int notes;
+};
+
+static struct telling telling;
+
+/* The run goes on only once the loop has seen the note. */
+static void run_telling(struct work *work)
+{
+    run_counted(work);
+    workers_tell(&workers, &telling.note);
+    pthread_barrier_wait(&telling.told);
+    workers_tell(&workers, &telling.note);
+}
+
+static void on_note(struct work *note)
+{
+    ck_assert_ptr_eq(note, &telling.note);
+    ck_assert(pthread_equal(pthread_self(), loop_thread));
+    ck_assert_int_eq(telling.counted.dones, 0);
+    if (telling.notes++ == 0)
+        pthread_barrier_wait(&telling.told);
+}
+
+START_TEST(a_note_comes_before_the_end)
+{
+    telling.notes = 0;
+    prepare(&telling.counted, 1);
+    telling.counted.work.run = run_telling;
+    telling.note = (struct work){.done = on_note};
+    pthread_barrier_init(&telling.told, NULL, 2);
+    workers_submit(&workers, WORK_COMMIT, &telling.counted.work);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    check_once(&telling.counted, 1);
+    ck_assert_int_eq(telling.notes, 2);
+    pthread_barrier_destroy(&telling.told);
+}
+END_TEST
+
 START_TEST(stop_runs_what_was_submitted)
 {
     static struct counted counted[WORKS];
@@ -158,6 +238,8 @@ int main(void)
     tcase_add_test(tcase, every_work_runs_and_is_done_once);
     tcase_add_test(tcase, done_may_submit);
     tcase_add_test(tcase, a_commit_passes_blocked_reads);
+    tcase_add_test(tcase, each_commit_has_a_thread);
+    tcase_add_test(tcase, a_note_comes_before_the_end);
     tcase_add_test(tcase, stop_runs_what_was_submitted);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
