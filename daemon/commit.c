@@ -165,12 +165,12 @@ static void run_job(struct work *work)
     region_job_run(lane->job);
 }
 
-static void start_lane(struct region_entry *entry, enum region_lane number)
+static void start_lane(struct region_entry *entry, enum region_lane number, uint64_t at_ms)
 {
     struct lane *lane = &entry->lanes[number];
     if (lane->job != NULL)
         return;
-    lane->job = region_next_job(entry->region, number, now_ms());
+    lane->job = region_next_job(entry->region, number, at_ms);
     if (lane->job == NULL)
         return;
     enum work_class kind = number == LANE_COMMIT ? WORK_COMMIT : WORK_OTHER;
@@ -179,22 +179,22 @@ static void start_lane(struct region_entry *entry, enum region_lane number)
 
 /* Where there is no job yet, what it waits for may have been asked for just now: space for the
  * journal, or a checkpoint. Or an upload has failed for want of these. */
-static void start_upload(struct region_entry *entry)
+static void start_upload(struct region_entry *entry, uint64_t at_ms)
 {
-    start_lane(entry, LANE_UPLOAD);
+    start_lane(entry, LANE_UPLOAD, at_ms);
     if (entry->uploads == NULL || entry->lanes[LANE_UPLOAD].job != NULL)
         return;
-    start_lane(entry, LANE_COMMIT);
-    start_lane(entry, LANE_BACKGROUND);
+    start_lane(entry, LANE_COMMIT, at_ms);
+    start_lane(entry, LANE_BACKGROUND, at_ms);
     upload_settle(entry);
 }
 
-static void start_scrub(struct region_entry *entry)
+static void start_scrub(struct region_entry *entry, uint64_t at_ms)
 {
     struct lane *lane = &entry->lanes[LANE_SCRUB];
     if (lane->job != NULL || !scrub_may_start(entry))
         return;
-    start_lane(entry, LANE_SCRUB);
+    start_lane(entry, LANE_SCRUB, at_ms);
     scrub_started(entry, lane->job != NULL);
 }
 
@@ -203,14 +203,13 @@ static void on_deadline(uv_timer_t *timer)
     commit_touch(timer->data);
 }
 
-static void set_deadline(struct region_entry *entry)
+static void set_deadline(struct region_entry *entry, uint64_t at_ms)
 {
     uint64_t deadline_ms = region_lane_deadline_ms(entry->region, LANE_COMMIT);
     uint64_t scrub_ms = region_lane_deadline_ms(entry->region, LANE_SCRUB);
     bool is_scrubbing = !entry->is_dropping && entry->server->phase == SERVER_RUNNING;
     if (is_scrubbing && !scrub_is_queued(entry) && scrub_ms < deadline_ms)
         deadline_ms = scrub_ms;
-    uint64_t at_ms = now_ms();
     if (deadline_ms == UINT64_MAX || entry->lanes[LANE_COMMIT].job != NULL) {
         uv_timer_stop(&entry->deadline);
         return;
@@ -243,25 +242,28 @@ void commit_touch(struct region_entry *entry)
 void commit_pump(struct server *server)
 {
     struct region_entry *entry;
+    if (server->regions.touched == NULL)
+        return;
+    uint64_t at_ms = now_ms();
     while ((entry = server->regions.touched) != NULL) {
         server->regions.touched = entry->touched_next;
         entry->is_touched = false;
         if (entry->region == NULL)
             continue; /* being dropped */
         /* An upload may stage a record, and have loads yield: this one first. */
-        start_lane(entry, LANE_UPLOAD);
-        start_lane(entry, LANE_COMMIT);
+        start_lane(entry, LANE_UPLOAD, at_ms);
+        start_lane(entry, LANE_COMMIT, at_ms);
         stream_yield(entry);
-        start_lane(entry, LANE_BACKGROUND);
-        start_upload(entry);
-        start_scrub(entry);
+        start_lane(entry, LANE_BACKGROUND, at_ms);
+        start_upload(entry, at_ms);
+        start_scrub(entry, at_ms);
         scrub_log_findings(entry);
         scrub_answer(entry);
         /* Either may come to its end before there is a job, for want of memory. */
         answer_checkpoints(entry);
         if (region_failure(entry->region) != NULL && !entry->has_failed)
             settle(entry);
-        set_deadline(entry);
+        set_deadline(entry, at_ms);
         if (entry->is_dropping && commit_is_quiet(entry))
             admin_region_quiet(entry);
     }
