@@ -19,6 +19,7 @@ struct batch *batch_new(void)
     if (batch == NULL)
         return NULL;
     record_init(&batch->record);
+    record_init(&batch->journaled);
     extentset_init(&batch->dirty);
     extentset_init(&batch->frees);
     extentset_init(&batch->reads);
@@ -55,6 +56,8 @@ void batch_free(struct batch *batch)
     for (size_t i = 0; i < batch->block_count; i++)
         free(batch->blocks[i]);
     free(batch->blocks);
+    record_release(&batch->journaled);
+    free(batch->ahead);
     free(batch);
 }
 
@@ -72,6 +75,12 @@ void batch_reset(struct batch *batch)
     batch->sums_room = 0;
     batch->run_count = batch->slot_count = batch->images_used = 0;
     batch->moves = batch->is_vast = false;
+    batch_forget_ahead(batch);
+    if (batch->ahead_capacity * DATA_PAGE > BATCH_BYTES) {
+        free(batch->ahead);
+        batch->ahead = NULL;
+        batch->ahead_capacity = 0;
+    }
     batch->next = NULL;
 }
 
@@ -367,19 +376,28 @@ static void take_slots(struct batch *batch, struct batch_run *run)
     batch->slot_count += count;
 }
 
-void batch_lay_out(struct batch *batch)
+static void add_sums(struct batch *batch)
+{
+    struct record *record = batch_journaled(batch);
+    for (size_t i = 0; i < batch->run_count; i++) {
+        struct batch_run *run = &batch->runs[i];
+        enum effect_kind kind = run->is_ahead ? EFFECT_DIRECT : run->kind;
+        if (kind == EFFECT_ZERO)
+            record_add_zero(record, run->run);
+        else
+            run->offset = record_add_sums(record, kind, run->run);
+    }
+}
+
+void batch_lay_out(struct batch *batch, bool may_write_ahead)
 {
     page_runs_tidy(&batch->touched);
     page_runs_tidy(&batch->straight);
     page_runs_tidy(&batch->fresh);
     find_runs(batch);
-    for (size_t i = 0; i < batch->run_count; i++) {
-        struct batch_run *run = &batch->runs[i];
-        if (run->kind == EFFECT_ZERO)
-            record_add_zero(&batch->record, run->run);
-        else
-            run->offset = record_add_sums(&batch->record, run->kind, run->run);
-    }
+    if (may_write_ahead)
+        batch_choose_ahead(batch);
+    add_sums(batch);
     /* Those that must have slots first. */
     for (size_t i = 0; i < batch->run_count; i++)
         if (batch->runs[i].kind != EFFECT_ZERO)

@@ -51,6 +51,8 @@ struct batch_run {
     struct page_run run;
     size_t offset; /* of the sums in the record; not of zero */
     size_t slot;   /* of the first page; SIZE_MAX: they have none */
+    bool is_ahead; /* fresh, and written before the record, which has them as direct... */
+    size_t ahead;  /* ...from this page of batch->ahead on */
 };
 
 /* A page that the batch's puts change, once the worker has put it together. */
@@ -119,6 +121,10 @@ struct batch {
     size_t block_count, block_capacity;
     size_t images_used;
     bool is_vast; /* has more zero pages than slots: it cannot stay unapplied */
+    /* Where pages are written ahead. */
+    struct record journaled; /* in place of the other one, without the bytes of these pages */
+    uint8_t *ahead;          /* the pages, run after run */
+    size_t ahead_pages, ahead_capacity;
 };
 
 /* What a change is going to need. */
@@ -141,7 +147,13 @@ static inline bool batch_is_empty(const struct batch *batch)
 /* Whether it touches the data file before its record is written. */
 static inline bool batch_is_direct(const struct batch *batch)
 {
-    return batch->direct_count > 0 || batch->copy_count > 0;
+    return batch->direct_count > 0 || batch->copy_count > 0 || batch->ahead_pages > 0;
+}
+
+/* What goes to the journal once it is sealed. */
+static inline struct record *batch_journaled(struct batch *batch)
+{
+    return batch->ahead_pages > 0 ? &batch->journaled : &batch->record;
 }
 
 /* What its record has, or is going to have once it is sealed, at most. */
@@ -156,8 +168,9 @@ uint64_t batch_need_length(const struct batch_need *need);
 int batch_reserve(struct batch *batch, const struct batch_need *need);
 /* The change with this need was staged. */
 void batch_counted(struct batch *batch, const struct batch_need *need);
-/* Adds the effects with sums, whose values the worker fills in: the record has its length. */
-void batch_lay_out(struct batch *batch);
+/* Adds the effects with sums, whose values the worker fills in: the record has its length. Where
+ * it may write ahead, and this pays, pages of small blobs do not go through the journal. */
+void batch_lay_out(struct batch *batch, bool may_write_ahead);
 
 void batch_took(struct batch *batch, struct extent extent); /* effect: use */
 /* Pages of what was taken that were wholly free before and that the batch has not touched: they
@@ -204,6 +217,13 @@ struct batch_mark batch_mark(const struct batch *batch, const struct freespace *
  * -ENOMEM: the free space is not. */
 int batch_undo_to(struct batch *batch, const struct batch_mark *mark, struct freespace *space);
 
+/* ---- batch_ahead.c, for batch_lay_out ---- */
+
+/* Chooses the runs that are written ahead and makes the record without their bytes. None where it
+ * does not pay or memory is short. */
+void batch_choose_ahead(struct batch *batch);
+void batch_forget_ahead(struct batch *batch);
+
 /* ---- Worker ---- */
 
 struct page_table;
@@ -212,6 +232,7 @@ struct batch_files {
     struct io *io;
     const char *folder;
     struct io_file *data, *sums;
+    struct io_file *data_ahead; /* data, for whole pages in aligned memory */
     uint32_t sum_seed;
     bool has_checksums;       /* else sums are SUM_UNVERIFIED */
     struct page_table *pages; /* those of batches that are not applied yet */

@@ -115,6 +115,11 @@ static uint8_t *new_image(struct batch *batch)
     return batch->blocks[number / IMAGES_PER_BLOCK] + number % IMAGES_PER_BLOCK * DATA_PAGE;
 }
 
+static uint8_t *ahead_page(const struct batch *batch, const struct batch_run *run, uint64_t page)
+{
+    return batch->ahead + (run->ahead + (size_t)(page - run->run.first)) * DATA_PAGE;
+}
+
 static void note_damage(struct builder *b, uint64_t page)
 {
     if (b->damages->count < BATCH_DAMAGES)
@@ -156,7 +161,7 @@ static int read_before(struct builder *b, uint64_t page, uint8_t *bytes, struct 
 static int begin_image(struct builder *b, const struct batch_run *run, uint64_t page,
                        struct page_slot *slot)
 {
-    uint8_t *image = new_image(b->batch);
+    uint8_t *image = run->is_ahead ? ahead_page(b->batch, run, page) : new_image(b->batch);
     struct base base;
     if (slot->bytes != NULL) {
         memcpy(image, slot->bytes, DATA_PAGE);
@@ -198,7 +203,9 @@ static int put_part(struct builder *b, uint64_t address, const uint8_t *bytes, s
     if (is_plain(b, run))
         return 0;
     if (size == DATA_PAGE) {
-        *slot = (struct page_slot){.bytes = bytes};
+        *slot = (struct page_slot){.bytes = bytes, .is_image = run->is_ahead};
+        if (run->is_ahead)
+            slot->bytes = memcpy(ahead_page(b->batch, run, page), bytes, DATA_PAGE);
         return 0;
     }
     int code = slot->is_image ? 0 : begin_image(b, run, page, slot);
@@ -365,7 +372,7 @@ static void fill_sums(const struct builder *b)
     const struct batch *batch = b->batch;
     for (size_t i = 0; i < batch->run_count; i++) {
         const struct batch_run *run = &batch->runs[i];
-        uint8_t *at = batch->record.bytes + run->offset;
+        uint8_t *at = batch_journaled(b->batch)->bytes + run->offset;
         if (run->slot == SIZE_MAX)
             continue;
         for (uint64_t j = 0; j < run->run.count; j++) {
@@ -382,6 +389,23 @@ static void fill_sums(const struct builder *b)
     }
 }
 
+static int write_ahead(const struct builder *b)
+{
+    const struct batch_files *files = b->files;
+    const struct batch *batch = b->batch;
+    int result = 0;
+    for (size_t i = 0; batch->ahead_pages > 0 && result == 0 && i < batch->run_count; i++) {
+        const struct batch_run *run = &batch->runs[i];
+        struct iovec vector = {NULL, (size_t)run->run.count * DATA_PAGE};
+        if (!run->is_ahead)
+            continue;
+        vector.iov_base = ahead_page(batch, run, run->run.first);
+        result = files->io->ops->write(files->io, files->data_ahead, &vector, 1,
+                                       run->run.first * DATA_PAGE);
+    }
+    return result == 0 ? 0 : data_error(files, result, "write", b->err);
+}
+
 int batch_build(struct batch *batch, const struct batch_files *files, struct batch_damages *damages,
                 struct err *err)
 {
@@ -392,6 +416,8 @@ int batch_build(struct batch *batch, const struct batch_files *files, struct bat
         code = put_all(&b);
     if (code == 0)
         fill_sums(&b);
+    if (code == 0)
+        code = write_ahead(&b);
     free(b.copy);
     return code;
 }
@@ -500,7 +526,7 @@ int batch_apply(const struct batch *batch, const struct batch_files *files, stru
         const struct batch_run *run = &batch->runs[i];
         if (run->kind == EFFECT_ZERO)
             code = write_zeros(files, bytes_of(run->run), err);
-        else if (run->kind == EFFECT_FRESH)
+        else if (run->kind == EFFECT_FRESH && !run->is_ahead)
             code = write_fresh(batch, run, &pieces);
         if (code == 0)
             code = write_sums(batch, run, files, err);

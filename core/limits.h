@@ -36,6 +36,16 @@
 #define LARGE_BLOB (64 * KIB)
 #endif
 
+/* From so many bytes on, the pages of fresh space that the small blobs of a batch fill are written
+ * before its record, too, at the same price; but not where fewer pages than a run's least lie
+ * behind one another, since each run costs a write of its own. */
+#ifndef AHEAD_BYTES
+#define AHEAD_BYTES (256 * KIB)
+#endif
+#ifndef AHEAD_RUN
+#define AHEAD_RUN 8
+#endif
+
 /* One journal segment file. Large enough that a busy commit seldom spans two (each costs a
  * sync of its own), small enough that an idle region stays small. */
 #ifndef JOURNAL_SEGMENT

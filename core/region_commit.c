@@ -84,14 +84,20 @@ struct batch *region_gathering(struct region *region)
     return batch;
 }
 
+/* Whether pending batches may wait for the flush interval to pass. */
+static bool is_patient(const struct region *region)
+{
+    return region->meta.options.durability != DURABILITY_SYNC;
+}
+
 void region_seal(struct region *region)
 {
     struct batch *batch = region->gathering;
     if (batch == NULL || batch_is_empty(batch))
         return;
-    batch_lay_out(batch);
+    batch_lay_out(batch, !is_patient(region));
     batch->lsn = region->journal.next;
-    batch->end = batch->lsn + record_padded(batch->record.length);
+    batch->end = batch->lsn + record_padded(batch_journaled(batch)->length);
     assert(batch->end <= journal_prepared(&region->journal));
     region->journal.next = batch->end;
     region->queued_bytes += batch->record.length;
@@ -144,9 +150,10 @@ static int run_flush(struct commit_job *job, struct err *err)
 static int write_record(struct commit_job *job, struct err *err)
 {
     struct batch *batch = job->batch;
-    record_seal(&batch->record, job->seed, batch->lsn, job->flush_first ? batch->lsn : job->synced);
+    struct record *record = batch_journaled(batch);
+    record_seal(record, job->seed, batch->lsn, job->flush_first ? batch->lsn : job->synced);
     return journal_write(job->files.io, job->files.folder, job->segments, job->segment_count,
-                         batch->lsn, batch->record.bytes, record_padded(batch->record.length), err);
+                         batch->lsn, record->bytes, record_padded(record->length), err);
 }
 
 static int run_batch(struct commit_job *job, struct err *err)
@@ -292,12 +299,6 @@ static void commit_done(struct region *region, struct region_job *base)
 
 /* ---- Next ---- */
 
-/* Whether pending batches may wait for the flush interval to pass. */
-static bool is_patient(const struct region *region)
-{
-    return region->meta.options.durability != DURABILITY_SYNC;
-}
-
 static uint64_t due_ms(const struct region *region)
 {
     if (!is_patient(region) || region->pending.first->ticket <= region->hurry_ticket)
@@ -353,6 +354,15 @@ static int take_segments(struct region *region, uint64_t from, uint64_t to)
     return 0;
 }
 
+/* Around the cache, which saves a copy; but not while an upload may write through it: of a page
+ * that is written both ways at once, or shares a folio with one, the kernel may keep what is old.
+ */
+static struct io_file *ahead_file(const struct region *region)
+{
+    bool is_alone = region->uploads == NULL && region->under_way[LANE_UPLOAD] == NULL;
+    return is_alone ? region->data_aligned : region->data;
+}
+
 static struct region_job *commit_job(struct region *region)
 {
     struct commit_job *job = &region->commit;
@@ -360,6 +370,7 @@ static struct region_job *commit_job(struct region *region)
         .io = region->io,
         .folder = region->folder,
         .data = region->data,
+        .data_ahead = ahead_file(region),
         .sums = region->sums,
         .sum_seed = region->sum_seed,
         .has_checksums = region->meta.options.checksum == CHECKSUM_ON,
