@@ -135,6 +135,21 @@ mutant('batch-own-reads', 'a later change gets into the batch that a load waits 
        'region_stage.c', ('(extentset_overlaps(&batch->reads, dirty) || '
                           'extentset_overlaps(&batch->frees, direct));',
                           'extentset_overlaps(&batch->frees, direct);'), by='region_commit')
+mutant('ahead-own-frees', 'a page that its own batch freed is written before the record',
+       'batch_ahead.c', (' && !extentset_overlaps(&batch->frees, bytes_of(run->run));', ';'),
+       by='region_ahead crash/small', quick=True)
+mutant('ahead-live-pages', 'a page with live bytes is written before the record', 'batch_ahead.c',
+       ('return run->kind == EFFECT_FRESH && ',
+        'return (run->kind == EFFECT_FRESH || run->kind == EFFECT_CHANGED) && '),
+       by='crash/small', quick=True)
+mutant('ahead-unsynced', 'a record names pages that were written before it and are not synced',
+       'region_commit.c', ('job->sync_data = batch->moves || (is_direct && job->sync_journal);',
+                           'job->sync_data = batch->ahead_pages == 0 &&\n'
+                           '                     (batch->moves || (is_direct && job->sync_journal));'),
+       by='region_ahead crash/small')
+mutant('ahead-ragged-part', 'what lies behind the pages of a run is in no record', 'batch_ahead.c',
+       ('return code == 0 ? add_part(batch, put, from, end) : code;', 'return code;'),
+       by='region_ahead crash/small')
 mutant('replace-not-a-move', 'with durability none a replacement may take both blobs',
        'region_overwrite.c', ('''    if (direct.size > 0)
         region->gathering->moves = true; /* one or the other */
