@@ -4,8 +4,9 @@
  *   1. flush_first: sync the journal as written so far and put the pending pages in place. Only
  * where the batch touches fresh space before its record is written, and older records are not
  * durable.
- *   2. Whole pages of large blobs and straight copies go to the data file, which is synced. The
- * pages that puts touch are put together in memory, and all sums go into the record.
+ *   2. Whole pages of large blobs and straight copies go to the data file, and so do those of many
+ * small blobs in fresh space (batch_ahead.c); it is synced. The pages that puts touch are put
+ * together in memory, and all sums go into the record.
  *   3. The record is written to the journal.
  *   4. sync_journal: the segments are synced. From here on the batch is durable: that is where the
  *      loop is told, which answers, while the job goes on.
