@@ -709,6 +709,9 @@ static const char *load_step(struct pump *pump, bool begin)
     const char *wrong = NULL;
     if (begin && region_failure(pump->region) == NULL)
         wrong = loads_begin(&pump->loads, pump->region, newest(pump), &pump->rng);
+    /* A change may have made it fail, with no job under way whose end would tell. */
+    if (region_failure(pump->region) != NULL)
+        wrong = loads_serve(&pump->loads, pump->region, true);
     if (wrong == NULL && (!begin || rng_chance(&pump->rng, 30))) {
         pump->in_worker = true;
         wrong = loads_finish_one(&pump->loads, pump->region, &pump->rng);
