@@ -12,7 +12,7 @@
 #include "core/maxtree.h"
 
 enum fit {
-    FIT_TIGHT,   /* near best fit, one descent */
+    FIT_TIGHT,   /* near best fit, two descents at once */
     FIT_LOWEST,  /* first fit by address */
     FIT_LARGEST, /* split the largest block, hand out its end */
 };

@@ -235,40 +235,104 @@ SCAN void prefetch_keys(const struct maxtree_node *leaf)
         __builtin_prefetch(&leaf->keys[i]);
 }
 
-/* One descent for both policies that hand out the low end; `tight` is a constant at each call. */
-SCAN bool take_fitting(struct maxtree *tree, uint64_t size, bool tight, uint64_t *ret_address)
+#ifdef MAXTREE_WIDE
+#define HAS_WIDE __builtin_cpu_supports("avx512f")
+#else
+#define HAS_WIDE false
+#define node_tightest_wide node_tightest
+#define node_two_tightest_wide node_two_tightest
+#endif
+
+SCAN unsigned tightest(const struct maxtree_node *node, uint64_t size)
+{
+    return HAS_WIDE ? node_tightest_wide(node, size) : node_tightest(node, size);
+}
+
+/* Takes size bytes off the low end of the block at the end of the path. */
+SCAN bool take_at(struct maxtree *tree, struct path *path, uint64_t size, uint64_t *ret_address)
+{
+    unsigned at = path->step[0].at;
+    *ret_address = path->step[0].node->keys[at];
+    take_low(tree, path, at, size);
+    tree->bytes -= size;
+    return true;
+}
+
+/* Moves the path from its entry at `level`, above the leaves, to the tightest one below it. */
+SCAN void step_tight(struct path *path, unsigned level, uint64_t size)
+{
+    struct maxtree_node *node = path->step[level].node->children[path->step[level].at];
+    if (level == 1)
+        prefetch_keys(node);
+    path->step[level - 1].node = node;
+    path->step[level - 1].at = tightest(node, size);
+}
+
+static uint64_t path_size(const struct path *path)
+{
+    return path->step[0].node->sizes[path->step[0].at];
+}
+
+/* Sets out on two paths from an inner root, which may be the same; false when nothing fits. */
+SCAN bool start_tight(const struct maxtree *tree, uint64_t size, struct path paths[2])
+{
+    unsigned top = tree->height - 1, at[2];
+    if (HAS_WIDE)
+        node_two_tightest_wide(tree->root, size, at);
+    else
+        node_two_tightest(tree->root, size, at);
+    for (unsigned i = 0; i < 2; i++) {
+        paths[i].step[top].node = tree->root;
+        paths[i].step[top].at = at[i] < MAXTREE_FANOUT ? at[i] : at[1 - i];
+    }
+    return paths[0].step[top].at < MAXTREE_FANOUT;
+}
+
+SCAN bool take_tight_leaf(struct maxtree *tree, uint64_t size, uint64_t *ret_address)
+{
+    struct path path;
+    path.step[0].node = tree->root;
+    path.step[0].at = tightest(tree->root, size);
+    return path.step[0].at < MAXTREE_FANOUT && take_at(tree, &path, size, ret_address);
+}
+
+/* The root's maxima are the largest of thousands of blocks and say little about what else is below
+ * them, so there are two ways down, side by side, and what is found at their ends decides. */
+SCANS bool maxtree_take_tight(struct maxtree *tree, uint64_t size, uint64_t *ret_address)
+{
+    struct path paths[2];
+    if (!can_fit(tree, size))
+        return false;
+    if (tree->height == 1)
+        return take_tight_leaf(tree, size, ret_address);
+    if (!start_tight(tree, size, paths))
+        return false;
+    for (unsigned level = tree->height - 1; level > 0; level--) {
+        step_tight(&paths[0], level, size);
+        step_tight(&paths[1], level, size);
+    }
+    bool is_second = path_size(&paths[1]) < path_size(&paths[0]);
+    return take_at(tree, &paths[is_second], size, ret_address);
+}
+
+SCANS bool maxtree_take_lowest(struct maxtree *tree, uint64_t size, uint64_t *ret_address)
 {
     if (!can_fit(tree, size))
         return false;
     struct path path;
     struct maxtree_node *node = tree->root;
-    unsigned at;
     for (unsigned level = tree->height - 1;; level--) {
-        at = tight ? node_tightest(node, size) : node_first_fit(node, size);
+        unsigned at = node_first_fit(node, size);
         if (at == MAXTREE_FANOUT)
             return false; /* known at the root, since every maximum is exact */
         path.step[level].node = node;
         path.step[level].at = at;
         if (level == 0)
-            break;
+            return take_at(tree, &path, size, ret_address);
         node = node->children[at];
         if (level == 1)
             prefetch_keys(node);
     }
-    *ret_address = node->keys[at];
-    take_low(tree, &path, at, size);
-    tree->bytes -= size;
-    return true;
-}
-
-SCANS bool maxtree_take_tight(struct maxtree *tree, uint64_t size, uint64_t *ret_address)
-{
-    return take_fitting(tree, size, true, ret_address);
-}
-
-SCANS bool maxtree_take_lowest(struct maxtree *tree, uint64_t size, uint64_t *ret_address)
-{
-    return take_fitting(tree, size, false, ret_address);
 }
 
 SCANS bool maxtree_take_largest(struct maxtree *tree, uint64_t size, uint64_t *ret_address)

@@ -55,8 +55,10 @@ int maxtree_remove(struct maxtree *tree, struct extent extent);
 
 /* Takes size bytes from the block that the policy chooses; returns false when no block is large
  * enough, or size is 0. None of them ever needs memory.
- *   tight    at each level the child whose largest block is the smallest that still fits, in the
- *            leaf the smallest block that fits, lowest address on a tie; hands out its low end
+ *   tight    from the root on two ways down, through the tightest of its even and of its odd
+ *            children, that is the one whose largest block is the smallest that still fits; so on
+ *            each at every level, to the smallest block that fits in the leaf; of these two blocks
+ *            the smaller. The first on a tie. Hands out its low end
  *   lowest   the first block by address that fits (first fit); hands out its low end
  *   largest  the largest block, lowest address on a tie; hands out its high end */
 bool maxtree_take_tight(struct maxtree *tree, uint64_t size, uint64_t *ret_address);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/limits.h"
 #include "core/maxtree.h"
 #include "core/maxtree_node.h"
 #include "support_maxtree.h"
@@ -25,26 +26,91 @@ static void teardown(void)
     maxtree_release(&tree);
 }
 
+/* The tightest of every `stride`th entry from `from` on; MAXTREE_FANOUT when none fits. */
+static unsigned expect_entry(const struct maxtree_node *node, uint64_t size, unsigned from,
+                             unsigned stride)
+{
+    unsigned best = MAXTREE_FANOUT;
+    for (unsigned i = from; i < node->count; i += stride) {
+        if (node->sizes[i] >= size &&
+            (best == MAXTREE_FANOUT || node->sizes[i] < node->sizes[best]))
+            best = i;
+    }
+    return best;
+}
+
 /* The tight rule once more, entry by entry. */
 static bool expect_tight(uint64_t size, struct extent *ret_block)
 {
-    const struct maxtree_node *node = tree.root;
-    for (unsigned level = tree.height; level > 0; level--) {
-        unsigned best = MAXTREE_FANOUT;
-        for (unsigned i = 0; i < node->count; i++) {
-            if (node->sizes[i] >= size &&
-                (best == MAXTREE_FANOUT || node->sizes[i] < node->sizes[best]))
-                best = i;
+    unsigned ways = tree.height > 1 ? 2 : 1;
+    bool fits = false;
+    for (unsigned way = 0; tree.root != NULL && way < ways; way++) {
+        const struct maxtree_node *node = tree.root;
+        unsigned at = expect_entry(node, size, way, ways);
+        if (at == MAXTREE_FANOUT)
+            continue;
+        for (unsigned level = tree.height - 1; level > 0; level--) {
+            node = node->children[at];
+            at = expect_entry(node, size, 0, 1);
         }
-        if (best == MAXTREE_FANOUT)
-            return false;
-        if (level == 1)
-            *ret_block = (struct extent){node->keys[best], node->sizes[best]};
-        else
-            node = node->children[best];
+        if (!fits || node->sizes[at] < ret_block->size)
+            *ret_block = (struct extent){node->keys[at], node->sizes[at]};
+        fits = true;
     }
-    return tree.root != NULL;
+    return fits;
 }
+
+#ifdef MAXTREE_WIDE
+/* What is found with wide vectors is what is found entry by entry, wherever it is and however many
+ * entries fit, also at the ends of what a size can be. */
+START_TEST(test_wide_is_plain)
+{
+    if (!node_has_wide())
+        return;
+    struct maxtree_node *node = node_new(&tree, false);
+    ck_assert_ptr_nonnull(node);
+    for (unsigned turn = 0; turn < 20000; turn++) {
+        uint64_t largest = turn % 3 == 0 ? 4 : turn % 3 == 1 ? 100 : REGION_SIZE_MAX;
+        unsigned two[2], wide[2];
+        node->count = (unsigned)random_in(&seed, 0, FANOUT);
+        for (unsigned i = 0; i < MAXTREE_FANOUT; i++)
+            node->sizes[i] = i < node->count ? random_in(&seed, 1, largest) : 0;
+        uint64_t size = turn % 7 == 0 ? largest : random_in(&seed, 1, largest);
+        unsigned expected = expect_entry(node, size, 0, 1);
+        assert_result(node_tightest_wide(node, size) == expected, true);
+        assert_result(node_tightest(node, size) == expected, true);
+        node_two_tightest(node, size, two);
+        node_two_tightest_wide(node, size, wide);
+        for (unsigned way = 0; way < 2; way++) {
+            assert_result(two[way] == expect_entry(node, size, way, 2), true);
+            assert_result(two[way] == wide[way], true);
+        }
+    }
+    node_free(&tree, node, false);
+}
+END_TEST
+#endif
+
+/* The tightest way from the root ends at a block that is less tight than another's. */
+START_TEST(test_second_way)
+{
+    struct extent blocks[16 * MAXTREE_FANOUT];
+    uint64_t address = 0;
+    size_t count = sizeof blocks / sizeof blocks[0];
+    for (size_t i = 0; i < count; i++)
+        blocks[i] = (struct extent){100 * i, 1};
+    ck_assert_int_eq(maxtree_build(&tree, blocks, count), 0);
+    ck_assert_uint_ge(tree.root->count, 2);
+    uint64_t behind = tree.root->keys[0];
+    ck_assert_int_eq(maxtree_add(&tree, (struct extent){2, 30}), 0);
+    ck_assert_int_eq(maxtree_add(&tree, (struct extent){behind + 2, 40}), 0);
+    ck_assert_int_eq(maxtree_add(&tree, (struct extent){behind + 102, 21}), 0);
+    ck_assert(maxtree_take_tight(&tree, 20, &address));
+    ck_assert_uint_eq(address, behind + 102);
+    ck_assert(maxtree_take_tight(&tree, 20, &address));
+    ck_assert_uint_eq(address, 2);
+}
+END_TEST
 
 enum policy { TIGHT, LOWEST, LARGEST };
 
@@ -138,6 +204,10 @@ int main(void)
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_loop_test(cases, test_model_small, TIGHT, LARGEST + 1);
     tcase_add_loop_test(cases, test_model_large, TIGHT, LARGEST + 1);
+#ifdef MAXTREE_WIDE
+    tcase_add_test(cases, test_wide_is_plain);
+#endif
+    tcase_add_test(cases, test_second_way);
     suite_add_tcase(suite, cases);
     return suite_main(suite);
 }
