@@ -9,6 +9,9 @@
 #include "core/iofile.h"
 #include "core/record.h"
 
+/* So many chunks, 1 MiB, go to the disk at once: commits would wait in a burst of more. */
+#define CHUNKS_AT_ONCE 8
+
 int checkpoint_begin(struct checkpoint_writer *writer, struct io *io, const char *folder,
                      const uint8_t secret[16], uint64_t sequence, uint64_t start)
 {
@@ -143,6 +146,8 @@ int checkpoint_write_chunk(struct checkpoint_writer *writer, struct err *err)
                                         DISK_BLOCK + writer->checkpoint.body_size);
     if (result != 0)
         return write_error(writer, result, "write", err);
+    if (writer->checkpoint.chunks % CHUNKS_AT_ONCE == 0)
+        writer->io->ops->write_back(writer->io, writer->file);
     writer->checkpoint.body_size += size;
     writer->chunk_size = 0;
     return 0;

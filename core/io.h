@@ -50,6 +50,9 @@ struct io_ops {
     /* Makes what was written to the file, and its length, durable. A failure is never retried:
      * what was pending is then lost for good. */
     int (*sync)(struct io *io, struct io_file *file);
+    /* Has the disk begin with what was written to the file, so that a sync finds less to do. Waits
+     * for little, promises nothing, and tells of no error: the sync will. */
+    void (*write_back)(struct io *io, struct io_file *file);
     /* Reserves disk space for [offset, offset + size) and extends the file to hold it. What is
      * new reads as zeros. */
     int (*allocate)(struct io *io, struct io_file *file, uint64_t offset, uint64_t size);

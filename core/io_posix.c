@@ -187,6 +187,13 @@ static int posix_sync(struct io *io, struct io_file *file)
     return fdatasync(file->fd) == 0 ? 0 : -errno;
 }
 
+static void posix_write_back(struct io *io, struct io_file *file)
+{
+    (void)io;
+    /* Without waiting for it: that would take note of an error, which only a sync may do. */
+    (void)sync_file_range(file->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static int write_zeros(struct io *io, struct io_file *file, uint64_t offset, uint64_t end)
 {
     static const _Alignas(DISK_BLOCK) char zeros[64 * KIB];
@@ -406,6 +413,7 @@ static const struct io_ops posix_ops = {
     .read_now = posix_read_now,
     .write = posix_write,
     .sync = posix_sync,
+    .write_back = posix_write_back,
     .allocate = posix_allocate,
     .zero = posix_zero,
     .punch = posix_punch,

@@ -67,6 +67,13 @@
 #define DATA_CHUNK_MAX (256 * MIB)
 #endif
 
+/* After so many bytes of the journal what was put in the data file begins to go to the disk: few
+ * system calls, and yet no burst of writes, in which commits would wait, when a checkpoint syncs
+ * it. */
+#ifndef WRITE_BACK
+#define WRITE_BACK (4 * MIB)
+#endif
+
 /* A commit changes at most this many pages of which it must keep an image in memory (16 MiB), and
  * requests wait beyond it. One larger request still passes alone. */
 #ifndef BATCH_IMAGES

@@ -268,6 +268,8 @@ static struct region_job *next_background(struct region *region)
     if (job == NULL)
         job = region_next_recycling(region);
     if (job == NULL)
+        job = region_next_write_back(region);
+    if (job == NULL)
         job = region_next_checkpoint(region);
     if (job == NULL)
         job = region_next_room(region, true);

@@ -189,6 +189,37 @@ struct region_job *region_next_checkpoint(struct region *region)
     return NULL;
 }
 
+/* ---- Write-back ---- */
+
+static int run_write_back(struct region_job *base, struct err *err)
+{
+    struct write_back_job *job = (struct write_back_job *)(void *)base;
+    (void)err;
+    job->io->ops->write_back(job->io, job->data);
+    job->io->ops->write_back(job->io, job->sums);
+    return 0;
+}
+
+static void write_back_done(struct region *region, struct region_job *base)
+{
+    (void)region, (void)base;
+}
+
+struct region_job *region_next_write_back(struct region *region)
+{
+    struct write_back_job *job = &region->write_back;
+    if (region->applied - region->written_back < WRITE_BACK)
+        return NULL;
+    region->written_back = region->applied;
+    *job = (struct write_back_job){
+        .job = {.run = run_write_back, .done = write_back_done},
+        .io = region->io,
+        .data = region->data_for_sync,
+        .sums = region->sums_for_sync,
+    };
+    return &job->job;
+}
+
 /* ---- Recycling ---- */
 
 static int run_recycling(struct region_job *base, struct err *err)

@@ -117,7 +117,7 @@ static int start_journal(struct region *region, const struct recovery *recovery,
     for (size_t i = 0; i < recovery->segment_count; i++)
         journal_add(journal, recovery->first_segment + i);
     journal->next = journal->synced = recovery->journal_start;
-    region->written = region->applied = recovery->journal_start;
+    region->written = region->applied = region->written_back = recovery->journal_start;
     return 0;
 }
 

@@ -149,6 +149,12 @@ struct checkpoint_job {
     bool is_last;
 };
 
+struct write_back_job {
+    struct region_job job;
+    struct io *io;
+    struct io_file *data, *sums;
+};
+
 enum verify_state {
     VERIFY_IDLE,
     VERIFY_WANTED,
@@ -342,8 +348,9 @@ struct region {
     uint64_t sums_ticket; /* without checksums: batches up to this one may have some all the same */
     uint64_t written;     /* lsn: the journal is written up to here */
     uint64_t applied;     /* lsn: the data file has all puts of records before */
-    uint64_t last_free;   /* lsn behind the last record that frees something */
-    uint64_t flush_to;    /* lsn: what a checkpoint waits for to be synced */
+    uint64_t written_back; /* lsn: the puts before are on their way to the disk */
+    uint64_t last_free;    /* lsn behind the last record that frees something */
+    uint64_t flush_to;     /* lsn: what a checkpoint waits for to be synced */
     uint64_t now_ms;
 
     struct region_job *under_way[LANES];
@@ -352,6 +359,7 @@ struct region {
     struct recycle_job recycle;
     bool is_recycling_tight; /* the last one met a full disk: none until there may be space again */
     struct checkpoint_job checkpointing;
+    struct write_back_job write_back;
     struct verify_job verifying;
     struct extentset verified; /* blocks that may be copied */
 
@@ -638,6 +646,7 @@ const char *region_check_holes(const struct region *region);
 
 struct region_job *region_next_checkpoint(struct region *region);
 struct region_job *region_next_recycling(struct region *region);
+struct region_job *region_next_write_back(struct region *region);
 /* Whether a checkpoint would free a segment, and none has just failed; asks for one if so. */
 bool region_press_checkpoint(struct region *region);
 void region_abandon_checkpoint(struct region *region);

@@ -55,6 +55,7 @@ START_TEST(bytes_come_back)
     char buffer[16] = {0};
     uint64_t size;
     ck_assert_int_eq(write_text(file, "hello", 3), 0);
+    io->ops->write_back(io, file);
     ck_assert_int_eq(io->ops->sync(io, file), 0);
     ck_assert_int_eq(io->ops->size(io, file, &size), 0);
     ck_assert_uint_eq(size, 8);

@@ -268,14 +268,54 @@ START_TEST(segments_that_cannot_be_removed)
 }
 END_TEST
 
+static unsigned write_backs;
+
+static void count_write_back(struct io *of, struct io_file *file)
+{
+    (void)of, (void)file;
+    write_backs++;
+}
+
+/* What is put in the data file, and what a checkpoint has to tell, goes to the disk bit by bit. */
+START_TEST(writes_do_not_pile_up)
+{
+    enum { ROUNDS = 3 * WRITE_BACK >> 20, HOLES = 8 * CHECKPOINT_SLICE };
+    const struct io_ops *ops = io->ops;
+    struct io_ops counting = *ops;
+    counting.write_back = count_write_back;
+    write_backs = 0;
+    uint64_t address = drive_allocate(region, 1 << 20);
+    drive_settle(region);
+    io->ops = &counting;
+    for (int i = 0; i < ROUNDS; i++) {
+        drive_store(region, address, big, 1 << 20);
+        drive_settle(region);
+    }
+    ck_assert_uint_eq(write_backs, 2 * 3); /* of the data and of its sums */
+    address = drive_allocate(region, 20 * HOLES);
+    for (uint64_t i = 0; i < HOLES; i++)
+        drive_deallocate(region, address + 20 * i, 10);
+    drive_settle(region);
+    write_backs = 0;
+    drive_checkpoint(region);
+    ck_assert_uint_eq(write_backs, 1);
+    io->ops = ops;
+}
+END_TEST
+
 int main(void)
 {
-    const TTest *const tests[] = {
-        a_checkpoint_shortens_the_replay,       a_checkpoint_does_not_stop_the_region,
-        who_asks_during_one_gets_the_next,      the_journal_is_bounded,
-        read_only_sees_all_and_changes_nothing, options_are_kept,
-        one_that_fails_is_tried_again,          one_that_fails_is_told_to_who_waits_for_it,
-        one_that_failed_is_pressed_for_again,   segments_that_cannot_be_removed};
+    const TTest *const tests[] = {a_checkpoint_shortens_the_replay,
+                                  a_checkpoint_does_not_stop_the_region,
+                                  who_asks_during_one_gets_the_next,
+                                  the_journal_is_bounded,
+                                  read_only_sees_all_and_changes_nothing,
+                                  options_are_kept,
+                                  one_that_fails_is_tried_again,
+                                  one_that_fails_is_told_to_who_waits_for_it,
+                                  one_that_failed_is_pressed_for_again,
+                                  segments_that_cannot_be_removed,
+                                  writes_do_not_pile_up};
     Suite *suite = suite_create("region: checkpoints");
     TCase *tcase = fixture_tests("checkpoints", tests, sizeof tests / sizeof tests[0]);
     suite_add_tcase(suite, tcase);
