@@ -151,14 +151,20 @@ SCAN unsigned node_tightest(const struct maxtree_node *node, uint64_t size)
 /* The tightest among the even entries, and among the odd ones. */
 SCAN void node_two_tightest(const struct maxtree_node *node, uint64_t size, unsigned ret_at[2])
 {
+    const uint64_t shift = ((uint64_t)1 << 63) - size;
+    int64_t even = INT64_MAX, odd = INT64_MAX;
+    for (unsigned i = 0; i < MAXTREE_FANOUT; i += 2) {
+        int64_t moved = (int64_t)(node->sizes[i] + shift);
+        even = moved < even ? moved : even;
+        moved = (int64_t)(node->sizes[i + 1] + shift);
+        odd = moved < odd ? moved : odd;
+    }
     for (unsigned parity = 0; parity < 2; parity++) {
-        uint64_t best = UINT64_MAX;
-        ret_at[parity] = MAXTREE_FANOUT;
-        for (unsigned i = parity; i < MAXTREE_FANOUT; i += 2) {
-            bool is_better = node->sizes[i] >= size && node->sizes[i] < best;
-            best = is_better ? node->sizes[i] : best;
-            ret_at[parity] = is_better ? i : ret_at[parity];
-        }
+        int64_t best = parity == 0 ? even : odd;
+        unsigned at = parity;
+        while (best < 0 && node->sizes[at] != (uint64_t)best - shift)
+            at += 2;
+        ret_at[parity] = best < 0 ? at : MAXTREE_FANOUT;
     }
 }
 
