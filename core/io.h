@@ -31,6 +31,9 @@ struct io {
     const struct io_ops *ops;
 };
 
+/* Of one read_now: what every system takes. */
+#define IO_VECTORS_MAX 1024
+
 struct io_ops {
     int (*open)(struct io *io, const char *path, unsigned flags, struct io_file **ret_file);
     void (*close)(struct io *io, struct io_file *file);
@@ -39,10 +42,10 @@ struct io_ops {
      * -errno. */
     ssize_t (*read)(struct io *io, struct io_file *file, void *buffer, size_t size,
                     uint64_t offset);
-    /* The same without waiting for the disk: what is cached, possibly short; -EAGAIN when
-     * nothing can be had at once. */
-    ssize_t (*read_now)(struct io *io, struct io_file *file, void *buffer, size_t size,
-                        uint64_t offset);
+    /* The same into several buffers, IO_VECTORS_MAX at most, without waiting for the disk: what is
+     * cached, possibly short; -EAGAIN when nothing can be had at once. */
+    ssize_t (*read_now)(struct io *io, struct io_file *file, const struct iovec *vectors,
+                        size_t count, uint64_t offset);
     /* Writes all of the vectors at offset, or fails; after a failure any part may be written.
      * The vectors are the function's to change. */
     int (*write)(struct io *io, struct io_file *file, struct iovec *vectors, size_t count,
@@ -94,6 +97,14 @@ struct io_ops {
     /* Fills at most 256 bytes with what nobody can guess (a simulated disk: with its seed's). */
     int (*random)(struct io *io, void *buffer, size_t size);
 };
+
+/* read_now into one buffer. */
+static inline ssize_t io_read_now(struct io *io, struct io_file *file, void *buffer, size_t size,
+                                  uint64_t offset)
+{
+    const struct iovec vector = {buffer, size};
+    return io->ops->read_now(io, file, &vector, 1, offset);
+}
 
 /* An io on the directory path, which must exist. Free with io_posix_free. */
 int io_posix_new(const char *path, struct io **ret_io);

@@ -131,12 +131,13 @@ static ssize_t posix_read(struct io *io, struct io_file *file, void *buffer, siz
     return (ssize_t)had;
 }
 
-static ssize_t posix_read_now(struct io *io, struct io_file *file, void *buffer, size_t size,
-                              uint64_t offset)
+_Static_assert(IO_VECTORS_MAX <= IOV_MAX, "one system call takes the vectors of one read_now");
+
+static ssize_t posix_read_now(struct io *io, struct io_file *file, const struct iovec *vectors,
+                              size_t count, uint64_t offset)
 {
     (void)io;
-    struct iovec vector = {buffer, size};
-    ssize_t got = preadv2(file->fd, &vector, 1, (off_t)offset, RWF_NOWAIT);
+    ssize_t got = preadv2(file->fd, vectors, (int)count, (off_t)offset, RWF_NOWAIT);
     if (got >= 0)
         return got;
     /* A file system that cannot say what is cached leaves everything to the worker. */

@@ -35,7 +35,7 @@ struct region_options region_options_default(void)
         .discard = 1 * MIB,
         .scrub_interval_ms = (uint64_t)7 * 24 * 3600 * 1000,
         .scrub_rate = 8 * MIB,
-        .page_cache = 32 * MIB,
+        .page_cache = 128 * MIB,
     };
 }
 

@@ -54,7 +54,7 @@ struct region_options {
     uint64_t page_cache;        /* bytes of verified pages kept in memory, 0 = none */
 };
 
-/* sync, 100 ms, tight, no limit, 256 MiB; on, 65536, 1 MiB, a week, 8 MiB, 32 MiB. */
+/* sync, 100 ms, tight, no limit, 256 MiB; on, 65536, 1 MiB, a week, 8 MiB, 128 MiB. */
 struct region_options region_options_default(void);
 
 /* 0, or ERR_INVALID_ARGUMENT and a sentence that names the option and its range. */

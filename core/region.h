@@ -40,6 +40,7 @@
 #include "core/limits.h"
 #include "core/options.h"
 
+struct pagecache_hold;
 struct region;
 struct region_job;
 struct region_upload;
@@ -257,6 +258,25 @@ int region_load_begin(struct region *region, struct extent block, uint64_t *ret_
  * than size or 0: what is not cached, or does not match its sum, is left to region_read. The block
  * is one that region_load_begin has let pass. */
 size_t region_read_now(struct region *region, uint64_t address, void *buffer, size_t size);
+
+/* The largest block that region_hold_now takes. */
+#define REGION_HOLD_MAX MIB
+
+enum region_hold {
+    REGION_HELD,
+    REGION_HELD_NOT,       /* it is not to be had without waiting, or not to be kept in memory */
+    REGION_HELD_BY_OTHERS, /* they hold so much that there is no room */
+};
+/* What stands for that pages are held, at least one. */
+size_t region_hold_count(struct extent block);
+/* Like region_read_now, but all of the block or nothing, and without a copy: holds the pages that
+ * it lies in, in the cache of verified pages, to which those that are missing may be added. Their
+ * bytes stay what they are now until they are let go, whatever becomes of the block or the region.
+ * holds has room for region_hold_count of them. */
+enum region_hold region_hold_now(struct region *region, struct extent block,
+                                 struct pagecache_hold *holds);
+/* Loop; also when the region is closed. */
+void region_let_go(const struct pagecache_hold *holds, size_t count);
 
 /* Worker. Reads size bytes and verifies every page they lie in. 0, ERR_IO_ERROR, or ERR_CORRUPT:
  * then *ret_damaged is the address of the first page that does not match its sum (else

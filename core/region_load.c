@@ -6,6 +6,7 @@
  * bytes do not change then, else it would wait for them anyway. */
 #include "core/region_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -17,8 +18,14 @@
 #define SMALL_LOAD (64 * KIB)
 /* Pages whose sums are read in one call. */
 #define SUMS_AT_ONCE 256
-/* Of whole pages that would push others out of the cache, one in so many is put into it. */
+/* Of whole pages, or loads of them, that would push others out of the cache, one in so many is put
+ * into it; of large loads even fewer. */
 #define KEEP_EVERY 8
+#define KEEP_LARGE_EVERY 32
+/* A load of which no more than one page in so many is missing gets these whatever they push out. */
+#define KEEP_MISSING 4
+/* Pages around a block of REGION_HOLD_MAX bytes. */
+#define HOLD_PAGES (REGION_HOLD_MAX / DATA_PAGE + 1)
 
 /* The newest batch of a list that writes any byte of the block. */
 static uint64_t dirty_ticket(const struct batch *first, struct extent block)
@@ -127,7 +134,7 @@ bool region_is_verified(const struct region *region)
 
 static size_t read_plain_now(struct region *region, uint64_t address, uint8_t *buffer, size_t size)
 {
-    ssize_t got = region->io->ops->read_now(region->io, region->data, buffer, size, address);
+    ssize_t got = io_read_now(region->io, region->data, buffer, size, address);
     if (got <= 0)
         return 0;
     overlay_read(&region->overlay, address, buffer, (size_t)got);
@@ -239,6 +246,116 @@ size_t region_read_now(struct region *region, uint64_t address, void *buffer, si
         done += got;
     }
     return done;
+}
+
+/* ---- Held ---- */
+
+static bool is_load_worth_keeping(struct region *region, size_t count, size_t missing)
+{
+    const struct pagecache *cache = &region->cache;
+    if (pagecache_has_room(cache, missing) || missing * KEEP_MISSING <= count)
+        return true;
+    unsigned every = count * DATA_PAGE <= SMALL_LOAD ? KEEP_EVERY : KEEP_LARGE_EVERY;
+    region->passed_over++;
+    if (region->passed_over < every)
+        return false;
+    region->passed_over = 0;
+    return true;
+}
+
+/* Reads adjoining pages to where they are held. */
+static bool read_held(struct region *region, uint64_t first, size_t count,
+                      const struct pagecache_hold *holds)
+{
+    struct iovec vectors[HOLD_PAGES];
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct iovec *last = &vectors[used - (used > 0)];
+        if (used > 0 && (uint8_t *)last->iov_base + last->iov_len == holds[i].bytes)
+            last->iov_len += DATA_PAGE;
+        else
+            vectors[used++] = (struct iovec){holds[i].bytes, DATA_PAGE};
+    }
+    ssize_t got =
+        region->io->ops->read_now(region->io, region->data, vectors, used, first * DATA_PAGE);
+    if (got < 0 || (size_t)got != count * DATA_PAGE)
+        return false;
+    for (size_t i = 0; i < used; i++) {
+        overlay_read(&region->overlay, first * DATA_PAGE, vectors[i].iov_base, vectors[i].iov_len);
+        first += vectors[i].iov_len / DATA_PAGE;
+    }
+    return true;
+}
+
+/* Holds adjoining pages that are not in the cache: reads and verifies them. False: what is held of
+ * them by then is nothing yet. */
+static bool hold_missing(struct region *region, uint64_t first, size_t count, bool is_kept,
+                         struct pagecache_hold *holds)
+{
+    uint32_t sums[HOLD_PAGES];
+    for (size_t i = 0; i < count; i++)
+        if (!pagecache_hold_spare(&region->cache, &holds[i]))
+            return false;
+    if (!read_held(region, first, count, holds) || !region_sums_now(region, first, count, sums))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!sum_matches(region->sum_seed, first + i, holds[i].bytes, sums[i]))
+            return false;
+    for (size_t i = 0; is_kept && i < count; i++)
+        pagecache_keep_held(&region->cache, first + i, &holds[i]);
+    return true;
+}
+
+static bool hold_all_missing(struct region *region, struct page_run run, bool is_kept,
+                             struct pagecache_hold *holds)
+{
+    for (size_t i = 0, next; i < run.count; i = next) {
+        next = i + 1;
+        if (holds[i].chunk != NULL)
+            continue;
+        while (next < run.count && holds[next].chunk == NULL)
+            next++;
+        if (!hold_missing(region, run.first + i, next - i, is_kept, holds + i))
+            return false;
+    }
+    return true;
+}
+
+size_t region_hold_count(struct extent block)
+{
+    return (size_t)pages_around(block).count;
+}
+
+enum region_hold region_hold_now(struct region *region, struct extent block,
+                                 struct pagecache_hold *holds)
+{
+    struct pagecache *cache = &region->cache;
+    struct page_run run = pages_around(block);
+    size_t count = (size_t)run.count, missing = 0;
+    assert(block.size > 0 && block.size <= REGION_HOLD_MAX);
+    if (!region_is_verified(region))
+        return REGION_HELD_NOT;
+    if (!pagecache_may_hold(cache, count))
+        return cache->held > 0 ? REGION_HELD_BY_OTHERS : REGION_HELD_NOT;
+    for (size_t i = 0; i < count; i++) {
+        if (pagecache_hold(cache, run.first + i, &holds[i]))
+            continue;
+        holds[i].chunk = NULL;
+        missing++;
+    }
+    if (missing == 0 ||
+        hold_all_missing(region, run, is_load_worth_keeping(region, count, missing), holds))
+        return REGION_HELD;
+    region_let_go(holds, count);
+    return REGION_HELD_NOT;
+}
+
+/* From the last to the first: slots are taken again in the opposite order. */
+void region_let_go(const struct pagecache_hold *holds, size_t count)
+{
+    for (size_t i = count; i-- > 0;)
+        if (holds[i].chunk != NULL)
+            pagecache_let_go(&holds[i]);
 }
 
 /* ---- On a worker ---- */

@@ -208,5 +208,5 @@ bool sums_read_block_now(struct io *io, struct io_file *file, uint64_t block,
                          uint8_t bytes[DISK_BLOCK])
 {
     uint64_t offset = offset_of(block * SUMS_PER_BLOCK);
-    return io->ops->read_now(io, file, bytes, DISK_BLOCK, offset) == DISK_BLOCK;
+    return io_read_now(io, file, bytes, DISK_BLOCK, offset) == DISK_BLOCK;
 }

@@ -568,17 +568,25 @@ void conn_leave_list(struct conn *conn)
 /* Bytes of max_buffered. */
 static uint64_t conn_holds(const struct conn *conn)
 {
-    return conn->input.own.capacity + conn->output.pending + stream_idle_count(conn) * STREAM_PIECE;
+    return conn->input.own.capacity + conn->output.pending - conn->output.held +
+           stream_idle_count(conn) * STREAM_PIECE;
+}
+
+/* Whether others would have held pages, not long ago, and could not for those that are held. */
+static bool is_hold_wanted(const struct server *server)
+{
+    return server->holds_ms != 0 && uv_now(&server->loop) - server->holds_ms < STALL_MS;
 }
 
 /* Whether it holds memory that others wait for, and its peer is the one who has to move. */
 static bool has_stalled(const struct conn *conn)
 {
     const struct server *server = conn->server;
-    if (server->budget.waiting == NULL || conn->wait != CONN_WAITS_NOT ||
-        conn->in_flight > stream_idle_count(conn))
+    if (conn->wait != CONN_WAITS_NOT || conn->in_flight > stream_idle_count(conn) ||
+        uv_now(&server->loop) - conn->moved_ms < STALL_MS)
         return false;
-    return conn_holds(conn) > BUDGET_SMALL && uv_now(&server->loop) - conn->moved_ms >= STALL_MS;
+    return (server->budget.waiting != NULL && conn_holds(conn) > BUDGET_SMALL) ||
+           (is_hold_wanted(server) && conn->output.held > BUDGET_SMALL);
 }
 
 bool conn_sweep(struct conn *conn, uint64_t at_ms)
@@ -595,12 +603,12 @@ bool conn_sweep(struct conn *conn, uint64_t at_ms)
         return false;
     }
     if (has_stalled(conn)) {
-        log_warning("%s: closed: it holds %" PRIu64
-                    " bytes of max_buffered, which others wait for, and has not moved for %d s",
-                    conn->peer, conn_holds(conn), STALL_MS / 1000);
+        log_warning("%s: closed: it holds %" PRIu64 " bytes of max_buffered and %" PRIu64
+                    " of page_cache, which others wait for, and has not moved for %d s",
+                    conn->peer, conn_holds(conn), conn->output.held, STALL_MS / 1000);
         conn_close(conn);
         return false;
     }
-    bool is_needed = upload_sweep(conn, at_ms);
+    bool is_needed = upload_sweep(conn, at_ms) || is_hold_wanted(server);
     return stream_sweep(conn, at_ms) || is_needed || conn->state == CONN_LINGERING;
 }

@@ -1,10 +1,11 @@
 /* Blobs that come out.
  *
- * loadBlob, the happy path: the block is checked, its cached bytes are read straight into the
- * connection's output, and that is all. Where the answer is large it has a piece of its own, for
- * which the budget must have room; where it is larger still, it is streamed (stream.h). Where the
- * bytes are still on their way into the data file the request waits for that; where they are not
- * cached a worker reads them, while a pin keeps commits from overwriting them.
+ * loadBlob, the happy path: the block is checked, its cached bytes are copied into the connection's
+ * output, or held where they are and sent from there, and that is all. Where that cannot be, the
+ * answer has a piece of its own, for which the budget must have room; where it is larger still, it
+ * is streamed (stream.h). Where the bytes are still on their way into the data file the request
+ * waits for that; where they are not cached a worker reads them, while a pin keeps commits from
+ * overwriting them.
  *
  * removeBlob reads first and frees afterwards: if reading fails nothing is freed, so nothing is
  * lost for an error. Usually both happen at once. Where the read has to wait it holds its
@@ -47,6 +48,43 @@ static bool load_at_once(struct call *call, struct extent block)
     }
     conn_send(conn);
     return true;
+}
+
+/* Blobs from this size on are sent from the cache of verified pages; smaller ones are copied, which
+ * costs less than pieces and vectors do. */
+#ifndef HOLD_MIN
+#define HOLD_MIN ((uint64_t)2 * KIB)
+#endif
+
+/* A blob that is cached here or by the kernel: from where it is held straight to the socket. */
+static bool load_held(struct call *call, struct extent block)
+{
+    struct conn *conn = call->conn;
+    size_t count = region_hold_count(block);
+    struct piece *piece = piece_new_held(&conn->server->pieces, count);
+    if (piece == NULL)
+        return false;
+    enum region_hold result = region_hold_now(call->entry->region, block, piece->holds);
+    if (result != REGION_HELD) {
+        piece_free(&conn->server->pieces, piece);
+        if (result == REGION_HELD_BY_OTHERS)
+            server_note_holds(conn->server);
+        return false;
+    }
+    piece->hold_count = count;
+    piece->head = rpc_bin_header(piece->bytes, call->envelope.msgid, (uint32_t)block.size);
+    piece->skip = (size_t)(block.address % DATA_PAGE);
+    piece->used = piece->head + (size_t)block.size;
+    output_append(&conn->output, piece);
+    conn_send(conn);
+    return true;
+}
+
+static bool load_now(struct call *call, struct extent block)
+{
+    if (block.size >= HOLD_MIN && block.size <= REGION_HOLD_MAX && load_held(call, block))
+        return true;
+    return load_at_once(call, block);
 }
 
 /* Makes the request that a blob is read for. NULL: the outcome says what was done instead. */
@@ -125,7 +163,7 @@ enum outcome handle_LOAD_BLOB(struct call *call)
         return call_error(call, &err);
     if (call->envelope.is_notification)
         return HANDLED; /* nobody wants to know */
-    if (after == 0 && load_at_once(call, block))
+    if (after == 0 && load_now(call, block))
         return HANDLED;
     if (block.size > STREAM_MIN)
         return stream_begin(call, block, after);

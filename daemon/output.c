@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
+#include "core/region.h"
+
 void pieces_init(struct pieces *pieces, struct budget *budget)
 {
     *pieces = (struct pieces){.budget = budget};
@@ -63,10 +66,22 @@ struct piece *piece_new(struct pieces *pieces, size_t capacity, bool is_charged)
     return piece;
 }
 
+struct piece *piece_new_held(struct pieces *pieces, size_t count)
+{
+    size_t capacity = PIECE_HEAD + count * sizeof(struct pagecache_hold);
+    struct piece *piece = piece_new(pieces, capacity > SMALL_PIECE ? PIECE_SIZE : capacity, false);
+    assert(capacity <= PIECE_SIZE);
+    if (piece != NULL)
+        piece->holds = (struct pagecache_hold *)(void *)(piece->bytes + PIECE_HEAD);
+    return piece;
+}
+
 void piece_free(struct pieces *pieces, struct piece *piece)
 {
     if (piece == NULL)
         return;
+    if (piece->holds != NULL)
+        region_let_go(piece->holds, piece->hold_count);
     size_t capacity = piece->capacity;
     budget_give(pieces->budget, capacity);
     if (capacity <= SMALL_PIECE &&
@@ -102,7 +117,7 @@ void output_release(struct output *output)
         output->first->home = NULL;
         pop_first(output);
     }
-    output->pending = 0;
+    output->pending = output->held = 0;
 }
 
 static void link_piece(struct output *output, struct piece *piece)
@@ -118,7 +133,8 @@ static void link_piece(struct output *output, struct piece *piece)
 uint8_t *output_reserve(struct output *output, size_t size)
 {
     struct piece *piece = output->last;
-    if (piece == NULL || piece->is_open || piece->capacity - piece->used < size) {
+    if (piece == NULL || piece->is_open || piece->holds != NULL ||
+        piece->capacity - piece->used < size) {
         piece = piece_new(output->pieces, size > PIECE_SIZE ? size : PIECE_SIZE, false);
         if (piece == NULL)
             return NULL;
@@ -141,6 +157,8 @@ void output_append(struct output *output, struct piece *piece)
 {
     link_piece(output, piece);
     output->pending += piece->used - piece->sent;
+    if (piece->holds != NULL)
+        output->held += piece->used - piece->sent;
 }
 
 void output_insert(struct output *output, struct piece *behind, struct piece *piece)
@@ -178,11 +196,38 @@ int output_pack(void *context, const char *bytes, size_t size)
     return 0;
 }
 
+/* The unsent bytes of a piece with held pages, as at least one buffer; those of pages that lie one
+ * behind the other in one. Returns how many. */
+static unsigned held_vectors(const struct piece *piece, uv_buf_t *buffers, unsigned limit)
+{
+    size_t sent = piece->sent;
+    unsigned count = 0;
+    if (sent < piece->head) {
+        buffers[count++] = uv_buf_init((char *)piece->bytes + sent, (unsigned)(piece->head - sent));
+        sent = piece->head;
+    }
+    size_t at = sent - piece->head + piece->skip, end = piece->used - piece->head + piece->skip;
+    while (at < end) {
+        char *base = (char *)piece->holds[at / DATA_PAGE].bytes + at % DATA_PAGE;
+        size_t size = min_u64(DATA_PAGE - at % DATA_PAGE, end - at);
+        if (count > 0 && buffers[count - 1].base + buffers[count - 1].len == base)
+            buffers[count - 1].len += size;
+        else if (count < limit)
+            buffers[count++] = uv_buf_init(base, (unsigned)size);
+        else
+            break;
+        at += size;
+    }
+    return count;
+}
+
 unsigned output_vectors(const struct output *output, uv_buf_t *buffers, unsigned limit)
 {
     unsigned count = 0;
     for (struct piece *piece = output->first; piece != NULL && count < limit; piece = piece->next) {
-        if (piece->sent < piece->used) {
+        if (piece->holds != NULL) {
+            count += held_vectors(piece, buffers + count, limit - count);
+        } else if (piece->sent < piece->used) {
             buffers[count].base = (char *)piece->bytes + piece->sent;
             buffers[count].len = piece->used - piece->sent;
             count++;
@@ -200,6 +245,8 @@ void output_sent(struct output *output, uint64_t size)
     while (output->first != NULL) {
         struct piece *piece = output->first;
         size_t left = piece->used - piece->sent;
+        if (piece->holds != NULL)
+            output->held -= min_u64(size, left);
         if (size < left) {
             piece->sent += size;
             return;

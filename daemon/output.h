@@ -2,9 +2,11 @@
  *
  * Small answers are packed one behind the other into a shared piece and leave together; a large
  * blob has a piece of its own, into which it was read and from which it is written: it is never
- * copied. One that is larger still comes in several pieces, of which the next is inserted behind
- * the last, whatever was answered meanwhile. Standard pieces are recycled, so an idle connection
- * holds none. Loop thread, except that a worker may fill the bytes of a piece that is in no queue.
+ * copied. One whose pages are held in the cache of verified pages is sent from there: its piece
+ * says which they are, and lets them go. One that is larger still comes in several pieces, of which
+ * the next is inserted behind the last, whatever was answered meanwhile. Standard pieces are
+ * recycled, so an idle connection holds none. Loop thread, except that a worker may fill the bytes
+ * of a piece that is in no queue.
  */
 #ifndef MREGION_DAEMON_OUTPUT_H
 #define MREGION_DAEMON_OUTPUT_H
@@ -14,6 +16,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "core/pagecache.h"
 #include "daemon/budget.h"
 
 /* Hundreds of small answers; also the largest blob that is read straight into the queue. */
@@ -23,6 +26,8 @@
 /* Of a small answer that has to wait; and what a burst of as many requests needs. */
 #define SMALL_PIECE ((size_t)1024 + 16)
 #define SMALL_PIECES_KEPT 1024
+/* The own bytes of a piece with held pages. */
+#define PIECE_HEAD 16
 
 struct piece {
     struct piece *next;
@@ -32,7 +37,12 @@ struct piece {
     bool is_open; /* the next bytes of its answer are not there yet: nothing goes out behind
                      it before output_insert */
     struct piece **home; /* the list that it is put into once it is sent; NULL: it is freed */
-    uint8_t bytes[];
+    /* Of one that is sent from held pages: its own bytes are the first, head of them, then come
+     * those that begin skip bytes into the first page. */
+    struct pagecache_hold *holds; /* behind the head; NULL: bytes are all its own */
+    size_t hold_count;
+    size_t head, skip;
+    _Alignas(16) uint8_t bytes[];
 };
 
 /* The recycled pieces of all connections. */
@@ -48,13 +58,17 @@ void pieces_release(struct pieces *pieces);
 /* An empty piece with room for capacity bytes, NULL without memory. Counts its capacity in the
  * budget, unless it is charged there already. Free with piece_free. */
 struct piece *piece_new(struct pieces *pieces, size_t capacity, bool is_charged);
-/* Gives the memory and its share of the budget back. NULL is fine. */
+/* The same for held pages: room for count holds, of which hold_count are there (none yet), and for
+ * PIECE_HEAD bytes in front. What is held is no part of the budget. */
+struct piece *piece_new_held(struct pieces *pieces, size_t count);
+/* Lets go what it holds, gives the memory and its share of the budget back. NULL is fine. */
 void piece_free(struct pieces *pieces, struct piece *piece);
 
 struct output {
     struct pieces *pieces;
     struct piece *first, *last;
     uint64_t pending; /* bytes still to be sent */
+    uint64_t held;    /* of which lie in held pages, or before them in the same piece */
     bool has_failed;  /* memory ran out in the middle of an answer: the stream is broken */
 };
 

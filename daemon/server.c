@@ -154,6 +154,12 @@ void server_sweep_soon(struct server *server)
         uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 
+void server_note_holds(struct server *server)
+{
+    server->holds_ms = uv_now(&server->loop);
+    server_sweep_soon(server);
+}
+
 /* ---- The end, step by step ---- */
 
 /* Nobody waits for hours. */

@@ -68,6 +68,7 @@ struct server {
 
     struct budget budget;
     struct pieces pieces;
+    uint64_t holds_ms; /* when a load could not hold its pages for what others hold, as uv_now; 0 */
     struct request_cache requests;
     uint8_t scratch[SCRATCH_SIZE];
 
@@ -89,6 +90,9 @@ struct server {
 
 /* Something waits that only the clock ends: conn_sweep and the like are due for a while. */
 void server_sweep_soon(struct server *server);
+
+/* A load could not hold its pages, because others hold too many. */
+void server_note_holds(struct server *server);
 
 /* Somebody is in the list of those that go on later: the loop does not wait for sockets then. */
 void server_go_round(struct server *server);

@@ -3,13 +3,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/bytes.h"
 #include "core/limits.h"
+#include "core/pagecache.h"
 
 #define PARTS 64 /* segments of one load; more are not checked */
 
 struct load {
     struct extent block;
     uint64_t after; /* the ticket to wait for, 0 = none */
+    bool is_for_holding;
+    struct pagecache_hold *holds; /* of its pages, or NULL */
     bool pinned;
     struct region_pin pin;
     size_t got; /* bytes read */
@@ -57,8 +61,31 @@ static void drop(struct loads *loads, struct region *region, struct load *load)
     *link = load->next;
     if (load->pinned)
         region_unpin(region, &load->pin);
+    if (load->holds != NULL)
+        region_let_go(load->holds, region_hold_count(load->block));
+    free(load->holds);
     free(load->bytes);
     free(load);
+}
+
+/* Holds its bytes where they are, for as long as it likes. */
+static bool hold(struct region *region, struct load *load)
+{
+    if (!load->is_for_holding || load->block.size == 0 || load->block.size > REGION_HOLD_MAX)
+        return false;
+    load->holds = need(calloc(region_hold_count(load->block), sizeof load->holds[0]));
+    if (region_hold_now(region, load->block, load->holds) == REGION_HELD)
+        return true;
+    free(load->holds);
+    load->holds = NULL;
+    return false;
+}
+
+static void copy_held(struct load *load)
+{
+    uint64_t skip = load->block.address % DATA_PAGE;
+    for (uint64_t i = 0; i < load->block.size; i++)
+        load->bytes[i] = load->holds[(skip + i) / DATA_PAGE].bytes[(skip + i) % DATA_PAGE];
 }
 
 /* Reads what is cached; the rest is pinned until a worker has read it. */
@@ -66,6 +93,8 @@ static const char *read_now(struct loads *loads, struct region *region, struct l
 {
     size_t size = (size_t)load->block.size;
     load->after = 0;
+    if (hold(region, load))
+        return NULL;
     load->got = region_read_now(region, load->block.address, load->bytes, size);
     if (load->got > size)
         return "more bytes than asked for";
@@ -98,6 +127,7 @@ const char *loads_begin(struct loads *loads, struct region *region, const struct
     struct err err = {0};
     struct load *load = need(calloc(1, sizeof *load));
     load->block = choose(shadow, rng);
+    load->is_for_holding = rng_chance(rng, 50);
     enum err_code expected = shadow_expect(shadow, load->block);
     int code = region_load_begin(region, load->block, &load->after, &err);
     if (code != (int)expected) {
@@ -132,14 +162,25 @@ const char *loads_serve(struct loads *loads, struct region *region, bool failed)
     return wrong;
 }
 
+/* Its bytes are still those of the moment when it began. */
+static const char *finish_held(struct loads *loads, struct region *region, struct load *load)
+{
+    copy_held(load);
+    const char *wrong = check(load);
+    drop(loads, region, load);
+    return wrong;
+}
+
 const char *loads_finish_one(struct loads *loads, struct region *region, struct rng *rng)
 {
     struct load *chosen = NULL;
     for (struct load *load = loads->first; load != NULL; load = load->next)
-        if (load->pinned && (chosen == NULL || rng_chance(rng, 30)))
+        if ((load->pinned || load->holds != NULL) && (chosen == NULL || rng_chance(rng, 30)))
             chosen = load;
     if (chosen == NULL)
         return NULL;
+    if (chosen->holds != NULL)
+        return finish_held(loads, region, chosen);
     struct err err = {0};
     uint64_t damaged;
     static char text[ERR_TEXT_SIZE];

@@ -26,7 +26,7 @@ const char *loads_begin(struct loads *loads, struct region *region, const struct
 /* To be called after every job: reads what waited for its ticket. After a failure of the region
  * those that still wait are given up. */
 const char *loads_serve(struct loads *loads, struct region *region, bool failed);
-/* A worker comes back with the rest of some load. */
+/* A worker comes back with the rest of some load; or one whose pages are held lets them go. */
 const char *loads_finish_one(struct loads *loads, struct region *region, struct rng *rng);
 void loads_release(struct loads *loads, struct region *region);
 

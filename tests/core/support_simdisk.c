@@ -290,20 +290,42 @@ static ssize_t sim_read(struct io *io, struct io_file *file, void *buffer, size_
     return result;
 }
 
-static ssize_t sim_read_now(struct io *io, struct io_file *file, void *buffer, size_t size,
-                            uint64_t offset)
+/* At most size bytes, into the vectors one behind the other. */
+static ssize_t read_vectors(struct simdisk *disk, const struct io_file *file,
+                            const struct iovec *vectors, size_t count, uint64_t offset, size_t size)
+{
+    ssize_t had = 0;
+    for (size_t i = 0; i < count && size > 0; i++) {
+        size_t part = (size_t)min_u64(vectors[i].iov_len, size);
+        ssize_t got = check_transfer(disk, file, vectors[i].iov_base, part, offset);
+        if (got == 0)
+            got = read_part(file, vectors[i].iov_base, part, offset);
+        if (got < 0)
+            return got;
+        read_stale(disk, file, vectors[i].iov_base, got, offset);
+        had += got;
+        offset += (uint64_t)got;
+        size -= part;
+    }
+    return had;
+}
+
+static ssize_t sim_read_now(struct io *io, struct io_file *file, const struct iovec *vectors,
+                            size_t count, uint64_t offset)
 {
     struct simdisk *disk = disk_of(io);
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += vectors[i].iov_len;
     ssize_t result = enter_file(disk, SIM_READ_NOW, file, offset, size);
-    if (result == 0)
-        result = check_transfer(disk, file, buffer, size, offset);
+    if (result == 0 && count > IO_VECTORS_MAX)
+        result = breach(disk, -EINVAL);
     if (result == 0 && size > 0 && rng_chance(&disk->rng, disk->cold_percent)) {
         size = (size_t)rng_below(&disk->rng, size);
         result = size == 0 ? -EAGAIN : 0;
     }
     if (result == 0)
-        result = read_part(file, buffer, size, offset);
-    read_stale(disk, file, buffer, result, offset);
+        result = read_vectors(disk, file, vectors, count, offset, size);
     leave(disk, (int)result);
     return result;
 }

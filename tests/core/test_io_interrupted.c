@@ -598,7 +598,7 @@ START_TEST(what_is_not_read_at_once)
     write_bytes();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         read_failure = cases[i].error;
-        ck_assert_int_eq(io->ops->read_now(io, file, seen, 100, 0), cases[i].result);
+        ck_assert_int_eq(io_read_now(io, file, seen, 100, 0), cases[i].result);
     }
     read_failure = 0;
 }

@@ -21,7 +21,7 @@ START_TEST(defaults_are_valid)
     ck_assert_uint_eq(options.discard, 1 * MIB);
     ck_assert_uint_eq(options.scrub_interval_ms, (uint64_t)168 * 3600 * 1000);
     ck_assert_uint_eq(options.scrub_rate, 8 * MIB);
-    ck_assert_uint_eq(options.page_cache, 32 * MIB);
+    ck_assert_uint_eq(options.page_cache, 128 * MIB);
 }
 END_TEST
 

@@ -178,6 +178,183 @@ START_TEST(random_use)
 }
 END_TEST
 
+static bool hold(uint64_t page, struct pagecache_hold *ret_hold)
+{
+    return pagecache_hold(&cache, page, ret_hold);
+}
+
+static void fill(void)
+{
+    for (uint64_t page = 0; page < LIMIT; page++)
+        insert(page, 1);
+}
+
+/* Neither what pushes others out nor a new version of the page gets to the bytes. */
+START_TEST(what_is_held_stays_as_it_is)
+{
+    struct pagecache_hold first, again, other;
+    fill();
+    ck_assert(!hold(LIMIT, &first));
+    ck_assert(hold(5, &first) && hold(5, &again) && hold(6, &other));
+    ck_assert_ptr_eq(first.bytes, again.bytes);
+    for (uint64_t page = 1000; page < 1000 + 5 * LIMIT; page++)
+        insert(page, 1);
+    ck_assert(has(5, 1) && has(6, 1));
+    drop(5, 2);
+    ck_assert(!has(5, 1) && !has(6, 1));
+    insert(5, 2);
+    for (uint64_t page = 2000; page < 2000 + 5 * LIMIT; page++)
+        insert(page, 1);
+    ck_assert_mem_eq(first.bytes, bytes_of_page(5, 1), DATA_PAGE);
+    pagecache_let_go(&first);
+    for (uint64_t page = 3000; page < 3000 + 5 * LIMIT; page++)
+        insert(page, 1);
+    ck_assert_mem_eq(again.bytes, bytes_of_page(5, 1), DATA_PAGE);
+    ck_assert_mem_eq(other.bytes, bytes_of_page(6, 1), DATA_PAGE);
+    pagecache_let_go(&again);
+    pagecache_let_go(&other);
+    ck_assert_uint_eq(cache.held, 0);
+    for (uint64_t page = 4000; page < 4000 + 5 * LIMIT; page++)
+        insert(page, 1);
+    ck_assert_uint_eq(cache.used, LIMIT); /* no slot was lost */
+}
+END_TEST
+
+START_TEST(half_of_it_may_be_held)
+{
+    struct pagecache_hold holds[LIMIT], one;
+    fill();
+    for (size_t i = 0; i < LIMIT / 2; i++) {
+        ck_assert(pagecache_may_hold(&cache, LIMIT / 2 - i));
+        ck_assert(!pagecache_may_hold(&cache, LIMIT / 2 - i + 1));
+        ck_assert(hold(i, &holds[i]));
+        ck_assert(hold(i, &one)); /* the same page once more is no other */
+        pagecache_let_go(&one);
+    }
+    ck_assert(!pagecache_may_hold(&cache, 1));
+    for (size_t i = 0; i < LIMIT / 2; i++)
+        pagecache_let_go(&holds[i]);
+    ck_assert(pagecache_may_hold(&cache, LIMIT / 2));
+}
+END_TEST
+
+START_TEST(all_of_it_held)
+{
+    struct pagecache_hold holds[LIMIT], spare;
+    fill();
+    for (size_t i = 0; i < LIMIT; i++)
+        ck_assert(hold(i, &holds[i]));
+    ck_assert(!pagecache_hold_spare(&cache, &spare));
+    ck_assert_ptr_null(pagecache_spare(&cache));
+    insert(1000, 1);
+    ck_assert(!has(1000, 1));
+    pagecache_let_go(&holds[7]);
+    insert(1000, 1);
+    ck_assert(has(1000, 1) && !has(7, 1));
+    for (size_t i = 0; i < LIMIT; i++)
+        if (i != 7)
+            pagecache_let_go(&holds[i]);
+}
+END_TEST
+
+/* It is free for others as soon as it is let go, the last one first. */
+START_TEST(a_held_spare)
+{
+    struct pagecache_hold spares[LIMIT], again;
+    for (size_t i = 0; i < LIMIT; i++) {
+        ck_assert(pagecache_hold_spare(&cache, &spares[i]));
+        memcpy(spares[i].bytes, bytes_of_page(i, 1), DATA_PAGE);
+    }
+    ck_assert(!pagecache_hold_spare(&cache, &again));
+    for (size_t i = 0; i < LIMIT; i++)
+        ck_assert(!has(i, 1));
+    for (size_t i = 0; i < LIMIT / 2; i++)
+        pagecache_keep_held(&cache, i, &spares[i]);
+    for (size_t i = 0; i < LIMIT; i++)
+        pagecache_let_go(&spares[i]);
+    for (size_t i = 0; i < LIMIT / 2; i++)
+        ck_assert(has(i, 1));
+    ck_assert(pagecache_hold_spare(&cache, &again));
+    ck_assert_ptr_eq(again.bytes, spares[LIMIT - 1].bytes);
+    pagecache_let_go(&again);
+    for (size_t i = LIMIT / 2; i < LIMIT; i++)
+        insert(i, 1);
+    for (size_t i = 0; i < LIMIT; i++)
+        ck_assert(has(i, 1)); /* none had to go */
+}
+END_TEST
+
+/* Held bytes outlive the cache, or what it has when its limit is lowered. */
+START_TEST(held_when_all_is_forgotten)
+{
+    struct pagecache_hold holds[3], fresh;
+    fill();
+    for (uint64_t i = 0; i < 3; i++)
+        ck_assert(hold(10 * i, &holds[i]));
+    pagecache_set_limit(&cache, (LIMIT - 1) * DATA_PAGE);
+    ck_assert(!has(0, 1));
+    ck_assert(pagecache_may_hold(&cache, (LIMIT - 1) / 2));
+    insert(0, 2);
+    pagecache_let_go(&holds[1]);
+    ck_assert(hold(0, &fresh));
+    pagecache_release(&cache);
+    ck_assert_uint_eq(pagecache_memory(&cache), 0);
+    ck_assert_mem_eq(holds[0].bytes, bytes_of_page(0, 1), DATA_PAGE);
+    ck_assert_mem_eq(holds[2].bytes, bytes_of_page(20, 1), DATA_PAGE);
+    ck_assert_mem_eq(fresh.bytes, bytes_of_page(0, 2), DATA_PAGE);
+    pagecache_let_go(&holds[2]);
+    pagecache_let_go(&fresh);
+    pagecache_let_go(&holds[0]);
+}
+END_TEST
+
+/* Once it was full, room is what is left of three quarters of it. */
+START_TEST(room)
+{
+    ck_assert(pagecache_has_room(&cache, LIMIT));
+    ck_assert(!pagecache_has_room(&cache, LIMIT + 1));
+    fill();
+    ck_assert(!pagecache_has_room(&cache, 1));
+    drop(0, LIMIT / 4);
+    ck_assert(!pagecache_has_room(&cache, 1));
+    drop(0, LIMIT / 2);
+    ck_assert(pagecache_has_room(&cache, LIMIT / 4));
+    ck_assert(!pagecache_has_room(&cache, LIMIT / 4 + 1));
+}
+END_TEST
+
+/* Against copies of what was held: it is that until it is let go. */
+START_TEST(random_holds)
+{
+    static uint8_t copies[LIMIT / 2][DATA_PAGE];
+    struct pagecache_hold holds[LIMIT / 2] = {0};
+    struct rng rng = {(uint64_t)_i};
+    for (unsigned step = 0; step < 20000; step++) {
+        uint64_t page = rng_below(&rng, 2 * (uint64_t)LIMIT);
+        size_t i = rng_below(&rng, LIMIT / 2);
+        if (rng_below(&rng, 4) == 0) {
+            drop(page, 1 + rng_below(&rng, 4));
+        } else if (rng_below(&rng, 2000) == 0) {
+            pagecache_set_limit(&cache, (LIMIT / 2 + rng_below(&rng, LIMIT / 2)) * DATA_PAGE);
+        } else if (pagecache_find(&cache, page) == NULL) {
+            insert(page, (uint8_t)rng_below(&rng, 256));
+        }
+        if (holds[i].chunk != NULL) {
+            ck_assert_mem_eq(holds[i].bytes, copies[i], DATA_PAGE);
+            pagecache_let_go(&holds[i]);
+            holds[i].chunk = NULL;
+        } else if (pagecache_may_hold(&cache, 1) && hold(page, &holds[i])) {
+            memcpy(copies[i], holds[i].bytes, DATA_PAGE);
+        }
+        ck_assert_uint_le(cache.slot_count, cache.limit);
+    }
+    for (size_t i = 0; i < LIMIT / 2; i++)
+        if (holds[i].chunk != NULL)
+            pagecache_let_go(&holds[i]);
+    ck_assert_uint_eq(cache.held, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pagecache");
@@ -191,6 +368,13 @@ int main(void)
     tcase_add_test(tests, never_more_than_the_limit);
     tcase_add_test(tests, a_limit_below_what_is_there_forgets_all);
     tcase_add_loop_test(tests, random_use, 0, 4);
+    tcase_add_test(tests, what_is_held_stays_as_it_is);
+    tcase_add_test(tests, half_of_it_may_be_held);
+    tcase_add_test(tests, all_of_it_held);
+    tcase_add_test(tests, a_held_spare);
+    tcase_add_test(tests, held_when_all_is_forgotten);
+    tcase_add_test(tests, room);
+    tcase_add_loop_test(tests, random_holds, 0, 4);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }

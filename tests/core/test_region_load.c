@@ -2,8 +2,10 @@
 #include <check.h>
 #include <string.h>
 
+#include "core/pagecache.h"
 #include "core/region.h"
 #include "support_fixture.h"
+#include "support_simtree.h"
 #include "tests/support_main.h"
 
 #define BLOB (64 * KIB)
@@ -112,11 +114,163 @@ START_TEST(without_a_cache)
 }
 END_TEST
 
+static struct pagecache_hold holds[64];
+
+/* How many reads it took to hold a block. */
+static uint64_t hold(uint64_t address, uint64_t size)
+{
+    uint64_t after, before = reads();
+    struct extent block = {address, size};
+    ck_assert_int_eq(region_load_begin(region, block, &after, &err), 0);
+    ck_assert_uint_eq(after, 0);
+    ck_assert_int_eq(region_hold_now(region, block, holds), REGION_HELD);
+    return reads() - before;
+}
+
+static void let_go(uint64_t address, uint64_t size)
+{
+    region_let_go(holds, region_hold_count((struct extent){address, size}));
+}
+
+static bool is_held_as(uint64_t address, const uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        size_t at = (size_t)(address % DATA_PAGE) + i;
+        if (holds[at / DATA_PAGE].bytes[at % DATA_PAGE] != bytes[i])
+            return false;
+    }
+    return true;
+}
+
+/* Data in one call, sums in another; neither is needed again. */
+START_TEST(held_pages_are_read_once)
+{
+    uint64_t a = drive_add(region, big, BLOB);
+    drive_settle(region);
+    ck_assert_uint_eq(hold(a + 5, BLOB - 10), 2);
+    ck_assert(is_held_as(a + 5, big + 5, BLOB - 10));
+    let_go(a + 5, BLOB - 10);
+    ck_assert_uint_eq(hold(a, BLOB), 0);
+    ck_assert(is_held_as(a, big, BLOB));
+    let_go(a, BLOB);
+    ck_assert_uint_eq(load(a, big, BLOB), 0);
+    drive_store(region, a + 3 * DATA_PAGE, small, 10);
+    drive_settle(region);
+    memcpy(big + 3 * DATA_PAGE, small, 10);
+    ck_assert_uint_eq(hold(a, BLOB), 1);
+    ck_assert(is_held_as(a, big, BLOB));
+    let_go(a, BLOB);
+}
+END_TEST
+
+/* The block is changed, freed and taken by another: what is held is what was there. */
+START_TEST(held_pages_stay_as_they_were)
+{
+    static uint8_t old[BLOB];
+    uint64_t a = drive_add(region, big, BLOB);
+    drive_settle(region);
+    memcpy(old, big, BLOB);
+    hold(a, BLOB);
+    drive_store(region, a + 100, big + 7, BLOB / 2);
+    drive_settle(region);
+    ck_assert(is_held_as(a, old, BLOB));
+    drive_deallocate(region, a, BLOB);
+    drive_settle(region);
+    ck_assert_uint_eq(drive_add(region, big + 9, BLOB), a);
+    drive_settle(region);
+    ck_assert_uint_gt(load(a, big + 9, BLOB), 0);
+    ck_assert(is_held_as(a, old, BLOB));
+    set_page_cache(0);
+    ck_assert(is_held_as(a, old, BLOB));
+    drive_close(region);
+    region = NULL;
+    ck_assert(is_held_as(a, old, BLOB));
+    let_go(a, BLOB);
+}
+END_TEST
+
+START_TEST(what_cannot_be_held)
+{
+    struct extent block = {drive_add(region, big, BLOB), BLOB};
+    drive_settle(region);
+    set_page_cache(0);
+    ck_assert_int_eq(region_hold_now(region, block, holds), REGION_HELD_NOT);
+    set_page_cache(31 * (uint64_t)DATA_PAGE);
+    ck_assert_int_eq(region_hold_now(region, block, holds), REGION_HELD_NOT);
+    set_page_cache(34 * (uint64_t)DATA_PAGE);
+    hold(block.address, BLOB);
+    struct extent page = {drive_add(region, small, DATA_PAGE), DATA_PAGE};
+    struct pagecache_hold one, two;
+    drive_settle(region);
+    ck_assert_int_eq(region_hold_now(region, page, &one), REGION_HELD);
+    ck_assert_int_eq(region_hold_now(region, page, &two), REGION_HELD_BY_OTHERS);
+    region_let_go(&one, 1);
+    let_go(block.address, BLOB);
+    simdisk_set_cold_reads(disk, 100);
+    set_page_cache(1 * MIB);
+    drive_store(region, block.address + 5 * DATA_PAGE, small, 1);
+    drive_settle(region);
+    ck_assert_int_eq(region_hold_now(region, block, holds), REGION_HELD_NOT);
+    simdisk_set_cold_reads(disk, 0);
+    big[5 * DATA_PAGE] = small[0];
+    hold(block.address, BLOB);
+    ck_assert(is_held_as(block.address, big, BLOB));
+    let_go(block.address, BLOB);
+}
+END_TEST
+
+/* Damage is never held, and left to a worker to tell. */
+START_TEST(a_damaged_page_is_not_held)
+{
+    struct extent block = {drive_add(region, big, BLOB), BLOB};
+    drive_settle(region);
+    struct node *data = simtree_child(simtree_find(simdisk_tree(disk), "r"), "data");
+    const uint8_t byte = (uint8_t)~big[7 * DATA_PAGE + 3];
+    simtree_write(simdisk_tree(disk), data, block.address + 7 * DATA_PAGE + 3, &byte, 1);
+    simtree_sync(simdisk_tree(disk), data);
+    ck_assert_int_eq(region_hold_now(region, block, holds), REGION_HELD_NOT);
+    struct extent before = {block.address, 7 * (uint64_t)DATA_PAGE};
+    ck_assert_int_eq(region_hold_now(region, before, holds), REGION_HELD);
+    region_let_go(holds, 7);
+    ck_assert_int_eq(region_hold_now(region, block, holds), REGION_HELD_NOT);
+}
+END_TEST
+
+/* Loads that come once do not push out what others ask for, but may in the end be kept. */
+START_TEST(what_passes_through_is_seldom_kept)
+{
+    uint64_t hot = drive_add(region, small, DATA_PAGE), blobs[40];
+    for (size_t i = 0; i < 40; i++)
+        blobs[i] = drive_add(region, big + i, BLOB);
+    drive_settle(region);
+    set_page_cache(64 * (uint64_t)DATA_PAGE);
+    for (size_t round = 0; round < 3; round++)
+        for (size_t i = 0; i < 40; i++) {
+            hold(blobs[i], BLOB);
+            ck_assert(is_held_as(blobs[i], big + i, BLOB));
+            let_go(blobs[i], BLOB);
+            load(hot, small, 10);
+        }
+    ck_assert_uint_eq(load(hot, small, 10), 0);
+    unsigned kept = 0;
+    for (size_t i = 0; i < 40; i++)
+        kept += load(blobs[i], big + i, 1) == 0;
+    ck_assert_uint_gt(kept, 0);
+}
+END_TEST
+
 int main(void)
 {
-    const TTest *const tests[] = {pages_are_read_together, what_is_cached_is_not_read,
-                                  sums_in_memory_follow_changes, whole_pages_do_not_flood_the_cache,
-                                  without_a_cache};
+    const TTest *const tests[] = {pages_are_read_together,
+                                  what_is_cached_is_not_read,
+                                  sums_in_memory_follow_changes,
+                                  whole_pages_do_not_flood_the_cache,
+                                  without_a_cache,
+                                  held_pages_are_read_once,
+                                  held_pages_stay_as_they_were,
+                                  what_cannot_be_held,
+                                  a_damaged_page_is_not_held,
+                                  what_passes_through_is_seldom_kept};
     Suite *suite = suite_create("region: loads");
     suite_add_tcase(suite, fixture_tests("loads", tests, sizeof tests / sizeof tests[0]));
     return suite_main(suite);

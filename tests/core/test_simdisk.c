@@ -531,7 +531,7 @@ START_TEST(test_cold_reads)
     unsigned full = 0, partly = 0, none = 0;
     simdisk_set_cold_reads(disk, 50);
     for (int i = 0; i < 1000; i++) {
-        ssize_t got = io->ops->read_now(io, file, buffer, i % 2 ? 100 : 1, 0);
+        ssize_t got = io_read_now(io, file, buffer, i % 2 ? 100 : 1, 0);
         full += got == (i % 2 ? 100 : 1);
         partly += got > 0 && got < 100 && i % 2;
         none += got == -EAGAIN;

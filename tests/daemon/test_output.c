@@ -218,6 +218,98 @@ START_TEST(small_pieces_are_recycled)
 }
 END_TEST
 
+static struct pagecache cache;
+
+/* A blob of size bytes that begins skip bytes into the first of its pages, as held pages. */
+static struct piece *held_piece(size_t size, size_t skip)
+{
+    size_t count = (skip + size + DATA_PAGE - 1) / DATA_PAGE;
+    struct piece *piece = piece_new_held(&pieces, count);
+    ck_assert_ptr_nonnull(piece);
+    for (size_t i = 0; i < count; i++) {
+        ck_assert(pagecache_hold_spare(&cache, &piece->holds[i]));
+        for (size_t j = 0; j < DATA_PAGE; j++)
+            piece->holds[i].bytes[j] = (uint8_t)((i * DATA_PAGE + j) % 251);
+    }
+    piece->hold_count = count;
+    memcpy(piece->bytes, "head", 4);
+    piece->head = 4;
+    piece->skip = skip;
+    piece->used = 4 + size;
+    return piece;
+}
+
+/* In order among others, in whatever portions they are taken; then they are let go. */
+START_TEST(held_pages)
+{
+    static uint8_t out[300 * DATA_PAGE];
+    static const size_t sizes[] = {1,
+                                   10,
+                                   DATA_PAGE - 5,
+                                   DATA_PAGE,
+                                   DATA_PAGE + 1,
+                                   5 * DATA_PAGE,
+                                   17 * DATA_PAGE,
+                                   257 * DATA_PAGE};
+    static const size_t skips[] = {0, 1, DATA_PAGE - 1};
+    unsigned seed = (unsigned)_i;
+    pagecache_set_limit(&cache, 600 * DATA_PAGE);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] * 3; i++) {
+        size_t size = sizes[i / 3], skip = skips[i % 3], taken = 0, total = size + 4 + 6 + 6;
+        if (size == 257 * DATA_PAGE)
+            size -= skip, total -= skip;
+        put((const uint8_t *)"before", 6);
+        output_append(&output, held_piece(size, skip));
+        put((const uint8_t *)"behind", 6);
+        ck_assert_uint_eq(output.pending, total);
+        while (taken < total) {
+            ck_assert_uint_le(output.held, size + 4);
+            size_t most = _i == 0 ? total : 1 + (size_t)rand_r(&seed) % (total < 99 ? 5 : 9999);
+            taken += take(out + taken, most);
+            ck_assert_uint_eq(output.pending, total - taken);
+        }
+        ck_assert_uint_eq(output.held, 0);
+        ck_assert_uint_eq(cache.held, 0);
+        ck_assert_mem_eq(out, "beforehead", 10);
+        for (size_t j = 0; j < size; j++)
+            ck_assert_uint_eq(out[10 + j], (skip + j) % 251);
+        ck_assert_mem_eq(out + total - 6, "behind", 6);
+    }
+    pagecache_release(&cache);
+}
+END_TEST
+
+/* Pages that lie one behind the other are one buffer. */
+START_TEST(adjoining_held_pages_are_one_buffer)
+{
+    uv_buf_t buffers[8];
+    pagecache_set_limit(&cache, 64 * DATA_PAGE);
+    output_append(&output, held_piece(16 * DATA_PAGE, 0));
+    ck_assert_uint_eq(output_vectors(&output, buffers, 8), 2);
+    ck_assert_uint_eq(buffers[1].len, 16 * DATA_PAGE);
+    ck_assert_uint_eq(output_vectors(&output, buffers, 1), 1);
+    ck_assert_uint_eq(buffers[0].len, 4);
+    output_release(&output);
+    ck_assert_uint_eq(cache.held, 0);
+    pagecache_release(&cache);
+}
+END_TEST
+
+START_TEST(held_pages_are_let_go_with_the_queue)
+{
+    uint8_t out[1000];
+    pagecache_set_limit(&cache, 64 * DATA_PAGE);
+    output_append(&output, held_piece(16 * DATA_PAGE, 9));
+    output_append(&output, held_piece(3 * DATA_PAGE, 0));
+    take(out, sizeof out);
+    ck_assert_uint_eq(cache.held, 20);
+    pagecache_release(&cache); /* the region is closed */
+    output_release(&output);
+    ck_assert_uint_eq(output.held, 0);
+    ck_assert_uint_eq(budget.used, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("output");
@@ -232,6 +324,9 @@ int main(void)
     tcase_add_test(tcase, an_idle_connection_holds_nothing);
     tcase_add_test(tcase, recycled_pieces_are_bounded);
     tcase_add_test(tcase, small_pieces_are_recycled);
+    tcase_add_loop_test(tcase, held_pages, 0, 3);
+    tcase_add_test(tcase, adjoining_held_pages_are_one_buffer);
+    tcase_add_test(tcase, held_pages_are_let_go_with_the_queue);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
