@@ -285,6 +285,20 @@ mutant('open-part-of-page', 'a part of a page at the end of data counts', 'regio
        ('region->data_size = round_down(length, DATA_PAGE);', 'region->data_size = length;'), by='region_failure')
 mutant('page-cache-not-dropped', 'the page cache shows what a page was', 'region_load.c',
        ('        pagecache_drop(&region->cache, run->run);\n', ''), by='region_load region_verify')
+mutant('held-not-verified', 'a page is held, and kept, that does not match its checksum', 'region_load.c',
+       ('        if (!sum_matches(region->sum_seed, first + i, holds[i].bytes, sums[i]))\n'
+        '            return false;\n', '        (void)sums[i];\n'), by='region_load')
+mutant('held-evicted', 'a held page makes room for another', 'pagecache.c',
+       ('if (!slot->is_used || slot->holds > 0)', 'if (!slot->is_used)'), by='pagecache')
+mutant('held-given-back', 'the slot of a held page that changes is free for others', 'pagecache.c',
+       ('    if (cache->slots[slot].holds == 0)\n        give_back', '    give_back'), by='pagecache')
+mutant('held-freed-with-cache', 'what is held goes with the cache', 'pagecache.c',
+       ('        if (cache->chunks[i]->holds == 0)\n            free_chunk(cache->chunks[i]);\n'
+        '        else\n            part_from_chunk(cache, cache->chunks[i]);\n',
+        '        free_chunk(cache->chunks[i]);\n'), by='pagecache region_load')
+mutant('held-without-bound', 'all of the cache may be held', 'pagecache.c',
+       ('cache->held + count <= cache->limit / 2', 'cache->held + count <= cache->limit'),
+       by='pagecache region_load')
 mutant('sum-blocks-not-updated', 'the cached sums stay what they were', 'region_load.c',
        ('        region_sums_applied(region, run, run->slot == SIZE_MAX ? NULL : '
         '&batch->slots[run->slot]);\n', ''), by='region_load region_verify')
