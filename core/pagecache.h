@@ -1,10 +1,16 @@
-/* Verified pages in memory, so that small loads of what was read before cost no system call and no
- * checksum. Loop thread.
+/* Verified pages in memory, so that loads of what was read before cost no system call, no checksum
+ * and, where they hold the pages and send them from here, no copy. Loop thread.
  *
  * Replacement is CLOCK (Corbato, A Paging Experiment with the Multics System, 1968): a hand goes
  * round and takes the first page that was not asked for since it last came by. The index is open
  * addressing with linear probing and backward-shift deletion (Knuth, The Art of Computer
- * Programming, volume 3, section 6.4, algorithm R). */
+ * Programming, volume 3, section 6.4, algorithm R).
+ *
+ * A slot is one of
+ *   in the index   its page is found; the hand may take it unless it is held
+ *   held only      its page has changed, or is none yet; it is free when the last hold is let go
+ *   free           in the list of those, the last one first
+ *   the spare      one at most */
 #ifndef MREGION_CORE_PAGECACHE_H
 #define MREGION_CORE_PAGECACHE_H
 

@@ -3,7 +3,10 @@
  * A page and its sum change together only in the journal; in the files there is a moment between
  * the two, while a commit job puts them in place. A load whose pages that job touches waits for it,
  * unless they are in the cache of verified pages, which keeps them as they were: the load's own
- * bytes do not change then, else it would wait for them anyway. */
+ * bytes do not change then, else it would wait for them anyway.
+ *
+ * Loads of some size hold those pages, and what is missing of them is read into the cache, whether
+ * it stays there or only passes through. */
 #include "core/region_private.h"
 
 #include <assert.h>

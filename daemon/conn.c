@@ -272,8 +272,8 @@ static void refuse_frame(struct conn *conn, enum frame_status status, uint64_t s
     conn_fail(conn, "%s", err.text);
 }
 
-/* The clock is looked at after so many small requests, and after each larger one: it takes as long
- * as a small part of one. */
+/* The clock is looked at after so many small requests, and after each larger one, or while large
+ * answers are owed: it takes as long as a small part of one. */
 #define CLOCK_EVERY 16
 #define CLOCK_SIZE 1024
 
@@ -322,7 +322,7 @@ void conn_run(struct conn *conn)
         size_t size = run_message(conn, &wanted);
         if (size == 0)
             break;
-        if (++count % CLOCK_EVERY == 0 || size > CLOCK_SIZE)
+        if (++count % CLOCK_EVERY == 0 || size > CLOCK_SIZE || conn->output.held > BUDGET_SMALL)
             look_at_clock(conn, began_ns);
     }
     settle(conn, wanted);
