@@ -271,8 +271,10 @@ START_TEST(held_pages)
         ck_assert_uint_eq(output.held, 0);
         ck_assert_uint_eq(cache.held, 0);
         ck_assert_mem_eq(out, "beforehead", 10);
+        size_t wrong = 0;
         for (size_t j = 0; j < size; j++)
-            ck_assert_uint_eq(out[10 + j], (skip + j) % 251);
+            wrong += out[10 + j] != (skip + j) % 251;
+        ck_assert_uint_eq(wrong, 0);
         ck_assert_mem_eq(out + total - 6, "behind", 6);
     }
     pagecache_release(&cache);

@@ -341,7 +341,7 @@ class Questions(Region):
         self.assertEqual(self.call("id"), self.id)
         self.assertEqual((info["checksum"], info["token_window"], info["discard"],
                           info["scrub_interval"], info["scrub_rate"], info["page_cache"]),
-                         ("on", 65536, 1 << 20, 168 * 3600 * 1000, 8 << 20, 32 << 20))
+                         ("on", 65536, 1 << 20, 168 * 3600 * 1000, 8 << 20, 128 << 20))
         self.assertEqual([info[key] for key in
                           ("tokens", "page_cache_used", "migrated_from", "verified_percent",
                            "scrub_running", "scrub_position", "scrub_passes", "scrub_finished",
