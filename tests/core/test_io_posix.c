@@ -64,6 +64,14 @@ START_TEST(bytes_come_back)
     ck_assert_int_eq(io->ops->read(io, file, buffer, sizeof buffer, 100), 0);
     ssize_t now = io_read_now(io, file, buffer, 5, 3);
     ck_assert(now == 5 || now == -EAGAIN);
+    char first[2], second[14] = {0};
+    const struct iovec vectors[] = {{first, sizeof first}, {second, sizeof second}};
+    now = io->ops->read_now(io, file, vectors, 2, 3);
+    ck_assert(now == 5 || now == -EAGAIN);
+    if (now == 5) {
+        ck_assert_mem_eq(first, "he", 2);
+        ck_assert_str_eq(second, "llo");
+    }
     io->ops->close(io, file);
 }
 END_TEST
