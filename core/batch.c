@@ -57,7 +57,6 @@ void batch_free(struct batch *batch)
         free(batch->blocks[i]);
     free(batch->blocks);
     record_release(&batch->journaled);
-    free(batch->ahead);
     free(batch);
 }
 
@@ -76,11 +75,6 @@ void batch_reset(struct batch *batch)
     batch->run_count = batch->slot_count = batch->images_used = 0;
     batch->moves = batch->is_vast = false;
     batch_forget_ahead(batch);
-    if (batch->ahead_capacity * DATA_PAGE > BATCH_BYTES) {
-        free(batch->ahead);
-        batch->ahead = NULL;
-        batch->ahead_capacity = 0;
-    }
     batch->next = NULL;
 }
 

@@ -51,8 +51,7 @@ struct batch_run {
     struct page_run run;
     size_t offset; /* of the sums in the record; not of zero */
     size_t slot;   /* of the first page; SIZE_MAX: they have none */
-    bool is_ahead; /* fresh, and written before the record, which has them as direct... */
-    size_t ahead;  /* ...from this page of batch->ahead on */
+    bool is_ahead; /* fresh, and written before the record, which has them as direct */
 };
 
 /* A page that the batch's puts change, once the worker has put it together. */
@@ -123,8 +122,7 @@ struct batch {
     bool is_vast; /* has more zero pages than slots: it cannot stay unapplied */
     /* Where pages are written ahead. */
     struct record journaled; /* in place of the other one, without the bytes of these pages */
-    uint8_t *ahead;          /* the pages, run after run */
-    size_t ahead_pages, ahead_capacity;
+    size_t ahead_pages;
 };
 
 /* What a change is going to need. */
@@ -232,7 +230,6 @@ struct batch_files {
     struct io *io;
     const char *folder;
     struct io_file *data, *sums;
-    struct io_file *data_ahead; /* data, for whole pages in aligned memory */
     uint32_t sum_seed;
     bool has_checksums;       /* else sums are SUM_UNVERIFIED */
     struct page_table *pages; /* those of batches that are not applied yet */

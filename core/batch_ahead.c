@@ -35,23 +35,8 @@ static void choose_runs(struct batch *batch)
         if (run->run.count < AHEAD_RUN || !is_safe(batch, run))
             continue;
         run->is_ahead = true;
-        run->ahead = batch->ahead_pages;
         batch->ahead_pages += (size_t)run->run.count;
     }
-}
-
-static int reserve_pages(struct batch *batch)
-{
-    void *pages;
-    if (batch->ahead_pages <= batch->ahead_capacity)
-        return 0;
-    size_t capacity = batch->ahead_pages + batch->ahead_pages / 4;
-    if (posix_memalign(&pages, DATA_PAGE, capacity * DATA_PAGE) != 0)
-        return -ENOMEM;
-    free(batch->ahead);
-    batch->ahead = pages;
-    batch->ahead_capacity = capacity;
-    return 0;
 }
 
 /* ---- The record ---- */
@@ -140,8 +125,7 @@ void batch_choose_ahead(struct batch *batch)
     if (batch->copy_count > 0)
         return;
     choose_runs(batch);
-    if ((uint64_t)batch->ahead_pages * DATA_PAGE < AHEAD_BYTES || reserve_pages(batch) != 0 ||
-        make_record(batch) != 0) {
+    if ((uint64_t)batch->ahead_pages * DATA_PAGE < AHEAD_BYTES || make_record(batch) != 0) {
         batch_forget_ahead(batch);
         return;
     }

@@ -18,6 +18,9 @@
 #define SUMS_AHEAD 256
 /* From here on zeros are made by the file system instead of being written. */
 #define ZEROS_WRITTEN (256 * KIB)
+/* What is written of a large blob at a time, and after how much the disk is told to begin. */
+#define DIRECT_PIECE (256 * KIB)
+#define HURRY_BYTES MIB
 
 static const uint8_t zeros[DATA_PAGE];
 
@@ -30,6 +33,7 @@ struct builder {
     uint64_t sums_from; /* the pages whose sums were read last */
     size_t sums_count;
     uint32_t sums[SUMS_AHEAD];
+    size_t to_hurry;  /* bytes that were written since the disk was told to begin */
     uint8_t *copy;    /* of COPY_PIECE, once it is needed */
     bool is_copy_own; /* the copy's that is made */
 };
@@ -115,11 +119,6 @@ static uint8_t *new_image(struct batch *batch)
     return batch->blocks[number / IMAGES_PER_BLOCK] + number % IMAGES_PER_BLOCK * DATA_PAGE;
 }
 
-static uint8_t *ahead_page(const struct batch *batch, const struct batch_run *run, uint64_t page)
-{
-    return batch->ahead + (run->ahead + (size_t)(page - run->run.first)) * DATA_PAGE;
-}
-
 static void note_damage(struct builder *b, uint64_t page)
 {
     if (b->damages->count < BATCH_DAMAGES)
@@ -161,7 +160,7 @@ static int read_before(struct builder *b, uint64_t page, uint8_t *bytes, struct 
 static int begin_image(struct builder *b, const struct batch_run *run, uint64_t page,
                        struct page_slot *slot)
 {
-    uint8_t *image = run->is_ahead ? ahead_page(b->batch, run, page) : new_image(b->batch);
+    uint8_t *image = new_image(b->batch);
     struct base base;
     if (slot->bytes != NULL) {
         memcpy(image, slot->bytes, DATA_PAGE);
@@ -203,9 +202,7 @@ static int put_part(struct builder *b, uint64_t address, const uint8_t *bytes, s
     if (is_plain(b, run))
         return 0;
     if (size == DATA_PAGE) {
-        *slot = (struct page_slot){.bytes = bytes, .is_image = run->is_ahead};
-        if (run->is_ahead)
-            slot->bytes = memcpy(ahead_page(b->batch, run, page), bytes, DATA_PAGE);
+        *slot = (struct page_slot){.bytes = bytes};
         return 0;
     }
     int code = slot->is_image ? 0 : begin_image(b, run, page, slot);
@@ -322,15 +319,37 @@ static void fill_uploads(struct builder *b)
     }
 }
 
+/* A sync is going to wait for so many bytes: the disk may begin, while the next ones are copied. */
+static void hurry(struct builder *b, size_t size)
+{
+    b->to_hurry += size;
+    if (b->to_hurry < HURRY_BYTES)
+        return;
+    b->files->io->ops->write_back(b->files->io, b->files->data);
+    b->to_hurry = 0;
+}
+
+/* In pieces: what was copied to the file is still in the processor's cache when it is summed. */
+static int write_direct(struct builder *b, const struct batch_direct *direct)
+{
+    int code = 0;
+    for (uint64_t done = 0; code == 0 && done < direct->size; done += DIRECT_PIECE) {
+        size_t part = (size_t)min_u64(DIRECT_PIECE, direct->size - done);
+        const uint8_t *bytes = direct->bytes + done;
+        code = write_data(b->files, bytes, part, direct->address + done, b->err);
+        if (code != 0)
+            break;
+        sum_direct(b, direct->address + done, bytes, part);
+        hurry(b, part);
+    }
+    return code;
+}
+
 static int write_directs(struct builder *b)
 {
     int code = 0;
-    for (size_t i = 0; code == 0 && i < b->batch->direct_count; i++) {
-        const struct batch_direct *direct = &b->batch->directs[i];
-        code = write_data(b->files, direct->bytes, (size_t)direct->size, direct->address, b->err);
-        if (code == 0)
-            sum_direct(b, direct->address, direct->bytes, direct->size);
-    }
+    for (size_t i = 0; code == 0 && i < b->batch->direct_count; i++)
+        code = write_direct(b, &b->batch->directs[i]);
     return code;
 }
 
@@ -389,55 +408,6 @@ static void fill_sums(const struct builder *b)
     }
 }
 
-static int write_ahead(const struct builder *b)
-{
-    const struct batch_files *files = b->files;
-    const struct batch *batch = b->batch;
-    int result = 0;
-    for (size_t i = 0; batch->ahead_pages > 0 && result == 0 && i < batch->run_count; i++) {
-        const struct batch_run *run = &batch->runs[i];
-        struct iovec vector = {NULL, (size_t)run->run.count * DATA_PAGE};
-        if (!run->is_ahead)
-            continue;
-        vector.iov_base = ahead_page(batch, run, run->run.first);
-        result = files->io->ops->write(files->io, files->data_ahead, &vector, 1,
-                                       run->run.first * DATA_PAGE);
-    }
-    return result == 0 ? 0 : data_error(files, result, "write", b->err);
-}
-
-int batch_build(struct batch *batch, const struct batch_files *files, struct batch_damages *damages,
-                struct err *err)
-{
-    struct builder b = {.batch = batch, .files = files, .damages = damages, .err = err};
-    fill_uploads(&b);
-    int code = write_directs(&b);
-    if (code == 0)
-        code = put_all(&b);
-    if (code == 0)
-        fill_sums(&b);
-    if (code == 0)
-        code = write_ahead(&b);
-    free(b.copy);
-    return code;
-}
-
-/* ---- Applying ---- */
-
-static int write_zeros(const struct batch_files *files, struct extent extent, struct err *err)
-{
-    struct iovec vectors[APPLY_VECTORS];
-    if (extent.size > ZEROS_WRITTEN) {
-        int result = files->io->ops->zero(files->io, files->data, extent.address, extent.size);
-        return result == 0 ? 0 : data_error(files, result, "write zeros to", err);
-    }
-    size_t count = (size_t)(extent.size / DATA_PAGE);
-    for (size_t i = 0; i < count; i++)
-        vectors[i] = (struct iovec){(void *)(uintptr_t)zeros, DATA_PAGE};
-    int result = files->io->ops->write(files->io, files->data, vectors, count, extent.address);
-    return result == 0 ? 0 : data_error(files, result, "write", err);
-}
-
 /* Pieces of the data file that follow one another and are written in one call. */
 struct pieces {
     const struct batch_files *files;
@@ -445,6 +415,7 @@ struct pieces {
     struct iovec vectors[APPLY_VECTORS];
     size_t count;
     uint64_t address, end;
+    struct builder *awaited_by; /* NULL: nobody's sync waits for them */
 };
 
 static int pieces_write(struct pieces *pieces)
@@ -454,6 +425,8 @@ static int pieces_write(struct pieces *pieces)
         return 0;
     int result = files->io->ops->write(files->io, files->data, pieces->vectors, pieces->count,
                                        pieces->address);
+    if (pieces->awaited_by != NULL)
+        hurry(pieces->awaited_by, (size_t)(pieces->end - pieces->address));
     pieces->count = 0;
     return result == 0 ? 0 : data_error(files, result, "write", pieces->err);
 }
@@ -478,6 +451,49 @@ static int write_fresh(const struct batch *batch, const struct batch_run *run,
         code = pieces_add(pieces, (run->run.first + i) * DATA_PAGE,
                           batch->slots[run->slot + i].bytes, DATA_PAGE);
     return code;
+}
+
+static int write_ahead(struct builder *b)
+{
+    const struct batch *batch = b->batch;
+    struct pieces pieces = {.files = b->files, .err = b->err, .awaited_by = b};
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < batch->run_count; i++)
+        if (batch->runs[i].is_ahead)
+            code = write_fresh(batch, &batch->runs[i], &pieces);
+    return code == 0 ? pieces_write(&pieces) : code;
+}
+
+int batch_build(struct batch *batch, const struct batch_files *files, struct batch_damages *damages,
+                struct err *err)
+{
+    struct builder b = {.batch = batch, .files = files, .damages = damages, .err = err};
+    fill_uploads(&b);
+    int code = write_directs(&b);
+    if (code == 0)
+        code = put_all(&b);
+    if (code == 0)
+        fill_sums(&b);
+    if (code == 0 && batch->ahead_pages > 0)
+        code = write_ahead(&b);
+    free(b.copy);
+    return code;
+}
+
+/* ---- Applying ---- */
+
+static int write_zeros(const struct batch_files *files, struct extent extent, struct err *err)
+{
+    struct iovec vectors[APPLY_VECTORS];
+    if (extent.size > ZEROS_WRITTEN) {
+        int result = files->io->ops->zero(files->io, files->data, extent.address, extent.size);
+        return result == 0 ? 0 : data_error(files, result, "write zeros to", err);
+    }
+    size_t count = (size_t)(extent.size / DATA_PAGE);
+    for (size_t i = 0; i < count; i++)
+        vectors[i] = (struct iovec){(void *)(uintptr_t)zeros, DATA_PAGE};
+    int result = files->io->ops->write(files->io, files->data, vectors, count, extent.address);
+    return result == 0 ? 0 : data_error(files, result, "write", err);
 }
 
 /* The parts of puts that lie in pages which are not fresh. Of these only what the record has is

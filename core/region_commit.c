@@ -355,15 +355,6 @@ static int take_segments(struct region *region, uint64_t from, uint64_t to)
     return 0;
 }
 
-/* Around the cache, which saves a copy; but not while an upload may write through it: of a page
- * that is written both ways at once, or shares a folio with one, the kernel may keep what is old.
- */
-static struct io_file *ahead_file(const struct region *region)
-{
-    bool is_alone = region->uploads == NULL && region->under_way[LANE_UPLOAD] == NULL;
-    return is_alone ? region->data_aligned : region->data;
-}
-
 static struct region_job *commit_job(struct region *region)
 {
     struct commit_job *job = &region->commit;
@@ -371,7 +362,6 @@ static struct region_job *commit_job(struct region *region)
         .io = region->io,
         .folder = region->folder,
         .data = region->data,
-        .data_ahead = ahead_file(region),
         .sums = region->sums,
         .sum_seed = region->sum_seed,
         .has_checksums = region->meta.options.checksum == CHECKSUM_ON,

@@ -102,8 +102,8 @@ static int open_data(struct region *region, struct err *err)
     if (code == 0)
         code = io_open_at(io, region->folder, SUMS_FILE, flags, &region->sums_for_sync, err);
     if (code == 0)
-        code = io_open_at(io, region->folder, DATA_FILE, flags | IO_ALIGNED, &region->data_aligned,
-                          err);
+        code = io_open_at(io, region->folder, DATA_FILE, IO_READ_ONLY | IO_ALIGNED,
+                          &region->data_for_scrub, err);
     if (code == 0 && !region->read_only)
         code = io_open_at(io, region->folder, DATA_FILE, 0, &region->data_for_uploads, err);
     return code;
@@ -245,8 +245,8 @@ void region_close(struct region *region)
         region->io->ops->close(region->io, region->sums);
     if (region->sums_for_sync != NULL)
         region->io->ops->close(region->io, region->sums_for_sync);
-    if (region->data_aligned != NULL)
-        region->io->ops->close(region->io, region->data_aligned);
+    if (region->data_for_scrub != NULL)
+        region->io->ops->close(region->io, region->data_for_scrub);
     if (region->data_for_uploads != NULL)
         region->io->ops->close(region->io, region->data_for_uploads);
     freespace_release(&region->space);

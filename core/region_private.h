@@ -312,8 +312,8 @@ struct region {
      * neither the checkpoint nor a commit may miss it. */
     struct io_file *data_for_sync;
     struct io_file *sums, *sums_for_sync; /* likewise */
-    struct io_file *data_aligned; /* around the cache: read by scrubs, written ahead of records */
-    struct io_file *data_for_uploads; /* written and synced by their lane */
+    struct io_file *data_for_scrub;       /* read around the cache, aligned */
+    struct io_file *data_for_uploads;     /* written and synced by their lane */
     uint32_t sum_seed;
     uint64_t data_size; /* reserved bytes of the data file */
     struct freespace space;

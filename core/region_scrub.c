@@ -133,7 +133,7 @@ static void look_at_run(struct region *region, struct scrub_piece *piece, struct
     for (uint64_t done = 0; done < run.count;) {
         uint64_t first = run.first + done, part = min_u64(run.count - done, room);
         size_t at = (size_t)(first - piece->span.first), size = (size_t)(part * DATA_PAGE);
-        ssize_t got = region->io->ops->read(region->io, region->data_aligned, buffer, size,
+        ssize_t got = region->io->ops->read(region->io, region->data_for_scrub, buffer, size,
                                             first * DATA_PAGE);
         done += part;
         if (got == (ssize_t)size) {
