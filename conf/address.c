@@ -107,30 +107,42 @@ static bool is_loopback(const char *host, bool *ret_is_numeric)
     return is_localhost(host);
 }
 
-/* The one place that keeps strangers out while the server cannot tell users apart. */
 static int check_host(const struct endpoint *endpoint, char *problem)
 {
     char host[HOST_SIZE] = "";
     char quoted[QUOTED_SIZE];
     bool is_numeric = false;
 
-    quote(endpoint->host, endpoint->host_length, quoted);
     if (endpoint->host_length < sizeof host &&
         memchr(endpoint->host, '\0', endpoint->host_length) == NULL) {
         memcpy(host, endpoint->host, endpoint->host_length);
-        if (is_loopback(host, &is_numeric))
+        if (is_loopback(host, &is_numeric) || is_numeric)
             return 0;
     }
-    if (!is_numeric)
-        return refuse(problem,
-                      "a TCP host is an address or localhost, not the name %s; only loopback "
-                      "addresses may be bound (127.0.0.0/8, ::1, localhost)",
-                      quoted);
-    return refuse(problem,
-                  "the address %s is not on loopback; the server does not tell users apart, so "
-                  "that whoever reaches it may do everything: only loopback addresses may be bound "
-                  "(127.0.0.0/8, ::1, localhost)",
-                  quoted);
+    return refuse(problem, "a TCP host is a numeric address or localhost, not the name %s",
+                  quote(endpoint->host, endpoint->host_length, quoted));
+}
+
+/* The one place that keeps strangers out while nobody is asked who he is. */
+bool address_lets_strangers_in(const struct conf_listen *listen, char problem[ADDRESS_PROBLEM_SIZE])
+{
+    bool is_numeric;
+
+    if (listen->is_unix && (listen->mode & 02) != 0) {
+        (void)refuse(problem,
+                     "mode %04o lets more than owner and group connect, who may do everything as "
+                     "long as there are no users: take 0660, or configure users",
+                     listen->mode);
+        return true;
+    }
+    if (listen->is_unix || is_loopback(listen->host, &is_numeric))
+        return false;
+    (void)refuse(problem,
+                 "the address \"%s\" is not on loopback, and whoever reaches it may do everything "
+                 "as long as there are no users: bind a loopback address (127.0.0.0/8, ::1, "
+                 "localhost), or configure users",
+                 listen->host);
+    return true;
 }
 
 static int parse_port(const struct endpoint *endpoint, uint16_t *ret_port, char *problem)

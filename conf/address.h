@@ -18,8 +18,7 @@
 /* "tcp:HOST:PORT" or "unix:PATH"; the mode of a Unix socket is the default one. */
 int address_parse(const char *text, size_t length, struct conf_listen *ret_listen,
                   char problem[ADDRESS_PROBLEM_SIZE]);
-/* HOST:PORT. HOST is an IPv4 address, an IPv6 address in brackets or "localhost", and only the
- * loopback ones are taken. */
+/* HOST:PORT. HOST is an IPv4 address, an IPv6 address in brackets or "localhost". */
 int address_parse_tcp(const char *text, size_t length, struct conf_listen *ret_listen,
                       char problem[ADDRESS_PROBLEM_SIZE]);
 /* PATH, relative or absolute, short enough for a socket address. */
@@ -30,6 +29,11 @@ int address_parse_unix(const char *text, size_t length, struct conf_listen *ret_
 unsigned address_default_mode(void);
 
 void address_release(struct conf_listen *listen);
+
+/* Whether more than the owner and group of a Unix socket, or more than this machine, can connect:
+ * the problem says why that must not be without users. */
+bool address_lets_strangers_in(const struct conf_listen *listen,
+                               char problem[ADDRESS_PROBLEM_SIZE]);
 
 /* Whether both mean the same socket, however they are written. Two TCP ports 0 never do. */
 bool address_is_same(const struct conf_listen *a, const struct conf_listen *b);

@@ -30,6 +30,17 @@ const char *migrate_name(enum migrate migrate)
     return (unsigned)migrate < MIGRATES ? names[migrate] : NULL;
 }
 
+const char *access_name(enum access access)
+{
+    static const char *const names[ACCESSES] = {
+        [ACCESS_READ] = "read",
+        [ACCESS_WRITE] = "write",
+        [ACCESS_ADMIN] = "admin",
+    };
+
+    return (unsigned)access < ACCESSES ? names[access] : NULL;
+}
+
 /* For what has no position: a file that cannot be read, an option. */
 __attribute__((format(printf, 3, 4))) static int fail(struct conf_error *error, int code,
                                                       const char *format, ...)
@@ -65,6 +76,7 @@ int conf_init_defaults(struct conf *conf, struct conf_error *error)
 void conf_release(struct conf *conf)
 {
     members_clear_listens(conf);
+    members_clear_users(conf);
     free(conf->data_dir);
     free(conf->regions);
     free(conf->file_regions);
@@ -175,6 +187,10 @@ int conf_add_listen(struct conf *conf, const char *address, struct conf_error *e
     code = address_parse(address, strlen(address), &listen, problem);
     if (code != 0)
         return fail(error, code, "--listen: %s", problem);
+    if (conf->users_count == 0 && address_lets_strangers_in(&listen, problem)) {
+        address_release(&listen);
+        return fail(error, -EINVAL, "--listen: %s", problem);
+    }
     if (!conf->listens_replaced)
         members_clear_listens(conf);
     conf->listens_replaced = true;

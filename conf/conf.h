@@ -26,6 +26,13 @@
  * above use and keep the checks for duplicates cheap. */
 #define CONF_LISTENS_MAX 64
 #define CONF_REGIONS_MAX 4096
+/* Looked through when somebody connects, authenticates or names another region than before. */
+#define CONF_USERS_MAX 1024
+#define CONF_GRANTS_MAX 256
+
+#define USER_NAME_MAX 64
+/* More than any subject that a certificate authority of a house makes up. */
+#define CONF_SUBJECT_MAX 1024
 
 /* Leaves room below PATH_MAX for the names of regions and their files. */
 #define CONF_DATA_DIR_MAX (PATH_MAX - 256)
@@ -60,6 +67,28 @@ struct conf_region {
 /* What becomes of regions of an older on-disk format at a start. */
 enum migrate { MIGRATE_AUTO, MIGRATE_REFUSE, MIGRATES };
 
+/* What a user may do with a region; each includes those before it. */
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_ADMIN, ACCESSES };
+
+struct conf_grant {
+    char regions[REGION_NAME_MAX + 1]; /* a pattern with * and ? */
+    enum access access;
+};
+
+/* In the place of a uid or gid that is not given: no process has it. */
+#define CONF_NO_ID UINT64_MAX
+
+struct conf_user {
+    char name[USER_NAME_MAX + 1];
+    char *password_hash; /* argon2id, as libsodium writes it; NULL: no password is right */
+    char *certificate;   /* the subject of one, or NULL */
+    uint64_t uid;
+    uint64_t gid;
+    struct conf_grant *grants;
+    size_t grants_count;
+    size_t line; /* where the file names it */
+};
+
 struct conf {
     char *data_dir;
     struct conf_listen *listens; /* none: only the sockets that the service manager passes */
@@ -75,6 +104,8 @@ struct conf {
     enum migrate migrate;
     struct conf_region *regions; /* to create where missing; may be none */
     size_t regions_count;
+    struct conf_user *users; /* none: everybody may do everything */
+    size_t users_count;
 
     /* For conf_add_*: whether the first option has replaced what the file said, and what it said
      * about regions, whose options still hold when an option names one. */
@@ -112,5 +143,7 @@ int conf_print(const struct conf *conf, FILE *to);
 const char *log_level_name(enum log_level level);
 /* "auto", "refuse"; likewise. */
 const char *migrate_name(enum migrate migrate);
+/* "read", "write", "admin"; likewise. */
+const char *access_name(enum access access);
 
 #endif

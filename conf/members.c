@@ -36,6 +36,28 @@ int members_add_region(struct conf *conf, const struct conf_region *region)
     return 0;
 }
 
+int members_add_user(struct conf *conf, const struct conf_user *user)
+{
+    struct conf_user *users = grow(conf->users, conf->users_count, sizeof conf->users[0]);
+
+    if (users == NULL)
+        return -ENOMEM;
+    conf->users = users;
+    conf->users[conf->users_count++] = *user;
+    return 0;
+}
+
+int members_add_grant(struct conf_user *user, const struct conf_grant *grant)
+{
+    struct conf_grant *grants = grow(user->grants, user->grants_count, sizeof user->grants[0]);
+
+    if (grants == NULL)
+        return -ENOMEM;
+    user->grants = grants;
+    user->grants[user->grants_count++] = *grant;
+    return 0;
+}
+
 const struct conf_listen *members_find_listen(const struct conf *conf,
                                               const struct conf_listen *listen)
 {
@@ -61,4 +83,21 @@ void members_clear_listens(struct conf *conf)
     free(conf->listens);
     conf->listens = NULL;
     conf->listens_count = 0;
+}
+
+void members_release_user(struct conf_user *user)
+{
+    free(user->password_hash);
+    free(user->certificate);
+    free(user->grants);
+    *user = (struct conf_user){0};
+}
+
+void members_clear_users(struct conf *conf)
+{
+    for (size_t i = 0; i < conf->users_count; i++)
+        members_release_user(&conf->users[i]);
+    free(conf->users);
+    conf->users = NULL;
+    conf->users_count = 0;
 }

@@ -98,17 +98,22 @@ static void print_value(FILE *to, const struct setting *setting, const void *bas
     switch (setting->kind) {
     case KIND_PATH:
     case KIND_UNIX:
+    case KIND_HASH:
+    case KIND_SUBJECT:
         print_text(to, *(const char *const *)field);
         break;
     case KIND_TCP:
         print_text(to, ((const struct conf_listen *)base)->address + strlen("tcp:"));
         break;
     case KIND_NAME:
+    case KIND_PATTERN:
+    case KIND_USER_NAME:
         print_text(to, field);
         break;
     case KIND_SIZE:
     case KIND_TIME:
     case KIND_COUNT:
+    case KIND_ID:
         setting_format(setting, *(const uint64_t *)field, text, sizeof text);
         (void)fputs(text, to);
         break;
@@ -148,25 +153,85 @@ static void print_region(struct printer *printer, const struct conf_region *regi
             print_item_key(printer, (enum setting_id)id, region, id == SETTING_REGION_name);
 }
 
+/* The first key that a user has is its name, so that is where the dash goes. */
+static void print_user(struct printer *printer, const struct conf_user *user)
+{
+    print_item_key(printer, SETTING_USER_name, user, true);
+    if (user->password_hash != NULL)
+        print_item_key(printer, SETTING_USER_password_hash, user, false);
+    if (user->certificate != NULL)
+        print_item_key(printer, SETTING_USER_certificate, user, false);
+    if (user->uid != CONF_NO_ID)
+        print_item_key(printer, SETTING_USER_uid, user, false);
+    if (user->gid != CONF_NO_ID)
+        print_item_key(printer, SETTING_USER_gid, user, false);
+    explain(printer, &settings[SETTING_USER_grants], 4);
+    (void)fputs(user->grants_count == 0 ? "    grants: []\n" : "    grants:\n", printer->to);
+    for (size_t i = 0; i < user->grants_count; i++) {
+        const struct conf_grant *grant = &user->grants[i];
+
+        explain(printer, &settings[SETTING_GRANT_regions], 6);
+        (void)fputs("      - regions: ", printer->to);
+        print_value(printer->to, &settings[SETTING_GRANT_regions], grant);
+        explain(printer, &settings[SETTING_GRANT_access], 8);
+        (void)fputs("        access: ", printer->to);
+        print_value(printer->to, &settings[SETTING_GRANT_access], grant);
+    }
+}
+
+/* What a user would have, where there is none to show it. */
+static void print_no_user(FILE *to)
+{
+    static const char example[] = "  # - name: alice\n"
+                                  "  #   password_hash: $argon2id$v=19$m=65536,t=2,p=1$...\n"
+                                  "  #   grants:\n"
+                                  "  #     - regions: photos-*\n"
+                                  "  #       access: write\n";
+
+    (void)fputs(example, to);
+    for (unsigned id = 0; id < SETTINGS; id++) {
+        const struct setting *setting = &settings[id];
+        char text[1024];
+
+        if (setting->scope != SCOPE_USER && setting->scope != SCOPE_GRANT)
+            continue;
+        (void)fputs("  #\n", to);
+        (void)snprintf(text, sizeof text, "%s: %s", setting->name, setting->prose);
+        print_wrapped(to, 2, text);
+    }
+}
+
+static bool is_list(const struct setting *setting)
+{
+    return setting->kind == KIND_LISTENS || setting->kind == KIND_REGIONS ||
+           setting->kind == KIND_USERS;
+}
+
 static void print_top(struct printer *printer, const struct setting *setting,
                       const struct conf *conf)
 {
-    size_t count = setting->kind == KIND_LISTENS ? conf->listens_count : conf->regions_count;
+    size_t count = setting->kind == KIND_LISTENS   ? conf->listens_count
+                   : setting->kind == KIND_REGIONS ? conf->regions_count
+                                                   : conf->users_count;
 
     (void)fputc('\n', printer->to);
     explain(printer, setting, 0);
     (void)fprintf(printer->to, "%s:", setting->name);
-    if (setting->kind != KIND_LISTENS && setting->kind != KIND_REGIONS) {
+    if (!is_list(setting)) {
         (void)fputc(' ', printer->to);
         print_value(printer->to, setting, conf);
         return;
     }
     (void)fputs(count == 0 ? " []\n" : "\n", printer->to);
+    if (setting->kind == KIND_USERS && count == 0)
+        print_no_user(printer->to);
     for (size_t i = 0; i < count; i++) {
         if (setting->kind == KIND_LISTENS)
             print_listen(printer, &conf->listens[i]);
-        else
+        else if (setting->kind == KIND_REGIONS)
             print_region(printer, &conf->regions[i]);
+        else
+            print_user(printer, &conf->users[i]);
     }
 }
 

@@ -12,12 +12,18 @@
 struct reader {
     struct events events;
     struct conf *conf;
+    struct conf_user *user; /* whose grants are being read */
+
+    /* The first listener that must not be without users, and why; line 0: none. */
+    struct position open_at;
+    char open_problem[ADDRESS_PROBLEM_SIZE];
 };
 
 /* Where each key of one mapping stands, for duplicates and for checks across keys; line 0 where it
  * does not. */
 struct keys {
     struct position at[SETTINGS];
+    struct position value_at[SETTINGS]; /* of words */
 };
 
 static bool has_key(const struct keys *keys, enum setting_id id)
@@ -27,7 +33,8 @@ static bool has_key(const struct keys *keys, enum setting_id id)
 
 static const char *scope_name(enum setting_scope scope)
 {
-    static const char *const names[SCOPES] = {"", " in a listener", " in a region"};
+    static const char *const names[SCOPES] = {"", " in a listener", " in a region", " in a user",
+                                              " in a grant"};
 
     return names[scope];
 }
@@ -75,6 +82,13 @@ static int read_key(struct events *events, enum setting_scope scope, struct keys
     return 0;
 }
 
+static int read_word(struct events *events, const struct setting *setting,
+                     const struct event *value, struct keys *keys, void *base)
+{
+    keys->value_at[setting - settings] = value->at;
+    return scalar_store(events, setting, value, base);
+}
+
 /* Reads a mapping of words, up to its end, into the struct of its scope. */
 static int read_words(struct events *events, enum setting_scope scope, struct keys *keys,
                       void *base)
@@ -87,7 +101,7 @@ static int read_words(struct events *events, enum setting_scope scope, struct ke
     while (code == 0 && setting != NULL) {
         code = events_next(events, &value);
         if (code == 0)
-            code = scalar_store(events, setting, &value, base);
+            code = read_word(events, setting, &value, keys, base);
         if (code == 0)
             code = read_key(events, scope, keys, &setting, &at);
     }
@@ -116,6 +130,15 @@ static int check_listen(struct events *events, const struct keys *keys, struct p
     return 0;
 }
 
+/* Whether that is wrong is known when the whole file is. */
+static void note_open(struct reader *reader, const struct conf_listen *listen,
+                      const struct keys *keys)
+{
+    if (reader->open_at.line == 0 && address_lets_strangers_in(listen, reader->open_problem))
+        reader->open_at =
+            keys->value_at[listen->is_unix ? SETTING_LISTEN_mode : SETTING_LISTEN_tcp];
+}
+
 /* One listener, whose mapping has just begun at that position. */
 static int read_listen(struct reader *reader, struct position at)
 {
@@ -131,6 +154,8 @@ static int read_listen(struct reader *reader, struct position at)
         code = events_fail(events, at, "a second listener on %s; the first is on line %zu",
                            listen.address, same->line);
     listen.line = at.line;
+    if (code == 0)
+        note_open(reader, &listen, &keys);
     if (code == 0 && members_add_listen(reader->conf, &listen) != 0)
         code = events_fail_memory(events);
     if (code != 0)
@@ -158,6 +183,103 @@ static int read_region(struct reader *reader, struct position at)
                            "a second region \"%s\"; the first is on line %zu", region.name,
                            same->line);
     return members_add_region(conf, &region) != 0 ? events_fail_memory(events) : 0;
+}
+
+/* One grant, likewise. */
+static int read_grant(struct reader *reader, struct position at)
+{
+    struct events *events = &reader->events;
+    struct conf_grant grant = {.access = ACCESS_READ};
+    struct keys keys = {0};
+    int code = read_words(events, SCOPE_GRANT, &keys, &grant);
+
+    if (code != 0)
+        return code;
+    if (!has_key(&keys, SETTING_GRANT_regions) || !has_key(&keys, SETTING_GRANT_access))
+        return events_fail(events, at, "a grant needs the keys regions and access");
+    return members_add_grant(reader->user, &grant) != 0 ? events_fail_memory(events) : 0;
+}
+
+static int read_list(struct reader *reader, const struct setting *setting,
+                     const struct event *value, const char *example,
+                     int (*item)(struct reader *reader, struct position at));
+
+/* The keys of a user, up to the end of the mapping. */
+static int read_user_keys(struct reader *reader, struct keys *keys)
+{
+    struct events *events = &reader->events;
+    const struct setting *setting;
+    struct position at;
+    struct event value;
+    int code = read_key(events, SCOPE_USER, keys, &setting, &at);
+
+    while (code == 0 && setting != NULL) {
+        code = events_next(events, &value);
+        if (code == 0 && setting->kind == KIND_GRANTS)
+            code = read_list(reader, setting, &value, "regions: main", read_grant);
+        else if (code == 0)
+            code = read_word(events, setting, &value, keys, reader->user);
+        if (code == 0)
+            code = read_key(events, SCOPE_USER, keys, &setting, &at);
+    }
+    return code;
+}
+
+/* By what two users would be the same one; SETTINGS: by nothing. */
+static enum setting_id find_clash(const struct conf_user *a, const struct conf_user *b)
+{
+    if (strcmp(a->name, b->name) == 0)
+        return SETTING_USER_name;
+    if (a->certificate != NULL && b->certificate != NULL &&
+        strcmp(a->certificate, b->certificate) == 0)
+        return SETTING_USER_certificate;
+    if (a->uid != CONF_NO_ID && a->uid == b->uid)
+        return SETTING_USER_uid;
+    if (a->gid != CONF_NO_ID && a->gid == b->gid)
+        return SETTING_USER_gid;
+    return SETTINGS;
+}
+
+static int check_user(struct reader *reader, const struct keys *keys, struct position at)
+{
+    struct events *events = &reader->events;
+    const struct conf *conf = reader->conf;
+
+    if (!has_key(keys, SETTING_USER_name))
+        return events_fail(events, at, "a user needs a key name");
+    if (!has_key(keys, SETTING_USER_password_hash) && !has_key(keys, SETTING_USER_certificate) &&
+        !has_key(keys, SETTING_USER_uid) && !has_key(keys, SETTING_USER_gid))
+        return events_fail(events, at,
+                           "user \"%s\" needs at least one of password_hash, certificate, uid and "
+                           "gid, or nobody can be it; mrcli passwd makes a password_hash",
+                           reader->user->name);
+    for (size_t i = 0; i < conf->users_count; i++) {
+        enum setting_id clash = find_clash(&conf->users[i], reader->user);
+
+        if (clash != SETTINGS)
+            return events_fail(events, keys->at[clash],
+                               "a second user with this %s; the first, \"%s\", is on line %zu",
+                               settings[clash].name, conf->users[i].name, conf->users[i].line);
+    }
+    return 0;
+}
+
+/* One user, likewise. */
+static int read_user(struct reader *reader, struct position at)
+{
+    struct conf_user user = {.uid = CONF_NO_ID, .gid = CONF_NO_ID, .line = at.line};
+    struct keys keys = {0};
+    int code;
+
+    reader->user = &user;
+    code = read_user_keys(reader, &keys);
+    if (code == 0)
+        code = check_user(reader, &keys, at);
+    if (code == 0 && members_add_user(reader->conf, &user) != 0)
+        code = events_fail_memory(&reader->events);
+    if (code != 0)
+        members_release_user(&user);
+    return code;
 }
 
 /* A list of mappings, whose value has just come; item reads one of them. */
@@ -205,6 +327,9 @@ static int read_top_value(struct reader *reader, const struct setting *setting)
     case KIND_REGIONS:
         reader->conf->regions_count = 0;
         return read_list(reader, setting, &value, "name: main", read_region);
+    case KIND_USERS:
+        members_clear_users(reader->conf);
+        return read_list(reader, setting, &value, "name: alice", read_user);
     default:
         return scalar_store(&reader->events, setting, &value, reader->conf);
     }
@@ -218,6 +343,8 @@ static int check_across(struct reader *reader, const struct keys *keys)
     char message[SETTING_TEXT_SIZE];
     char buffered[SETTING_TEXT_SIZE];
 
+    if (conf->users_count == 0 && reader->open_at.line != 0)
+        return events_fail(&reader->events, reader->open_at, "%s", reader->open_problem);
     if (conf->max_buffered >= conf->max_message)
         return 0;
     if (!has_key(keys, SETTING_TOP_max_buffered)) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "conf/address.h"
+#include "conf/hash.h"
 #include "conf/value.h"
 
 /* Everything that the functions below need to complain. */
@@ -46,6 +47,8 @@ static const char *expected_number(enum setting_kind kind)
         return "a size such as 64MiB";
     case KIND_TIME:
         return "a time such as 100ms";
+    case KIND_ID:
+        return "the number of a user or group";
     default:
         return "a whole number";
     }
@@ -59,6 +62,8 @@ static int fail_unit(struct scalar *scalar)
     const char *guess = NULL;
     size_t digits = strspn(event->text, "0123456789");
 
+    if (kind == KIND_ID)
+        return fail_expected(scalar, expected_number(kind));
     if (kind == KIND_COUNT)
         return events_fail(scalar->events, event->at, "%s is a plain number of %s, not %s",
                            scalar->setting->name, scalar->setting->unit, scalar->quoted);
@@ -86,7 +91,9 @@ static int fail_number(struct scalar *scalar, enum value_error error)
     case VALUE_FRACTION:
         return events_fail(scalar->events, event->at, "%s must be a whole number, not %s%s", name,
                            scalar->quoted,
-                           scalar->setting->kind == KIND_COUNT ? "" : "; use a smaller unit");
+                           scalar->setting->kind == KIND_SIZE || scalar->setting->kind == KIND_TIME
+                               ? "; use a smaller unit"
+                               : "");
     case VALUE_LEADING_ZERO:
         return events_fail(scalar->events, event->at,
                            "%s must not start with 0, which is octal to some and decimal to "
@@ -114,7 +121,8 @@ static int store_number(struct scalar *scalar)
     else if (setting->kind == KIND_TIME)
         error = value_parse_time(event->text, event->length, &number);
     else if (!event->is_plain)
-        return fail_expected(scalar, "a number without quotes");
+        return fail_expected(scalar, setting->kind == KIND_ID ? "the number of a user or group"
+                                                              : "a number without quotes");
     else
         error = value_parse_count(event->text, event->length, &number);
     if (error != VALUE_OK)
@@ -177,25 +185,74 @@ static int check_text(struct scalar *scalar, const char *expected)
                        scalar->setting->name, expected, scalar->quoted);
 }
 
-static int store_path(struct scalar *scalar)
+static int keep_text(struct scalar *scalar)
+{
+    char **field = scalar->field;
+    char *text = strndup(scalar->event->text, scalar->event->length);
+
+    if (text == NULL)
+        return events_fail_memory(scalar->events);
+    free(*field);
+    *field = text;
+    return 0;
+}
+
+/* A text of at least one byte. */
+static int store_text(struct scalar *scalar, const char *expected, int length_max)
 {
     const struct event *event = scalar->event;
-    char **field = scalar->field;
-    char *path;
-    int code = check_text(scalar, "a path");
+    int code = check_text(scalar, expected);
 
     if (code != 0)
         return code;
     if (event->length == 0)
-        return fail_expected(scalar, "a path");
-    if (event->length > CONF_DATA_DIR_MAX)
+        return fail_expected(scalar, expected);
+    if (event->length > (size_t)length_max)
         return events_fail(scalar->events, event->at, "%s has at most %d bytes, not %zu",
-                           scalar->setting->name, CONF_DATA_DIR_MAX, event->length);
-    path = strndup(event->text, event->length);
-    if (path == NULL)
+                           scalar->setting->name, length_max, event->length);
+    return keep_text(scalar);
+}
+
+/* Neither the hash nor what may be a password by mistake is shown. */
+static int store_hash(struct scalar *scalar)
+{
+    const struct event *event = scalar->event;
+    const char *problem;
+    int code = hash_check(event->text, event->length, &problem);
+
+    if (code == -ENOMEM)
         return events_fail_memory(scalar->events);
-    free(*field);
-    *field = path;
+    if (code != 0)
+        return events_fail(scalar->events, event->at, "%s %s", scalar->setting->name, problem);
+    return keep_text(scalar);
+}
+
+static bool is_one_of(char character, const char *others)
+{
+    return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
+           (character >= '0' && character <= '9') ||
+           (character != '\0' && strchr(others, character) != NULL);
+}
+
+/* A short word of such characters, into the array at the field. first: those that it may not begin
+ * with. */
+static int store_short(struct scalar *scalar, const char *expected, const char *others,
+                       const char *first)
+{
+    const struct event *event = scalar->event;
+    char *field = scalar->field;
+    int code = check_text(scalar, expected);
+
+    if (code != 0)
+        return code;
+    if (event->length < scalar->setting->low || event->length > scalar->setting->high ||
+        (event->text[0] != '\0' && strchr(first, event->text[0]) != NULL))
+        return fail_expected(scalar, expected);
+    for (size_t i = 0; i < event->length; i++)
+        if (!is_one_of(event->text[i], others))
+            return fail_expected(scalar, expected);
+    memcpy(field, event->text, event->length);
+    field[event->length] = '\0';
     return 0;
 }
 
@@ -240,9 +297,25 @@ static int store_address(struct scalar *scalar, struct conf_listen *listen)
     return 0;
 }
 
+#define EXPECTED_SUBJECT "the subject of a certificate, such as CN=alice,O=Example"
+#define EXPECTED_USER_NAME                                                                         \
+    "a user's name of 1 to 64 letters, digits, dots, underscores, hyphens and at signs, a letter " \
+    "or digit first"
+#define EXPECTED_PATTERN                                                                           \
+    "a pattern of regions' names such as photos-*: 1 to 64 letters, digits, dots, underscores, "   \
+    "hyphens, * and ?"
+
 static const char *expected_kind(enum setting_kind kind)
 {
     switch (kind) {
+    case KIND_USER_NAME:
+        return EXPECTED_USER_NAME;
+    case KIND_PATTERN:
+        return EXPECTED_PATTERN;
+    case KIND_HASH:
+        return "an argon2id hash, as mrcli passwd prints it";
+    case KIND_SUBJECT:
+        return EXPECTED_SUBJECT;
     case KIND_PATH:
     case KIND_UNIX:
         return "a path";
@@ -255,6 +328,7 @@ static const char *expected_kind(enum setting_kind kind)
     case KIND_SIZE:
     case KIND_TIME:
     case KIND_COUNT:
+    case KIND_ID:
         return expected_number(kind);
     default:
         return "a word";
@@ -276,10 +350,19 @@ int scalar_store(struct events *events, const struct setting *setting, const str
         return fail_expected(&scalar, expected_kind(setting->kind));
     switch (setting->kind) {
     case KIND_PATH:
-        return store_path(&scalar);
+        return store_text(&scalar, "a path", CONF_DATA_DIR_MAX);
+    case KIND_HASH:
+        return store_hash(&scalar);
+    case KIND_SUBJECT:
+        return store_text(&scalar, EXPECTED_SUBJECT, CONF_SUBJECT_MAX);
+    case KIND_USER_NAME:
+        return store_short(&scalar, EXPECTED_USER_NAME, "._-@", "._-@");
+    case KIND_PATTERN:
+        return store_short(&scalar, EXPECTED_PATTERN, "._-*?", "._-");
     case KIND_SIZE:
     case KIND_TIME:
     case KIND_COUNT:
+    case KIND_ID:
         return store_number(&scalar);
     case KIND_MODE:
         return store_mode(&scalar);

@@ -10,6 +10,8 @@
 #define STRUCT_OF_TOP struct conf
 #define STRUCT_OF_LISTEN struct conf_listen
 #define STRUCT_OF_REGION struct conf_region
+#define STRUCT_OF_USER struct conf_user
+#define STRUCT_OF_GRANT struct conf_grant
 
 const struct setting settings[SETTINGS] = {
 #define SETTING(scope, name, kind, field, low, high, default_text, unit, prose)                    \
@@ -19,10 +21,12 @@ const struct setting settings[SETTINGS] = {
 #undef SETTING
 };
 
-/* Regions and listeners take theirs where they are read. */
+/* The items of lists take theirs where they are read. */
 #define LINE_OF_TOP(name, default_text) #name ": " default_text "\n"
 #define LINE_OF_LISTEN(name, default_text)
 #define LINE_OF_REGION(name, default_text)
+#define LINE_OF_USER(name, default_text)
+#define LINE_OF_GRANT(name, default_text)
 
 const char settings_defaults[] =
 #define SETTING(scope, name, kind, field, low, high, default_text, unit, prose)                    \
@@ -90,6 +94,8 @@ const char *setting_word(const struct setting *setting, unsigned index)
         return checksum_name((enum checksum)index);
     case KIND_MIGRATE:
         return migrate_name((enum migrate)index);
+    case KIND_ACCESS:
+        return access_name((enum access)index);
     default:
         return NULL;
     }
@@ -173,6 +179,9 @@ void setting_format_facts(const struct setting *setting, char *text, size_t size
     case KIND_MIGRATE:
         setting_format_words(setting, high, sizeof high);
         (void)snprintf(text, size, "%s, default %s", high, setting->default_text);
+        break;
+    case KIND_ACCESS:
+        setting_format_words(setting, text, size);
         break;
     case KIND_PATH:
         (void)snprintf(text, size, "default %s", setting->default_text);

@@ -8,7 +8,7 @@
 
 #include "conf/conf.h"
 
-enum setting_scope { SCOPE_TOP, SCOPE_LISTEN, SCOPE_REGION, SCOPES };
+enum setting_scope { SCOPE_TOP, SCOPE_LISTEN, SCOPE_REGION, SCOPE_USER, SCOPE_GRANT, SCOPES };
 
 /* How the value is written, and so what is at the field. */
 enum setting_kind {
@@ -22,11 +22,19 @@ enum setting_kind {
     KIND_FIT,        /* a word: enum fit */
     KIND_CHECKSUM,   /* a word: enum checksum */
     KIND_MIGRATE,    /* a word: enum migrate */
+    KIND_ACCESS,     /* a word: enum access */
     KIND_NAME,       /* a region's name: char [REGION_NAME_MAX + 1] */
+    KIND_PATTERN,    /* of regions' names: likewise */
+    KIND_USER_NAME,  /* char [USER_NAME_MAX + 1] */
+    KIND_HASH,       /* of a password: char *, or NULL */
+    KIND_SUBJECT,    /* of a certificate: char *, or NULL */
+    KIND_ID,         /* of a Unix user or group: uint64_t, or CONF_NO_ID */
     KIND_UNIX,       /* path of a socket: struct conf_listen */
     KIND_TCP,        /* HOST:PORT: struct conf_listen */
     KIND_LISTENS,    /* a list of mappings of SCOPE_LISTEN */
     KIND_REGIONS,    /* a list of mappings of SCOPE_REGION */
+    KIND_USERS,      /* a list of mappings of SCOPE_USER */
+    KIND_GRANTS,     /* a list of mappings of SCOPE_GRANT */
 };
 
 /* SETTING_TOP_data_dir and so on: the index into the table. */
@@ -42,7 +50,7 @@ struct setting {
     enum setting_scope scope;
     const char *name;
     enum setting_kind kind;
-    size_t offset; /* of the field, in struct conf, conf_listen or conf_region */
+    size_t offset; /* of the field, in the struct of its scope */
     uint64_t low;
     uint64_t high;
     const char *default_text;

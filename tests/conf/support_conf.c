@@ -71,6 +71,20 @@ static void assert_region_eq(const struct conf_region *a, const struct conf_regi
     ck_assert_uint_eq(a->options.page_cache, b->options.page_cache);
 }
 
+static void assert_user_eq(const struct conf_user *a, const struct conf_user *b)
+{
+    ck_assert_str_eq(a->name, b->name);
+    assert_text_eq(a->password_hash, b->password_hash);
+    assert_text_eq(a->certificate, b->certificate);
+    ck_assert_uint_eq(a->uid, b->uid);
+    ck_assert_uint_eq(a->gid, b->gid);
+    ck_assert_uint_eq(a->grants_count, b->grants_count);
+    for (size_t i = 0; i < a->grants_count; i++) {
+        ck_assert_str_eq(a->grants[i].regions, b->grants[i].regions);
+        ck_assert_int_eq(a->grants[i].access, b->grants[i].access);
+    }
+}
+
 void assert_conf_eq(const struct conf *a, const struct conf *b)
 {
     ck_assert_str_eq(a->data_dir, b->data_dir);
@@ -89,6 +103,9 @@ void assert_conf_eq(const struct conf *a, const struct conf *b)
     ck_assert_uint_eq(a->regions_count, b->regions_count);
     for (size_t i = 0; i < a->regions_count; i++)
         assert_region_eq(&a->regions[i], &b->regions[i]);
+    ck_assert_uint_eq(a->users_count, b->users_count);
+    for (size_t i = 0; i < a->users_count; i++)
+        assert_user_eq(&a->users[i], &b->users[i]);
 }
 
 struct conf default_conf(void)

@@ -32,7 +32,7 @@ void assert_refusals(const struct refusal *cases, size_t count);
 /* The keys of a file, as a message lists them. */
 #define TOP_KEYS                                                                                   \
     "data_dir, listen, max_message, max_connections, max_pipeline, max_buffered, log_level, "      \
-    "max_batch, max_uploads, upload_timeout, migrate, regions"
+    "max_batch, max_uploads, upload_timeout, migrate, users, regions"
 
 /* count times the piece, between a head and a tail; to be freed. */
 char *repeat(const char *head, const char *piece, size_t count, const char *tail);

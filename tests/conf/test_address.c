@@ -56,6 +56,18 @@ START_TEST(unix_sockets)
 }
 END_TEST
 
+static bool lets_strangers_in(const char *text, unsigned mode, char problem[ADDRESS_PROBLEM_SIZE])
+{
+    struct conf_listen listen = parse(text);
+    bool lets_in;
+
+    if (listen.is_unix)
+        listen.mode = mode;
+    lets_in = address_lets_strangers_in(&listen, problem);
+    address_release(&listen);
+    return lets_in;
+}
+
 static void assert_problem(const char *text, const char *sentence)
 {
     struct conf_listen listen = {.mode = 7};
@@ -75,17 +87,36 @@ START_TEST(not_loopback)
 
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
         size_t brackets = hosts[i][0] == '[';
+        char problem[ADDRESS_PROBLEM_SIZE];
         char text[64];
         char sentence[ADDRESS_PROBLEM_SIZE];
 
         (void)snprintf(text, sizeof text, "tcp:%s:7420", hosts[i]);
         (void)snprintf(sentence, sizeof sentence,
-                       "the address \"%.*s\" is not on loopback; the server does not tell users "
-                       "apart, so that whoever reaches it may do everything: only loopback "
-                       "addresses may be bound (127.0.0.0/8, ::1, localhost)",
+                       "the address \"%.*s\" is not on loopback, and whoever reaches it may do "
+                       "everything as long as there are no users: bind a loopback address "
+                       "(127.0.0.0/8, ::1, localhost), or configure users",
                        (int)(strlen(hosts[i]) - 2 * brackets), hosts[i] + brackets);
-        assert_problem(text, sentence);
+        ck_assert(lets_strangers_in(text, 0, problem));
+        ck_assert_str_eq(problem, sentence);
     }
+}
+END_TEST
+
+START_TEST(strangers)
+{
+    char problem[ADDRESS_PROBLEM_SIZE] = "";
+
+    ck_assert(!lets_strangers_in("tcp:127.0.0.1:1", 0, problem));
+    ck_assert(!lets_strangers_in("tcp:[::1]:1", 0, problem));
+    ck_assert(!lets_strangers_in("tcp:localhost:1", 0, problem));
+    ck_assert(!lets_strangers_in("unix:/a", 0660, problem));
+    ck_assert(
+        !lets_strangers_in("unix:/a", 0775, problem)); /* to connect takes the right to write */
+    ck_assert(lets_strangers_in("unix:/a", 0602, problem));
+    ck_assert_str_eq(problem, "mode 0602 lets more than owner and group connect, who may do "
+                              "everything as long as there are no users: take 0660, or configure "
+                              "users");
 }
 END_TEST
 
@@ -112,9 +143,8 @@ END_TEST
 
 START_TEST(not_a_host)
 {
-    static const char format[] = "a TCP host is an address or localhost, not the name \"%s\"; only "
-                                 "loopback addresses may be "
-                                 "bound (127.0.0.0/8, ::1, localhost)";
+    static const char format[] =
+        "a TCP host is a numeric address or localhost, not the name \"%s\"";
     static const char *const names[] = {
         "example.org", "127.1",
         "127.0.0.1 ",  "0x7f000001",
@@ -231,5 +261,5 @@ START_TEST(socket_addresses)
 }
 END_TEST
 
-RUN_SUITE("conf/address", tcp, unix_sockets, not_loopback, not_an_address, not_a_host, not_a_port,
-          not_a_socket_path, sameness, socket_addresses)
+RUN_SUITE("conf/address", tcp, unix_sockets, not_loopback, strangers, not_an_address, not_a_host,
+          not_a_port, not_a_socket_path, sameness, socket_addresses)

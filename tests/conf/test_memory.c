@@ -16,12 +16,19 @@ __attribute__((visibility("default"))) void *reallocarray(void *memory, size_t c
     return must_fail() ? NULL : next(memory, count, size);
 }
 
-static const char text[] = "data_dir: /a\n"
-                           "listen:\n"
-                           "- {unix: /a, mode: 0600}\n"
-                           "- {mode: 0600, unix: /b}\n"
-                           "- tcp: \"[::1]:1\"\n"
-                           "regions: [{name: a}, {name: b, max_size: 1GiB}, {name: c}]\n";
+static const char text[] =
+    "data_dir: /a\n"
+    "listen:\n"
+    "- {unix: /a, mode: 0600}\n"
+    "- {mode: 0600, unix: /b}\n"
+    "- tcp: \"[::1]:1\"\n"
+    "regions: [{name: a}, {name: b, max_size: 1GiB}, {name: c}]\n"
+    "users:\n"
+    "- {name: a, uid: 1, certificate: CN=a}\n"
+    "- name: b\n"
+    "  password_hash: $argon2id$v=19$m=8,t=1,p=1$f/QgEQ2BMi0dHjRMlRh+1w"
+    "$pGZkLlKKR56GS5NG6OpJimgjfmZUQpqgwFFUj/Nt7v4\n"
+    "  grants: [{regions: '*', access: read}, {regions: a, access: write}]\n";
 
 /* Runs the step with the first, second, ... allocation failing, until it gets by without; at least
  * that many must have failed on the way. */

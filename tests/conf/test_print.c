@@ -5,6 +5,10 @@
 #include "tests/conf/support_conf.h"
 #include "tests/conf/support_run.h"
 
+#define HASH                                                                                       \
+    "$argon2id$v=19$m=8,t=1,p=1$f/QgEQ2BMi0dHjRMlRh+1w"                                            \
+    "$pGZkLlKKR56GS5NG6OpJimgjfmZUQpqgwFFUj/Nt7v4"
+
 /* Prints, reads back and compares; returns the text, to be freed. */
 static char *assert_round_trip(const struct conf *conf)
 {
@@ -39,6 +43,12 @@ START_TEST(everything_else)
                    "max_message: 65537\nmax_connections: 100000\nmax_pipeline: 1\n"
                    "max_buffered: 16TiB\nlog_level: error\nmax_batch: 32768\nmigrate: refuse\n"
                    "max_uploads: 4096\nupload_timeout: 24h\n"
+                   "users: [{name: a@b.c, password_hash: '" HASH "', uid: 0},\n"
+                   "  {name: '5', certificate: 'CN=x, O=\"y\"', grants: [{regions: '*', access: "
+                   "admin}]},\n"
+                   "  {name: '0x1', uid: 4294967294, gid: 0, grants: [{regions: a?-*.b_, access: "
+                   "read},\n"
+                   "    {access: write, regions: '5'}]}, {name: last, gid: 7, grants: []}]\n"
                    "regions: [{name: '2024', durability: none, flush_interval: 1ms, fit: lowest},\n"
                    "  {name: 'null', durability: interval, flush_interval: 1h, fit: largest},\n"
                    "  {name: '1e5', max_size: 4194304TiB, journal_size: 64GiB, checksum: off,\n"
@@ -54,6 +64,13 @@ START_TEST(everything_else)
     ck_assert_ptr_nonnull(strstr(text, "\n  - name: \"1e5\"\n"));
     ck_assert_ptr_nonnull(strstr(text, "\n    flush_interval: 1h\n"));
     ck_assert_ptr_nonnull(strstr(text, "\n    journal_size: 16777217\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\n  - name: \"0x1\"\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\n    uid: 4294967294\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\n      - regions: \"*\"\n"));
+    ck_assert_ptr_null(strstr(text, "18446744073709551615"));
+    ck_assert_uint_eq(conf.users_count, 4);
+    ck_assert_uint_eq(conf.users[2].grants_count, 2);
+    ck_assert_int_eq(conf.users[2].grants[1].access, ACCESS_WRITE);
     free(text);
     conf_release(&conf);
 }

@@ -84,9 +84,12 @@ START_TEST(listeners)
 {
     static const struct refusal cases[] = {
         {"listen:\n- tcp: 0.0.0.0:7420\n",
-         "f:2:8: the address \"0.0.0.0\" is not on loopback; the server does not tell users apart, "
-         "so that whoever reaches it may do everything: only loopback addresses may be bound "
-         "(127.0.0.0/8, ::1, localhost)"},
+         "f:2:8: the address \"0.0.0.0\" is not on loopback, and whoever reaches it may do "
+         "everything as long as there are no users: bind a loopback address (127.0.0.0/8, ::1, "
+         "localhost), or configure users"},
+        {"users: []\nlisten:\n- tcp: 127.0.0.1:1\n- {mode: 0666, unix: /a}\n- tcp: '[::]:1'\n",
+         "f:4:10: mode 0666 lets more than owner and group connect, who may do everything as long "
+         "as there are no users: take 0660, or configure users"},
         {"listen:\n- tcp: ::1:7420\n",
          "f:2:8: an IPv6 address needs brackets, such as [::1]:7420, not \"::1:7420\""},
         {"listen:\n- tcp: 127.0.0.1:70000\n",

@@ -81,7 +81,8 @@ START_TEST(every_prose_is_plain)
 END_TEST
 
 /* Makes the manual a text in which a paragraph can be looked for: no macro lines, except that one
- * that begins an item stands as "Ic NAME"; every run of white space is one space. */
+ * that begins an item stands as "Ic NAME" and a subsection's as "Ss NAME"; every run of white space
+ * is one space. */
 static char *flatten_manual(const char *manual)
 {
     char *flat = malloc(strlen(manual) + 3);
@@ -91,9 +92,10 @@ static char *flatten_manual(const char *manual)
     *to++ = ' ';
     for (const char *line = manual; *line != '\0';) {
         size_t length = strcspn(line, "\n");
-        bool is_item = strncmp(line, ".It ", 4) == 0;
+        bool is_item = strncmp(line, ".It ", 4) == 0 || strncmp(line, ".Ss ", 4) == 0;
 
-        for (size_t i = is_item ? 4 : 0; i < length && (is_item || line[0] != '.'); i++)
+        for (size_t i = is_item ? line[1] == 'I' ? 4 : 1 : 0;
+             i < length && (is_item || line[0] != '.'); i++)
             if (line[i] != ' ' || to[-1] != ' ')
                 *to++ = line[i];
         if (to[-1] != ' ')
@@ -104,7 +106,20 @@ static char *flatten_manual(const char *manual)
     return flat;
 }
 
-/* The item of a setting, from its key to the next one's. */
+/* The subsection of a scope, to be freed. */
+static char *manual_section(const char *flat, enum setting_scope scope)
+{
+    static const char *const titles[SCOPES] = {" Ss Top level ", " Ss Listeners ", " Ss Regions ",
+                                               " Ss Users ", " Ss Grants "};
+    const char *start = strstr(flat, titles[scope]);
+    const char *end;
+
+    ck_assert_msg(start != NULL, "the manual has no subsection%s", titles[scope]);
+    end = strstr(start + 1, " Ss ");
+    return end == NULL ? strdup(start) : strndup(start, (size_t)(end - start));
+}
+
+/* The item of a setting in its section, from its key to the next one's. */
 static char *manual_item(const char *flat, const char *name)
 {
     char key[64];
@@ -125,7 +140,8 @@ START_TEST(the_manual_says_the_same)
     char *flat = flatten_manual(manual);
 
     for (size_t i = 0; i < SETTINGS; i++) {
-        char *item = manual_item(flat, settings[i].name);
+        char *section = manual_section(flat, settings[i].scope);
+        char *item = manual_item(section, settings[i].name);
         char facts[SETTING_TEXT_SIZE];
 
         ck_assert_msg(strstr(item, settings[i].prose) != NULL, "%s: \"%s\" is not in \"%s\"",
@@ -134,6 +150,7 @@ START_TEST(the_manual_says_the_same)
         ck_assert_msg(strstr(item, facts) != NULL, "%s: \"%s\" is not in \"%s\"", settings[i].name,
                       facts, item);
         free(item);
+        free(section);
     }
     free(flat);
     free(manual);
