@@ -218,8 +218,7 @@ bool request_only_reads(const struct request *request)
 
     if (method == METHODS)
         method = method_find(request->name, strlen(request->name));
-    return method != METHODS &&
-           (methods[method].access == METHOD_READ || methods[method].access == METHOD_SERVER);
+    return method != METHODS && methods[method].access <= METHOD_OPEN;
 }
 
 bool request_takes_token(const struct request *request)

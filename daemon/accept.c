@@ -15,10 +15,18 @@ static void name_unix_peer(struct conn *conn, int fd)
 {
     struct ucred peer;
     socklen_t size = sizeof peer;
+    conn->is_private = true;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
         peer = (struct ucred){0};
     snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64 " (unix, uid %u, gid %u, pid %d)",
              conn->number, peer.uid, peer.gid, peer.pid);
+}
+
+/* Also in the form that it has on a socket for both families. */
+static bool is_loopback6(const struct in6_addr *address)
+{
+    return IN6_IS_ADDR_LOOPBACK(address) ||
+           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
 }
 
 static void name_tcp_peer(struct conn *conn)
@@ -32,10 +40,12 @@ static void name_tcp_peer(struct conn *conn)
             const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
             inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
             port = ntohs(in6->sin6_port);
+            conn->is_private = is_loopback6(&in6->sin6_addr);
         } else {
             const struct sockaddr_in *in4 = (const struct sockaddr_in *)&address;
             inet_ntop(AF_INET, &in4->sin_addr, host, sizeof host);
             port = ntohs(in4->sin_port);
+            conn->is_private = ntohl(in4->sin_addr.s_addr) >> 24 == 127;
         }
     }
     snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64 " (tcp, %s port %u)",
@@ -71,6 +81,7 @@ static void admit(struct conn *conn, bool is_unix)
         uv_tcp_nodelay(&conn->handle.tcp, 1);
     if (log_has_level(LOG_LEVEL_DEBUG) || log_allow(&server->accept_limit, "new connections"))
         log_info("%s: open", conn->peer);
+    access_identify(conn);
     conn_start(conn);
 }
 

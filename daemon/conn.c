@@ -245,14 +245,27 @@ static void settle(struct conn *conn, uint64_t wanted)
     }
 }
 
+/* Memory for large messages is for those who are known. */
+static uint64_t message_max(const struct conn *conn)
+{
+    const struct conf *conf = &conn->server->conf;
+    if (conf->users_count == 0 || conn->identity.user != NULL ||
+        conf->max_message <= ACCESS_MESSAGE_MAX)
+        return conf->max_message;
+    return ACCESS_MESSAGE_MAX;
+}
+
 /* The stream cannot be followed any further. Answers first where the message says whom. */
 static void refuse_frame(struct conn *conn, enum frame_status status, uint64_t size)
 {
     struct err err;
     switch (status) {
     case FRAME_TOO_LARGE:
-        err_set(&err, ERR_TOO_LARGE, "a message is longer than max_message, %" PRIu64 " bytes",
-                conn->server->conf.max_message);
+        err_set(&err, ERR_TOO_LARGE, "a message is longer than %s, %" PRIu64 " bytes",
+                message_max(conn) == conn->server->conf.max_message
+                    ? "max_message"
+                    : "one may be before the connection is a user's",
+                message_max(conn));
         break;
     case FRAME_TOO_DEEP:
         err_set(&err, ERR_INVALID_ARGUMENT, "a message is nested deeper than %d levels",
@@ -287,15 +300,14 @@ static void look_at_clock(struct conn *conn, uint64_t began_ns)
 
 /* Handles the message at the input's start; its size. 0: it is not whole, and *wanted says what it
  * needs, or it was refused. */
-static size_t run_message(struct conn *conn, uint64_t *wanted)
+static size_t run_message(struct conn *conn, uint64_t size_max, uint64_t *wanted)
 {
-    size_t whole = conn->scanner.position == 0 ? dispatch_short(conn) : 0;
+    size_t whole = conn->scanner.position == 0 ? dispatch_short(conn, size_max) : 0;
     if (whole > 0)
         return whole;
     uint64_t size;
-    enum frame_status status =
-        frame_scan(&conn->scanner, input_bytes(&conn->input), input_size(&conn->input),
-                   conn->server->conf.max_message, &size);
+    enum frame_status status = frame_scan(&conn->scanner, input_bytes(&conn->input),
+                                          input_size(&conn->input), size_max, &size);
     if (status == FRAME_INCOMPLETE) {
         *wanted = size;
         return 0;
@@ -314,12 +326,12 @@ void conn_run(struct conn *conn)
     if (conn->wait != CONN_WAITS_NOT || conn->is_yielding)
         return;
     begin_stretch(conn);
-    uint64_t began_ns = uv_hrtime(), wanted = 1;
+    uint64_t began_ns = uv_hrtime(), wanted = 1, size_max = message_max(conn);
     unsigned count = 0;
     if (conn->held != NULL)
         request_resume(conn->held);
     while (may_execute(conn) && input_size(&conn->input) > 0) {
-        size_t size = run_message(conn, &wanted);
+        size_t size = run_message(conn, size_max, &wanted);
         if (size == 0)
             break;
         if (++count % CLOCK_EVERY == 0 || size > CLOCK_SIZE || conn->output.held > BUDGET_SMALL)
@@ -418,6 +430,17 @@ void conn_flush(struct conn *conn)
 
 /* ---- The beginning ---- */
 
+bool conn_is_private(const struct conn *conn)
+{
+    return conn->is_private;
+}
+
+const char *conn_certificate_subject(const struct conn *conn)
+{
+    (void)conn;
+    return NULL;
+}
+
 struct conn *conn_new(struct server *server, bool is_unix)
 {
     struct conn *conn = calloc(1, sizeof *conn);
@@ -425,6 +448,8 @@ struct conn *conn_new(struct server *server, bool is_unix)
         return NULL;
     conn->server = server;
     conn->number = ++server->conns_total;
+    conn->is_unix = is_unix;
+    identity_init(&conn->identity);
     conn->moved_ms = uv_now(&server->loop);
     input_init(&conn->input, &server->budget, server->scratch);
     output_init(&conn->output, &server->pieces);
@@ -468,6 +493,7 @@ void conn_close(struct conn *conn)
     if (conn->state == CONN_CLOSING)
         return;
     conn->state = CONN_CLOSING;
+    identity_init(&conn->identity); /* the users may be replaced before it is freed */
     conn_unpark(conn);
     if (conn->held != NULL)
         request_abandon(conn->held);

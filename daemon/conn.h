@@ -29,6 +29,7 @@
 
 #include "core/err.h"
 #include "core/limits.h"
+#include "daemon/access.h"
 #include "daemon/input.h"
 #include "daemon/output.h"
 #include "proto/frame.h"
@@ -97,6 +98,9 @@ struct conn {
     size_t writing;         /* bytes of the write under way */
     uv_write_t write;
     uv_shutdown_t shutdown;
+    struct identity identity;
+    bool is_unix;
+    bool is_private; /* nobody can listen to it: a Unix socket, or loopback */
     uint64_t number; /* of this connection, since the start */
     char peer[80];   /* for the log */
 };
@@ -106,6 +110,12 @@ struct conn {
 struct conn *conn_new(struct server *server, bool is_unix);
 /* Its handle is connected: begins to read. */
 void conn_start(struct conn *conn);
+
+/* Whether nobody on the way can read what is sent: only then a password is taken. */
+bool conn_is_private(const struct conn *conn);
+/* The subject of the certificate that the client has proved to have, as RFC 2253 writes it, or
+ * NULL. */
+const char *conn_certificate_subject(const struct conn *conn);
 
 /* Has it run again, and sent what is there, once the others have had their turn; until then it
  * executes and reads nothing. */

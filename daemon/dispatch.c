@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "daemon/access.h"
 #include "daemon/answer.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
@@ -116,23 +117,44 @@ int option_uint(const struct call *call, const struct option *option, uint64_t *
 
 /* ---- Dispatch ---- */
 
+static inline enum outcome handle(struct call *call, const struct method *method)
+{
+    /* nobody overtakes those who wait */
+    if (call->entry != NULL && method->access >= METHOD_WRITE && method->access <= METHOD_UPKEEP &&
+        call->entry->parked != NULL && !call->entry->is_retrying)
+        return call_park(call);
+    return handlers[call->args.method](call);
+}
+
+/* The same where there are users: first it is asked who wants it. */
+static __attribute__((noinline)) enum outcome execute_for_user(struct call *call,
+                                                               const struct method *method)
+{
+    struct err err;
+    if (!access_is_known(call, &err))
+        return call_error(call, &err);
+    if (method->parameters[0] == 'R') {
+        int status =
+            regions_find(&call->server->regions, &call->args.params[0], &call->entry, &err);
+        if (!access_may_use(call, &err) || status != 0)
+            return call_error(call, &err);
+    }
+    return handle(call, method);
+}
+
 /* Executes a well-formed call. */
 static enum outcome execute(struct call *call)
 {
     struct err err;
     const struct method *method = &methods[call->args.method];
-    if (call->envelope.is_notification &&
-        (method->access == METHOD_READ || method->access == METHOD_SERVER))
+    if (call->envelope.is_notification && method->access <= METHOD_OPEN)
         return HANDLED; /* nobody wants to know, and nothing would change */
-    if (method->parameters[0] == 'R') {
-        if (regions_find(&call->server->regions, &call->args.params[0], &call->entry, &err) != 0)
-            return call_error(call, &err);
-        /* nobody overtakes those who wait */
-        if (method->access == METHOD_WRITE && call->entry->parked != NULL &&
-            !call->entry->is_retrying)
-            return call_park(call);
-    }
-    return handlers[call->args.method](call);
+    if (call->server->conf.users_count > 0)
+        return execute_for_user(call, method);
+    if (method->parameters[0] == 'R' &&
+        regions_find(&call->server->regions, &call->args.params[0], &call->entry, &err) != 0)
+        return call_error(call, &err);
+    return handle(call, method);
 }
 
 static void finish(const struct call *call, enum outcome outcome)
@@ -155,14 +177,13 @@ static void begin(struct call *call, struct conn *conn)
     call->entry = NULL;
 }
 
-size_t dispatch_short(struct conn *conn)
+size_t dispatch_short(struct conn *conn, uint64_t size_max)
 {
     struct call call;
     size_t size = input_size(&conn->input);
-    uint64_t max_message = conn->server->conf.max_message;
     begin(&call, conn);
     call.size =
-        rpc_parse_short(input_bytes(&conn->input), size < max_message ? size : (size_t)max_message,
+        rpc_parse_short(input_bytes(&conn->input), size < size_max ? size : (size_t)size_max,
                         &call.envelope, &call.args);
     if (call.size == 0)
         return 0;
@@ -187,7 +208,7 @@ void dispatch(struct conn *conn, size_t size)
     if (conn->is_lost)
         call.envelope.is_notification = true;
     if (rpc_call_parse(&call.envelope, &call.args, &err) != 0)
-        finish(&call, call_error(&call, &err));
+        finish(&call, access_refuse_malformed(&call, &err));
     else
         finish(&call, execute(&call));
 }

@@ -1,4 +1,5 @@
 /* Changes of a region. All but removeBlob and batch go one way, with a token or without. */
+#include "daemon/audit.h"
 #include "daemon/change.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
@@ -140,6 +141,7 @@ enum outcome handle_CHECKPOINT(struct call *call)
         request_free(request);
         return call_park(call);
     }
+    audit_begin(call, request);
     if (status != 0)
         request_fail(request, &err);
     else

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "daemon/access.h"
 #include "daemon/admin.h"
 #include "daemon/answer.h"
+#include "daemon/audit.h"
 #include "daemon/conn.h"
 #include "daemon/handle.h"
 #include "daemon/log.h"
@@ -21,9 +23,28 @@ enum outcome handle_PING(struct call *call)
     return HANDLED;
 }
 
+/* The regions that whoever asks may see, and how many damaged pages they have together. */
+static uint64_t count_seen(const struct call *call, uint64_t *ret_damaged)
+{
+    struct region_entry *entry, *next;
+    uint64_t count = 0;
+    *ret_damaged = 0;
+    HASH_ITER(by_name, call->server->regions.names, entry, next)
+    {
+        struct region_info info;
+        if (!access_sees(call->conn, entry))
+            continue;
+        region_get_info(entry->region, &info);
+        *ret_damaged += info.damaged_pages;
+        count++;
+    }
+    return count;
+}
+
 enum outcome handle_SERVER_INFO(struct call *call)
 {
     const struct server *server = call->server;
+    uint64_t damaged, regions = count_seen(call, &damaged);
     const struct {
         const char *key;
         uint64_t value;
@@ -34,7 +55,7 @@ enum outcome handle_SERVER_INFO(struct call *call)
         {"connections", server->conns_count},
         {"connections_total", server->conns_total},
         {"requests_total", server->requests_total},
-        {"regions", server->regions.count},
+        {"regions", regions},
         {"max_message", server->conf.max_message},
         {"max_batch", server->conf.max_batch},
         {"max_uploads", server->conf.max_uploads},
@@ -44,7 +65,11 @@ enum outcome handle_SERVER_INFO(struct call *call)
         {"max_pipeline", server->conf.max_pipeline},
         {"max_buffered", server->conf.max_buffered},
         {"buffered", server->budget.used},
-        {"damaged_pages", scrub_damaged_pages(server)},
+        {"damaged_pages", damaged},
+        {"users", server->conf.users_count},
+        {"authentications", server->authentications},
+        {"authentication_failures", server->authentication_failures},
+        {"refusals", server->refusals},
     };
     const size_t count = sizeof numbers / sizeof numbers[0];
     msgpack_packer packer;
@@ -67,12 +92,16 @@ enum outcome handle_LIST_REGIONS(struct call *call)
     const struct regions *regions = &call->server->regions;
     struct region_entry **entries = regions_sorted(regions);
     msgpack_packer packer;
+    uint64_t seen = 0;
     if (entries == NULL && regions->count > 0)
         return call_no_memory(call);
+    for (uint64_t i = 0; i < regions->count; i++)
+        if (access_sees(call->conn, entries[i]))
+            entries[seen++] = entries[i];
     if (!call->envelope.is_notification &&
         answer_begin(call->conn, call->envelope.msgid, &packer)) {
-        msgpack_pack_array(&packer, regions->count);
-        for (uint64_t i = 0; i < regions->count; i++)
+        msgpack_pack_array(&packer, seen);
+        for (uint64_t i = 0; i < seen; i++)
             answer_pack_text(&packer, entries[i]->name);
     }
     free(entries);
@@ -176,6 +205,7 @@ static struct request *admin_request(struct call *call)
         return NULL;
     request_move(request, REQUEST_ADMIN);
     request_hold(request);
+    audit_begin(call, request);
     return request;
 }
 
@@ -193,12 +223,15 @@ enum outcome handle_CREATE_REGION(struct call *call)
                 REGION_NAME_MAX, escaped);
         return call_error(call, &err);
     }
+    if (!access_may_create(call, (const char *)name->bytes, name->size, &err))
+        return call_error(call, &err);
     if (read_options(call, &options, &err) != 0)
         return call_error(call, &err);
     struct request *request = admin_request(call);
     if (request == NULL)
         return call_no_memory(call);
     if (!admin_create(call->server, (const char *)name->bytes, name->size, &options, request)) {
+        audit_give_up(request);
         request_free(request);
         return call_no_memory(call);
     }
@@ -211,6 +244,7 @@ enum outcome handle_DROP_REGION(struct call *call)
     if (request == NULL)
         return call_no_memory(call);
     if (!admin_drop(call->server, call->entry, request)) {
+        audit_give_up(request);
         request_free(request);
         return call_no_memory(call);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/limits.h"
+#include "daemon/access.h"
 #include "daemon/change.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
@@ -74,6 +75,10 @@ static struct upload *open_upload(struct call *call, enum outcome *ret_outcome)
         return NULL;
     }
     call->entry = upload->entry;
+    if (!access_may_upload(call, upload->entry, &err)) {
+        *ret_outcome = call_error(call, &err);
+        return NULL;
+    }
     upload->moved_ms = now_ms();
     if (call->entry->parked == NULL || call->entry->is_retrying)
         return upload;
@@ -223,6 +228,8 @@ static bool was_committed(struct call *call, const struct call_token *token,
     HASH_ITER(by_name, call->server->regions.names, entry, next)
     {
         call->entry = entry;
+        if (!access_sees(call->conn, entry))
+            continue;
         if (token_is_known(call, token))
             return token_was_used(call, token, ret_outcome);
     }

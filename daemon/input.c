@@ -1,6 +1,7 @@
 #include "daemon/input.h"
 
 #include <assert.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,24 @@ void input_consume(struct input *input, size_t size)
     input->start += size;
     if (input->start == input->end)
         drop_own(input);
+}
+
+/* Every byte of [base, base + capacity) but the message's followers, which lie in it from start on.
+ */
+static void wipe_but(uint8_t *base, size_t capacity, size_t start, size_t end)
+{
+    sodium_memzero(base, start);
+    sodium_memzero(base + end, capacity - end);
+}
+
+void input_wipe(struct input *input, size_t size)
+{
+    if (input->own.base != NULL) {
+        wipe_but(input->own.base, input->own.capacity, input->start + size, input->end);
+        sodium_memzero(input->scratch, SCRATCH_SIZE);
+    } else {
+        wipe_but(input->scratch, SCRATCH_SIZE, input->start + size, input->end);
+    }
 }
 
 bool input_keep(struct input *input)

@@ -59,6 +59,10 @@ void input_filled(struct input *input, size_t size);
 /* The first size bytes are handled. */
 void input_consume(struct input *input, size_t size);
 
+/* Makes the first message, of size bytes, zeros, and whatever else it may have left behind on its
+ * way: it has held a secret. Not while another connection reads. */
+void input_wipe(struct input *input, size_t size);
+
 /* Moves what is left from the scratch to a buffer of its own, before another connection reads.
  * False without memory. */
 bool input_keep(struct input *input);

@@ -82,7 +82,8 @@ static int refuse_address(const char *address, struct err *err)
 {
     return err_set(err, ERR_INVALID_ARGUMENT,
                    "cannot listen on %s: only loopback addresses (127.0.0.0/8, ::1, localhost) "
-                   "are allowed, because the server does not tell users apart",
+                   "are allowed as long as there are no users, because everybody may do everything "
+                   "then",
                    address);
 }
 
@@ -153,6 +154,7 @@ static struct listener *adopt(struct server *server, int fd, struct err *err)
     }
     listener->server = server;
     listener->is_unix = address.any.sa_family == AF_UNIX;
+    listener->is_open = !listener->is_unix && !is_loopback(&address);
     format_address(&address, listener->address, sizeof listener->address);
     int error;
     if (listener->is_unix) {
@@ -208,7 +210,8 @@ static int open_tcp(struct server *server, const struct conf_listen *listen, str
 {
     union address address;
     socklen_t size;
-    if (!parse_host(listen->host, listen->port, &address, &size) || !is_loopback(&address))
+    if (!parse_host(listen->host, listen->port, &address, &size) ||
+        (!is_loopback(&address) && server->conf.users_count == 0))
         return refuse_address(listen->address, err);
     int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int on = 1;
@@ -235,7 +238,8 @@ static int open_passed(struct server *server, int fd, struct err *err)
                        "the service manager passed file descriptor %d, which is no stream socket",
                        fd);
     }
-    if (address.any.sa_family != AF_UNIX && !is_loopback(&address)) {
+    if (address.any.sa_family != AF_UNIX && !is_loopback(&address) &&
+        server->conf.users_count == 0) {
         char text[160];
         format_address(&address, text, sizeof text);
         close(fd);
@@ -301,6 +305,15 @@ void listeners_retry(struct server *server)
         if (listener->is_waiting)
             listener->is_waiting =
                 !accept_connection(server, &listener->handle.stream, listener->is_unix);
+}
+
+bool listeners_are_open(const struct server *server)
+{
+    for (const struct listener *listener = server->listeners; listener != NULL;
+         listener = listener->next)
+        if (listener->is_open)
+            return true;
+    return false;
 }
 
 int listeners_start(struct server *server, struct err *err)

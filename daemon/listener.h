@@ -25,6 +25,7 @@ struct listener {
     struct server *server;
     struct listener *next;
     bool is_unix;
+    bool is_open;    /* more than this machine can reach it */
     bool is_waiting; /* a connection could not be accepted for want of memory */
     char *path;      /* Unix: the file to remove at the end, if it is still the same; else NULL */
     dev_t device;
@@ -39,6 +40,8 @@ struct listener {
 int listeners_open(struct server *server, const struct conf *conf, struct err *err);
 /* Starts to accept on all and logs one line for each. ERR_IO_ERROR. */
 int listeners_start(struct server *server, struct err *err);
+/* Whether one of them can be reached from other machines. */
+bool listeners_are_open(const struct server *server);
 /* Tries again what had to wait for memory. */
 void listeners_retry(struct server *server);
 /* Stops accepting and removes the files of Unix sockets that are ours. */

@@ -113,30 +113,44 @@ static void put_line(const char *line, size_t length)
         log_state.dropped++;
 }
 
-static void put_text(enum log_level level, const char *text, size_t length)
+#define ESCAPED_SIZE (LOG_LINE_MAX - 16) /* leaves room for the prefix */
+
+static void put_escaped(enum log_level level, const char *escaped)
 {
-    char escaped[LOG_LINE_MAX - 16]; /* leaves room for the prefix */
     char line[LOG_LINE_MAX];
     const char *prefix = (log_state.to_journal ? journal_priority : plain_prefix)[level];
-    log_escape(text, length, escaped, sizeof escaped);
     int used = snprintf(line, sizeof line, "%s%s\n", prefix, escaped);
     put_line(line, (size_t)used);
 }
 
+static void put_text(enum log_level level, const char *text, size_t length)
+{
+    char escaped[ESCAPED_SIZE];
+    log_escape(text, length, escaped, sizeof escaped);
+    put_escaped(level, escaped);
+}
+
+/* Says how many lines were lost; false: not even for that there is room, so one more is. */
+static bool put_lost(void)
+{
+    uint64_t dropped = log_state.dropped;
+    char text[80];
+    if (dropped == 0)
+        return true;
+    int length = snprintf(text, sizeof text, "%llu log lines were lost: stderr was full",
+                          (unsigned long long)dropped);
+    log_state.dropped = 0;
+    put_text(LOG_LEVEL_WARNING, text, (size_t)length);
+    if (log_state.dropped == 0)
+        return true;
+    log_state.dropped = dropped + 1;
+    return false;
+}
+
 static void put_formatted(enum log_level level, const char *format, va_list arguments)
 {
-    if (log_state.dropped > 0) {
-        uint64_t dropped = log_state.dropped;
-        char text[80];
-        int length = snprintf(text, sizeof text, "%llu log lines were lost: stderr was full",
-                              (unsigned long long)dropped);
-        log_state.dropped = 0;
-        put_text(LOG_LEVEL_WARNING, text, (size_t)length);
-        if (log_state.dropped > 0) {
-            log_state.dropped = dropped + 1;
-            return;
-        }
-    }
+    if (!put_lost())
+        return;
     char text[LOG_LINE_MAX];
     int length = vsnprintf(text, sizeof text, format, arguments);
     if (length < 0)
@@ -160,6 +174,17 @@ void log_print(const char *format, ...)
     va_start(arguments, format);
     put_formatted(LOG_LEVEL_INFO, format, arguments);
     va_end(arguments);
+}
+
+void log_audit(const char *format, ...)
+{
+    char line[ESCAPED_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (put_lost())
+        put_escaped(LOG_LEVEL_INFO, line);
 }
 
 bool log_allow(struct log_limit *limit, const char *what)

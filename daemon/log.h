@@ -26,6 +26,9 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 /* Regardless of the level: lines that others wait for ("listening on", "ready"). */
 void log_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Likewise, and as it is: the caller has escaped what others have sent. */
+void log_audit(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)

@@ -86,6 +86,16 @@ static bool has_name(const struct region_entry *entry, const struct rpc_param *p
            is_same_name(entry->name, param->bytes, param->size);
 }
 
+int regions_say_missing(const struct rpc_param *param, struct err *err)
+{
+    char name[REGION_NAME_MAX * 4 + 1];
+    if (param->bytes == NULL)
+        return err_set(err, ERR_NO_SUCH_REGION, "there is no region with id %" PRIu64,
+                       param->number);
+    log_escape((const char *)param->bytes, param->size, name, sizeof name);
+    return err_set(err, ERR_NO_SUCH_REGION, "there is no region named \"%.100s\"", name);
+}
+
 int regions_find(struct regions *regions, const struct rpc_param *param,
                  struct region_entry **ret_entry, struct err *err)
 {
@@ -94,20 +104,14 @@ int regions_find(struct regions *regions, const struct rpc_param *param,
         *ret_entry = entry;
         return 0;
     }
-    if (param->bytes == NULL) {
+    if (param->bytes == NULL)
         entry = regions_find_id(regions, param->number);
-        if (entry == NULL)
-            return err_set(err, ERR_NO_SUCH_REGION, "there is no region with id %" PRIu64,
-                           param->number);
-    } else {
+    else
         entry = regions_find_name(regions, (const char *)param->bytes, param->size);
-        if (entry == NULL) {
-            char name[REGION_NAME_MAX * 4 + 1];
-            log_escape((const char *)param->bytes, param->size, name, sizeof name);
-            return err_set(err, ERR_NO_SUCH_REGION, "there is no region named \"%.100s\"", name);
-        }
+    if (entry == NULL)
+        return regions_say_missing(param, err);
+    if (param->bytes != NULL)
         regions->last = entry;
-    }
     *ret_entry = entry;
     return 0;
 }

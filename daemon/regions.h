@@ -89,6 +89,10 @@ struct region_entry *regions_find_id(const struct regions *regions, uint64_t id)
 int regions_find(struct regions *regions, const struct rpc_param *param,
                  struct region_entry **ret_entry, struct err *err);
 
+/* Says that there is no such region: the same words whether there is none or it must not be seen.
+ */
+int regions_say_missing(const struct rpc_param *param, struct err *err);
+
 /* The entries in the order of their names, as a new array of regions->count; NULL without memory or
  * entries. The caller frees it. */
 struct region_entry **regions_sorted(const struct regions *regions);

@@ -1,9 +1,13 @@
 #include "daemon/reload.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "daemon/access.h"
 #include "daemon/admin.h"
 #include "daemon/arguments.h"
+#include "daemon/audit.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
 #include "daemon/files.h"
@@ -66,6 +70,7 @@ static void apply(struct server *server, struct conf *wanted)
 
     /* what needs a restart stays as it is, so that the next reload says so again */
     struct conf old = *conf;
+    bool has_users = conf->users_count > 0 || wanted->users_count > 0;
     *conf = *wanted;
     conf->data_dir = old.data_dir;
     conf->listens = old.listens;
@@ -73,6 +78,10 @@ static void apply(struct server *server, struct conf *wanted)
     old.data_dir = wanted->data_dir;
     old.listens = wanted->listens;
     old.listens_count = wanted->listens_count;
+    if (has_users) {
+        access_users_replaced(server);
+        audit_reloaded(server, ERR_OK);
+    }
     conf_release(&old);
     retry_waiting(server);
     files_raise_limit(server);
@@ -83,9 +92,18 @@ static void on_loaded(struct work *work)
     struct reload *reload = (struct reload *)work;
     struct server *server = reload->server;
     reload->is_running = false;
+    if (reload->status == 0 && reload->conf.users_count == 0 && listeners_are_open(server)) {
+        reload->status = -EINVAL;
+        snprintf(reload->error.text, sizeof reload->error.text,
+                 "reload: without users nobody but this machine's may connect, and the server "
+                 "listens on other addresses than loopback: keep users, or restart with other "
+                 "listeners");
+        conf_release(&reload->conf);
+    }
     if (reload->status != 0) {
         log_error("%s", reload->error.text);
         log_error("reload: the configuration stays as it was");
+        audit_reloaded(server, ERR_INVALID_ARGUMENT);
     } else if (server->phase != SERVER_RUNNING) {
         conf_release(&reload->conf);
     } else {

@@ -1,8 +1,8 @@
 /* Reading the configuration again on SIGHUP.
  *
  * The file is read on a worker. What applies at once is taken over: the options of regions, new
- * regions, the log level and the limits. What needs a restart (data_dir, listen) is named in the
- * log. A wrong file is refused as a whole and everything stays as it was. Loop thread. */
+ * regions, users, the log level and the limits. What needs a restart (data_dir, listen) is named in
+ * the log. A wrong file is refused as a whole and everything stays as it was. Loop thread. */
 #ifndef MREGION_DAEMON_RELOAD_H
 #define MREGION_DAEMON_RELOAD_H
 

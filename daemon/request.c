@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "daemon/answer.h"
+#include "daemon/audit.h"
+#include "daemon/authenticate.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
 #include "daemon/list.h"
@@ -20,7 +22,7 @@
 static const unsigned moves[REQUEST_STATES] = {
     [REQUEST_NEW] = MOVE(STAGED) | MOVE(LOADING) | MOVE(READING) | MOVE(STREAMING) | MOVE(STOPPED) |
                     MOVE(HELD_READING) | MOVE(APPENDING) | MOVE(CHECKPOINTING) | MOVE(SCRUBBING) |
-                    MOVE(LISTING) | MOVE(ADMIN),
+                    MOVE(LISTING) | MOVE(AUTHENTICATING) | MOVE(ADMIN),
     [REQUEST_LOADING] = MOVE(READING) | MOVE(STREAMING),
     [REQUEST_STOPPED] = MOVE(STOPPED) | MOVE(HELD_READING) | MOVE(STAGED),
     [REQUEST_HELD_READING] = MOVE(STOPPED) | MOVE(STAGED),
@@ -69,6 +71,7 @@ struct request *request_new(struct conn *conn, struct region_entry *entry, uint3
     request->plan = NULL;
     request->stream = NULL;
     request->list = NULL;
+    request->act = NULL;
     request->filled = 0;
     request->err.code = ERR_OK;
     request->resume = NULL;
@@ -204,6 +207,8 @@ static bool is_answered(const struct request *request)
 
 void request_succeed(struct request *request)
 {
+    if (request->act != NULL)
+        audit_end(request, NULL);
     if (is_answered(request)) {
         switch (request->result) {
         case RESULT_NIL:
@@ -228,6 +233,8 @@ void request_succeed(struct request *request)
 
 void request_fail(struct request *request, const struct err *err)
 {
+    if (request->act != NULL)
+        audit_end(request, err);
     if (is_answered(request))
         answer_error(request->conn, request->msgid, err);
     request_free(request);
@@ -243,6 +250,8 @@ void request_abandon(struct request *request)
 {
     if (request->state == REQUEST_STOPPED || request->state == REQUEST_LISTING)
         request_free(request);
+    else if (request->state == REQUEST_AUTHENTICATING)
+        authenticate_abandon(request);
 }
 
 /* ---- Reading at a worker ---- */

@@ -8,6 +8,7 @@
  *     CHECKPOINTING ──────────────────────────────┤
  *     SCRUBBING ──────────────────────────────────┤
  *     LISTING ◄─► LISTING ────────────────────────┤
+ *     AUTHENTICATING ─────────────────────────────┤
  *     ADMIN ──────────────────────────────────────┘
  *
  * STAGED         its change is staged, or was before: region_done_ticket
@@ -20,9 +21,10 @@
  * CHECKPOINTING  waits for region_checkpoint_ticket
  * SCRUBBING      waits for region_scrub_ticket
  * LISTING        a long list that is put together a stretch at a time
+ * AUTHENTICATING a password that waits to be verified, or is: see authenticate.h
  * ADMIN          createRegion or dropRegion
  *
- * The states STOPPED, HELD_READING, LISTING and ADMIN hold the connection.
+ * The states STOPPED, HELD_READING, LISTING, AUTHENTICATING and ADMIN hold the connection.
  *
  * A request counts in its connection's in_flight and keeps the connection's memory alive, but not
  * the connection open: when the peer is gone the request ends without an answer. Loop thread, but
@@ -40,6 +42,7 @@
 #include "daemon/input.h"
 #include "daemon/worker.h"
 
+struct act;
 struct conn;
 struct list;
 struct piece;
@@ -60,6 +63,7 @@ enum request_state {
     REQUEST_CHECKPOINTING,
     REQUEST_SCRUBBING,
     REQUEST_LISTING,
+    REQUEST_AUTHENTICATING,
     REQUEST_ADMIN,
     REQUEST_STATES,
 };
@@ -85,7 +89,7 @@ struct call_token {
 
 struct request {
     struct conn *conn;
-    struct region_entry *entry;      /* NULL for createRegion */
+    struct region_entry *entry;      /* NULL for createRegion and authenticate */
     struct request *previous, *next; /* in one of the entry's lists, or the free list */
     enum request_state state;
     uint32_t msgid;
@@ -100,6 +104,7 @@ struct request {
     struct plan *plan;                       /* of a batch that is not staged yet, or NULL */
     struct stream *stream;                   /* of a large load, or NULL */
     struct list *list;                       /* of a long list, or NULL */
+    struct act *act;                         /* to be audited at its end, or NULL */
     void (*resume)(struct request *request); /* STOPPED, LISTING: how it goes on */
     struct buffer home;                      /* bytes that the region borrows */
 

@@ -5,6 +5,7 @@
 #include <utlist.h>
 
 #include "daemon/answer.h"
+#include "daemon/audit.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
 #include "daemon/handle.h"
@@ -128,6 +129,7 @@ void scrub_abandon(struct conn *conn)
         if (request->conn != conn)
             continue;
         stop_waiting(request);
+        audit_give_up(request);
         request_free(request);
     }
 }
@@ -172,6 +174,7 @@ enum outcome handle_SCRUB(struct call *call)
         request_new(call->conn, entry, call->envelope.msgid, call->envelope.is_notification);
     if (request == NULL)
         return call_no_memory(call);
+    audit_begin(call, request);
     if (region_request_scrub(entry->region, &ticket, &err) != 0) {
         request_fail(request, &err);
         return HANDLED;
@@ -202,19 +205,6 @@ void scrub_log_findings(struct region_entry *entry)
                   " further damaged pages; a scrub counts all of them, regionInfo tells their "
                   "number",
                   entry->name, more);
-}
-
-uint64_t scrub_damaged_pages(const struct server *server)
-{
-    struct region_entry *entry, *next;
-    uint64_t total = 0;
-    HASH_ITER(by_name, server->regions.names, entry, next)
-    {
-        struct region_info info;
-        region_get_info(entry->region, &info);
-        total += info.damaged_pages;
-    }
-    return total;
 }
 
 uint64_t scrub_finished_s(const struct region_entry *entry)

@@ -41,8 +41,6 @@ void scrub_send(const struct request *request);
 /* Logs damaged pages that are news, whoever found them. */
 void scrub_log_findings(struct region_entry *entry);
 
-/* Damaged pages that are known in all regions. */
-uint64_t scrub_damaged_pages(const struct server *server);
 /* When the region's last pass was completed, in seconds since 1970; 0 never. */
 uint64_t scrub_finished_s(const struct region_entry *entry);
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -141,6 +142,7 @@ static void on_sweep(uv_timer_t *timer)
         next = conn->next;
         is_needed |= conn_sweep(conn, now_ms());
     }
+    is_needed |= audit_sweep(server, false);
     listeners_retry(server);
     for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)
         is_needed |= listener->is_waiting;
@@ -182,6 +184,7 @@ static void begin_stop(struct server *server)
     notify_status("finishing requests");
     listeners_close(server);
     end_scrubs(server);
+    authenticate_hurry(server);
     for (struct conn *conn = server->conns; conn != NULL; conn = conn->next)
         conn_end(conn);
     server_sweep_soon(server);
@@ -230,7 +233,8 @@ static bool all_durable(const struct server *server)
 static void advance_stop(struct server *server)
 {
     if (server->phase == SERVER_DRAINING && server->conns == NULL &&
-        admin_is_idle(&server->admin) && !server->reload.is_running) {
+        admin_is_idle(&server->admin) && authenticator_is_idle(&server->authenticator) &&
+        !server->reload.is_running) {
         begin_checkpoints(server);
         commit_pump(server);
     }
@@ -278,6 +282,7 @@ static int init_loop(struct server *server, struct err *err)
     uv_timer_init(&server->loop, &server->sweep);
     uv_timer_init(&server->loop, &server->watchdog);
     rest_init(server);
+    authenticator_init(server);
     server->idle.data = server->prepare.data = server->check.data = server->sweep.data = server;
     for (size_t i = 0; i < 3; i++) {
         uv_signal_init(&server->loop, &server->signals[i]);
@@ -328,6 +333,7 @@ static void stop(struct server *server)
         sigaddset(&late, signal_numbers[i]);
     pthread_sigmask(SIG_BLOCK, &late, NULL);
     on_idle(&server->idle); /* connections that are closed by now */
+    audit_sweep(server, true);
     listeners_close(server);
     if (server->has_workers)
         workers_stop(&server->workers);
@@ -338,6 +344,7 @@ static void stop(struct server *server)
     uv_close((uv_handle_t *)&server->sweep, NULL);
     uv_close((uv_handle_t *)&server->watchdog, NULL);
     uv_close((uv_handle_t *)&server->rest.timer, NULL);
+    authenticator_release(server);
     for (size_t i = 0; i < 3; i++)
         uv_close((uv_handle_t *)&server->signals[i], NULL);
     uv_run(&server->loop, UV_RUN_DEFAULT);
@@ -387,6 +394,12 @@ int server_run(struct conf *conf, const struct arguments *arguments)
     if (server == NULL) {
         log_error("out of memory");
         conf_release(conf);
+        return EXIT_FAILURE;
+    }
+    if (sodium_init() < 0) {
+        log_error("cannot start libsodium: the system gives no random numbers");
+        conf_release(conf);
+        free(server);
         return EXIT_FAILURE;
     }
     signal(SIGPIPE, SIG_IGN);

@@ -15,6 +15,8 @@
 #include "core/io.h"
 #include "core/store.h"
 #include "daemon/admin.h"
+#include "daemon/audit.h"
+#include "daemon/authenticate.h"
 #include "daemon/budget.h"
 #include "daemon/input.h"
 #include "daemon/listener.h"
@@ -50,6 +52,8 @@ struct server {
     bool has_workers; /* they run */
     struct regions regions;
     struct admin admin;
+    struct authenticator authenticator;
+    struct audit audit;
     struct reload reload;
 
     struct listener *listeners;
@@ -57,9 +61,12 @@ struct server {
     uint64_t conns_count;
     uint64_t conns_total;
     uint64_t requests_total;
-    uint64_t uploads_count; /* that are open */
-    uint64_t uploads_next;  /* handle */
-    struct conn *ready;     /* to be run this turn, in order of waking */
+    uint64_t authentications;         /* that went well */
+    uint64_t authentication_failures; /* that did not */
+    uint64_t refusals;                /* of what a user, or nobody, may not do */
+    uint64_t uploads_count;           /* that are open */
+    uint64_t uploads_next;            /* handle */
+    struct conn *ready;               /* to be run this turn, in order of waking */
     struct conn **ready_last;
     struct conn *dirty; /* with output to send */
     struct conn *later; /* to go on in the next iteration, in order */

@@ -13,11 +13,14 @@ enum method_id {
 };
 
 enum method_access {
-    METHOD_READ,
+    METHOD_READ, /* up to OPEN: changes nothing */
+    METHOD_SERVER,
+    METHOD_OPEN,
     METHOD_WRITE,
     METHOD_UPLOAD,
+    METHOD_UPKEEP,
     METHOD_ADMIN,
-    METHOD_SERVER,
+    METHOD_LOGIN,
 };
 
 struct method {

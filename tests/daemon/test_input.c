@@ -114,6 +114,38 @@ START_TEST(waits_where_the_budget_is_full)
 }
 END_TEST
 
+static size_t count(const uint8_t *bytes, size_t size, char byte)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < size; i++)
+        found += bytes[i] == (uint8_t)byte;
+    return found;
+}
+
+/* A secret is gone wherever it has been, what lies behind it is not. */
+START_TEST(a_secret_is_wiped)
+{
+    arrive((const uint8_t *)"..SSSS", 6);
+    ck_assert(input_keep(&input)); /* in both places now */
+    ck_assert_int_eq(input_prepare(&input, NULL, 8), INPUT_READY);
+    arrive((const uint8_t *)"SSxy", 4);
+    input_consume(&input, 2);
+    input_wipe(&input, 6);
+    ck_assert_uint_eq(count(scratch, sizeof scratch, 'S'), 0);
+    ck_assert_uint_eq(count(input.own.base, input.own.capacity, 'S'), 0);
+    input_consume(&input, 6);
+    ck_assert_mem_eq(input_bytes(&input), "xy", 2);
+    input_consume(&input, 2);
+
+    memset(scratch, 'S', sizeof scratch);
+    arrive((const uint8_t *)"SSSSab", 6);
+    input_wipe(&input, 4);
+    ck_assert_uint_eq(count(scratch, sizeof scratch, 'S'), 0);
+    input_consume(&input, 4);
+    ck_assert_mem_eq(input_bytes(&input), "ab", 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("input");
@@ -123,6 +155,7 @@ int main(void)
     tcase_add_test(tcase, what_is_left_survives_another_read);
     tcase_add_test(tcase, grows_with_what_arrives);
     tcase_add_test(tcase, a_large_message_is_read_to_its_end_only);
+    tcase_add_test(tcase, a_secret_is_wiped);
     tcase_add_test(tcase, waits_where_the_budget_is_full);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);

@@ -66,6 +66,15 @@ START_TEST(a_line_stays_a_line)
 }
 END_TEST
 
+START_TEST(an_audit_line_is_written_as_it_is)
+{
+    log_set_level(LOG_LEVEL_ERROR);
+    log_audit("audit: user=%s", "a\\x0a");
+    ck_assert_str_eq(logged(), "audit: user=a\\x0a\n");
+    log_set_level(LOG_LEVEL_INFO);
+}
+END_TEST
+
 START_TEST(a_long_line_is_cut)
 {
     static char text[3 * LOG_LINE_MAX];
@@ -129,6 +138,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, levels);
     tcase_add_test(tcase, a_line_stays_a_line);
+    tcase_add_test(tcase, an_audit_line_is_written_as_it_is);
     tcase_add_test(tcase, a_long_line_is_cut);
     tcase_add_test(tcase, priorities_for_the_journal);
     tcase_add_test(tcase, a_full_pipe_does_not_block);

@@ -28,6 +28,16 @@ def tearDownModule():
         raise AssertionError(f"no test has provoked {expected - Client.codes}")
 
 
+class Server(Region):
+    def test_who_am_i(self):
+        """Without users: everybody may do everything (test_users.py has the rest)."""
+        self.assertEqual(self.client.call("whoAmI")["grants"],
+                         [{"regions": "*", "access": "admin"}])
+        with self.assertRaises(RpcError) as caught:
+            self.client.call("authenticate", "alice", "secret")
+        self.assertEqual(caught.exception.code, "denied")
+
+
 class Blobs(Region):
     def test_add_and_load(self):
         self.assertEqual(self.call("addBlob", b"abc"), 0)

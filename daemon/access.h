@@ -1,0 +1,70 @@
+/* Who a connection is, and whether that user may do what it asks for.
+ *
+ * Without users in the configuration nothing of this is asked. With users a connection is nobody
+ * until it is known: by the user or groups of the process at the other end of a Unix socket, by its
+ * certificate, or by a password. Nobody may only authenticate, ask who he is, and ping.
+ *
+ * A region that a user may not even read is, in the same words, one that does not exist. Who has no
+ * grant at all is told so instead, whatever region he names. Refusals are counted and audited.
+ *
+ * When the users are replaced (reload) each connection is asked anew who it is, so the next request
+ * is judged by the new grants. Requests under way finish. Loop thread. */
+#ifndef MREGION_DAEMON_ACCESS_H
+#define MREGION_DAEMON_ACCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "daemon/handle.h"
+#include "daemon/users.h"
+
+struct conn;
+struct region_entry;
+struct server;
+
+/* Of a connection. Start with identity_init. */
+struct identity {
+    const struct conf_user *user; /* of the configuration that holds now; NULL: nobody */
+    enum known_by by;
+    uint64_t region_id; /* the region that it named last, by its id, which is used once only: */
+    enum rights rights; /* what the user may do with it */
+    unsigned failures;  /* of authenticate */
+};
+
+#define NO_REGION_ID UINT64_MAX
+
+static inline void identity_init(struct identity *identity)
+{
+    *identity = (struct identity){.region_id = NO_REGION_ID};
+}
+
+/* How often a connection may fail to authenticate before it is closed. */
+#define ACCESS_FAILURES_MAX 6
+
+/* What somebody who is not known may send in one message: memory is for those who are. */
+#define ACCESS_MESSAGE_MAX ((uint64_t)64 * 1024)
+
+/* It has just been accepted: may be known by what it came over. */
+void access_identify(struct conn *conn);
+/* A user's from now on. Uploads that another user has begun on it end. */
+void access_set_user(struct conn *conn, const struct conf_user *user, enum known_by by);
+/* The server's configuration has other users than before; old is what it was. */
+void access_users_replaced(struct server *server);
+
+/* With users only: whether the call may be made at all; whether with the region that it names,
+ * which was looked for (call->entry). Else *err is what to answer. */
+bool access_is_known(const struct call *call, struct err *err);
+bool access_may_use(const struct call *call, struct err *err);
+/* Likewise, and also without users, for handlers: whether a region of this name may be made;
+ * whether the upload's region may still be written to. */
+bool access_may_create(const struct call *call, const char *name, size_t length, struct err *err);
+bool access_may_upload(const struct call *call, const struct region_entry *entry, struct err *err);
+/* Whether the connection may see the region. */
+bool access_sees(struct conn *conn, const struct region_entry *entry);
+
+/* Answers a call that cannot be taken apart. */
+enum outcome access_refuse_malformed(struct call *call, const struct err *err);
+
+#endif

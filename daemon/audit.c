@@ -1,0 +1,201 @@
+#include "daemon/audit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/conn.h"
+#include "daemon/handle.h"
+#include "daemon/regions.h"
+#include "daemon/request.h"
+#include "daemon/server.h"
+#include "proto/methods.h"
+
+/* A name as it is written: of so many characters at most. */
+#define NAME_SIZE 200
+
+struct act {
+    char user[USER_NAME_MAX + 1];
+    char region[NAME_SIZE];
+    enum method_id method;
+};
+
+/* ---- One line ---- */
+
+/* Also ends an empty name: as "-". */
+static const char *write_name(const char *bytes, size_t size, char name[NAME_SIZE])
+{
+    static const char others[] = "._-@#*?+/";
+    size_t used = 0;
+    for (size_t i = 0; i < size && used + 5 < NAME_SIZE; i++) {
+        unsigned char byte = (unsigned char)bytes[i];
+        bool is_plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+                        (byte >= '0' && byte <= '9') ||
+                        (byte != '\0' && strchr(others, byte) != NULL);
+        used += (size_t)sprintf(name + used, is_plain ? "%c" : "\\x%02x", byte);
+    }
+    name[used] = '\0';
+    return used > 0 ? name : "-";
+}
+
+static const char *name_of_user(const struct conn *conn)
+{
+    return conn->identity.user != NULL ? conn->identity.user->name : "-";
+}
+
+static void write_line(const char *user, const char *peer, const char *act, const char *region,
+                       const char *result)
+{
+    log_audit("audit: user=%s peer=\"%s\" act=%s region=%s result=%s", user, peer, act, region,
+              result);
+}
+
+static uint64_t now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec;
+}
+
+/* Says what was left out, unless it may become more. Whether there is something to be said. */
+static bool settle(struct log_limit *limit, const char *what, bool at_once)
+{
+    if (limit->dropped > 0 && (at_once || limit->second != now_s())) {
+        log_audit("audit: %s: %llu more like it were not logged", what,
+                  (unsigned long long)limit->dropped);
+        limit->dropped = 0;
+    }
+    return limit->dropped > 0;
+}
+
+static bool allow(struct server *server, struct log_limit *limit, const char *what)
+{
+    settle(limit, what, false);
+    if (log_allow(limit, what))
+        return true;
+    server_sweep_soon(server);
+    return false;
+}
+
+static const char failures[] = "failed authentications";
+static const char refusals[] = "refusals";
+static const char known[] = "connections known by their sockets";
+static const char tasks[] = "checkpoints and scrubs";
+
+bool audit_sweep(struct server *server, bool at_once)
+{
+    struct audit *audit = &server->audit;
+    bool is_pending = settle(&audit->failures, failures, at_once);
+    is_pending |= settle(&audit->refusals, refusals, at_once);
+    is_pending |= settle(&audit->known, known, at_once);
+    is_pending |= settle(&audit->tasks, tasks, at_once);
+    return is_pending;
+}
+
+/* ---- Who ---- */
+
+void audit_authenticated(struct conn *conn)
+{
+    struct server *server = conn->server;
+    enum known_by by = conn->identity.by;
+    /* passwords are bounded by what it costs to verify them */
+    if (by == KNOWN_BY_PASSWORD || allow(server, &server->audit.known, known))
+        log_audit("audit: user=%s peer=\"%s\" act=authenticate by=%s result=ok", name_of_user(conn),
+                  conn->peer, known_by_name(by));
+}
+
+void audit_not_authenticated(struct conn *conn, const char *user, size_t size, enum err_code code)
+{
+    char name[NAME_SIZE];
+    struct server *server = conn->server;
+    if (allow(server, &server->audit.failures, failures))
+        log_audit("audit: user=%s peer=\"%s\" act=authenticate by=password result=%s",
+                  write_name(user, size, name), conn->peer, err_name(code));
+}
+
+void audit_expelled(struct conn *conn, const char *user)
+{
+    struct server *server = conn->server;
+    if (allow(server, &server->audit.refusals, refusals))
+        write_line(user, conn->peer, "reload", "-", err_name(ERR_UNAUTHENTICATED));
+}
+
+void audit_reloaded(const struct server *server, enum err_code code)
+{
+    (void)server;
+    write_line("-", "signal", "reload", "-", code == ERR_OK ? "ok" : err_name(code));
+}
+
+/* ---- What ---- */
+
+/* The region that a call names, as it is written. */
+static const char *region_of(const struct call *call, char name[NAME_SIZE])
+{
+    const struct rpc_param *param = &call->args.params[0];
+    char letter = methods[call->args.method].parameters[0];
+    if (call->entry != NULL)
+        return call->entry->name;
+    if (letter != 'R' && letter != 'N')
+        return "-";
+    if (param->bytes != NULL)
+        return write_name((const char *)param->bytes, param->size, name);
+    snprintf(name, NAME_SIZE, "#%llu", (unsigned long long)param->number);
+    return name;
+}
+
+void audit_refused(const struct call *call, enum err_code code)
+{
+    char name[NAME_SIZE];
+    struct server *server = call->server;
+    if (allow(server, &server->audit.refusals, refusals))
+        write_line(name_of_user(call->conn), call->conn->peer, methods[call->args.method].name,
+                   region_of(call, name), err_name(code));
+}
+
+static bool is_task(enum method_id method)
+{
+    return method == METHOD_CHECKPOINT || method == METHOD_SCRUB;
+}
+
+static void write_act(struct conn *conn, const char *user, enum method_id method,
+                      const char *region, const char *result)
+{
+    struct server *server = conn->server;
+    if (!is_task(method) || allow(server, &server->audit.tasks, tasks))
+        write_line(user, conn->peer, methods[method].name, region, result);
+}
+
+void audit_begin(const struct call *call, struct request *request)
+{
+    char name[NAME_SIZE];
+    const char *region = region_of(call, name);
+    struct act *act = malloc(sizeof *act);
+    if (act == NULL) { /* better too early than not at all */
+        write_act(call->conn, name_of_user(call->conn), call->args.method, region, "begun");
+        return;
+    }
+    snprintf(act->user, sizeof act->user, "%s", name_of_user(call->conn));
+    snprintf(act->region, sizeof act->region, "%s", region);
+    act->method = call->args.method;
+    request->act = act;
+}
+
+void audit_end(struct request *request, const struct err *err)
+{
+    struct act *act = request->act;
+    if (act == NULL) /* said already */
+        return;
+    request->act = NULL;
+    write_act(request->conn, act->user, act->method, act->region,
+              err == NULL              ? "ok"
+              : err->code == ERR_CODES ? "unanswered"
+                                       : err_name(err->code));
+    free(act);
+}
+
+void audit_give_up(struct request *request)
+{
+    static const struct err unanswered = {.code = ERR_CODES};
+    audit_end(request, &unanswered);
+}
