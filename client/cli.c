@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli_password.h"
 #include "core/err.h"
 
 void cli_init(struct cli *cli)
@@ -94,15 +95,28 @@ int cli_fail_library(const struct cli *cli, const struct mregion_error *error, c
 
 /* ---- Server and region ---- */
 
+/* As somebody else than was asked for nothing is done. */
+static int authenticate(struct cli *cli)
+{
+    int status = cli->user != NULL ? cli_password_authenticate(cli) : CLI_OK;
+
+    if (status != CLI_OK) {
+        mregion_close(cli->connection);
+        cli->connection = NULL;
+    }
+    return status;
+}
+
 int cli_connect(struct cli *cli)
 {
     struct mregion_options options = {.connect_timeout_ms = cli->timeout_ms,
                                       .timeout_ms = cli->timeout_ms};
     struct mregion_error error;
 
-    if (cli->connection != NULL ||
-        mregion_connect(cli->server, &options, &cli->connection, &error) == MREGION_OK)
+    if (cli->connection != NULL)
         return CLI_OK;
+    if (mregion_connect(cli->server, &options, &cli->connection, &error) == MREGION_OK)
+        return authenticate(cli);
     if (error.code == MREGION_ERR_ARGUMENT && cli->is_server_from_environment)
         return cli_fail(cli, CLI_CONFIG, "MREGION_SERVER: %s", error.text);
     return cli_fail_library(cli, &error, NULL);
@@ -126,7 +140,10 @@ static int fail_choice(const struct cli *cli, char *const *names, size_t count)
     size_t length = 0;
 
     if (count == 0)
-        return cli_fail(cli, CLI_USAGE, "there is no region yet: mrcli create NAME makes one");
+        return cli_fail(
+            cli, CLI_USAGE,
+            "there is no region yet, or none that you may see: mrcli create NAME makes one, mrcli "
+            "whoami tells your grants");
     for (size_t i = 0; i < count; i++) {
         const char *comma = i == 0 ? "" : ", ";
 

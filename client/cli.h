@@ -34,7 +34,9 @@ enum cli_form {
 struct cli {
     const char *server;
     bool is_server_from_environment;
-    char *region; /* owned; NULL until it is known */
+    const char *user;          /* NULL: whoever the server takes us for */
+    const char *password_file; /* NULL: the environment, or the terminal */
+    char *region;              /* owned; NULL until it is known */
     enum cli_form form;
     uint32_t timeout_ms; /* 0: the library's default */
     bool keep_going;

@@ -10,6 +10,7 @@
 #include "client/cli_list.h"
 #include "client/cli_method.h"
 #include "client/cli_output.h"
+#include "client/cli_password.h"
 
 /* ---- Commands of our own ---- */
 

@@ -85,6 +85,7 @@ void mregion_close(struct mregion *connection)
     if (connection->fd >= 0)
         (void)close(connection->fd);
     endpoint_release(&connection->endpoint);
+    credentials_release(&connection->credentials);
     pending_table_release(&connection->pending);
     msgpack_sbuffer_destroy(&connection->out);
     free(connection->inbox.bytes);
@@ -177,6 +178,13 @@ static int back_off(struct mregion *connection, int64_t deadline, struct mregion
     return MREGION_OK;
 }
 
+/* Whether another attempt may fare better. */
+static bool is_passing(int code)
+{
+    return code == MREGION_ERR_CONNECT || code == MREGION_ERR_LOST || code == MREGION_ERR_BUSY ||
+           code == MREGION_ERR_SHUTTING_DOWN;
+}
+
 int connection_ensure(struct mregion *connection, int64_t deadline, struct mregion_error *error)
 {
     int code = MREGION_OK;
@@ -192,7 +200,9 @@ int connection_ensure(struct mregion *connection, int64_t deadline, struct mregi
         code = back_off(connection, deadline, error);
         if (code == MREGION_OK)
             code = connect_now(connection, deadline, error);
-        if (code != MREGION_OK && (code != MREGION_ERR_CONNECT || deadline_left(deadline) == 0))
+        if (code == MREGION_OK)
+            code = credentials_present(connection, deadline, error);
+        if (code != MREGION_OK && (!is_passing(code) || deadline_left(deadline) == 0))
             return code;
     }
     return MREGION_OK;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/credentials.h"
 #include "client/endpoint.h"
 #include "client/mregion.h"
 #include "client/pending.h"
@@ -37,6 +38,7 @@ struct inbox {
 
 struct mregion {
     struct endpoint endpoint;
+    struct credentials credentials;
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;         /* of the next call */
     uint32_t timeout_default_ms; /* of the connection */
@@ -67,7 +69,8 @@ struct mregion {
 void connection_look(struct mregion *connection);
 
 /* Makes the connection anew where there is none, again and again until the deadline.
- * MREGION_ERR_CONNECT, MREGION_ERR_LOST (reconnecting is off), MREGION_ERR_CANCELED. */
+ * MREGION_ERR_CONNECT, MREGION_ERR_LOST (reconnecting is off), MREGION_ERR_CANCELED; what
+ * credentials_present says. */
 int connection_ensure(struct mregion *connection, int64_t deadline, struct mregion_error *error);
 
 /* Ends the connection. After MREGION_ERR_LOST the queue is to be sent again on the next one; what

@@ -36,6 +36,10 @@ static void print_help(void)
                "                         then " CLI_SERVER_DEFAULT "\n"
                "  -r, --region REGION    a name, or a number as #7; default $MREGION_REGION,\n"
                "                         then the only region there is\n"
+               "  -u, --user NAME        who you are, where the server asks for it; default\n"
+               "                         $MREGION_USER. The password is $MREGION_PASSWORD, or\n"
+               "                         else is asked for\n"
+               "      --password-file FILE  has the password\n"
                "  -o, --output FORM      table for people (default), json, or raw: bare values\n"
                "      --timeout TIME     how long a request may take, such as 500ms or 5m;\n"
                "                         default 60s\n"
@@ -56,11 +60,13 @@ static void print_help(void)
 
 /* ---- Options ---- */
 
-enum { OPTION_VERSION = 256, OPTION_TIMEOUT, OPTION_KEEP_GOING };
+enum { OPTION_VERSION = 256, OPTION_TIMEOUT, OPTION_KEEP_GOING, OPTION_PASSWORD_FILE };
 
 static const struct option options[] = {
     {"server", required_argument, NULL, 's'},
     {"region", required_argument, NULL, 'r'},
+    {"user", required_argument, NULL, 'u'},
+    {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
     {"output", required_argument, NULL, 'o'},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"keep-going", no_argument, NULL, OPTION_KEEP_GOING},
@@ -102,17 +108,28 @@ static int set_server(struct cli *cli, const char *address)
     return CLI_OK;
 }
 
+static int set_user(struct cli *cli, const char *name)
+{
+    if (name[0] == '\0')
+        return cli_fail(cli, CLI_USAGE, "--user: the name is empty");
+    cli->user = name;
+    return CLI_OK;
+}
+
 /* What the environment says holds where the command line says nothing. Empty is as good as unset.
  */
 static int read_environment(struct cli *cli)
 {
     const char *server = getenv("MREGION_SERVER");
     const char *region = getenv("MREGION_REGION");
+    const char *user = getenv("MREGION_USER");
 
     if (server != NULL && server[0] != '\0') {
         cli->server = server;
         cli->is_server_from_environment = true;
     }
+    if (user != NULL && user[0] != '\0')
+        cli->user = user;
     return region != NULL && region[0] != '\0' ? cli_set_region(cli, region) : CLI_OK;
 }
 
@@ -124,7 +141,7 @@ static int read_options(struct cli *cli, int argc, char **argv, bool *ret_is_don
 
     /* "+": what follows the command is the command's. */
     while (status == CLI_OK && !*ret_is_done &&
-           (option = getopt_long(argc, argv, "+s:r:o:h", options, NULL)) != -1) {
+           (option = getopt_long(argc, argv, "+s:r:u:o:h", options, NULL)) != -1) {
         switch (option) {
         case 's':
             status = set_server(cli, optarg);
@@ -134,6 +151,12 @@ static int read_options(struct cli *cli, int argc, char **argv, bool *ret_is_don
             break;
         case 'o':
             status = set_form(cli, optarg);
+            break;
+        case 'u':
+            status = set_user(cli, optarg);
+            break;
+        case OPTION_PASSWORD_FILE:
+            cli->password_file = optarg;
             break;
         case OPTION_TIMEOUT:
             status = set_timeout(cli, optarg);

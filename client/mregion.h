@@ -89,9 +89,9 @@ enum mregion_code {
     MREGION_ERR_TOO_LARGE = 12,    /* the answer would pass the server's max_message, or what can be
                                       kept with a token */
     MREGION_ERR_BUSY = 13,         /* try again later */
-    MREGION_ERR_DENIED = 14,
-    MREGION_ERR_UNAUTHENTICATED = 15,
-    MREGION_ERR_SHUTTING_DOWN = 16, /* nothing was changed */
+    MREGION_ERR_DENIED = 14,       /* not allowed to this user, or not over this connection */
+    MREGION_ERR_UNAUTHENTICATED = 15, /* who asks is not known, or user or password is wrong */
+    MREGION_ERR_SHUTTING_DOWN = 16,   /* nothing was changed */
     MREGION_ERR_INTERNAL = 17,
     MREGION_ERR_UNKNOWN = 99, /* a code of a newer server; it stands in the text */
 
@@ -149,6 +149,18 @@ MREGION_API int mregion_connect(const char *address, const struct mregion_option
 /* Closes the connection and frees everything that belongs to it. What was submitted and not
  * collected may have happened or not. NULL is fine. */
 MREGION_API void mregion_close(struct mregion *connection);
+
+/* Who the caller is, to a server that has users and does not know that by the socket itself: the
+ * password is size bytes, which are copied, sent, and sent again first on every connection that is
+ * made after this one was lost, until mregion_close wipes them. From then on a call may also fail
+ * because the server does not take them any more. May be called again, for somebody else; a call
+ * that fails leaves everything as it was, but the server closes a connection on which too many
+ * have failed. Only over a Unix socket, on loopback, or over TLS.
+ * Errors: UNAUTHENTICATED (user or password is wrong), DENIED (the server has no users, or the
+ * connection can be listened to), BUSY (too many attempts), ARGUMENT. */
+MREGION_API int mregion_authenticate(struct mregion *connection, const char *user,
+                                     const void *password, size_t size,
+                                     struct mregion_error *error);
 
 /* How long each later call may take in all, MREGION_NO_TIMEOUT for as long as it takes. A blob
  * that is cut into several messages has the time for each message. Set it before a call to give

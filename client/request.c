@@ -218,7 +218,8 @@ bool request_only_reads(const struct request *request)
 
     if (method == METHODS)
         method = method_find(request->name, strlen(request->name));
-    return method != METHODS && methods[method].access <= METHOD_OPEN;
+    return method != METHODS &&
+           (methods[method].access <= METHOD_OPEN || methods[method].access == METHOD_LOGIN);
 }
 
 bool request_takes_token(const struct request *request)

@@ -409,6 +409,8 @@ static bool answer(struct fake_region *region, int fd, const struct fake_request
     must(request->size <= region->max_message, "the message is larger than max_message");
     if (strcmp(method, "serverInfo") == 0)
         return fake_answer_info(fd, msgid, region->max_message);
+    if (strcmp(method, "authenticate") == 0)
+        return fake_answer_nil(fd, msgid);
     if (strcmp(method, "allocate") == 0)
         return answer_address(fd, msgid, take(region, request->params[1].number));
     if (strcmp(method, "isAllocated") == 0)

@@ -121,6 +121,15 @@ static int again(struct mregion *connection)
     return code;
 }
 
+/* The connection is lost, and a user's again on the next one. */
+static int as_user(struct mregion *connection)
+{
+    int code = mregion_authenticate(connection, "alice", "secret", 6, &error);
+
+    region.close_at = region.stores + 1;
+    return code != 0 ? code : mregion_store(connection, "main", 0, bytes, 20000, &error);
+}
+
 static int commit(struct mregion *connection)
 {
     struct mregion_batch *batch = NULL;
@@ -135,7 +144,7 @@ static int commit(struct mregion *connection)
 }
 
 static step *const steps[] = {add_small, add_large, load_large, add_file, load_file,
-                              by_name,   pipeline,  again,      commit};
+                              by_name,   pipeline,  again,      commit,   as_user};
 #define STEPS ((int)(sizeof steps / sizeof steps[0]))
 
 START_TEST(each_allocation_fails)

@@ -1,0 +1,140 @@
+#include "client/credentials.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/call.h"
+#include "client/connection.h"
+#include "client/error.h"
+#include "client/request.h"
+#include "client/wire.h"
+
+void credentials_release(struct credentials *credentials)
+{
+    if (credentials->password != NULL)
+        explicit_bzero(credentials->password, credentials->password_size);
+    free(credentials->password);
+    free(credentials->user);
+    *credentials = (struct credentials){0};
+}
+
+static struct request request_of(const char *user, const void *password, size_t size)
+{
+    return (struct request){.method = METHOD_AUTHENTICATE,
+                            .region = user, /* its place among the parameters is the same */
+                            .blob = password,
+                            .blob_size = size};
+}
+
+/* Nothing of the password stays where it was packed. */
+static void wipe_outbox(struct mregion *connection)
+{
+    msgpack_sbuffer *out = &connection->out;
+
+    if (out->data != NULL)
+        explicit_bzero(out->data + out->size, out->alloc - out->size);
+}
+
+/* ---- The first time ---- */
+
+static int check(const char *user, const void *password, size_t size, struct mregion_error *error)
+{
+    if (user == NULL || user[0] == '\0' || user[0] == '#')
+        return error_set(error, MREGION_ERR_ARGUMENT,
+                         "the user's name is missing, or begins with #");
+    if (password == NULL && size > 0)
+        return error_set(error, MREGION_ERR_ARGUMENT, "the password's bytes are missing");
+    return MREGION_OK;
+}
+
+static int keep(struct credentials *credentials, const char *user, const void *password,
+                size_t size, struct mregion_error *error)
+{
+    struct credentials fresh = {.user = strdup(user), .password = malloc(size + 1)};
+
+    if (fresh.user == NULL || fresh.password == NULL) {
+        credentials_release(&fresh);
+        return error_no_memory(error);
+    }
+    fresh.password_size = size;
+    if (size > 0)
+        memcpy(fresh.password, password, size);
+    *credentials = fresh;
+    return MREGION_OK;
+}
+
+int mregion_authenticate(struct mregion *connection, const char *user, const void *password,
+                         size_t size, struct mregion_error *error)
+{
+    struct request request = request_of(user, password, size);
+    struct credentials fresh = {0};
+    int code = check(user, password, size, error);
+
+    if (code == MREGION_OK)
+        code = keep(&fresh, user, password, size, error);
+    if (code != MREGION_OK)
+        return code;
+    code = call_for_nothing(connection, &request, error);
+    wipe_outbox(connection);
+    if (code != MREGION_OK) {
+        credentials_release(&fresh);
+        return code;
+    }
+    credentials_release(&connection->credentials);
+    connection->credentials = fresh;
+    return MREGION_OK;
+}
+
+/* ---- Again ---- */
+
+/* Whether what waits for an answer may still get one, on another connection. */
+static bool is_passing(int code)
+{
+    return code == MREGION_ERR_LOST || code == MREGION_ERR_BUSY ||
+           code == MREGION_ERR_SHUTTING_DOWN || code == MREGION_ERR_TIMEOUT ||
+           code == MREGION_ERR_CANCELED || code == MREGION_ERR_MEMORY;
+}
+
+/* Sends the request, which is the first one on the connection, and waits for its answer. */
+static int ask(struct mregion *connection, const struct request *request, struct pending *pending,
+               int64_t deadline, struct mregion_error *error)
+{
+    msgpack_sbuffer *out = &connection->out;
+    int code;
+
+    if (!request_pack(request, NULL, pending_msgid(pending), out) ||
+        msgpack_sbuffer_write(out, request->blob, (size_t)request->blob_size) != 0)
+        return error_no_memory(error);
+    code = wire_wait(connection, pending, deadline, error);
+    if (pending->state == PENDING_FAILED)
+        code = error_set(error, pending->code, "%s",
+                         pending->text != NULL ? pending->text : "out of memory for the reason");
+    return code;
+}
+
+int credentials_present(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+{
+    const struct credentials *credentials = &connection->credentials;
+    struct request request =
+        request_of(credentials->user, credentials->password, credentials->password_size);
+    uint32_t backoff_ms = connection->backoff_ms;
+    struct mregion_error reason;
+    struct pending *pending;
+    int code;
+
+    if (credentials->user == NULL)
+        return MREGION_OK;
+    pending = pending_new(&connection->pending);
+    code = pending == NULL ? error_no_memory(&reason)
+                           : ask(connection, &request, pending, deadline, &reason);
+    if (pending != NULL)
+        pending_free(&connection->pending, pending);
+    if (code != MREGION_OK && connection->fd >= 0)
+        (void)connection_end(connection, is_passing(code),
+                             is_passing(code) ? MREGION_ERR_LOST : (enum mregion_code)code,
+                             reason.text, NULL);
+    wipe_outbox(connection);
+    if (code != MREGION_OK) /* an answer that says no is no reason to hurry */
+        connection->backoff_ms = backoff_ms;
+    return code == MREGION_OK ? code : error_set(error, (enum mregion_code)code, "%s", reason.text);
+}
