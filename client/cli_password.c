@@ -215,7 +215,7 @@ int cli_password_hash(struct cli *cli, const struct cli_arguments *arguments)
                                   "._-@";
     const char *name = arguments->count > 0 ? arguments->items[0] : NULL;
     char hash[crypto_pwhash_STRBYTES];
-    struct password password;
+    struct password password = {.size = 0};
     int status;
 
     if (name != NULL && (name[0] == '\0' || strlen(name) > 64 ||

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <utlist.h>
 
 #include "daemon/conn.h"
 #include "daemon/files.h"
@@ -52,6 +53,27 @@ static void name_tcp_peer(struct conn *conn)
              conn->number, host, port);
 }
 
+/* Closes the one that is nobody's for the longest time, to make room: who only connects must not
+ * keep out those who are known. False where there is none but this one. */
+static bool make_room(const struct conn *conn)
+{
+    struct server *server = conn->server;
+    struct conn *other;
+    if (server->conf.users_count == 0)
+        return false;
+    DL_FOREACH2(server->conns, other, next)
+    if (other != conn && other->identity.user == NULL && other->held == NULL)
+        break;
+    if (other == NULL)
+        return false;
+    if (log_allow(&server->refuse_limit, "refused connections"))
+        log_warning("%s: closed: it is not known as a user's, and max_connections, %" PRIu64
+                    ", are open",
+                    other->peer, server->conf.max_connections);
+    conn_close(other);
+    return true;
+}
+
 /* Opens an accepted connection, or closes it at once where there are too many. */
 static void admit(struct conn *conn, bool is_unix)
 {
@@ -62,7 +84,7 @@ static void admit(struct conn *conn, bool is_unix)
         name_unix_peer(conn, fd);
     else
         name_tcp_peer(conn);
-    if (server->conns_count > server->conf.max_connections) {
+    if (server->conns_count > server->conf.max_connections && !make_room(conn)) {
         if (log_allow(&server->refuse_limit, "refused connections"))
             log_warning("%s: refused: max_connections, %" PRIu64 ", are open", conn->peer,
                         server->conf.max_connections);

@@ -150,6 +150,7 @@ static void on_verified(struct work *work)
     struct attempt *attempt = (struct attempt *)work;
     struct server *server = attempt->server;
     server->authenticator.running--;
+    attempt->peer->running--;
     attempt->is_right = attempt->is_right && !attempt->is_decoy;
     settle(attempt);
     free_attempt(attempt);
@@ -164,6 +165,7 @@ static void start(struct attempt *attempt, uint64_t at_ms)
     leave_queue(attempt);
     peer_begins(attempt->peer, at_ms);
     server->authenticator.running++;
+    attempt->peer->running++;
     attempt->work = (struct work){.run = run_verify, .done = on_verified};
     workers_submit(&server->workers, WORK_OTHER, &attempt->work);
 }
@@ -182,23 +184,50 @@ static uint64_t next_ms(const struct attempt *attempt)
     return attempt->peer->due_ms < late_ms ? attempt->peer->due_ms : late_ms;
 }
 
-/* Starts those whose turn it is. */
-static void pump(struct server *server)
+/* The first that may start, of a peer that has none at work if there is one: so nobody who comes
+ * with many holds up somebody who comes with one. */
+static struct attempt *next_due(const struct authenticator *authenticator, uint64_t at_ms)
 {
-    struct authenticator *authenticator = &server->authenticator;
+    struct attempt *attempt, *first = NULL;
+    DL_FOREACH(authenticator->queue, attempt)
+    {
+        if (attempt->peer->due_ms > at_ms)
+            continue;
+        if (attempt->peer->running == 0)
+            return attempt;
+        if (first == NULL)
+            first = attempt;
+    }
+    return first;
+}
+
+/* Ends those for whom it is not worth waiting, and tells when to look again. */
+static uint64_t drop_late(struct authenticator *authenticator, uint64_t at_ms)
+{
     struct attempt *attempt, *after;
-    uint64_t at_ms = now_ms(), wake_ms = UINT64_MAX;
+    uint64_t wake_ms = UINT64_MAX;
     DL_FOREACH_SAFE(authenticator->queue, attempt, after)
     {
         if (is_late(attempt, at_ms)) {
             leave_queue(attempt);
             fail_busy(attempt);
-        } else if (authenticator->running < ATTEMPTS_AT_ONCE && attempt->peer->due_ms <= at_ms) {
-            start(attempt, at_ms);
         } else if (next_ms(attempt) < wake_ms) {
             wake_ms = next_ms(attempt);
         }
     }
+    return wake_ms;
+}
+
+/* Starts those whose turn it is. */
+static void pump(struct server *server)
+{
+    struct authenticator *authenticator = &server->authenticator;
+    struct attempt *attempt;
+    uint64_t at_ms = now_ms(), wake_ms;
+    while (authenticator->running < ATTEMPTS_AT_ONCE &&
+           (attempt = next_due(authenticator, at_ms)) != NULL)
+        start(attempt, at_ms);
+    wake_ms = drop_late(authenticator, at_ms);
     /* Those that are due start when one of those at work is through. */
     if (wake_ms == UINT64_MAX)
         uv_timer_stop(&authenticator->timer);

@@ -2,8 +2,9 @@
  *
  * Verifying one takes some 100 ms of a processor and 64 MiB of memory, both on purpose. So at most
  * two are verified at a time, on the threads that do not commit; the others wait in a queue, first
- * come first served, except that a peer that has failed often waits longer (peers.h). Whoever would
- * be too many, or would wait too long, is answered busy at once.
+ * come first served, except that a peer of whom none is at work goes before one of whom there is,
+ * and one that has failed often waits longer (peers.h). Whoever would be too many, or would wait
+ * too long, is answered busy at once.
  *
  * A name that is nobody's is verified against the hash of somebody else and fails, so that it takes
  * as long. The request holds its connection, so what is sent behind it is judged by its result.

@@ -32,6 +32,7 @@ struct peer {
     struct peer_key key;
     unsigned failures;
     unsigned waiting;   /* attempts that are not through, and keep it here */
+    unsigned running;   /* of which at work */
     uint64_t failed_ms; /* when the last one failed, or was forgotten about */
     uint64_t due_ms;    /* before that none begins */
     UT_hash_handle hh;

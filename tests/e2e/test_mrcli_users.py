@@ -71,6 +71,31 @@ class AsUser(CliCase):
                    "--password-file", "long", "size")
         self.fails(64, "--user: the name is empty", "-u", "", "size")
 
+    def test_who_it_is_after_a_restart(self):
+        """The server is another one in the middle of a script: mrcli says again who it is."""
+        server = Server(config="listen: []\n")
+        self.addCleanup(server.remove)
+        server.write_config("listen: [{unix: %s}]\nregions: [{name: main}]\n%s"
+                            % (server.path("s"), USERS))
+        server.start()
+        environment = {**self.environment, "MREGION_SERVER": "unix:" + server.unix,
+                       "MREGION_PASSWORD": ALICE}
+        with subprocess.Popen([MRCLI, "-u", "alice"], env=environment, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, cwd=self.folder) as process:
+            def ask(line):
+                process.stdin.write(line + b"\n")
+                process.stdin.flush()
+                return process.stdout.readline()
+
+            self.assertEqual(ask(b"allocate 7"), b"0+7\n")
+            server.kill()
+            server.start()
+            self.assertEqual(ask(b"allocate 5"), b"7+5\n")
+            process.stdin.close()
+            self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertRegex(server.log(), "audit: user=alice .* act=authenticate .* result=ok")
+        server.stop()
+
     def test_the_password_comes_from_a_terminal(self):
         status, shown = self.type_in(["-u", "alice", "list"],
                                      [(b"Password of alice: ", ALICE.encode() + b"\n")])

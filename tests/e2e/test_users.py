@@ -1,6 +1,6 @@
 """Users: who is known, what they may do, what is refused in which words, what a reload changes.
 
-The hashes are cheap ones (8 KiB, one pass): what they cost is not what is tested here."""
+The hashes are cheap ones (8 KiB, one pass), where what they cost is not what is tested."""
 import os
 import re
 import signal
@@ -10,7 +10,7 @@ import unittest
 from case import Case
 from mpack import Client, Closed, RpcError, pack, request
 
-ALICE, BOB, READER = "alice-secret", "bob-secret", "reader-secret"
+ALICE, BOB, READER, SLOW = "alice-secret", "bob-secret", "reader-secret", "slow-secret"
 HASHES = {
     ALICE: "$argon2id$v=19$m=8,t=1,p=1$f/QgEQ2BMi0dHjRMlRh+1w"
            "$pGZkLlKKR56GS5NG6OpJimgjfmZUQpqgwFFUj/Nt7v4",
@@ -18,6 +18,8 @@ HASHES = {
          "$FOA+/4fq4Fjflac8GppeeqTcNvmsY9nrTtW7Woaihtc",
     READER: "$argon2id$v=19$m=8,t=1,p=1$yZ3Sqad+L1z9q3ZvVU5CJA"
             "$IkHf71QclQ21Fu7ZSJktQrIf/JLxBrcH+I1q/L2Qlik",
+    SLOW: "$argon2id$v=19$m=65536,t=1,p=1$D3VdKkVhNDaFWtd/G8XJDw"
+          "$XuCnQXWyMQ26hTice6W2NMVbRE6+YQD7VEdQR5S4F14",  # 64 MiB
 }
 
 
@@ -115,6 +117,9 @@ class Users(Case):
         client.call("addBlob", "secret", b"x")
         server.wait_log(r'audit: user=me peer="connection 1 \(unix, uid .*" act=authenticate '
                         r"by=uid result=ok")
+        # Nobody else is compared with a hash that the password fits.
+        self.refused(client, "unauthenticated", "authenticate", "me", ALICE)
+        self.refused(client, "unauthenticated", "authenticate", "ghost", ALICE)
         client.call("authenticate", "alice", ALICE)  # less than before
         self.assertEqual(client.call("whoAmI")["by"], "password")
         self.refused(client, "denied", "addBlob", "secret", b"x")
@@ -157,6 +162,56 @@ class Users(Case):
         self.assertEqual(info["authentication_failures"], 6)
         self.assertNotIn(ALICE, server.log())
         server.stop()
+
+    def test_passwords_are_wiped(self):
+        server, _ = self.start(ALL)
+        client = self.client(server)
+        whole = request(1, "authenticate", ["alice", ALICE])
+        # At once; in pieces, which move to a buffer of their own; behind another request; malformed;
+        # refused before they are looked at; longer than any; right in the end.
+        client.send_raw(whole)
+        for part in (whole[:-7], whole[-7:-2], whole[-2:]):
+            client.send_raw(part)
+            self.settle(server)
+        for _ in range(2):
+            client.receive()
+        client.send_raw(request(2, "ping", []) + request(3, "authenticate", ["bob", ALICE]) +
+                        request(4, "ping", []))
+        client.send_raw(request(5, "authenticate", ["bob", ALICE, ALICE, ALICE]))
+        client.send_raw(request(6, "authenticate", ["bob", ALICE * 100]))
+        client.send_raw(request(7, "authenticate", ["bob", ALICE * 10000]))
+        for _ in range(6):
+            client.receive()
+        self.assertEqual(client.call("whoAmI")["user"], "alice")
+        self.assertGreater(self.find_in_memory(server, HASHES[ALICE].encode()), 0)
+        self.assertEqual(self.find_in_memory(server, ALICE.encode()), 0)
+        server.stop()
+
+    def settle(self, server):
+        """Waits until the server has read what was sent."""
+        with Client(server.tcp) as other:
+            other.call("ping")
+            other.call("ping")
+
+    def find_in_memory(self, server, what):
+        """How often it is anywhere in the server's memory."""
+        pid, found = server.process.pid, 0
+        try:
+            with open(f"/proc/{pid}/maps", encoding="ascii") as maps, \
+                    open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+                for line in maps:
+                    span, rights = line.split()[:2]
+                    start, end = (int(part, 16) for part in span.split("-"))
+                    if "w" not in rights or end - start > 1 << 28:
+                        continue
+                    memory.seek(start)
+                    try:
+                        found += memory.read(end - start).count(what)
+                    except OSError:
+                        pass  # reserved only
+        except PermissionError as error:
+            self.skipTest(f"its memory cannot be read here: {error}")
+        return found
 
     def test_a_failure_leaves_who_one_is_and_the_last_one_counts(self):
         server, _ = self.start(ALL)
@@ -212,6 +267,7 @@ class Users(Case):
         answers = client.wait_closed()
         self.assertEqual([error.split(":")[0] for _, error, _ in answers],
                          ["unauthenticated"] * 6)
+        client.close()
         server.wait_log("closing: 6 authentications have failed")
         self.client(server, "alice", ALICE)
         server.stop()
@@ -222,6 +278,7 @@ class Users(Case):
         for i in range(6):
             guesser.send("authenticate", "alice", f"guess {i}")
         guesser.wait_closed()
+        guesser.close()
         # Another one would be due in half a second, so that a hundred wait for much too long.
         clients = [self.client(server) for _ in range(120)]
         for client in clients:
@@ -243,6 +300,7 @@ class Users(Case):
         for i in range(6):
             guesser.send("authenticate", "alice", f"guess {i}")
         guesser.wait_closed()
+        guesser.close()
         clients = [self.client(server) for _ in range(5)]
         for client in clients:
             client.send("authenticate", "alice", "guess")
@@ -254,10 +312,8 @@ class Users(Case):
             self.assertEqual(answers, ["busy", "ok"])
 
     def test_gone_while_it_is_verified(self):
-        slow = "$argon2id$v=19$m=65536,t=2,p=1$vtv8UbdNJfkpFpKKkKtC1A" \
-               "$RaT15SL1a2aJuUv3JyHA+ksi8U0mTDr1alcj3ehlp+4"
         server, _ = self.start([user("alice", "*:admin", password=ALICE),
-                                user("slow", "*:admin", password_hash=slow)])
+                                user("slow", "*:admin", password=SLOW)])
         for _ in range(4):
             client = self.client(server)
             client.send("authenticate", "slow", "whatever")
@@ -270,14 +326,46 @@ class Users(Case):
         client.close()
         server.stop()
 
+    @unittest.skipIf(os.environ.get("MREGION_ASAN"), "its memory is not the server's alone")
+    def test_two_at_a_time(self):
+        server, _ = self.start([user("slow", "*:read", password=SLOW)])
+        clients = [self.client(server) for _ in range(10)]
+        attempts = [client.send("authenticate", "slow", SLOW) for client in clients]
+        for client, msgid in zip(clients, attempts):
+            client.wait(msgid)
+            self.assertEqual(client.call("whoAmI")["user"], "slow")
+        with open(f"/proc/{server.process.pid}/status", encoding="ascii") as file:
+            peak = int(re.search(r"VmHWM:\s+(\d+) kB", file.read())[1])
+        self.assertGreater(peak, 64 << 10)
+        self.assertLess(peak, (2 * 64 + 32) << 10)
+        server.stop()
+
     def test_nobody_sends_large_messages(self):
         server, _ = self.start(ALL)
         client = self.client(server)
         client.send_raw(request(5, "addBlob", ["photos-a", b"x" * 65536]))
         (msgid, error, _), = client.wait_closed()
         self.assertEqual((msgid, error.split(":")[0]), (5, "too_large"))
+        client.close()
         client = self.client(server, "bob", BOB)
         client.call("addBlob", "photos-a", b"x" * 65536)
+        server.stop()
+
+    def test_nobody_makes_room_for_others(self):
+        server, _ = self.start(ALL, more="max_connections: 3\n")
+        alice = self.client(server, "alice", ALICE)
+        idle = [self.client(server) for _ in range(2)]
+        self.assertEqual(idle[1].call("ping"), "pong")
+        bob = self.client(server, "bob", BOB)
+        self.assertEqual(idle[0].wait_closed(), [])
+        server.wait_log("is not known as a user's, and max_connections, 3, are open")
+        self.assertEqual(idle[1].call("ping"), "pong")
+        self.client(server, "bob", BOB)
+        self.assertEqual(idle[1].wait_closed(), [])
+        with self.client(server) as refused:  # all are known
+            self.assertEqual(refused.wait_closed(), [])
+        self.assertEqual(bob.call("whoAmI")["user"], "bob")
+        self.assertEqual(alice.call("serverInfo")["connections"], 3)
         server.stop()
 
     # ---- What ----
