@@ -20,8 +20,7 @@ struct attempt {
     struct peer *peer;
     struct attempt *previous, *next; /* in the queue */
     uint64_t queued_ms;
-    bool is_decoy; /* there is no such user with a password: it fails whatever comes */
-    bool is_right;
+    bool is_right; /* the password has this hash, whosesoever that is */
     bool is_out_of_memory;
     size_t user_size; /* as it was given, cut */
     char user[USER_NAME_MAX + 1];
@@ -99,7 +98,8 @@ static void fail_busy(struct attempt *attempt)
     free_attempt(attempt);
 }
 
-/* The user that the password is of; NULL where the users have changed meanwhile. */
+/* The user whose hash it was; NULL where there is no such user, or the users have changed
+ * meanwhile. */
 static const struct conf_user *find_verified(const struct attempt *attempt)
 {
     const struct conf_user *user =
@@ -151,7 +151,6 @@ static void on_verified(struct work *work)
     struct server *server = attempt->server;
     server->authenticator.running--;
     attempt->peer->running--;
-    attempt->is_right = attempt->is_right && !attempt->is_decoy;
     settle(attempt);
     free_attempt(attempt);
     pump(server);
@@ -312,7 +311,6 @@ static void choose_hash(struct attempt *attempt, const struct rpc_param *name)
     size_t which;
     crypto_shorthash(number, name->bytes, name->size, server->authenticator.salt);
     memcpy(&which, number, sizeof which);
-    attempt->is_decoy = hash == NULL;
     if (hash == NULL)
         hash = users_decoy(&server->conf, which);
     memcpy(attempt->hash, hash, strlen(hash) + 1);
