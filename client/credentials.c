@@ -5,6 +5,7 @@
 
 #include "client/call.h"
 #include "client/connection.h"
+#include "client/deadline.h"
 #include "client/error.h"
 #include "client/request.h"
 #include "client/wire.h"
@@ -47,6 +48,17 @@ static int check(const char *user, const void *password, size_t size, struct mre
     return MREGION_OK;
 }
 
+/* The server would refuse it too, but then it would have been on its way. */
+static int check_private(const struct mregion *connection, struct mregion_error *error)
+{
+    if (endpoint_is_private(connection->fd))
+        return MREGION_OK;
+    return error_set(error, MREGION_ERR_DENIED,
+                     "a password is sent only over a Unix socket, to loopback, or over TLS, and "
+                     "%.200s is none of them",
+                     connection->endpoint.text);
+}
+
 static int keep(struct credentials *credentials, const char *user, const void *password,
                 size_t size, struct mregion_error *error)
 {
@@ -63,10 +75,37 @@ static int keep(struct credentials *credentials, const char *user, const void *p
     return MREGION_OK;
 }
 
+/* On the connection that there is. */
+static int authenticate(struct mregion *connection, const struct credentials *fresh,
+                        struct mregion_error *error)
+{
+    struct request request = request_of(fresh->user, fresh->password, fresh->password_size);
+    int code = check_private(connection, error);
+
+    if (code == MREGION_OK)
+        code = call_for_nothing(connection, &request, error);
+    wipe_outbox(connection);
+    return code;
+}
+
+/* There is none: the next one begins with these, and not with those of before, which may be why
+ * there is none. */
+static int connect_as(struct mregion *connection, const struct credentials *fresh,
+                      struct mregion_error *error)
+{
+    struct credentials before = connection->credentials;
+    int code;
+
+    connection->credentials = *fresh;
+    connection->backoff_ms = 0;
+    code = connection_ensure(connection, deadline_after(connection->timeout_ms), error);
+    connection->credentials = before;
+    return code;
+}
+
 int mregion_authenticate(struct mregion *connection, const char *user, const void *password,
                          size_t size, struct mregion_error *error)
 {
-    struct request request = request_of(user, password, size);
     struct credentials fresh = {0};
     int code = check(user, password, size, error);
 
@@ -74,8 +113,9 @@ int mregion_authenticate(struct mregion *connection, const char *user, const voi
         code = keep(&fresh, user, password, size, error);
     if (code != MREGION_OK)
         return code;
-    code = call_for_nothing(connection, &request, error);
-    wipe_outbox(connection);
+    connection_look(connection);
+    code = connection->fd >= 0 ? authenticate(connection, &fresh, error)
+                               : connect_as(connection, &fresh, error);
     if (code != MREGION_OK) {
         credentials_release(&fresh);
         return code;
@@ -100,8 +140,10 @@ static int ask(struct mregion *connection, const struct request *request, struct
                int64_t deadline, struct mregion_error *error)
 {
     msgpack_sbuffer *out = &connection->out;
-    int code;
+    int code = check_private(connection, error);
 
+    if (code != MREGION_OK)
+        return code;
     if (!request_pack(request, NULL, pending_msgid(pending), out) ||
         msgpack_sbuffer_write(out, request->blob, (size_t)request->blob_size) != 0)
         return error_no_memory(error);

@@ -204,3 +204,20 @@ int endpoint_connect(const struct endpoint *endpoint, int64_t deadline, int *ret
     return error_set_system(error, MREGION_ERR_CONNECT, number, "cannot connect to %.200s",
                             endpoint->text);
 }
+
+bool endpoint_is_private(int fd)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
+    socklen_t length = sizeof address;
+
+    if (getpeername(fd, (struct sockaddr *)&address, &length) != 0)
+        return false;
+    if (address.ss_family == AF_INET)
+        return ntohl(four->sin_addr.s_addr) >> 24 == 127;
+    if (address.ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr) ||
+               (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr) && six->sin6_addr.s6_addr[12] == 127);
+    return address.ss_family == AF_UNIX;
+}

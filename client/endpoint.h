@@ -24,4 +24,8 @@ void endpoint_release(struct endpoint *endpoint);
 int endpoint_connect(const struct endpoint *endpoint, int64_t deadline, int *ret_fd,
                      struct mregion_error *error);
 
+/* Whether nobody on the way can read what is sent over the connected socket: only then a password
+ * is. */
+bool endpoint_is_private(int fd);
+
 #endif

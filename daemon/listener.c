@@ -200,6 +200,7 @@ static int open_unix(struct server *server, const struct conf_listen *listen, st
         unlink(listen->path);
         return (int)err->code;
     }
+    listener->is_open = (listen->mode & 02) != 0;
     listener->path = strdup(listen->path); /* without memory the file stays: harmless */
     listener->device = stat.st_dev;
     listener->inode = stat.st_ino;

@@ -25,7 +25,7 @@ struct listener {
     struct server *server;
     struct listener *next;
     bool is_unix;
-    bool is_open;    /* more than this machine can reach it */
+    bool is_open;    /* to other machines, or to more than owner and group */
     bool is_waiting; /* a connection could not be accepted for want of memory */
     char *path;      /* Unix: the file to remove at the end, if it is still the same; else NULL */
     dev_t device;
@@ -40,7 +40,7 @@ struct listener {
 int listeners_open(struct server *server, const struct conf *conf, struct err *err);
 /* Starts to accept on all and logs one line for each. ERR_IO_ERROR. */
 int listeners_start(struct server *server, struct err *err);
-/* Whether one of them can be reached from other machines. */
+/* Whether one of them is open to more than may connect without users. */
 bool listeners_are_open(const struct server *server);
 /* Tries again what had to wait for memory. */
 void listeners_retry(struct server *server);

@@ -94,10 +94,10 @@ static void on_loaded(struct work *work)
     reload->is_running = false;
     if (reload->status == 0 && reload->conf.users_count == 0 && listeners_are_open(server)) {
         reload->status = -EINVAL;
-        snprintf(reload->error.text, sizeof reload->error.text,
-                 "reload: without users nobody but this machine's may connect, and the server "
-                 "listens on other addresses than loopback: keep users, or restart with other "
-                 "listeners");
+        snprintf(
+            reload->error.text, sizeof reload->error.text,
+            "reload: without users only loopback, and a socket's owner and group, may connect, "
+            "and the server lets others in too: keep users, or restart with other listeners");
         conf_release(&reload->conf);
     }
     if (reload->status != 0) {

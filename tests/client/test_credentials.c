@@ -170,6 +170,22 @@ START_TEST(refused_on_the_next_connection)
 }
 END_TEST
 
+/* Whom the server takes no more can become somebody else. */
+START_TEST(as_somebody_else_afterwards)
+{
+    OK(mregion_authenticate(connection, "alice", "secret", 6, &error));
+    refusal = "unauthenticated: wrong user or password";
+    refusals = 2;
+    close_after = 2;
+    ck_assert_int_eq(size(), MREGION_ERR_UNAUTHENTICATED);
+    ck_assert_int_eq(mregion_authenticate(connection, "bob", "wrong", 5, &error),
+                     MREGION_ERR_UNAUTHENTICATED);
+    OK(mregion_authenticate(connection, "bob", "other", 5, &error));
+    OK(size());
+    assert_seen("| alice/secret size | alice/secret | bob/wrong | bob/other size ");
+}
+END_TEST
+
 START_TEST(tried_again_while_the_server_is_busy)
 {
     OK(mregion_authenticate(connection, "alice", "secret", 6, &error));
@@ -222,6 +238,7 @@ int main(void)
     tcase_add_test(tcase, lost_before_the_answer);
     tcase_add_test(tcase, a_refusal_says_so);
     tcase_add_test(tcase, refused_on_the_next_connection);
+    tcase_add_test(tcase, as_somebody_else_afterwards);
     tcase_add_test(tcase, tried_again_while_the_server_is_busy);
     tcase_add_test(tcase, busy_for_too_long);
     tcase_add_test(tcase, arguments);

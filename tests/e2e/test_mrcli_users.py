@@ -8,7 +8,7 @@ import unittest
 
 from cli import CliCase, take_terminal
 from server import DEADLINE, MRCLI, Server
-from test_users import ALICE, BOB, user
+from test_users import ALICE, BOB, own_address, user
 
 USERS = "users:\n" + user("alice", "*:admin", password=ALICE) + user("bob", "main:read", password=BOB)
 
@@ -70,6 +70,18 @@ class AsUser(CliCase):
         self.fails(64, "long: a password has at most 1024 bytes", "-u", "alice",
                    "--password-file", "long", "size")
         self.fails(64, "--user: the name is empty", "-u", "", "size")
+
+    def test_a_password_does_not_leave_the_machine(self):
+        server = Server(config="listen: []\n")
+        self.addCleanup(server.remove)
+        server.write_config("listen: [{tcp: '0.0.0.0:0'}]\nregions: [{name: main}]\n" + USERS)
+        server.start()
+        address = f"tcp:{own_address(self)}:{server.tcp[1]}"
+        environment = {"MREGION_SERVER": address, "MREGION_PASSWORD": ALICE}
+        self.fails(77, f"denied: a password is sent only over a Unix socket.* and {address} is",
+                   "-u", "alice", "size", env=environment)
+        server.stop()
+        self.assertNotIn("audit:", server.log())
 
     def test_who_it_is_after_a_restart(self):
         """The server is another one in the middle of a script: mrcli says again who it is."""

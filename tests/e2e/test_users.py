@@ -35,6 +35,19 @@ def user(name, *grants, **known_by):
     return "\n".join(lines) + "\n"
 
 
+def own_address(case):
+    """One of this machine's that is not loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            address = probe.getsockname()[0]
+        except OSError:
+            address = "127.0.0.1"
+    if address.startswith("127."):
+        case.skipTest("this machine has no address but loopback")
+    return address
+
+
 ALL = [user("alice", "*:admin", password=ALICE), user("bob", "photos-*:write", password=BOB),
        user("reader", "photos-?:read", "photos-b:write", "mine*:admin", password=READER),
        user("nobody", password=READER)]
@@ -456,10 +469,12 @@ class Users(Case):
         client.call("authenticate", "bob", BOB)
         taken = client.call("beginBlob", "photos-a", None)
         client.call("appendBlob", taken, b"abc")
+        dropped = client.call("beginBlob", "photos-a", None)
         write([ALL[0], user("bob", "photos-*:read", password=BOB)])
         self.reload(server)
         self.refused(client, "denied", "appendBlob", taken, b"def")
         self.refused(client, "denied", "commitBlob", taken)
+        client.call("abortBlob", dropped)  # which gives back and changes nothing
         write(ALL)
         self.reload(server)
         self.assertEqual(client.call("commitBlob", taken), 0)
@@ -627,7 +642,7 @@ class Users(Case):
             self.refused(client, "unauthenticated", "size", "main")
             client.call("authenticate", "alice", ALICE)
             client.call("size", "main")
-        address = self.own_address()
+        address = own_address(self)
         with Client((address, port)) as client:
             self.assertIn("TLS", self.refused(client, "unauthenticated", "size", "main"))
             sentence = self.refused(client, "denied", "authenticate", "alice", ALICE)
@@ -635,18 +650,6 @@ class Users(Case):
             self.refused(client, "unauthenticated", "size", "main")
         server.wait_log(r"audit: user=alice .* act=authenticate by=password result=denied")
         server.stop()
-
-    def own_address(self):
-        """One of this machine's that is not loopback."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(("192.0.2.1", 9))
-                address = probe.getsockname()[0]
-            except OSError:
-                address = "127.0.0.1"
-        if address.startswith("127."):
-            self.skipTest("this machine has no address but loopback")
-        return address
 
     def test_a_socket_for_all_takes_users(self):
         server = self.server(config="users: []\n", regions=["main"])
@@ -658,6 +661,10 @@ class Users(Case):
         server.start()
         with Client(server.path("s")) as client:
             client.call("size", "main")
+            server.write_config("listen: []\n")
+            server.signal(signal.SIGHUP)
+            server.wait_log("keep users")
+            self.assertEqual(client.call("whoAmI")["user"], "me")
         server.stop()
 
 
