@@ -135,6 +135,9 @@ static void settle(struct attempt *attempt)
 
 /* ---- At a worker ---- */
 
+/* More than libsodium needs below run_verify, less than a worker has. */
+#define STACK_WIPED ((size_t)64 * 1024)
+
 static void run_verify(struct work *work)
 {
     struct attempt *attempt = (struct attempt *)work;
@@ -143,6 +146,7 @@ static void run_verify(struct work *work)
         crypto_pwhash_str_verify(attempt->hash, attempt->password, attempt->password_size) == 0;
     attempt->is_out_of_memory = !attempt->is_right && errno == ENOMEM;
     sodium_memzero(attempt->password, sizeof attempt->password);
+    sodium_stackzero(STACK_WIPED); /* what the hashing has left of it there */
 }
 
 static void on_verified(struct work *work)

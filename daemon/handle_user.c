@@ -1,10 +1,15 @@
 /* Who asks, and what he may do. */
+#include <sodium.h>
+
 #include "daemon/access.h"
 #include "daemon/answer.h"
 #include "daemon/authenticate.h"
 #include "daemon/conn.h"
 #include "daemon/handle.h"
 #include "daemon/server.h"
+
+/* What the functions called here may have left of the password below. */
+#define STACK_WIPED ((size_t)16 * 1024)
 
 enum outcome handle_AUTHENTICATE(struct call *call)
 {
@@ -13,6 +18,7 @@ enum outcome handle_AUTHENTICATE(struct call *call)
     if (authenticate_begin(call, &err) != 0)
         outcome = call_error(call, &err);
     input_wipe(&call->conn->input, call->size);
+    sodium_stackzero(STACK_WIPED);
     return outcome;
 }
 

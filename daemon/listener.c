@@ -78,13 +78,25 @@ static void format_address(const union address *address, char *text, size_t size
     }
 }
 
+/* Whether more can connect to a socket that is bound than may without users. */
+static bool is_open_to_others(const union address *address)
+{
+    const char *path = address->un.sun_path;
+    struct stat stat;
+    if (address->any.sa_family != AF_UNIX)
+        return !is_loopback(address);
+    if (path[0] == '\0')
+        return true; /* an abstract one, which has no permissions */
+    return lstat(path, &stat) == 0 && (stat.st_mode & 02) != 0;
+}
+
 static int refuse_address(const char *address, struct err *err)
 {
-    return err_set(err, ERR_INVALID_ARGUMENT,
-                   "cannot listen on %s: only loopback addresses (127.0.0.0/8, ::1, localhost) "
-                   "are allowed as long as there are no users, because everybody may do everything "
-                   "then",
-                   address);
+    return err_set(
+        err, ERR_INVALID_ARGUMENT,
+        "cannot listen on %s: as long as there are no users everybody may do everything, "
+        "so only loopback addresses and Unix sockets of owner and group are allowed",
+        address);
 }
 
 static int fail(const char *address, int error, struct err *err)
@@ -154,7 +166,7 @@ static struct listener *adopt(struct server *server, int fd, struct err *err)
     }
     listener->server = server;
     listener->is_unix = address.any.sa_family == AF_UNIX;
-    listener->is_open = !listener->is_unix && !is_loopback(&address);
+    listener->is_open = is_open_to_others(&address);
     format_address(&address, listener->address, sizeof listener->address);
     int error;
     if (listener->is_unix) {
@@ -200,7 +212,6 @@ static int open_unix(struct server *server, const struct conf_listen *listen, st
         unlink(listen->path);
         return (int)err->code;
     }
-    listener->is_open = (listen->mode & 02) != 0;
     listener->path = strdup(listen->path); /* without memory the file stays: harmless */
     listener->device = stat.st_dev;
     listener->inode = stat.st_ino;
@@ -239,8 +250,7 @@ static int open_passed(struct server *server, int fd, struct err *err)
                        "the service manager passed file descriptor %d, which is no stream socket",
                        fd);
     }
-    if (address.any.sa_family != AF_UNIX && !is_loopback(&address) &&
-        server->conf.users_count == 0) {
+    if (server->conf.users_count == 0 && is_open_to_others(&address)) {
         char text[160];
         format_address(&address, text, sizeof text);
         close(fd);

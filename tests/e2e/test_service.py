@@ -63,6 +63,37 @@ class Notify(Case):
         notify.wait("STOPPING=1")
 
 
+# A service manager of few lines: passes a Unix socket that was bound under the umask.
+MANAGER = """
+import os, socket, sys
+os.umask(int(sys.argv[2], 8))
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+if listener.fileno() != 3:
+    os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+class PassedSocket(Case):
+    def make(self, umask):
+        server = self.server(listen=[])
+        server.command[:0] = [sys.executable, "-c", MANAGER, server.path("s"), umask]
+        return server
+
+    def test_everybody_may_not_connect_without_users(self):
+        server = self.make("000")
+        status, log = server.run()
+        self.assert_refused(status, log, "cannot listen on unix:.*as long as there are no users")
+        server = self.make("007")
+        server.start()
+        self.assert_serves(server)
+        server.stop()
+
+
 @unittest.skipUnless(shutil.which("systemd-socket-activate"), "systemd-socket-activate is not here")
 class Activation(Case):
     def test_inherited_sockets(self):

@@ -5,10 +5,13 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import unittest
 
 from case import Case
-from mpack import Client, Closed, RpcError, pack, request
+from mpack import Client, RpcError, request
+from server import DEADLINE
 
 ALICE, BOB, READER, SLOW = "alice-secret", "bob-secret", "reader-secret", "slow-secret"
 HASHES = {
@@ -665,7 +668,23 @@ class Users(Case):
             server.signal(signal.SIGHUP)
             server.wait_log("keep users")
             self.assertEqual(client.call("whoAmI")["user"], "me")
+        if os.getuid() == 0:
+            self.check_other_processes(server)
         server.stop()
+
+    def check_other_processes(self, server):
+        """It is the process at the other end that counts."""
+        script = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
+                  "s.sendall(bytes.fromhex('940001a473697a6591a46d61696e')); "  # size("main")
+                  "sys.stdout.buffer.write(s.recv(1000))")
+        os.chmod(server.folder, 0o755)
+        server.write_config("listen: []\nusers:\n" + user("ours", "*:admin", gid=4711))
+        self.reload(server)
+        for groups, expected in (([], b"unauthenticated"), ([4712, 4711], b"\x94\x01\x01\xc0\x00")):
+            done = subprocess.run([sys.executable, "-I", "-c", script, server.path("s")], user=65534,
+                                  group=65534, extra_groups=groups, stdout=subprocess.PIPE,
+                                  cwd="/", timeout=DEADLINE, check=True)
+            self.assertIn(expected, done.stdout)
 
 
 if __name__ == "__main__":
