@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/bytes.h"
@@ -27,6 +28,8 @@
 #define KEEP_LARGE_EVERY 32
 /* A load of which no more than one page in so many is missing gets these whatever they push out. */
 #define KEEP_MISSING 4
+/* Of so many large loads it is remembered that there was one. */
+#define LOADS_SEEN 2048
 /* Pages around a block of REGION_HOLD_MAX bytes. */
 #define HOLD_PAGES (REGION_HOLD_MAX / DATA_PAGE + 1)
 
@@ -253,9 +256,28 @@ size_t region_read_now(struct region *region, uint64_t address, void *buffer, si
 
 /* ---- Held ---- */
 
-static bool is_load_worth_keeping(struct region *region, size_t count, size_t missing)
+/* Whether a load of the same beginning was among the last ones, more or less: what falls into the
+ * same place is forgotten. */
+static bool was_loaded(struct region *region, uint64_t first)
+{
+    if (region->loads_seen == NULL)
+        region->loads_seen = calloc(LOADS_SEEN, sizeof region->loads_seen[0]);
+    if (region->loads_seen == NULL)
+        return false;
+    uint64_t *place = &region->loads_seen[(first * 0x9e3779b97f4a7c15u) >> 32 & (LOADS_SEEN - 1)];
+    bool was_there = *place == first + 1;
+    *place = first + 1;
+    return was_there;
+}
+
+/* Who reads through files of many GiB leaves nothing behind: of large blobs only those that are
+ * loaded again are kept. */
+static bool is_load_worth_keeping(struct region *region, uint64_t first, size_t count,
+                                  size_t missing)
 {
     const struct pagecache *cache = &region->cache;
+    if (count * DATA_PAGE > SMALL_LOAD + DATA_PAGE && !was_loaded(region, first))
+        return false;
     if (pagecache_has_room(cache, missing) || missing * KEEP_MISSING <= count)
         return true;
     unsigned every = count * DATA_PAGE <= SMALL_LOAD ? KEEP_EVERY : KEEP_LARGE_EVERY;
@@ -347,7 +369,8 @@ enum region_hold region_hold_now(struct region *region, struct extent block,
         missing++;
     }
     if (missing == 0 ||
-        hold_all_missing(region, run, is_load_worth_keeping(region, count, missing), holds))
+        hold_all_missing(region, run, is_load_worth_keeping(region, run.first, count, missing),
+                         holds))
         return REGION_HELD;
     region_let_go(holds, count);
     return REGION_HELD_NOT;

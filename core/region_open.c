@@ -258,6 +258,7 @@ void region_close(struct region *region)
     page_table_release(&region->pending_pages);
     pagecache_release(&region->cache);
     pagecache_release(&region->sum_blocks);
+    free(region->loads_seen);
     free(region->damages);
     free(region->fresh.items);
     maxtree_release(&region->discard.holes);

@@ -386,6 +386,7 @@ struct region {
     uint8_t page[DATA_PAGE];       /* scratch of a load on the loop */
     uint8_t sum_block[DISK_BLOCK]; /* likewise */
     unsigned passed_over;          /* whole pages since the last one that was put into the cache */
+    uint64_t *loads_seen;          /* first page + 1 of large loads, by its hash; or NULL */
     uint64_t *damages;             /* page addresses, ascending; room for DAMAGES_KEPT, or NULL */
     size_t damage_count;
     uint64_t unkept_damages;                 /* for which there was no room among them */

@@ -236,6 +236,23 @@ START_TEST(a_damaged_page_is_not_held)
 }
 END_TEST
 
+/* Of a large blob nothing is kept before it is asked for again, though there is room. */
+START_TEST(large_blobs_are_kept_when_they_come_again)
+{
+    static struct pagecache_hold many[512];
+    struct extent block = {drive_add(region, big, sizeof big), sizeof big};
+    struct extent part = {block.address, 128 * KIB};
+    uint64_t before = 0;
+    drive_settle(region);
+    for (unsigned i = 0; i < 3; i++) {
+        before = reads();
+        ck_assert_int_eq(region_hold_now(region, part, many), REGION_HELD);
+        region_let_go(many, region_hold_count(part));
+        ck_assert(i < 2 ? reads() > before : reads() == before);
+    }
+}
+END_TEST
+
 /* Loads that come once do not push out what others ask for, but may in the end be kept. */
 START_TEST(what_passes_through_is_seldom_kept)
 {
@@ -270,6 +287,7 @@ int main(void)
                                   held_pages_stay_as_they_were,
                                   what_cannot_be_held,
                                   a_damaged_page_is_not_held,
+                                  large_blobs_are_kept_when_they_come_again,
                                   what_passes_through_is_seldom_kept};
     Suite *suite = suite_create("region: loads");
     suite_add_tcase(suite, fixture_tests("loads", tests, sizeof tests / sizeof tests[0]));
