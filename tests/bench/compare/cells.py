@@ -7,6 +7,7 @@ LOADS = ((1, 1), (1, 16), (1, 64), (50, 1), (50, 16), (50, 64))
 OPERATIONS = ("add", "load", "remove")
 
 PRELOAD_BYTES = 256 << 20
+LOADED_BYTES = 64 << 20  # what is loaded again and again: in everybody's memory
 IN_FLIGHT_MAX = 256 << 20  # bytes; servers are not made to hold more at a time
 REMOVES_PER_SECOND = {(1, 1): 10_000, (1, 16): 100_000, (1, 64): 200_000, (50, 1): 150_000,
                       (50, 16): 600_000, (50, 64): 800_000}
@@ -34,12 +35,16 @@ class Cell:
     def preload(self, seconds):
         """Blobs that are there before: to load them again and again, or enough to remove."""
         if self.operation == "load":
-            count = 20_000
+            count = min(20_000, LOADED_BYTES // self.size)
         else:
             count = int(REMOVES_PER_SECOND.get((self.connections, self.pipeline), 600_000) *
                         seconds)
-        count = min(count, PRELOAD_BYTES // self.size)
+            count = min(count, PRELOAD_BYTES // self.size)
         return max(count, self.connections * 2)
+
+    def warmup(self, seconds):
+        """Before it counts: loads of everything a few times. What is removed runs out: none."""
+        return {"add": seconds / 5, "load": max(seconds / 5, 0.2), "remove": 0}[self.operation]
 
 
 def size_text(size):

@@ -149,7 +149,8 @@ LEGEND = """\
 raw server: echoes, and commits what came in a turn, on its loop or on a thread; disk alone: no server,
 as many bytes to a sync as there can be in flight. Blobs from 64 KiB on are added to a new region, whose
 file grows, or (kept space) where freed ones were; smaller ones always there. Redis answers before it
-syncs but with always; memcached keeps nothing.
+syncs but with always; memcached keeps nothing. Loads are of 64 MiB in all, again and again, so that
+everybody has them in memory; the raw server has one blob, and sends it.
 Medians over the rounds, [least most]. A ratio is that of one round; the runs of a round are beside
 each other. CPU: of the server, for each operation. disk: bytes that the disk wrote until all was
 on it, everybody's; process: those that the kernel accounts to the server. *: the load generator's

@@ -51,12 +51,10 @@ class Remote(Subject):
     def run(self, cell, seconds):
         server = self.by_transport[cell.transport]
         address = server.address(cell.transport)
-        # What is removed runs out: no time to warm up.
-        warmup = 0 if cell.operation == "remove" else seconds / 5
         return self.load(server, address, [
             "--size", cell.size, "--connections", cell.connections, "--pipeline", cell.pipeline,
-            "--mix", cell.mix, "--preload", cell.preload(seconds), "--folder", ".", "--warmup", warmup,
-            "--seconds", seconds, *self.options(cell)])
+            "--mix", cell.mix, "--preload", cell.preload(seconds), "--folder", ".",
+            "--warmup", cell.warmup(seconds), "--seconds", seconds, *self.options(cell)])
 
     def load(self, server, address, words):
         return self.command(self.bench.client_core, [
