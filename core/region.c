@@ -259,21 +259,37 @@ void region_job_done(struct region *region, struct region_job *job)
         region_finish_failing(region);
 }
 
-static struct region_job *next_background(struct region *region)
+/* What somebody waits for. */
+static struct region_job *next_awaited(struct region *region)
 {
-    /* What somebody waits for, first; what may be wanted some day, last. */
     struct region_job *job = region_next_room(region, false);
     if (job == NULL)
         job = region_next_verify(region);
     if (job == NULL)
         job = region_next_recycling(region);
-    if (job == NULL)
-        job = region_next_write_back(region);
+    return job;
+}
+
+/* What may be wanted some day. Under load there is always something to write back: every other time
+ * at most, so that the rest has its turns. */
+static struct region_job *next_for_later(struct region *region)
+{
+    bool has_had_turn = region->was_write_back;
+    struct region_job *job = has_had_turn ? NULL : region_next_write_back(region);
     if (job == NULL)
         job = region_next_checkpoint(region);
     if (job == NULL)
         job = region_next_room(region, true);
+    if (job == NULL && has_had_turn)
+        job = region_next_write_back(region);
+    region->was_write_back = job == &region->write_back.job;
     return job;
+}
+
+static struct region_job *next_background(struct region *region)
+{
+    struct region_job *job = next_awaited(region);
+    return job != NULL ? job : next_for_later(region);
 }
 
 struct region_job *region_next_job(struct region *region, enum region_lane lane, uint64_t now_ms)

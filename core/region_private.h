@@ -360,6 +360,7 @@ struct region {
     bool is_recycling_tight; /* the last one met a full disk: none until there may be space again */
     struct checkpoint_job checkpointing;
     struct write_back_job write_back;
+    bool was_write_back; /* the last job for later */
     struct verify_job verifying;
     struct extentset verified; /* blocks that may be copied */
 

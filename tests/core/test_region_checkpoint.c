@@ -303,6 +303,31 @@ START_TEST(writes_do_not_pile_up)
 }
 END_TEST
 
+/* While as much is written as can be there is always something to write back: a checkpoint has its
+ * turns all the same, and does not wait until the journal is full and nothing can be written. */
+START_TEST(a_checkpoint_takes_turns_with_what_is_written_back)
+{
+    uint64_t ticket, address = drive_allocate(region, 1 << 20);
+    const struct io_ops *ops = io->ops;
+    struct io_ops counting = *ops;
+    counting.write_back = count_write_back;
+    drive_settle(region);
+    write_backs = 0;
+    io->ops = &counting;
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    while (region_checkpoint_ticket(region) < ticket) {
+        for (uint64_t i = 0; i < WRITE_BACK >> 20; i++) {
+            (void)region_store(region, address, big, 1 << 20, &err);
+            drive_step(region, LANE_COMMIT);
+        }
+        ck_assert(drive_step(region, LANE_BACKGROUND));
+    }
+    ck_assert_uint_ge(write_backs, 2 * 2); /* of the data and of its sums */
+    ck_assert_uint_le(write_backs, 2 * 3);
+    io->ops = ops;
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {a_checkpoint_shortens_the_replay,
@@ -315,7 +340,8 @@ int main(void)
                                   one_that_fails_is_told_to_who_waits_for_it,
                                   one_that_failed_is_pressed_for_again,
                                   segments_that_cannot_be_removed,
-                                  writes_do_not_pile_up};
+                                  writes_do_not_pile_up,
+                                  a_checkpoint_takes_turns_with_what_is_written_back};
     Suite *suite = suite_create("region: checkpoints");
     TCase *tcase = fixture_tests("checkpoints", tests, sizeof tests / sizeof tests[0]);
     suite_add_tcase(suite, tcase);
