@@ -556,6 +556,9 @@ mutant('checkpoint-does-not-wait', 'a checkpoint tells what is not durable',
 mutant('checkpoint-without-gathering', 'a checkpoint tells what is still gathering, and does not wait for it',
        'region_checkpoint.c', ('    region_seal(region);\n    region_get_info(region, &info);\n',
                                '    region_get_info(region, &info);\n'), by='region_failure')
+mutant('write-back-first', 'under load no checkpoint begins before the journal is full', 'region.c',
+       ('bool has_had_turn = region->was_write_back;', 'bool has_had_turn = false;'),
+       by='region_checkpoint')
 mutant('checkpoint-request-joins', 'who asks for a checkpoint gets the one that is under way',
        'region_checkpoint.c', ('''    region->checkpoint_wanted = region->checkpoint_started + 1;
     *ret_ticket''', '''    region->checkpoint_wanted =
