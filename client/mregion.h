@@ -463,7 +463,8 @@ struct mregion_region_options {
 };
 
 /* Creates an empty region, durably. A name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a
- * letter or digit. options and ret_id may be NULL. Errors: EXISTS, NO_SPACE. */
+ * letter or digit. options and ret_id may be NULL. Errors: EXISTS, NO_SPACE,
+ * BUSY (the server has as many regions as it may). */
 MREGION_API int mregion_create_region(struct mregion *connection, const char *name,
                                       const struct mregion_region_options *options,
                                       uint64_t *ret_id, struct mregion_error *error);

@@ -95,11 +95,17 @@ struct conf {
     size_t listens_count;
     uint64_t max_message; /* bytes */
     uint64_t max_connections;
-    uint64_t max_pipeline; /* requests in flight per connection */
-    uint64_t max_buffered; /* bytes of requests and answers in memory; >= max_message */
-    uint64_t max_batch;    /* changes in one batch */
-    uint64_t max_uploads;  /* open at a time */
+    uint64_t max_connections_per_peer; /* 0: no limit */
+    uint64_t idle_timeout_ms;          /* 0: none */
+    uint64_t message_timeout_ms;       /* likewise */
+    uint64_t max_pipeline;             /* requests in flight per connection */
+    uint64_t max_unread;               /* bytes of answers owed to a connection */
+    uint64_t max_buffered;             /* bytes of requests and answers in memory; >= max_message */
+    uint64_t stall_timeout_ms;
+    uint64_t max_batch;   /* changes in one batch */
+    uint64_t max_uploads; /* open at a time */
     uint64_t upload_timeout_ms;
+    uint64_t max_regions; /* for a client to create one */
     enum log_level log_level;
     enum migrate migrate;
     struct conf_region *regions; /* to create where missing; may be none */

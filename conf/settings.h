@@ -74,7 +74,7 @@ void setting_format_names(enum setting_scope scope, char *text, size_t size);
  * for other kinds. */
 const char *setting_word(const struct setting *setting, unsigned index);
 
-#define SETTING_TEXT_SIZE 160
+#define SETTING_TEXT_SIZE 512
 
 /* A number as the setting's kind writes it: "64MiB", "100ms", "0660", "1024". */
 void setting_format(const struct setting *setting, uint64_t value, char *text, size_t size);

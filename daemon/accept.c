@@ -1,16 +1,24 @@
 #include "daemon/accept.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <utlist.h>
 
 #include "daemon/conn.h"
 #include "daemon/files.h"
+#include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
+
+/* After so long without a byte the kernel asks whether the peer is still there: a machine that lost
+ * its power does not say that it goes, and would be connected for ever. */
+#define KEEPALIVE_S 300
 
 static void name_unix_peer(struct conn *conn, int fd)
 {
@@ -66,6 +74,7 @@ static bool make_room(const struct conn *conn)
         break;
     if (other == NULL)
         return false;
+    server->counters.connections_refused++;
     if (log_allow(&server->refuse_limit, "refused connections"))
         log_warning("%s: closed: it is not known as a user's, and max_connections, %" PRIu64
                     ", are open",
@@ -74,50 +83,76 @@ static bool make_room(const struct conn *conn)
     return true;
 }
 
-/* Opens an accepted connection, or closes it at once where there are too many. */
-static void admit(struct conn *conn, bool is_unix)
+static void refuse(struct conn *conn, const char *limit, uint64_t most)
 {
     struct server *server = conn->server;
-    int fd = -1;
-    uv_fileno((uv_handle_t *)&conn->handle.stream, &fd);
+    server->counters.connections_refused++;
+    if (log_allow(&server->refuse_limit, "refused connections"))
+        log_warning("%s: refused: %s, %" PRIu64 ", are open", conn->peer, limit, most);
+    conn_close(conn);
+}
+
+/* Of its peer. */
+static bool is_one_too_many(const struct conn *conn)
+{
+    uint64_t most = conn->server->conf.max_connections_per_peer;
+    return most > 0 && conn->origin->conns > most;
+}
+
+/* Opens an accepted connection, or closes it at once where there are too many. */
+static void admit(struct conn *conn, int fd, bool is_unix)
+{
+    struct server *server = conn->server;
     if (is_unix)
         name_unix_peer(conn, fd);
     else
         name_tcp_peer(conn);
     if (server->conns_count > server->conf.max_connections && !make_room(conn)) {
-        if (log_allow(&server->refuse_limit, "refused connections"))
-            log_warning("%s: refused: max_connections, %" PRIu64 ", are open", conn->peer,
-                        server->conf.max_connections);
-        conn_close(conn);
+        refuse(conn, "max_connections", server->conf.max_connections);
         return;
     }
-    if (!files_spare_connection(server, fd)) {
-        if (log_allow(&server->refuse_limit, "refused connections"))
-            log_warning("%s: refused: the regions need the file descriptors that are left; raise "
-                        "the limit on open files, or lower max_connections",
-                        conn->peer);
-        conn_close(conn);
+    conn->origin = origins_enter(&server->origins, origin_key_of_socket(fd));
+    if (conn->origin == NULL || is_one_too_many(conn)) {
+        refuse(conn, "max_connections_per_peer", server->conf.max_connections_per_peer);
         return;
     }
-    if (!is_unix)
+    if (!files_spare_connection(server, fd + 1))
+        listeners_pause(server, "the regions need the file descriptors that are left; raise the "
+                                "limit on open files, or lower max_connections");
+    if (!is_unix) {
         uv_tcp_nodelay(&conn->handle.tcp, 1);
+        uv_tcp_keepalive(&conn->handle.tcp, 1, KEEPALIVE_S);
+    }
     if (log_has_level(LOG_LEVEL_DEBUG) || log_allow(&server->accept_limit, "new connections"))
         log_info("%s: open", conn->peer);
     access_identify(conn);
     conn_start(conn);
 }
 
-bool accept_connection(struct server *server, uv_stream_t *listener, bool is_unix)
+/* What accept says about a connection that went away while it waited, and not about the socket. */
+static bool concerns_one(int error)
 {
-    struct conn *conn = conn_new(server, is_unix);
-    if (conn == NULL)
-        return false;
-    int error = uv_accept(listener, &conn->handle.stream);
-    if (error == 0) {
-        admit(conn, is_unix);
-    } else {
-        log_warning("cannot accept a connection: %s", uv_strerror(error));
-        conn_close(conn);
+    return error == EINTR || error == ECONNABORTED || error == EPROTO;
+}
+
+bool accept_connection(struct server *server, struct listener *listener)
+{
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (errno != EAGAIN && !concerns_one(errno))
+            listeners_pause(server, strerror(errno));
+        return concerns_one(errno);
     }
-    return true;
+    struct conn *conn = conn_new(server, listener->is_unix);
+    int error = conn == NULL ? UV_ENOMEM : conn_open(conn, fd);
+    if (error == 0) {
+        admit(conn, fd, listener->is_unix);
+        return true;
+    }
+    close(fd);
+    if (conn != NULL)
+        conn_close(conn);
+    server->counters.connections_refused++;
+    listeners_pause(server, uv_strerror(error));
+    return false;
 }

@@ -1,5 +1,6 @@
 #include "daemon/admin.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,6 +151,13 @@ static bool start(struct server *server, struct admin_task *task)
     }
     if (has_name(server, task)) {
         err_set(&task->err, ERR_EXISTS, "there is a region named \"%s\" already", task->name);
+        return true;
+    }
+    if (task->request != NULL && server->regions.count >= server->conf.max_regions) {
+        err_set(&task->err, ERR_BUSY,
+                "region %s would be one more than max_regions, %" PRIu64
+                ": drop one that is not needed, or raise the limit",
+                task->name, server->conf.max_regions);
         return true;
     }
     files_raise_limit(server);

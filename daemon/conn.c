@@ -164,6 +164,7 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         return;
     }
     conn->moved_ms = uv_now(&conn->server->loop);
+    conn->moved += (uint64_t)size;
     if (conn->state == CONN_LINGERING)
         return;
     input_filled(&conn->input, (size_t)size);
@@ -198,9 +199,10 @@ static void set_reading(struct conn *conn, bool reading)
 /* How many bytes of answers may be owed before the next request is executed. Where memory is short,
  * small answers must not pile up either, which are not asked for. Whoever stops here has answers to
  * be sent, and goes on after that. */
-static uint64_t pending_max(const struct budget *budget)
+static uint64_t pending_max(const struct server *server)
 {
-    return budget->used < budget->limit ? OUTPUT_PENDING_MAX : BUDGET_SMALL;
+    const struct budget *budget = &server->budget;
+    return budget->used < budget->limit ? server->conf.max_unread : BUDGET_SMALL;
 }
 
 /* Whether the next request may be executed now. */
@@ -209,7 +211,7 @@ static bool may_execute(const struct conn *conn)
     return (conn->state == CONN_OPEN || conn->state == CONN_ENDING) &&
            conn->wait == CONN_WAITS_NOT && conn->held == NULL && !conn->is_yielding &&
            conn->in_flight < conn->server->conf.max_pipeline &&
-           conn->output.pending + conn->reserved < pending_max(&conn->server->budget);
+           conn->output.pending + conn->reserved < pending_max(conn->server);
 }
 
 /* After as much was executed as can be: wanted is what the message at the input's start needs at
@@ -237,6 +239,7 @@ static void settle(struct conn *conn, uint64_t wanted)
         break;
     case INPUT_WAIT:
         set_reading(conn, false);
+        conn->begun_ms = 0; /* it is not the peer who is slow */
         conn_park_memory(conn, input_growth(&conn->input, wanted));
         break;
     case INPUT_NO_MEMORY:
@@ -298,8 +301,15 @@ static void look_at_clock(struct conn *conn, uint64_t began_ns)
         conn_yield(conn);
 }
 
-/* Handles the message at the input's start; its size. 0: it is not whole, and *wanted says what it
- * needs, or it was refused. */
+/* A part of it has come. */
+static void begin_message(struct conn *conn)
+{
+    conn->begun_ms = uv_now(&conn->server->loop);
+    server_watch_time(conn->server);
+}
+
+/* Handles the message at the input's start; its size. 0: it is not whole, and *wanted says what
+ * it needs, or it was refused. */
 static size_t run_message(struct conn *conn, uint64_t size_max, uint64_t *wanted)
 {
     size_t whole = conn->scanner.position == 0 ? dispatch_short(conn, size_max) : 0;
@@ -310,6 +320,8 @@ static size_t run_message(struct conn *conn, uint64_t size_max, uint64_t *wanted
                                           input_size(&conn->input), size_max, &size);
     if (status == FRAME_INCOMPLETE) {
         *wanted = size;
+        if (conn->begun_ms == 0)
+            begin_message(conn);
         return 0;
     }
     if (status != FRAME_COMPLETE) {
@@ -334,6 +346,7 @@ void conn_run(struct conn *conn)
         size_t size = run_message(conn, size_max, &wanted);
         if (size == 0)
             break;
+        conn->begun_ms = 0;
         if (++count % CLOCK_EVERY == 0 || size > CLOCK_SIZE || conn->output.held > BUDGET_SMALL)
             look_at_clock(conn, began_ns);
     }
@@ -347,6 +360,7 @@ void conn_run(struct conn *conn)
 static void sent(struct conn *conn, size_t size)
 {
     output_sent(&conn->output, size);
+    conn->moved += size;
     conn->moved_ms = uv_now(&conn->server->loop);
     stream_sent(conn);
     if (!conn->is_reading)
@@ -461,7 +475,15 @@ struct conn *conn_new(struct server *server, bool is_unix)
     conn->handle.stream.data = conn;
     DL_APPEND2(server->conns, conn, previous, next);
     server->conns_count++;
+    if (server->conf.idle_timeout_ms > 0)
+        server_watch_time(server);
     return conn;
+}
+
+int conn_open(struct conn *conn, int fd)
+{
+    return conn->handle.stream.type == UV_TCP ? uv_tcp_open(&conn->handle.tcp, fd)
+                                              : uv_pipe_open(&conn->handle.pipe, fd);
 }
 
 void conn_start(struct conn *conn)
@@ -502,6 +524,8 @@ void conn_close(struct conn *conn)
     budget_forget(&server->budget, conn);
     DL_DELETE2(server->conns, conn, previous, next);
     server->conns_count--;
+    origins_leave(&server->origins, conn->origin);
+    conn->origin = NULL;
     log_debug("%s: closed", conn->peer);
     uv_close((uv_handle_t *)&conn->handle.stream, on_closed);
     if (conn->scrubs > 0)
@@ -561,6 +585,7 @@ void conn_fail(struct conn *conn, const char *format, ...)
 {
     if (conn->state != CONN_OPEN && conn->state != CONN_ENDING)
         return;
+    conn->server->counters.connections_failed++;
     if (log_allow(&conn->server->fail_limit, "connections closed for bad messages")) {
         char reason[ERR_TEXT_SIZE];
         va_list arguments;
@@ -591,6 +616,9 @@ void conn_leave_list(struct conn *conn)
     free_if_done(conn);
 }
 
+/* Who was not looked at for so long was in nobody's way meanwhile. */
+#define UNSEEN_MS 2000
+
 /* Bytes of max_buffered. */
 static uint64_t conn_holds(const struct conn *conn)
 {
@@ -601,18 +629,79 @@ static uint64_t conn_holds(const struct conn *conn)
 /* Whether others would have held pages, not long ago, and could not for those that are held. */
 static bool is_hold_wanted(const struct server *server)
 {
-    return server->holds_ms != 0 && uv_now(&server->loop) - server->holds_ms < STALL_MS;
+    return server->holds_ms != 0 &&
+           uv_now(&server->loop) - server->holds_ms < server->conf.stall_timeout_ms;
 }
 
-/* Whether it holds memory that others wait for, and its peer is the one who has to move. */
-static bool has_stalled(const struct conn *conn)
+void conn_give_up(struct conn *conn, const char *format, ...)
+{
+    struct server *server = conn->server;
+    server->counters.connections_timed_out++;
+    if (log_allow(&server->late_limit, "connections closed for being slow")) {
+        char reason[ERR_TEXT_SIZE];
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(reason, sizeof reason, format, arguments);
+        va_end(arguments);
+        log_warning("%s: closed: %s", conn->peer, reason);
+    }
+    conn_close(conn);
+}
+
+/* Whether nothing is under way here, so that its peer is the one who has to move. */
+static bool is_idle(const struct conn *conn)
+{
+    return conn->wait == CONN_WAITS_NOT && conn->in_flight == stream_idle_count(conn);
+}
+
+/* Whether the message that has come in part has taken too long. */
+static bool is_late(const struct conn *conn, uint64_t timeout_ms, uint64_t at_ms)
+{
+    uint64_t more_ms = input_size(&conn->input) * 1000 / MESSAGE_RATE;
+    return timeout_ms > 0 && conn->is_reading && conn->begun_ms > 0 &&
+           at_ms - conn->begun_ms >= timeout_ms + more_ms;
+}
+
+bool conn_check_time(struct conn *conn)
+{
+    const struct conf *conf = &conn->server->conf;
+    uint64_t at_ms = uv_now(&conn->server->loop);
+    if (conn->state != CONN_OPEN && conn->state != CONN_ENDING)
+        return false;
+    if (is_late(conn, conf->message_timeout_ms, at_ms))
+        conn_give_up(conn,
+                     "a message, of which %zu bytes have come, is not whole after "
+                     "message_timeout, %" PRIu64 " ms",
+                     input_size(&conn->input), conf->message_timeout_ms);
+    else if (conf->idle_timeout_ms > 0 && is_idle(conn) && conn->uploads == NULL &&
+             at_ms - conn->moved_ms >= conf->idle_timeout_ms)
+        conn_give_up(conn, "nothing has moved for idle_timeout, %" PRIu64 " ms%s",
+                     conf->idle_timeout_ms,
+                     conn->output.pending > 0 ? "; it does not take its answers" : "");
+    return conn->begun_ms > 0 || conf->idle_timeout_ms > 0;
+}
+
+/* Others wait for memory of which it holds a lot, and its peer is the one who has to move. */
+static bool is_in_the_way(const struct conn *conn)
 {
     const struct server *server = conn->server;
-    if (conn->wait != CONN_WAITS_NOT || conn->in_flight > stream_idle_count(conn) ||
-        uv_now(&server->loop) - conn->moved_ms < STALL_MS)
+    if (!is_idle(conn))
         return false;
     return (server->budget.waiting != NULL && conn_holds(conn) > BUDGET_SMALL) ||
            (is_hold_wanted(server) && conn->output.held > BUDGET_SMALL);
+}
+
+/* Whether it has been in the way for too long, without moving much. */
+static bool has_stalled(struct conn *conn, uint64_t at_ms)
+{
+    bool is_watched = at_ms - conn->seen_ms <= UNSEEN_MS;
+    conn->seen_ms = at_ms;
+    if (!is_watched || !is_in_the_way(conn) || conn->moved - conn->stall_moved >= BUDGET_SMALL) {
+        conn->stall_ms = at_ms;
+        conn->stall_moved = conn->moved;
+        return false;
+    }
+    return at_ms - conn->stall_ms >= conn->server->conf.stall_timeout_ms;
 }
 
 bool conn_sweep(struct conn *conn, uint64_t at_ms)
@@ -624,15 +713,15 @@ bool conn_sweep(struct conn *conn, uint64_t at_ms)
     }
     if (server->phase == SERVER_DRAINING && at_ms >= server->drain_deadline_ms &&
         conn->in_flight == stream_idle_count(conn)) {
-        log_warning("%s: closed: it did not take its answers in time", conn->peer);
-        conn_close(conn);
+        conn_give_up(conn, "it did not take its answers in time");
         return false;
     }
-    if (has_stalled(conn)) {
-        log_warning("%s: closed: it holds %" PRIu64 " bytes of max_buffered and %" PRIu64
-                    " of page_cache, which others wait for, and has not moved for %d s",
-                    conn->peer, conn_holds(conn), conn->output.held, STALL_MS / 1000);
-        conn_close(conn);
+    if (has_stalled(conn, at_ms)) {
+        conn_give_up(conn,
+                     "it holds %" PRIu64 " bytes of max_buffered and %" PRIu64
+                     " of page_cache, which others wait for, and has hardly moved for "
+                     "stall_timeout, %" PRIu64 " ms",
+                     conn_holds(conn), conn->output.held, server->conf.stall_timeout_ms);
         return false;
     }
     bool is_needed = upload_sweep(conn, at_ms) || is_hold_wanted(server);

@@ -17,7 +17,7 @@
  *   - an upload of it has to come further first (CONN_WAITS_UPLOAD), likewise;
  *   - memory is short (CONN_WAITS_MEMORY), likewise;
  *   - a request holds it (conn->held), whose effect must precede those that follow;
- *   - max_pipeline requests are under way, or OUTPUT_PENDING_MAX bytes of answers are owed;
+ *   - max_pipeline requests are under way, or max_unread bytes of answers are owed;
  *   - it has had its stretch of the loop (is_yielding): the others are first, then it goes on. */
 #ifndef MREGION_DAEMON_CONN_H
 #define MREGION_DAEMON_CONN_H
@@ -34,22 +34,21 @@
 #include "daemon/output.h"
 #include "proto/frame.h"
 
+struct origin;
 struct region_entry;
 struct request;
 struct server;
 struct stream;
 struct upload;
 
-/* Answers owed to one connection beyond which it is not read; one larger answer passes alone. */
-#define OUTPUT_PENDING_MAX MIB
 /* How long a lingering connection is waited for: a peer that reads at all does so by then. */
 #define LINGER_MS 2000
 /* What one connection may take of the loop before all others have had their turn: time for its
  * requests, bytes read and bytes written. Together they are less than a millisecond. */
 #define STRETCH_NS 500000
 #define STRETCH_BYTES ((size_t)512 * 1024)
-/* While others wait for memory, one that holds a lot and moves no byte for so long is closed. */
-#define STALL_MS 30000
+/* A message has a second more than message_timeout for so many of its bytes that have come. */
+#define MESSAGE_RATE ((uint64_t)16 * 1024)
 
 enum conn_state { CONN_OPEN, CONN_ENDING, CONN_LINGERING, CONN_CLOSING };
 enum conn_wait { CONN_WAITS_NOT, CONN_WAITS_REGION, CONN_WAITS_UPLOAD, CONN_WAITS_MEMORY };
@@ -94,20 +93,29 @@ struct conn {
     struct stream *streams; /* of which are large loads */
     struct upload *uploads; /* that it has begun */
     uint64_t moved_ms;      /* when a byte was last read or written */
+    uint64_t moved;         /* bytes read and written */
+    uint64_t stall_moved;   /* as many as there were */
+    uint64_t stall_ms;      /* when it was first seen holding memory that others wait for */
+    uint64_t seen_ms;       /* when it was last looked at for that */
+    uint64_t begun_ms;      /* when the message that has come in part was begun; 0: there is none */
     uint64_t linger_ms;     /* when lingering ends */
     size_t writing;         /* bytes of the write under way */
     uv_write_t write;
     uv_shutdown_t shutdown;
     struct identity identity;
+    struct origin *origin; /* NULL until it is admitted */
     bool is_unix;
     bool is_private; /* nobody can listen to it: a Unix socket, or loopback */
     uint64_t number; /* of this connection, since the start */
     char peer[80];   /* for the log */
 };
 
-/* A connection whose handle is initialized but not connected yet; NULL without memory. It counts as
+/* A connection whose handle is initialized but not open yet; NULL without memory. It counts as
  * open until conn_close. */
 struct conn *conn_new(struct server *server, bool is_unix);
+/* Its handle is that of a connected socket from now on. 0, or libuv's number of what failed, and
+ * the socket is still the caller's. */
+int conn_open(struct conn *conn, int fd);
 /* Its handle is connected: begins to read. */
 void conn_start(struct conn *conn);
 
@@ -163,5 +171,10 @@ void conn_leave_list(struct conn *conn);
 /* Closes those that linger for too long or hold what others wait for. Server, about once a second.
  * Whether it is to be looked at again soon. */
 bool conn_sweep(struct conn *conn, uint64_t now_ms);
+/* Closes those that have passed idle_timeout or message_timeout. Server, now and then. Whether it
+ * may pass one later. */
+bool conn_check_time(struct conn *conn);
+/* Says so, as far as such lines may be logged, and closes it: its peer was too slow. */
+void conn_give_up(struct conn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -45,6 +45,7 @@ enum outcome call_bool(struct call *call, bool value)
 
 enum outcome call_error(struct call *call, const struct err *err)
 {
+    call->server->counters.requests_failed++;
     if (!call->envelope.is_notification)
         answer_error(call->conn, call->envelope.msgid, err);
     return HANDLED;

@@ -52,11 +52,23 @@ bool files_spare_connection(const struct server *server, int fd)
     return (uint64_t)fd < limit_for(server->regions.count);
 }
 
-bool files_spare_region(const struct server *server)
+/* The lowest number that is free, or -1. */
+static int next_file(void)
 {
     int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        return false;
-    close(fd);
-    return (uint64_t)fd + FILES_PER_REGION < limit_for(server->regions.count + 1);
+    if (fd >= 0)
+        close(fd);
+    return fd;
+}
+
+bool files_spare_next(const struct server *server)
+{
+    int fd = next_file();
+    return fd >= 0 && files_spare_connection(server, fd);
+}
+
+bool files_spare_region(const struct server *server)
+{
+    int fd = next_file();
+    return fd >= 0 && (uint64_t)fd + FILES_PER_REGION < limit_for(server->regions.count + 1);
 }

@@ -14,6 +14,8 @@ void files_raise_limit(const struct server *server);
 /* Whether the regions can do without the descriptor fd, the one opened last: a connection's. The
  * system hands out the lowest number that is free. */
 bool files_spare_connection(const struct server *server, int fd);
+/* Whether they can do without the one that would be opened next. */
+bool files_spare_next(const struct server *server);
 /* Whether there are enough for one region more. */
 bool files_spare_region(const struct server *server);
 

@@ -15,11 +15,14 @@
 #include <unistd.h>
 
 #include "daemon/accept.h"
+#include "daemon/files.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 
 /* Connections that wait to be accepted; the kernel's own limit (somaxconn) still holds. */
 #define BACKLOG 1024
+/* Accepted at a stretch: then those who are connected have their turn. */
+#define ACCEPTS_MAX 64
 
 union address {
     struct sockaddr any;
@@ -168,23 +171,18 @@ static struct listener *adopt(struct server *server, int fd, struct err *err)
     listener->is_unix = address.any.sa_family == AF_UNIX;
     listener->is_open = is_open_to_others(&address);
     format_address(&address, listener->address, sizeof listener->address);
-    int error;
-    if (listener->is_unix) {
-        uv_pipe_init(&server->loop, &listener->handle.pipe, 0);
-        error = uv_pipe_open(&listener->handle.pipe, fd);
-    } else {
-        uv_tcp_init(&server->loop, &listener->handle.tcp);
-        error = uv_tcp_open(&listener->handle.tcp, fd);
-    }
-    listener->handle.stream.data = listener;
-    listener->next = server->listeners;
-    server->listeners = listener;
+    int error = uv_poll_init(&server->loop, &listener->poll, fd);
     if (error != 0) {
         close(fd);
         err_set(err, ERR_IO_ERROR, "cannot listen on %s: %s", listener->address,
                 uv_strerror(error));
+        free(listener);
         return NULL;
     }
+    listener->poll.data = listener;
+    listener->fd = fd;
+    listener->next = server->listeners;
+    server->listeners = listener;
     return listener;
 }
 
@@ -294,28 +292,49 @@ int listeners_open(struct server *server, const struct conf *conf, struct err *e
 
 /* ---- Accepting ---- */
 
-static void on_connection(uv_stream_t *stream, int status)
+static void on_readable(uv_poll_t *poll, int status, int events)
 {
-    struct listener *listener = stream->data;
-    if (status != 0) {
-        if (log_allow(&listener->server->refuse_limit, "refused connections"))
-            log_warning("cannot accept a connection on %s: %s", listener->address,
-                        uv_strerror(status));
-        return;
-    }
-    listener->is_waiting = !accept_connection(listener->server, stream, listener->is_unix);
-    if (listener->is_waiting) {
-        log_error("cannot accept a connection on %s now: out of memory", listener->address);
-        server_sweep_soon(listener->server);
-    }
+    struct listener *listener = poll->data;
+    (void)status; /* accepting finds out what is wrong */
+    (void)events;
+    for (unsigned i = 0; i < ACCEPTS_MAX && uv_is_active((uv_handle_t *)poll); i++)
+        if (!accept_connection(listener->server, listener))
+            break;
 }
 
-void listeners_retry(struct server *server)
+static int start_accepting(struct server *server, struct err *err)
 {
+    for (struct listener *listener = server->listeners; listener != NULL;
+         listener = listener->next) {
+        int error = uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+        if (error != 0)
+            return err_set(err, ERR_IO_ERROR, "cannot accept on %s: %s", listener->address,
+                           uv_strerror(error));
+    }
+    return 0;
+}
+
+void listeners_pause(struct server *server, const char *why)
+{
+    if (server->accepting_pauses)
+        return;
     for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)
-        if (listener->is_waiting)
-            listener->is_waiting =
-                !accept_connection(server, &listener->handle.stream, listener->is_unix);
+        uv_poll_stop(&listener->poll);
+    server->accepting_pauses = true;
+    server->counters.accept_pauses++;
+    if (log_allow(&server->pause_limit, "pauses in accepting"))
+        log_warning("accepting pauses: %s; those who connect wait", why);
+    server_sweep_soon(server);
+}
+
+void listeners_resume(struct server *server)
+{
+    struct err err;
+    if (!server->accepting_pauses || !files_spare_next(server))
+        return;
+    server->accepting_pauses = false;
+    if (start_accepting(server, &err) != 0)
+        listeners_pause(server, err.text);
 }
 
 bool listeners_are_open(const struct server *server)
@@ -329,14 +348,17 @@ bool listeners_are_open(const struct server *server)
 
 int listeners_start(struct server *server, struct err *err)
 {
-    for (struct listener *listener = server->listeners; listener != NULL;
-         listener = listener->next) {
-        int status = uv_listen(&listener->handle.stream, BACKLOG, on_connection);
-        if (status != 0)
-            return err_set(err, status == UV_EADDRINUSE ? ERR_BUSY : ERR_IO_ERROR,
-                           "cannot listen on %s: %s", listener->address, uv_strerror(status));
+    int status = 0;
+    for (struct listener *listener = server->listeners; listener != NULL && status == 0;
+         listener = listener->next)
+        if (listen(listener->fd, BACKLOG) != 0)
+            status = fail(listener->address, errno, err);
+    if (status == 0)
+        status = start_accepting(server, err);
+    if (status != 0)
+        return status;
+    for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)
         log_print("listening on %s", listener->address);
-    }
     return 0;
 }
 
@@ -363,6 +385,7 @@ void listeners_close(struct server *server)
         struct listener *listener = server->listeners;
         server->listeners = listener->next;
         remove_file(listener);
-        uv_close((uv_handle_t *)&listener->handle.stream, on_closed);
+        uv_close((uv_handle_t *)&listener->poll, on_closed);
+        close(listener->fd);
     }
 }

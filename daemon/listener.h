@@ -17,17 +17,13 @@
 struct server;
 
 struct listener {
-    union {
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } handle;
+    uv_poll_t poll; /* runs unless accepting pauses */
+    int fd;
     struct server *server;
     struct listener *next;
     bool is_unix;
-    bool is_open;    /* to other machines, or to more than owner and group */
-    bool is_waiting; /* a connection could not be accepted for want of memory */
-    char *path;      /* Unix: the file to remove at the end, if it is still the same; else NULL */
+    bool is_open; /* to other machines, or to more than owner and group */
+    char *path;   /* Unix: the file to remove at the end, if it is still the same; else NULL */
     dev_t device;
     ino_t inode;
     char address[160]; /* "tcp:127.0.0.1:41234", "unix:/path" */
@@ -42,8 +38,11 @@ int listeners_open(struct server *server, const struct conf *conf, struct err *e
 int listeners_start(struct server *server, struct err *err);
 /* Whether one of them is open to more than may connect without users. */
 bool listeners_are_open(const struct server *server);
-/* Tries again what had to wait for memory. */
-void listeners_retry(struct server *server);
+/* Accepts nobody until there are file descriptors again: clients wait, and the loop does not look
+ * at them meanwhile. Logs why. */
+void listeners_pause(struct server *server, const char *why);
+/* Goes on accepting where that is possible again. Server, about once a second. */
+void listeners_resume(struct server *server);
 /* Stops accepting and removes the files of Unix sockets that are ours. */
 void listeners_close(struct server *server);
 

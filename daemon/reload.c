@@ -84,6 +84,7 @@ static void apply(struct server *server, struct conf *wanted)
     }
     conf_release(&old);
     retry_waiting(server);
+    server_watch_time(server);
     files_raise_limit(server);
 }
 

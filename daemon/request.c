@@ -233,6 +233,7 @@ void request_succeed(struct request *request)
 
 void request_fail(struct request *request, const struct err *err)
 {
+    request->conn->server->counters.requests_failed++;
     if (request->act != NULL)
         audit_end(request, err);
     if (is_answered(request))

@@ -20,6 +20,8 @@
 
 /* How often what only the clock ends is looked at. */
 #define SWEEP_MS 250
+/* And at least how often what has timeouts of its own, which are longer. */
+#define TIMEOUTS_MS 15000
 /* At the end, how long those are waited for who do not read their answers. */
 #define DRAIN_MS 5000
 
@@ -143,10 +145,8 @@ static void on_sweep(uv_timer_t *timer)
         is_needed |= conn_sweep(conn, now_ms());
     }
     is_needed |= audit_sweep(server, false);
-    listeners_retry(server);
-    for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)
-        is_needed |= listener->is_waiting;
-    if (!is_needed)
+    listeners_resume(server);
+    if (!is_needed && !server->accepting_pauses)
         uv_timer_stop(timer);
 }
 
@@ -160,6 +160,44 @@ void server_note_holds(struct server *server)
 {
     server->holds_ms = uv_now(&server->loop);
     server_sweep_soon(server);
+}
+
+/* How often the timeouts of connections are looked at: a quarter of the shorter one. 0: there are
+ * none. */
+static uint64_t timeouts_period_ms(const struct conf *conf)
+{
+    uint64_t idle_ms = conf->idle_timeout_ms, message_ms = conf->message_timeout_ms;
+    uint64_t shorter_ms =
+        idle_ms > 0 && (message_ms == 0 || idle_ms < message_ms) ? idle_ms : message_ms;
+    uint64_t period_ms = shorter_ms / 4;
+    if (shorter_ms == 0)
+        return 0;
+    if (period_ms < SWEEP_MS)
+        return SWEEP_MS;
+    return period_ms < TIMEOUTS_MS ? period_ms : TIMEOUTS_MS;
+}
+
+static void on_timeouts(uv_timer_t *timer)
+{
+    struct server *server = timer->data;
+    bool is_needed = false;
+    struct conn *conn, *next;
+    for (conn = server->conns; conn != NULL; conn = next) {
+        next = conn->next;
+        is_needed |= conn_check_time(conn);
+    }
+    if (!is_needed)
+        uv_timer_stop(timer); /* a server at rest sleeps */
+}
+
+void server_watch_time(struct server *server)
+{
+    uint64_t period_ms = timeouts_period_ms(&server->conf);
+    if (period_ms == 0)
+        uv_timer_stop(&server->timeouts);
+    else if (!uv_is_active((uv_handle_t *)&server->timeouts) ||
+             uv_timer_get_repeat(&server->timeouts) != period_ms)
+        uv_timer_start(&server->timeouts, on_timeouts, period_ms, period_ms);
 }
 
 /* ---- The end, step by step ---- */
@@ -280,9 +318,11 @@ static int init_loop(struct server *server, struct err *err)
     uv_prepare_init(&server->loop, &server->prepare);
     uv_check_init(&server->loop, &server->check);
     uv_timer_init(&server->loop, &server->sweep);
+    uv_timer_init(&server->loop, &server->timeouts);
     uv_timer_init(&server->loop, &server->watchdog);
     rest_init(server);
     authenticator_init(server);
+    server->timeouts.data = server;
     server->idle.data = server->prepare.data = server->check.data = server->sweep.data = server;
     for (size_t i = 0; i < 3; i++) {
         uv_signal_init(&server->loop, &server->signals[i]);
@@ -342,6 +382,7 @@ static void stop(struct server *server)
     uv_close((uv_handle_t *)&server->prepare, NULL);
     uv_close((uv_handle_t *)&server->check, NULL);
     uv_close((uv_handle_t *)&server->sweep, NULL);
+    uv_close((uv_handle_t *)&server->timeouts, NULL);
     uv_close((uv_handle_t *)&server->watchdog, NULL);
     uv_close((uv_handle_t *)&server->rest.timer, NULL);
     authenticator_release(server);

@@ -21,6 +21,7 @@
 #include "daemon/input.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
+#include "daemon/origin.h"
 #include "daemon/output.h"
 #include "daemon/regions.h"
 #include "daemon/reload.h"
@@ -37,6 +38,15 @@ enum server_phase {
     SERVER_DRAINING,   /* asked to stop: finishing what has arrived */
     SERVER_CHECKPOINT, /* no connections left: writing checkpoints, for a quick start next time */
     SERVER_STOPPED,    /* closing handles */
+};
+
+/* What was refused or ended since the start, as serverInfo tells it. */
+struct counters {
+    uint64_t connections_refused;   /* when they came */
+    uint64_t connections_failed;    /* for what they sent */
+    uint64_t connections_timed_out; /* for what they did not send, or not take */
+    uint64_t requests_failed;       /* answered with an error; notifications too */
+    uint64_t accept_pauses;
 };
 
 struct server {
@@ -57,10 +67,12 @@ struct server {
     struct reload reload;
 
     struct listener *listeners;
+    bool accepting_pauses; /* for want of file descriptors */
     struct conn *conns;
     uint64_t conns_count;
     uint64_t conns_total;
     uint64_t requests_total;
+    struct counters counters;
     uint64_t authentications;         /* that went well */
     uint64_t authentication_failures; /* that did not */
     uint64_t refusals;                /* of what a user, or nobody, may not do */
@@ -73,6 +85,7 @@ struct server {
     struct conn **later_last;
     uint64_t iteration; /* of the loop */
 
+    struct origins origins;
     struct budget budget;
     struct pieces pieces;
     uint64_t holds_ms; /* when a load could not hold its pages for what others hold, as uv_now; 0 */
@@ -81,6 +94,8 @@ struct server {
 
     struct log_limit accept_limit; /* what peers can have logged at will */
     struct log_limit refuse_limit;
+    struct log_limit pause_limit;
+    struct log_limit late_limit;
     struct log_limit fail_limit;
     struct log_limit damage_limit;
 
@@ -91,6 +106,7 @@ struct server {
     uv_check_t check;
     uv_timer_t sweep;
     struct rest rest;
+    uv_timer_t timeouts;
     uv_timer_t watchdog;
     uv_signal_t signals[3];
 };
@@ -100,6 +116,8 @@ void server_sweep_soon(struct server *server);
 
 /* A load could not hold its pages, because others hold too many. */
 void server_note_holds(struct server *server);
+/* A connection may pass a timeout: conn_check_time is due now and then. */
+void server_watch_time(struct server *server);
 
 /* Somebody is in the list of those that go on later: the loop does not wait for sockets then. */
 void server_go_round(struct server *server);

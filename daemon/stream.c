@@ -390,10 +390,10 @@ bool stream_sweep(struct conn *conn, uint64_t at_ms)
         if (stream->deadline_ms == 0 || !is_idle(stream))
             continue;
         if (at_ms >= stream->deadline_ms) {
-            log_warning("%s: closed: a change of region %s waits for bytes that it is loading, it "
-                        "takes them too slowly, and max_buffered has no room for them",
-                        conn->peer, stream->request->entry->name);
-            conn_close(conn);
+            conn_give_up(conn,
+                         "a change of region %s waits for bytes that it is loading, it takes them "
+                         "too slowly, and max_buffered has no room for them",
+                         stream->request->entry->name);
             return false;
         }
         go_on(stream);

@@ -30,7 +30,7 @@ struct request;
 struct stream;
 
 /* Loads that are larger are streamed. A smaller one is read whole, and its memory asked for. */
-#define STREAM_MIN OUTPUT_PENDING_MAX
+#define STREAM_MIN MIB
 /* Read at a time: a worker's trip is little beside it, and sending it takes the loop some 100
  * microseconds. */
 #define STREAM_PIECE ((size_t)256 * 1024)

@@ -96,6 +96,12 @@ void assert_conf_eq(const struct conf *a, const struct conf *b)
     ck_assert_uint_eq(a->max_batch, b->max_batch);
     ck_assert_uint_eq(a->max_uploads, b->max_uploads);
     ck_assert_uint_eq(a->upload_timeout_ms, b->upload_timeout_ms);
+    ck_assert_uint_eq(a->max_connections_per_peer, b->max_connections_per_peer);
+    ck_assert_uint_eq(a->idle_timeout_ms, b->idle_timeout_ms);
+    ck_assert_uint_eq(a->message_timeout_ms, b->message_timeout_ms);
+    ck_assert_uint_eq(a->max_unread, b->max_unread);
+    ck_assert_uint_eq(a->stall_timeout_ms, b->stall_timeout_ms);
+    ck_assert_uint_eq(a->max_regions, b->max_regions);
     ck_assert_int_eq(a->migrate, b->migrate);
     ck_assert_uint_eq(a->listens_count, b->listens_count);
     for (size_t i = 0; i < a->listens_count; i++)

@@ -31,8 +31,9 @@ void assert_refusals(const struct refusal *cases, size_t count);
 
 /* The keys of a file, as a message lists them. */
 #define TOP_KEYS                                                                                   \
-    "data_dir, listen, max_message, max_connections, max_pipeline, max_buffered, log_level, "      \
-    "max_batch, max_uploads, upload_timeout, migrate, users, regions"
+    "data_dir, listen, max_message, max_connections, max_connections_per_peer, idle_timeout, "     \
+    "message_timeout, max_pipeline, max_unread, max_buffered, stall_timeout, log_level, "          \
+    "max_batch, max_uploads, upload_timeout, max_regions, migrate, users, regions"
 
 /* count times the piece, between a head and a tail; to be freed. */
 char *repeat(const char *head, const char *piece, size_t count, const char *tail);

@@ -13,7 +13,9 @@ ASAN = bool(os.environ.get("MREGION_ASAN"))
 
 MAX_MESSAGE = 32 * MIB
 MAX_BUFFERED = 64 * MIB
-CONFIG = "max_message: 32MiB\nmax_buffered: 64MiB\n"
+# What a region keeps of its pages in memory is no part of what is bounded here.
+CONFIG = ("max_message: 32MiB\nmax_buffered: 64MiB\nstall_timeout: 2s\n"
+          "regions: [{name: main, page_cache: 1MiB}, {name: bystander, page_cache: 1MiB}]\n")
 
 # What memory may grow by while a test does its worst; far below what is claimed or asked for there.
 # Sanitizers keep freed memory for a while.

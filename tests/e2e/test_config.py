@@ -27,6 +27,24 @@ class Configuration(Case):
         self.refused("listen: [\n", r"mregiond\.yaml:[12]:\d+: ")
         self.refused("listen:\n  - tcp: 0.0.0.0:7420\n", r"mregiond\.yaml:2:\d+: ", "loopback")
 
+    def test_hostile(self):
+        """What takes other readers of YAML memory or time is refused where it begins."""
+        bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n"
+            for before, name in zip("abcdefgh", "bcdefghi"))
+        self.refused(bomb, r"mregiond\.yaml:1:")
+        self.refused("regions: &r\n  - name: main\nlisten: *r\n", r":1:10: anchors and aliases")
+        self.refused("<<: {max_message: 1MiB}\n", r":1:1: unknown key")
+        self.refused("listen: " + "[" * 100000, r"mregiond\.yaml:1:")
+        self.refused("listen: " + "{a: " * 100000, r"mregiond\.yaml:1:")
+        self.refused("#" * (2 << 20), "bytes")
+        self.refused("max_message: !!python/object:os.system 1MiB\n", r":1:14: ")
+        self.refused("max_message: 64MiB\n---\nmax_message: 1MiB\n", r"mregiond\.yaml:2:")
+        self.refused("max_message: 1\0MiB\n", r"mregiond\.yaml:1:")
+        self.refused("regions: [{name: main}, {name: main}]\n", r":1:\d+: .*main")
+        self.refused("regions: [{name: ../main}]\n", r":1:18: ")
+        self.refused("max_message: 99999999999999999999999999GiB\n", r":1:14: ")
+
     def test_missing_file(self):
         done = run("--config", "/nonexistent/mregiond.yaml", "--check-config")
         self.assertEqual(done.returncode, 78, done.stderr)

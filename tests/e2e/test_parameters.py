@@ -18,7 +18,7 @@ class Parameters(Bad):
     """Made from the table."""
 
     WRONG = {  # what is no parameter of the kind
-        "U": [-1, -2**63, 0.0, 1.0, 1e300, float("nan"), Float32(2.0), None, True, False, "4",
+        "U": [-1, -2**63, 0.0, 1.0, 1e300, float("nan"), float("inf"), -0.0, Float32(2.0), None, True, False, "4",
               b"4", [], [4], {}, {"a": 1}, msgpack.ExtType(1, b"4"), msgpack.Timestamp(4)],
         "R": [-1, 1.0, Float32(0.0), None, True, [], ["main"], {}, msgpack.ExtType(1, b"main")],
         "N": [0, 5, -1, 1.0, None, True, [], ["name"], {}, msgpack.ExtType(1, b"name")],

@@ -1,6 +1,5 @@
 """Too little memory, too few file descriptors: who waits gets its turn, and no region suffers."""
 import signal
-import socket
 import unittest
 
 from case import Case
@@ -96,16 +95,20 @@ class Descriptors(Case):
     def test_connections_leave_some_to_the_regions(self):
         server = self.limited()
         client = self.connect(server)
-        for _ in range(2 * self.FILES):
-            other = socket.socket(socket.AF_UNIX)
-            self.addCleanup(other.close)
-            other.connect(server.unix)
-        server.wait_log("refused")
+        others = [self.connect(server) for _ in range(2 * self.FILES)]
+        for other in others:
+            other.send("ping")
+        server.wait_log("accepting pauses")
         for _ in range(300):  # the journal needs a new file now and then
             client.call("storeBlob", "main", client.call("addBlob", "main", bytes(60000)),
                         bytes(60000))
         client.call("checkpoint", "main")
         self.assertFalse(client.call("regionInfo", "main")["read_only"])
+        self.assertLess(client.call("serverInfo")["connections"], self.FILES)
+        for other in others:  # the later ones once the earlier ones have left
+            self.assertEqual(other.wait(0), "pong")
+            other.close()
+        self.assertEqual(client.call("serverInfo")["connections_refused"], 0)
 
     def test_regions_leave_some_to_each_other(self):
         server = self.limited()

@@ -42,6 +42,35 @@ class Sockets(Case):
         with open(server.path("s"), encoding="ascii") as file:
             self.assertEqual(file.read(), "precious")
 
+    def test_what_is_no_socket_is_left_alone(self):
+        """Nor is anything made, or removed, where a link leads to, be it to a socket that is stale."""
+        stale = self.server().start()
+        stale.kill()
+        makers = {
+            "link to a stale socket": lambda path: os.symlink(stale.path("s"), path),
+            "dangling link": lambda path: os.symlink(path + ".nothing", path),
+            "link to a folder": lambda path: os.symlink("/tmp", path),
+            "folder": os.mkdir,
+            "pipe": os.mkfifo,
+        }
+        for what, make in makers.items():
+            server = self.server()
+            make(server.path("s"))
+            before = os.lstat(server.path("s"))
+            status, log = server.run()
+            self.assert_refused(status, log, re.escape(server.path("s")) + ".* not a socket")
+            self.assertEqual(os.lstat(server.path("s")).st_ino, before.st_ino, what)
+            self.assertFalse(os.path.exists(server.path("s.nothing")), what)
+        self.assertTrue(stat.S_ISSOCK(os.stat(stale.path("s")).st_mode))
+
+    def test_a_file_that_took_its_place_is_not_removed(self):
+        server = self.server().start()
+        os.unlink(server.path("s"))
+        with open(server.path("s"), "w", encoding="ascii") as file:
+            file.write("precious")
+        server.stop()
+        self.assertTrue(os.path.exists(server.path("s")))
+
     def test_port_in_use(self):
         first = self.server(listen=["tcp:127.0.0.1:0"]).start()
         second = self.server(listen=["tcp:127.0.0.1:%d" % first.tcp[1]])
