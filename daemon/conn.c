@@ -648,6 +648,22 @@ void conn_give_up(struct conn *conn, const char *format, ...)
     conn_close(conn);
 }
 
+/* Bytes that have moved, those of a write under way included: one has up to STRETCH_BYTES. */
+static uint64_t moved(const struct conn *conn)
+{
+    if (!conn->is_writing)
+        return conn->moved;
+    return conn->moved + conn->writing - uv_stream_get_write_queue_size(&conn->handle.stream);
+}
+
+static void note_moved(struct conn *conn)
+{
+    uint64_t so_far = moved(conn);
+    if (so_far != conn->moved_noted)
+        conn->moved_ms = uv_now(&conn->server->loop);
+    conn->moved_noted = so_far;
+}
+
 /* Whether nothing is under way here, so that its peer is the one who has to move. */
 static bool is_idle(const struct conn *conn)
 {
@@ -668,6 +684,7 @@ bool conn_check_time(struct conn *conn)
     uint64_t at_ms = uv_now(&conn->server->loop);
     if (conn->state != CONN_OPEN && conn->state != CONN_ENDING)
         return false;
+    note_moved(conn);
     if (is_late(conn, conf->message_timeout_ms, at_ms))
         conn_give_up(conn,
                      "a message, of which %zu bytes have come, is not whole after "
@@ -696,9 +713,9 @@ static bool has_stalled(struct conn *conn, uint64_t at_ms)
 {
     bool is_watched = at_ms - conn->seen_ms <= UNSEEN_MS;
     conn->seen_ms = at_ms;
-    if (!is_watched || !is_in_the_way(conn) || conn->moved - conn->stall_moved >= BUDGET_SMALL) {
+    if (!is_watched || !is_in_the_way(conn) || moved(conn) - conn->stall_moved >= BUDGET_SMALL) {
         conn->stall_ms = at_ms;
-        conn->stall_moved = conn->moved;
+        conn->stall_moved = moved(conn);
         return false;
     }
     return at_ms - conn->stall_ms >= conn->server->conf.stall_timeout_ms;

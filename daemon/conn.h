@@ -93,7 +93,8 @@ struct conn {
     struct stream *streams; /* of which are large loads */
     struct upload *uploads; /* that it has begun */
     uint64_t moved_ms;      /* when a byte was last read or written */
-    uint64_t moved;         /* bytes read and written */
+    uint64_t moved;         /* bytes read and written, without a write under way */
+    uint64_t moved_noted;   /* with it, when that was last looked at */
     uint64_t stall_moved;   /* as many as there were */
     uint64_t stall_ms;      /* when it was first seen holding memory that others wait for */
     uint64_t seen_ms;       /* when it was last looked at for that */

@@ -3,10 +3,11 @@ the load was executed, however late it is taken and whatever becomes of the bloc
 region or the peer meanwhile."""
 import random
 import signal
+import time
 import unittest
 
 from bad import MIB
-from mpack import Client
+from mpack import Client, Closed
 from server import Server
 from test_large_loads import Loads
 
@@ -25,7 +26,7 @@ class Idler(Client):
 
 
 class HeldLoads(Loads):
-    CONFIG = "regions: [{name: main, page_cache: 4MiB}, {name: other}]\n"
+    CONFIG = "stall_timeout: 8s\nregions: [{name: main, page_cache: 4MiB}, {name: other}]\n"
 
     def setUp(self):
         self.daemon = Server(config=self.CONFIG)
@@ -111,6 +112,19 @@ class HeldLoads(Loads):
             self.assertTrue(self.load(address + 1, 5000) == blob[1:4096] + b"new" + blob[4099:5001])
         for idler, (_, blob) in zip(idlers, blobs):
             self.assertTrue(idler.take() == [blob, blob])
+
+    def test_who_moves_slowly_is_not_closed(self):
+        """Who does not move at all is, when others cannot hold pages."""
+        size = 900 * KIB
+        (slow_at, blob), (idle_at, _), (at, _) = (self.blob(size, seed=i) for i in range(3))
+        idler, slow = self.idle((idle_at, size)), self.idle((slow_at, size))
+        while "has hardly moved" not in self.daemon.log():
+            self.load(at, 400 * KIB)
+            slow.unpacker.feed(slow.socket.recv(2 * KIB))
+            time.sleep(0.2)
+        self.assertTrue(slow.take() == [blob])
+        with self.assertRaises(Closed):
+            idler.take()
 
     def test_the_region_is_dropped(self):
         self.client.call("createRegion", "gone")
