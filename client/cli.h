@@ -39,6 +39,7 @@ struct cli {
     char *region;              /* owned; NULL until it is known */
     enum cli_form form;
     uint32_t timeout_ms; /* 0: the library's default */
+    struct mregion_tls tls;
     bool keep_going;
     bool is_script; /* commands come from standard input, so that no file can */
     bool is_shell;

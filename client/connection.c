@@ -9,6 +9,8 @@
 
 #include "client/deadline.h"
 #include "client/error.h"
+#include "client/secure.h"
+#include "client/wire.h"
 
 #define CONNECT_TIMEOUT_MS 10000
 #define TIMEOUT_MS 60000
@@ -38,11 +40,20 @@ static int connect_now(struct mregion *connection, int64_t deadline, struct mreg
     int64_t until = earlier(deadline, deadline_after(connection->connect_timeout_ms));
     int code = endpoint_connect(&connection->endpoint, until, &connection->fd, error);
 
-    if (code != MREGION_OK)
+    if (code != MREGION_OK) {
         connection->fd = -1;
-    else
-        connection->attempts++;
-    return code;
+        return code;
+    }
+    if (connection->secure != NULL)
+        code = secure_start(connection->secure, connection->fd, until, &connection->is_untrusted,
+                            error);
+    if (code != MREGION_OK) {
+        (void)close(connection->fd);
+        connection->fd = -1;
+        return code;
+    }
+    connection->attempts++;
+    return MREGION_OK;
 }
 
 int mregion_connect(const char *address, const struct mregion_options *options,
@@ -68,6 +79,8 @@ int mregion_connect(const char *address, const struct mregion_options *options,
     msgpack_sbuffer_init(&connection->out);
     frame_reset(&connection->inbox.scanner);
     code = endpoint_init(&connection->endpoint, address, error);
+    if (code == MREGION_OK && connection->endpoint.is_tls)
+        code = secure_new(options->tls, &connection->endpoint, &connection->secure, error);
     if (code == MREGION_OK)
         code = connect_now(connection, DEADLINE_NEVER, error);
     if (code != MREGION_OK) {
@@ -82,8 +95,11 @@ void mregion_close(struct mregion *connection)
 {
     if (connection == NULL)
         return;
-    if (connection->fd >= 0)
+    if (connection->fd >= 0) {
+        secure_stop(connection->secure, connection->fd);
         (void)close(connection->fd);
+    }
+    secure_free(connection->secure);
     endpoint_release(&connection->endpoint);
     credentials_release(&connection->credentials);
     pending_table_release(&connection->pending);
@@ -123,6 +139,7 @@ int connection_end(struct mregion *connection, bool by_peer, enum mregion_code c
 {
     struct inbox *inbox = &connection->inbox;
 
+    secure_stop(connection->secure, connection->fd);
     (void)close(connection->fd);
     connection->fd = -1;
     connection->is_lost_by_peer = by_peer;
@@ -151,6 +168,10 @@ void connection_look(struct mregion *connection)
     if (connection->fd < 0 || connection->pending.waiting > 0 ||
         connection->out.size > connection->sent)
         return;
+    if (connection->secure != NULL) {
+        wire_poll(connection); /* an end may be there that TLS has announced */
+        return;
+    }
     count = recv(connection->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
     if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR))
         (void)connection_end(connection, true, MREGION_ERR_LOST, "the server closed the connection",
@@ -202,7 +223,8 @@ int connection_ensure(struct mregion *connection, int64_t deadline, struct mregi
             code = connect_now(connection, deadline, error);
         if (code == MREGION_OK)
             code = credentials_present(connection, deadline, error);
-        if (code != MREGION_OK && (!is_passing(code) || deadline_left(deadline) == 0))
+        if (code != MREGION_OK &&
+            (!is_passing(code) || connection->is_untrusted || deadline_left(deadline) == 0))
             return code;
     }
     return MREGION_OK;

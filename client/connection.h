@@ -36,9 +36,13 @@ struct inbox {
     uint64_t body_left;
 };
 
+struct secure;
+
 struct mregion {
     struct endpoint endpoint;
     struct credentials credentials;
+    struct secure *secure; /* NULL: without TLS */
+    bool is_untrusted;     /* the server has shown a certificate that is not accepted */
     uint32_t connect_timeout_ms;
     uint32_t timeout_ms;         /* of the next call */
     uint32_t timeout_default_ms; /* of the connection */

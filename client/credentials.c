@@ -8,6 +8,7 @@
 #include "client/deadline.h"
 #include "client/error.h"
 #include "client/request.h"
+#include "client/secure.h"
 #include "client/wire.h"
 
 void credentials_release(struct credentials *credentials)
@@ -34,6 +35,8 @@ static void wipe_outbox(struct mregion *connection)
 
     if (out->data != NULL)
         explicit_bzero(out->data + out->size, out->alloc - out->size);
+    if (connection->secure != NULL)
+        secure_wipe(connection->secure);
 }
 
 /* ---- The first time ---- */
@@ -51,11 +54,12 @@ static int check(const char *user, const void *password, size_t size, struct mre
 /* The server would refuse it too, but then it would have been on its way. */
 static int check_private(const struct mregion *connection, struct mregion_error *error)
 {
-    if (endpoint_is_private(connection->fd))
+    if (endpoint_is_private(connection->fd) ||
+        (connection->secure != NULL && secure_verifies(connection->secure)))
         return MREGION_OK;
     return error_set(error, MREGION_ERR_DENIED,
-                     "a password is sent only over a Unix socket, to loopback, or over TLS, and "
-                     "%.200s is none of them",
+                     "a password is sent only over a Unix socket, to loopback, or over TLS to a "
+                     "server whose certificate is verified, and %.200s is none of them",
                      connection->endpoint.text);
 }
 

@@ -22,7 +22,7 @@
 static int refuse(const char *address, struct mregion_error *error)
 {
     return error_set(error, MREGION_ERR_ARGUMENT,
-                     "an address is unix:PATH or tcp:HOST:PORT, such as "
+                     "an address is unix:PATH, tcp:HOST:PORT or tls:HOST:PORT, such as "
                      "unix:/run/mregiond/mregiond.sock or tcp:127.0.0.1:7420, not \"%.200s\"",
                      address);
 }
@@ -86,10 +86,11 @@ int endpoint_init(struct endpoint *endpoint, const char *address, struct mregion
         return error_no_memory(error);
     if (strncmp(address, "unix:", 5) == 0)
         code = parse_unix(endpoint, address + 5, error);
-    else if (strncmp(address, "tcp:", 4) == 0)
+    else if (strncmp(address, "tcp:", 4) == 0 || strncmp(address, "tls:", 4) == 0)
         code = parse_tcp(endpoint, address + 4, error);
     else
         code = refuse(address, error);
+    endpoint->is_tls = strncmp(address, "tls:", 4) == 0;
     if (code != MREGION_OK)
         endpoint_release(endpoint);
     return code;

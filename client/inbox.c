@@ -14,6 +14,8 @@
 #define ANSWER_MAX (((uint64_t)1 << 30) + ((uint64_t)1 << 20))
 /* From this size on a blob is received where it belongs. */
 #define BODY_MIN ((uint64_t)32 << 10)
+/* How a server for TLS answers who does not speak it. */
+#define TLS_ALERT 0x15
 /* The longest header of an answer with a blob: array, type, message id in 64 bits, nil, bin 32. */
 #define HEADER_MAX 17
 
@@ -110,7 +112,11 @@ static int take_frame(struct mregion *connection, const uint8_t *bytes, size_t s
     struct cursor result;
 
     if (message.type != VALUE_ARRAY || message.count < 3)
-        return refuse(connection, "what came is no message", error);
+        return refuse(connection,
+                      bytes[0] == TLS_ALERT && connection->secure == NULL
+                          ? "it speaks TLS, for which an address begins with tls:"
+                          : "what came is no message",
+                      error);
     type = cursor_next(&cursor);
     if (type.type == VALUE_UINT && type.number == 2)
         return MREGION_OK;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "client/cli.h"
@@ -29,11 +30,15 @@ static void hold_standard_descriptors(void)
 
 static void print_help(void)
 {
+    static char room[16 * 1024];
+
+    /* All of it is one write, at the end, whose error is told. */
+    (void)setvbuf(stdout, room, _IOFBF, sizeof room);
     (void)puts("usage: mrcli [-s ADDR] [-r REGION] [-o table|json|raw] [OPTION]... COMMAND ...\n"
                "Stores blobs in a region of mregiond, and gives them back.\n"
                "\n"
-               "  -s, --server ADDR      unix:PATH or tcp:HOST:PORT; default $MREGION_SERVER,\n"
-               "                         then " CLI_SERVER_DEFAULT "\n"
+               "  -s, --server ADDR      unix:PATH, tcp:HOST:PORT or tls:HOST:PORT; default\n"
+               "                         $MREGION_SERVER, then " CLI_SERVER_DEFAULT "\n"
                "  -r, --region REGION    a name, or a number as #7; default $MREGION_REGION,\n"
                "                         then the only region there is\n"
                "  -u, --user NAME        who you are, where the server asks for it; default\n"
@@ -43,6 +48,12 @@ static void print_help(void)
                "  -o, --output FORM      table for people (default), json, or raw: bare values\n"
                "      --timeout TIME     how long a request may take, such as 500ms or 5m;\n"
                "                         default 60s\n"
+               "      --ca FILE          TLS: the authorities that vouch for the server; default\n"
+               "                         $MREGION_CA, then those that the system trusts\n"
+               "      --cert FILE        TLS: a certificate to show to the server, and\n"
+               "      --key FILE         its private key; default $MREGION_CERT, $MREGION_KEY\n"
+               "      --server-name NAME TLS: what the server's certificate is for, if not HOST\n"
+               "      --insecure         TLS: take any server's certificate\n"
                "      --keep-going       commands from standard input: go on after a failure\n"
                "  -h, --help\n"
                "      --version\n"
@@ -60,7 +71,17 @@ static void print_help(void)
 
 /* ---- Options ---- */
 
-enum { OPTION_VERSION = 256, OPTION_TIMEOUT, OPTION_KEEP_GOING, OPTION_PASSWORD_FILE };
+enum {
+    OPTION_VERSION = 256,
+    OPTION_TIMEOUT,
+    OPTION_KEEP_GOING,
+    OPTION_PASSWORD_FILE,
+    OPTION_CA,
+    OPTION_CERTIFICATE,
+    OPTION_KEY,
+    OPTION_SERVER_NAME,
+    OPTION_INSECURE
+};
 
 static const struct option options[] = {
     {"server", required_argument, NULL, 's'},
@@ -69,6 +90,11 @@ static const struct option options[] = {
     {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
     {"output", required_argument, NULL, 'o'},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"ca", required_argument, NULL, OPTION_CA},
+    {"cert", required_argument, NULL, OPTION_CERTIFICATE},
+    {"key", required_argument, NULL, OPTION_KEY},
+    {"server-name", required_argument, NULL, OPTION_SERVER_NAME},
+    {"insecure", no_argument, NULL, OPTION_INSECURE},
     {"keep-going", no_argument, NULL, OPTION_KEEP_GOING},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -116,21 +142,62 @@ static int set_user(struct cli *cli, const char *name)
     return CLI_OK;
 }
 
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/* Whether the option is one of TLS. */
+static bool set_tls(struct mregion_tls *tls, int option, const char *value)
+{
+    switch (option) {
+    case OPTION_CA:
+        tls->ca = value;
+        return true;
+    case OPTION_CERTIFICATE:
+        tls->certificate = value;
+        return true;
+    case OPTION_KEY:
+        tls->key = value;
+        return true;
+    case OPTION_SERVER_NAME:
+        tls->server_name = value;
+        return true;
+    case OPTION_INSECURE:
+        tls->no_verification = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A key must not end up in a core dump. */
+static void hide_memory(const struct cli *cli)
+{
+    if (cli->tls.key != NULL)
+        (void)prctl(PR_SET_DUMPABLE, 0);
+}
+
 /* What the environment says holds where the command line says nothing. Empty is as good as unset.
  */
 static int read_environment(struct cli *cli)
 {
-    const char *server = getenv("MREGION_SERVER");
-    const char *region = getenv("MREGION_REGION");
-    const char *user = getenv("MREGION_USER");
+    const char *server = environment("MREGION_SERVER");
+    const char *region = environment("MREGION_REGION");
+    const char *user = environment("MREGION_USER");
 
-    if (server != NULL && server[0] != '\0') {
+    cli->tls.ca = environment("MREGION_CA");
+    cli->tls.certificate = environment("MREGION_CERT");
+    cli->tls.key = environment("MREGION_KEY");
+    if (server != NULL) {
         cli->server = server;
         cli->is_server_from_environment = true;
     }
-    if (user != NULL && user[0] != '\0')
+    if (user != NULL)
         cli->user = user;
-    return region != NULL && region[0] != '\0' ? cli_set_region(cli, region) : CLI_OK;
+    return region != NULL ? cli_set_region(cli, region) : CLI_OK;
 }
 
 /* optind is at the command afterwards. *ret_is_done: nothing more is to be done. */
@@ -173,6 +240,8 @@ static int read_options(struct cli *cli, int argc, char **argv, bool *ret_is_don
             *ret_is_done = true;
             break;
         default:
+            if (set_tls(&cli->tls, option, optarg))
+                break;
             /* getopt_long has said what is wrong. */
             (void)fputs("mrcli --help lists the options\n", stderr);
             return CLI_USAGE;
@@ -205,6 +274,7 @@ int main(int argc, char **argv)
     status = read_environment(&cli);
     if (status == CLI_OK)
         status = read_options(&cli, argc, argv, &is_done);
+    hide_memory(&cli);
     if (status == CLI_OK && !is_done)
         status = run(&cli, argc, argv);
     flushed = cli_output_flush(&cli);

@@ -125,24 +125,42 @@ struct mregion; /* a connection */
 
 #define MREGION_NO_TIMEOUT UINT32_MAX
 
-/* Zero means the default, everywhere: start from "struct mregion_options options = {0};". */
-struct mregion_options {
-    uint32_t connect_timeout_ms; /* for one attempt to connect; default 10,000 */
-    uint32_t timeout_ms;         /* see mregion_set_timeout; default 60,000 */
-    uint32_t tickets_max;        /* requests that are submitted and not collected; default 1024 */
-    bool no_reconnect;           /* a lost connection stays lost: every call fails then */
-    uint64_t kept_max;           /* bytes of answers and of requests kept for tickets that are not
-                                    collected yet, beyond which no further request is taken;
-                                    default 64 MiB */
-    bool no_tokens;              /* changes are sent without tokens, and so only once */
-    uint8_t reserved_bytes[7];   /* zero */
-    uint64_t reserved[7];        /* zero */
+/* For addresses that begin with tls:. Zero means the default here too. Files are in PEM and read
+ * while connecting; a connection that is made again takes what was read
+ * then. Strings are borrowed for the call. */
+struct mregion_tls {
+    const char *ca;            /* certificates of the authorities that may vouch for the server;
+                                  default: those that the system trusts */
+    const char *certificate;   /* to show to a server that wants one, with those that lead to its
+                                  authority behind it */
+    const char *key;           /* its private key, without a passphrase */
+    const char *server_name;   /* that the server's certificate has to have; default: HOST */
+    bool no_verification;      /* any server will do: whoever is in between reads and changes all */
+    uint8_t reserved_bytes[7]; /* zero */
+    uint64_t reserved[4];      /* zero */
 };
 
-/* Connects to "unix:PATH" or "tcp:HOST:PORT" (HOST a name, an IPv4 address, or an IPv6 address in
- * brackets). The lookup of a host name follows the system's own timeout. options may be NULL.
- * Give *ret_connection to mregion_close.
- * Errors: CONNECT (also after connect_timeout_ms), ARGUMENT (the address), MEMORY. */
+/* Zero means the default, everywhere: start from "struct mregion_options options = {0};". */
+struct mregion_options {
+    uint32_t connect_timeout_ms;   /* for one attempt to connect; default 10,000 */
+    uint32_t timeout_ms;           /* see mregion_set_timeout; default 60,000 */
+    uint32_t tickets_max;          /* requests that are submitted and not collected; default 1024 */
+    bool no_reconnect;             /* a lost connection stays lost: every call fails then */
+    uint64_t kept_max;             /* bytes of answers and of requests kept for tickets that are not
+                                      collected yet, beyond which no further request is taken;
+                                      default 64 MiB */
+    bool no_tokens;                /* changes are sent without tokens, and so only once */
+    uint8_t reserved_bytes[7];     /* zero */
+    const struct mregion_tls *tls; /* for an address that begins with tls:; NULL: the defaults */
+    uint64_t reserved[6];          /* zero */
+};
+
+/* Connects to "unix:PATH", "tcp:HOST:PORT" or "tls:HOST:PORT" (HOST a name, an IPv4 address, or an
+ * IPv6 address in brackets). With tls the server's certificate is verified: CONNECT says what is
+ * wrong with it. A server that wants another certificate of the client may say so only when
+ * something is asked: UNAUTHENTICATED. The lookup of a host name follows the system's own timeout.
+ * options may be NULL. Give *ret_connection to mregion_close. Errors: CONNECT (also after
+ * connect_timeout_ms), ARGUMENT (the address), LOCAL_IO (a file of TLS), MEMORY. */
 MREGION_API int mregion_connect(const char *address, const struct mregion_options *options,
                                 struct mregion **ret_connection, struct mregion_error *error);
 
@@ -150,14 +168,14 @@ MREGION_API int mregion_connect(const char *address, const struct mregion_option
  * collected may have happened or not. NULL is fine. */
 MREGION_API void mregion_close(struct mregion *connection);
 
-/* Who the caller is, to a server that has users and does not know that by the socket itself: the
- * password is size bytes, which are copied, sent, and sent again first on every connection that is
- * made after this one was lost, until mregion_close wipes them. From then on a call may also fail
- * because the server does not take them any more. May be called again, for somebody else; a call
- * that fails leaves everything as it was, but the server closes a connection on which too many
- * have failed. Only over a Unix socket, on loopback, or over TLS.
- * Errors: UNAUTHENTICATED (user or password is wrong), DENIED (the server has no users, or the
- * connection can be listened to), BUSY (too many attempts), ARGUMENT. */
+/* Who the caller is, to a server that has users and does not know that by the socket or certificate
+ * itself: the password is size bytes, which are copied, sent, and sent again first on every
+ * connection that is made after this one was lost, until mregion_close wipes them. From then on a
+ * call may also fail because the server does not take them any more. May be called again, for
+ * somebody else; a call that fails leaves everything as it was, but the server closes a connection
+ * on which too many have failed. Only over a Unix socket, on loopback, or over TLS with
+ * verification. Errors: UNAUTHENTICATED (user or password is wrong), DENIED (the server has no
+ * users, or the connection can be listened to), BUSY (too many attempts), ARGUMENT. */
 MREGION_API int mregion_authenticate(struct mregion *connection, const char *user,
                                      const void *password, size_t size,
                                      struct mregion_error *error);

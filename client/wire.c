@@ -8,6 +8,7 @@
 #include "client/deadline.h"
 #include "client/error.h"
 #include "client/inbox.h"
+#include "client/secure.h"
 
 void wire_moved(struct mregion *connection, struct pending *pending, uint64_t size)
 {
@@ -34,9 +35,24 @@ static int lose(struct mregion *connection, int number, struct mregion_error *er
 {
     struct mregion_error sentence;
 
+    if (number == EPROTO && connection->secure != NULL) {
+        secure_failure(connection->secure, &sentence);
+        return connection_end(connection, true, sentence.code, sentence.text, error);
+    }
     (void)error_set_system(&sentence, MREGION_ERR_LOST, number, "the connection to %.200s broke",
                            connection->endpoint.text);
     return connection_end(connection, true, MREGION_ERR_LOST, sentence.text, error);
+}
+
+/* What TLS has taken out of the socket, or not got into it. */
+static bool has_input(const struct mregion *connection)
+{
+    return connection->secure != NULL && secure_has_input(connection->secure);
+}
+
+static bool has_output(const struct mregion *connection)
+{
+    return connection->secure != NULL && secure_has_output(connection->secure);
 }
 
 /* Where the socket's next bytes go. MREGION_ERR_MEMORY ends the connection. */
@@ -48,7 +64,9 @@ static int receive(struct mregion *connection, struct mregion_error *error)
     if (!inbox_room(connection, &room))
         return connection_end(connection, false, MREGION_ERR_MEMORY,
                               "out of memory for the server's answer", error);
-    count = recv(connection->fd, room.iov_base, room.iov_len, MSG_DONTWAIT);
+    count = connection->secure == NULL
+                ? recv(connection->fd, room.iov_base, room.iov_len, MSG_DONTWAIT)
+                : secure_receive(connection->secure, connection->fd, room.iov_base, room.iov_len);
     if (count > 0)
         return inbox_filled(connection, (size_t)count, error);
     if (count < 0)
@@ -67,7 +85,7 @@ static int lose_after_send(struct mregion *connection, int number, struct mregio
     while (code == MREGION_OK) {
         struct pollfd waiting = {.fd = connection->fd, .events = POLLIN};
 
-        if (poll(&waiting, 1, 0) <= 0)
+        if (!has_input(connection) && poll(&waiting, 1, 0) <= 0)
             return lose(connection, number, error);
         code = receive(connection, error);
     }
@@ -81,7 +99,9 @@ static int wait_for(struct mregion *connection, bool wants_to_send, int64_t dead
     struct pollfd waiting = {.fd = connection->fd, .events = POLLIN};
     int count;
 
-    if (wants_to_send)
+    if (has_input(connection))
+        return receive(connection, error);
+    if (wants_to_send || has_output(connection))
         waiting.events |= POLLOUT;
     do
         count = poll(&waiting, 1, deadline_left(deadline));
@@ -106,6 +126,8 @@ static ssize_t send_some(struct mregion *connection, const void *bytes, uint64_t
     };
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = size > 0 ? 2 : 1};
 
+    if (connection->secure != NULL)
+        return secure_send(connection->secure, connection->fd, parts, (unsigned)message.msg_iovlen);
     return sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
@@ -125,7 +147,7 @@ static size_t account(struct mregion *connection, size_t count)
 
 int wire_flush(struct mregion *connection, int64_t deadline, struct mregion_error *error)
 {
-    while (connection->out.size > connection->sent) {
+    while (connection->out.size > connection->sent || has_output(connection)) {
         ssize_t count = send_some(connection, NULL, 0);
         int code;
 
@@ -155,9 +177,9 @@ void wire_poll(struct mregion *connection)
 {
     struct pollfd waiting = {.fd = connection->fd, .events = POLLIN};
 
-    if (connection->out.size > connection->sent)
+    if (connection->out.size > connection->sent || has_output(connection))
         wire_push(connection);
-    while (connection->fd >= 0 && poll(&waiting, 1, 0) > 0)
+    while (connection->fd >= 0 && (has_input(connection) || poll(&waiting, 1, 0) > 0))
         (void)receive(connection, NULL);
 }
 
@@ -215,6 +237,8 @@ int wire_wait(struct mregion *connection, const struct pending *pending, int64_t
         if (is_canceled(connection))
             return error_set(error, MREGION_ERR_CANCELED, "canceled");
         code = wait_for(connection, false, deadline, error);
+        if (code == MREGION_OK && has_output(connection))
+            wire_push(connection);
     }
     /* The end of the connection may have come right behind the answer. */
     return pending->state == PENDING_WAITING ? code : MREGION_OK;

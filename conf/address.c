@@ -124,7 +124,8 @@ static int check_host(const struct endpoint *endpoint, char *problem)
 }
 
 /* The one place that keeps strangers out while nobody is asked who he is. */
-bool address_lets_strangers_in(const struct conf_listen *listen, char problem[ADDRESS_PROBLEM_SIZE])
+bool address_lets_strangers_in(const struct conf_listen *listen, const struct conf_tls *tls,
+                               char problem[ADDRESS_PROBLEM_SIZE])
 {
     bool is_numeric;
 
@@ -135,13 +136,14 @@ bool address_lets_strangers_in(const struct conf_listen *listen, char problem[AD
                      listen->mode);
         return true;
     }
-    if (listen->is_unix || is_loopback(listen->host, &is_numeric))
+    if (listen->is_unix || is_loopback(listen->host, &is_numeric) ||
+        (listen->is_tls && tls->clients == TLS_CLIENTS_REQUIRED))
         return false;
     (void)refuse(problem,
                  "the address \"%s\" is not on loopback, and whoever reaches it may do everything "
                  "as long as there are no users: bind a loopback address (127.0.0.0/8, ::1, "
-                 "localhost), or configure users",
-                 listen->host);
+                 "localhost), or configure users%s",
+                 listen->host, listen->is_tls ? ", or tls_clients: required with a tls_ca" : "");
     return true;
 }
 
@@ -183,10 +185,10 @@ static int finish(struct conf_listen *listen, struct conf_listen *ret_listen)
     return 0;
 }
 
-int address_parse_tcp(const char *text, size_t length, struct conf_listen *ret_listen,
-                      char problem[ADDRESS_PROBLEM_SIZE])
+static int parse_tcp(const char *text, size_t length, bool is_tls, struct conf_listen *ret_listen,
+                     char *problem)
 {
-    struct conf_listen listen = {0};
+    struct conf_listen listen = {.is_tls = is_tls};
     struct endpoint endpoint = {.host = "", .port = ""};
     int code = cut_endpoint(text, length, &endpoint, problem);
 
@@ -196,9 +198,33 @@ int address_parse_tcp(const char *text, size_t length, struct conf_listen *ret_l
         code = parse_port(&endpoint, &listen.port, problem);
     if (code != 0)
         return code;
-    listen.address = join("tcp:", text, length);
+    listen.address = join(is_tls ? "tls:" : "tcp:", text, length);
     listen.host = join("", endpoint.host, endpoint.host_length);
     return finish(&listen, ret_listen);
+}
+
+int address_parse_tcp(const char *text, size_t length, struct conf_listen *ret_listen,
+                      char problem[ADDRESS_PROBLEM_SIZE])
+{
+    return parse_tcp(text, length, false, ret_listen, problem);
+}
+
+int address_parse_tls(const char *text, size_t length, struct conf_listen *ret_listen,
+                      char problem[ADDRESS_PROBLEM_SIZE])
+{
+    return parse_tcp(text, length, true, ret_listen, problem);
+}
+
+bool address_fits_tls(const struct conf_listen *listen, const struct conf_tls *tls,
+                      char problem[ADDRESS_PROBLEM_SIZE])
+{
+    if (!listen->is_tls || (tls->certificate != NULL && tls->key != NULL))
+        return true;
+    (void)refuse(problem,
+                 "%s needs tls_certificate and tls_key: files with a certificate and "
+                 "its private key, in PEM",
+                 listen->address);
+    return false;
 }
 
 unsigned address_default_mode(void)
@@ -244,9 +270,11 @@ int address_parse(const char *text, size_t length, struct conf_listen *ret_liste
 
     if (starts_with(text, length, "tcp:"))
         return address_parse_tcp(text + 4, length - 4, ret_listen, problem);
+    if (starts_with(text, length, "tls:"))
+        return address_parse_tls(text + 4, length - 4, ret_listen, problem);
     if (starts_with(text, length, "unix:"))
         return address_parse_unix(text + 5, length - 5, ret_listen, problem);
-    return refuse(problem, "an address is tcp:HOST:PORT or unix:PATH, not %s",
+    return refuse(problem, "an address is tcp:HOST:PORT, tls:HOST:PORT or unix:PATH, not %s",
                   quote(text, length, quoted));
 }
 

@@ -41,6 +41,20 @@ const char *access_name(enum access access)
     return (unsigned)access < ACCESSES ? names[access] : NULL;
 }
 
+const char *tls_clients_name(enum tls_clients clients)
+{
+    static const char *const names[TLS_CLIENTS] = {"none", "optional", "required"};
+
+    return (unsigned)clients < TLS_CLIENTS ? names[clients] : NULL;
+}
+
+const char *tls_minimum_name(enum tls_minimum minimum)
+{
+    static const char *const names[TLS_MINIMA] = {"1.2", "1.3"};
+
+    return (unsigned)minimum < TLS_MINIMA ? names[minimum] : NULL;
+}
+
 /* For what has no position: a file that cannot be read, an option. */
 __attribute__((format(printf, 3, 4))) static int fail(struct conf_error *error, int code,
                                                       const char *format, ...)
@@ -78,6 +92,9 @@ void conf_release(struct conf *conf)
     members_clear_listens(conf);
     members_clear_users(conf);
     free(conf->data_dir);
+    free(conf->tls.certificate);
+    free(conf->tls.key);
+    free(conf->tls.ca);
     free(conf->regions);
     free(conf->file_regions);
     memset(conf, 0, sizeof *conf);
@@ -185,9 +202,13 @@ int conf_add_listen(struct conf *conf, const char *address, struct conf_error *e
     if (code != 0)
         return code;
     code = address_parse(address, strlen(address), &listen, problem);
+    if (code == 0 && !address_fits_tls(&listen, &conf->tls, problem)) {
+        address_release(&listen);
+        code = -EINVAL;
+    }
     if (code != 0)
         return fail(error, code, "--listen: %s", problem);
-    if (conf->users_count == 0 && address_lets_strangers_in(&listen, problem)) {
+    if (conf->users_count == 0 && address_lets_strangers_in(&listen, &conf->tls, problem)) {
         address_release(&listen);
         return fail(error, -EINVAL, "--listen: %s", problem);
     }
@@ -204,6 +225,28 @@ int conf_add_listen(struct conf *conf, const char *address, struct conf_error *e
     if (code != 0)
         address_release(&listen);
     return code;
+}
+
+char *conf_file_path(const char *path, struct conf_error *error)
+{
+    static const char prefix[] = "${CREDENTIALS_DIRECTORY}/";
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    char *file = NULL;
+
+    if (strncmp(path, prefix, strlen(prefix)) != 0) {
+        file = strdup(path);
+    } else if (folder == NULL || folder[0] == '\0') {
+        (void)fail(error, -EINVAL,
+                   "%.*s: CREDENTIALS_DIRECTORY is not set; systemd sets it where the unit has "
+                   "LoadCredential=%s:/the/file",
+                   PATH_MAX, path, path + strlen(prefix));
+        return NULL;
+    } else if (asprintf(&file, "%s/%s", folder, path + strlen(prefix)) < 0) {
+        file = NULL;
+    }
+    if (file == NULL)
+        (void)fail(error, -ENOMEM, "%.*s: out of memory", PATH_MAX, path);
+    return file;
 }
 
 /* The regions of the file step aside for those of the options. */

@@ -49,13 +49,15 @@ struct conf_error {
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVELS };
 
 struct conf_listen {
-    char *address; /* as written: "tcp:HOST:PORT" or "unix:PATH" */
+    char *address; /* as written: "tcp:HOST:PORT", "tls:HOST:PORT" or "unix:PATH" */
     bool is_unix;
-    char *host;    /* TCP: a loopback address or "localhost", without brackets; else NULL */
+    bool is_tls;   /* TCP with TLS */
+    char *host;    /* TCP: a numeric address or "localhost", without brackets; else NULL */
     uint16_t port; /* TCP: 0 lets the system pick one */
     char *path;    /* Unix: fits struct sockaddr_un; else NULL */
     unsigned mode; /* Unix: permissions of the socket file */
     size_t line;   /* where the file names it; 0 for a default or an option */
+    size_t column;
 };
 
 struct conf_region {
@@ -89,6 +91,20 @@ struct conf_user {
     size_t line; /* where the file names it */
 };
 
+/* Whether clients show certificates, and which protocols are taken. */
+enum tls_clients { TLS_CLIENTS_NONE, TLS_CLIENTS_OPTIONAL, TLS_CLIENTS_REQUIRED, TLS_CLIENTS };
+enum tls_minimum { TLS_MINIMUM_1_2, TLS_MINIMUM_1_3, TLS_MINIMA };
+
+/* Of all TLS listeners. The paths are as written (see conf_file_path); NULL: none. */
+struct conf_tls {
+    char *certificate;
+    char *key;
+    char *ca;
+    enum tls_clients clients;
+    enum tls_minimum minimum;
+    uint64_t handshake_ms;
+};
+
 struct conf {
     char *data_dir;
     struct conf_listen *listens; /* none: only the sockets that the service manager passes */
@@ -108,6 +124,7 @@ struct conf {
     uint64_t max_regions; /* for a client to create one */
     enum log_level log_level;
     enum migrate migrate;
+    struct conf_tls tls;
     struct conf_region *regions; /* to create where missing; may be none */
     size_t regions_count;
     struct conf_user *users; /* none: everybody may do everything */
@@ -141,6 +158,11 @@ int conf_set_data_dir(struct conf *conf, const char *path, struct conf_error *er
 int conf_add_listen(struct conf *conf, const char *address, struct conf_error *error);
 int conf_add_region(struct conf *conf, const char *name, struct conf_error *error);
 
+/* The file that a path of struct conf_tls means: one that begins with "${CREDENTIALS_DIRECTORY}/"
+ * lies where the service manager has put the service's credentials. Free it. NULL: -EINVAL where
+ * there are none, or -ENOMEM, with the error filled. */
+char *conf_file_path(const char *path, struct conf_error *error);
+
 /* Writes the whole configuration, every key with a comment that explains it, as YAML that
  * conf_parse reads back to an equal one. -EIO where the stream has an error afterwards. */
 int conf_print(const struct conf *conf, FILE *to);
@@ -151,5 +173,8 @@ const char *log_level_name(enum log_level level);
 const char *migrate_name(enum migrate migrate);
 /* "read", "write", "admin"; likewise. */
 const char *access_name(enum access access);
+/* "none", "optional", "required"; "1.2", "1.3"; likewise. */
+const char *tls_clients_name(enum tls_clients clients);
+const char *tls_minimum_name(enum tls_minimum minimum);
 
 #endif

@@ -90,6 +90,17 @@ static void print_text(FILE *to, const char *text)
     (void)fputs(quoted, to);
 }
 
+/* NULL is the word none, which in quotes is a file of that name. */
+static void print_file(FILE *to, const char *path)
+{
+    if (path == NULL)
+        (void)fputs("none", to);
+    else if (strcmp(path, "none") == 0)
+        (void)fputs("\"none\"", to);
+    else
+        print_text(to, path);
+}
+
 static void print_value(FILE *to, const struct setting *setting, const void *base)
 {
     const void *field = (const char *)base + setting->offset;
@@ -103,7 +114,11 @@ static void print_value(FILE *to, const struct setting *setting, const void *bas
         print_text(to, *(const char *const *)field);
         break;
     case KIND_TCP:
+    case KIND_TLS:
         print_text(to, ((const struct conf_listen *)base)->address + strlen("tcp:"));
+        break;
+    case KIND_FILE:
+        print_file(to, *(const char *const *)field);
         break;
     case KIND_NAME:
     case KIND_PATTERN:
@@ -142,7 +157,8 @@ static void print_listen(struct printer *printer, const struct conf_listen *list
         print_item_key(printer, SETTING_LISTEN_unix, listen, true);
         print_item_key(printer, SETTING_LISTEN_mode, listen, false);
     } else {
-        print_item_key(printer, SETTING_LISTEN_tcp, listen, true);
+        print_item_key(printer, listen->is_tls ? SETTING_LISTEN_tls : SETTING_LISTEN_tcp, listen,
+                       true);
     }
 }
 
@@ -232,6 +248,10 @@ static void print_top(struct printer *printer, const struct setting *setting,
             print_region(printer, &conf->regions[i]);
         else
             print_user(printer, &conf->users[i]);
+    }
+    if (setting->kind == KIND_LISTENS && !printer->is_explained[SETTING_LISTEN_tls]) {
+        explain(printer, &settings[SETTING_LISTEN_tls], 2);
+        (void)fputs("  # - tls: 127.0.0.1:7421\n", printer->to);
     }
 }
 

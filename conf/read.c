@@ -108,33 +108,42 @@ static int read_words(struct events *events, enum setting_scope scope, struct ke
     return code;
 }
 
+/* Of two positions the one that comes later. */
+static struct position later(struct position a, struct position b)
+{
+    return a.line > b.line || (a.line == b.line && a.column > b.column) ? a : b;
+}
+
 static int check_listen(struct events *events, const struct keys *keys, struct position at)
 {
-    bool has_unix = has_key(keys, SETTING_LISTEN_unix);
-    bool has_tcp = has_key(keys, SETTING_LISTEN_tcp);
-    struct position unix_at = keys->at[SETTING_LISTEN_unix];
-    struct position tcp_at = keys->at[SETTING_LISTEN_tcp];
+    static const enum setting_id kinds[] = {SETTING_LISTEN_unix, SETTING_LISTEN_tcp,
+                                            SETTING_LISTEN_tls};
+    struct position last = {0};
+    size_t count = 0;
 
-    if (has_unix && has_tcp) {
-        bool unix_first = unix_at.line < tcp_at.line ||
-                          (unix_at.line == tcp_at.line && unix_at.column < tcp_at.column);
-
-        return events_fail(events, unix_first ? tcp_at : unix_at,
-                           "a listener is either unix or tcp; make two of them for both");
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (!has_key(keys, kinds[i]))
+            continue;
+        count++;
+        last = later(last, keys->at[kinds[i]]);
     }
-    if (!has_unix && !has_tcp)
-        return events_fail(events, at, "a listener needs a key unix or tcp");
-    if (has_tcp && has_key(keys, SETTING_LISTEN_mode))
+    if (count > 1)
+        return events_fail(events, last,
+                           "a listener is only one of unix, tcp and tls; make one for each");
+    if (count == 0)
+        return events_fail(events, at, "a listener needs a key unix, tcp or tls");
+    if (!has_key(keys, SETTING_LISTEN_unix) && has_key(keys, SETTING_LISTEN_mode))
         return events_fail(events, keys->at[SETTING_LISTEN_mode],
                            "mode is for unix listeners; TCP has no permissions");
     return 0;
 }
 
-/* Whether that is wrong is known when the whole file is. */
+/* Whether that is wrong is known when the whole file is; what TLS asks for, too (check_tls). */
 static void note_open(struct reader *reader, const struct conf_listen *listen,
                       const struct keys *keys)
 {
-    if (reader->open_at.line == 0 && address_lets_strangers_in(listen, reader->open_problem))
+    if (!listen->is_tls && reader->open_at.line == 0 &&
+        address_lets_strangers_in(listen, NULL, reader->open_problem))
         reader->open_at =
             keys->value_at[listen->is_unix ? SETTING_LISTEN_mode : SETTING_LISTEN_tcp];
 }
@@ -156,6 +165,7 @@ static int read_listen(struct reader *reader, struct position at)
     listen.line = at.line;
     if (code == 0)
         note_open(reader, &listen, &keys);
+    listen.column = at.column;
     if (code == 0 && members_add_listen(reader->conf, &listen) != 0)
         code = events_fail_memory(events);
     if (code != 0)
@@ -335,6 +345,39 @@ static int read_top_value(struct reader *reader, const struct setting *setting)
     }
 }
 
+/* Whoever names an authority, or a key, means something by it. */
+static int check_tls(struct reader *reader, const struct keys *keys)
+{
+    struct conf *conf = reader->conf;
+    struct conf_tls *tls = &conf->tls;
+    char problem[ADDRESS_PROBLEM_SIZE];
+
+    if ((tls->certificate == NULL) != (tls->key == NULL))
+        return events_fail(
+            &reader->events,
+            keys->at[tls->key == NULL ? SETTING_TOP_tls_certificate : SETTING_TOP_tls_key],
+            "tls_certificate and tls_key go together: the key is that of the "
+            "certificate");
+    if (tls->clients != TLS_CLIENTS_NONE && tls->ca == NULL)
+        return events_fail(&reader->events, keys->at[SETTING_TOP_tls_clients],
+                           "tls_clients: %s needs tls_ca, the authority whose certificates are "
+                           "accepted",
+                           tls_clients_name(tls->clients));
+    if (tls->clients == TLS_CLIENTS_NONE && tls->ca != NULL)
+        return events_fail(&reader->events, keys->at[SETTING_TOP_tls_ca],
+                           "tls_ca has no effect without tls_clients: optional or required");
+    for (size_t i = 0; i < conf->listens_count; i++) {
+        const struct conf_listen *listen = &conf->listens[i];
+
+        if (!address_fits_tls(listen, tls, problem) ||
+            (listen->is_tls && conf->users_count == 0 &&
+             address_lets_strangers_in(listen, tls, problem)))
+            return events_fail(&reader->events, (struct position){listen->line, listen->column},
+                               "%s", problem);
+    }
+    return 0;
+}
+
 /* What no key can know alone. A default gives way, so that who needs larger messages need not know
  * about max_buffered. */
 static int check_across(struct reader *reader, const struct keys *keys)
@@ -372,7 +415,9 @@ static int read_top(struct reader *reader)
         if (code == 0)
             code = read_key(&reader->events, SCOPE_TOP, &keys, &setting, &at);
     }
-    return code != 0 ? code : check_across(reader, &keys);
+    if (code == 0)
+        code = check_across(reader, &keys);
+    return code != 0 ? code : check_tls(reader, &keys);
 }
 
 static bool is_nothing(const struct event *event)

@@ -256,6 +256,20 @@ static int store_short(struct scalar *scalar, const char *expected, const char *
     return 0;
 }
 
+/* A path, or the word none; a file of that name is ./none. */
+static int store_file(struct scalar *scalar)
+{
+    const struct event *event = scalar->event;
+    char **field = scalar->field;
+
+    if (!event->is_plain || event->length != strlen("none") ||
+        memcmp(event->text, "none", event->length) != 0)
+        return store_text(scalar, "a path", CONF_DATA_DIR_MAX);
+    free(*field);
+    *field = NULL;
+    return 0;
+}
+
 static int store_name(struct scalar *scalar)
 {
     const struct event *event = scalar->event;
@@ -277,15 +291,17 @@ static int store_name(struct scalar *scalar)
 static int store_address(struct scalar *scalar, struct conf_listen *listen)
 {
     const struct event *event = scalar->event;
-    bool is_unix = scalar->setting->kind == KIND_UNIX;
+    enum setting_kind kind = scalar->setting->kind;
+    bool is_unix = kind == KIND_UNIX;
     char problem[ADDRESS_PROBLEM_SIZE];
     struct conf_listen parsed;
     int code = check_text(scalar, is_unix ? "a path" : "HOST:PORT, such as 127.0.0.1:7420");
 
     if (code != 0)
         return code;
-    code = is_unix ? address_parse_unix(event->text, event->length, &parsed, problem)
-                   : address_parse_tcp(event->text, event->length, &parsed, problem);
+    code = is_unix            ? address_parse_unix(event->text, event->length, &parsed, problem)
+           : kind == KIND_TLS ? address_parse_tls(event->text, event->length, &parsed, problem)
+                              : address_parse_tcp(event->text, event->length, &parsed, problem);
     if (code == -ENOMEM)
         return events_fail_memory(scalar->events);
     if (code != 0)
@@ -319,7 +335,10 @@ static const char *expected_kind(enum setting_kind kind)
     case KIND_PATH:
     case KIND_UNIX:
         return "a path";
+    case KIND_FILE:
+        return "a path or the word none";
     case KIND_TCP:
+    case KIND_TLS:
         return "HOST:PORT, such as 127.0.0.1:7420 or, in quotes, \"[::1]:7420\"";
     case KIND_MODE:
         return "octal permissions such as 0660 (digits 0 to 7)";
@@ -351,6 +370,8 @@ int scalar_store(struct events *events, const struct setting *setting, const str
     switch (setting->kind) {
     case KIND_PATH:
         return store_text(&scalar, "a path", CONF_DATA_DIR_MAX);
+    case KIND_FILE:
+        return store_file(&scalar);
     case KIND_HASH:
         return store_hash(&scalar);
     case KIND_SUBJECT:
@@ -370,6 +391,7 @@ int scalar_store(struct events *events, const struct setting *setting, const str
         return store_name(&scalar);
     case KIND_UNIX:
     case KIND_TCP:
+    case KIND_TLS:
         return store_address(&scalar, base);
     default:
         return store_word(&scalar);

@@ -96,6 +96,10 @@ const char *setting_word(const struct setting *setting, unsigned index)
         return migrate_name((enum migrate)index);
     case KIND_ACCESS:
         return access_name((enum access)index);
+    case KIND_TLS_CLIENTS:
+        return tls_clients_name((enum tls_clients)index);
+    case KIND_TLS_MINIMUM:
+        return tls_minimum_name((enum tls_minimum)index);
     default:
         return NULL;
     }
@@ -177,6 +181,8 @@ void setting_format_facts(const struct setting *setting, char *text, size_t size
     case KIND_FIT:
     case KIND_CHECKSUM:
     case KIND_MIGRATE:
+    case KIND_TLS_CLIENTS:
+    case KIND_TLS_MINIMUM:
         setting_format_words(setting, high, sizeof high);
         (void)snprintf(text, size, "%s, default %s", high, setting->default_text);
         break;
@@ -184,6 +190,7 @@ void setting_format_facts(const struct setting *setting, char *text, size_t size
         setting_format_words(setting, text, size);
         break;
     case KIND_PATH:
+    case KIND_FILE:
         (void)snprintf(text, size, "default %s", setting->default_text);
         break;
     default:

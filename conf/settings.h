@@ -13,6 +13,7 @@ enum setting_scope { SCOPE_TOP, SCOPE_LISTEN, SCOPE_REGION, SCOPE_USER, SCOPE_GR
 /* How the value is written, and so what is at the field. */
 enum setting_kind {
     KIND_PATH,       /* text: char * */
+    KIND_FILE,       /* text: char *, NULL for the word none */
     KIND_SIZE,       /* bytes: uint64_t */
     KIND_TIME,       /* milliseconds: uint64_t */
     KIND_COUNT,      /* uint64_t */
@@ -23,18 +24,21 @@ enum setting_kind {
     KIND_CHECKSUM,   /* a word: enum checksum */
     KIND_MIGRATE,    /* a word: enum migrate */
     KIND_ACCESS,     /* a word: enum access */
-    KIND_NAME,       /* a region's name: char [REGION_NAME_MAX + 1] */
-    KIND_PATTERN,    /* of regions' names: likewise */
-    KIND_USER_NAME,  /* char [USER_NAME_MAX + 1] */
-    KIND_HASH,       /* of a password: char *, or NULL */
-    KIND_SUBJECT,    /* of a certificate: char *, or NULL */
-    KIND_ID,         /* of a Unix user or group: uint64_t, or CONF_NO_ID */
-    KIND_UNIX,       /* path of a socket: struct conf_listen */
-    KIND_TCP,        /* HOST:PORT: struct conf_listen */
-    KIND_LISTENS,    /* a list of mappings of SCOPE_LISTEN */
-    KIND_REGIONS,    /* a list of mappings of SCOPE_REGION */
-    KIND_USERS,      /* a list of mappings of SCOPE_USER */
-    KIND_GRANTS,     /* a list of mappings of SCOPE_GRANT */
+    KIND_TLS_CLIENTS,
+    KIND_TLS_MINIMUM,
+    KIND_NAME,      /* a region's name: char [REGION_NAME_MAX + 1] */
+    KIND_PATTERN,   /* of regions' names: likewise */
+    KIND_USER_NAME, /* char [USER_NAME_MAX + 1] */
+    KIND_HASH,      /* of a password: char *, or NULL */
+    KIND_SUBJECT,   /* of a certificate: char *, or NULL */
+    KIND_ID,        /* of a Unix user or group: uint64_t, or CONF_NO_ID */
+    KIND_UNIX,      /* path of a socket: struct conf_listen */
+    KIND_TCP,       /* HOST:PORT: struct conf_listen */
+    KIND_TLS,       /* likewise */
+    KIND_LISTENS,   /* a list of mappings of SCOPE_LISTEN */
+    KIND_REGIONS,   /* a list of mappings of SCOPE_REGION */
+    KIND_USERS,     /* a list of mappings of SCOPE_USER */
+    KIND_GRANTS,    /* a list of mappings of SCOPE_GRANT */
 };
 
 /* SETTING_TOP_data_dir and so on: the index into the table. */
@@ -67,7 +71,7 @@ extern const char settings_defaults[];
 const struct setting *setting_find(enum setting_scope scope, const char *name, size_t length);
 /* The name nearest to a misspelled one; NULL when none is near. */
 const char *setting_suggest(enum setting_scope scope, const char *name, size_t length);
-/* All names of a scope: "unix, mode, tcp". */
+/* All names of a scope: "unix, mode, tcp, tls". */
 void setting_format_names(enum setting_scope scope, char *text, size_t size);
 
 /* The word number index (from 0) of a kind that is a choice of words; NULL past the last one, and

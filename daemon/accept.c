@@ -24,9 +24,9 @@ static void name_unix_peer(struct conn *conn, int fd)
 {
     struct ucred peer;
     socklen_t size = sizeof peer;
-    conn->is_private = true;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
         peer = (struct ucred){0};
+    conn->is_private = true;
     snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64 " (unix, uid %u, gid %u, pid %d)",
              conn->number, peer.uid, peer.gid, peer.pid);
 }
@@ -38,7 +38,7 @@ static bool is_loopback6(const struct in6_addr *address)
            (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
 }
 
-static void name_tcp_peer(struct conn *conn)
+static void name_tcp_peer(struct conn *conn, bool is_tls)
 {
     struct sockaddr_storage address = {0};
     int size = sizeof address;
@@ -57,8 +57,10 @@ static void name_tcp_peer(struct conn *conn)
             conn->is_private = ntohl(in4->sin_addr.s_addr) >> 24 == 127;
         }
     }
-    snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64 " (tcp, %s port %u)",
-             conn->number, host, port);
+    if (is_tls)
+        conn->is_private = true;
+    snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64 " (%s, %s port %u)", conn->number,
+             is_tls ? "tls" : "tcp", host, port);
 }
 
 /* Closes the one that is nobody's for the longest time, to make room: who only connects must not
@@ -100,13 +102,14 @@ static bool is_one_too_many(const struct conn *conn)
 }
 
 /* Opens an accepted connection, or closes it at once where there are too many. */
-static void admit(struct conn *conn, int fd, bool is_unix)
+static void admit(struct conn *conn, int fd, const struct listener *listener)
 {
     struct server *server = conn->server;
+    bool is_unix = listener->is_unix;
     if (is_unix)
         name_unix_peer(conn, fd);
     else
-        name_tcp_peer(conn);
+        name_tcp_peer(conn, listener->is_tls);
     if (server->conns_count > server->conf.max_connections && !make_room(conn)) {
         refuse(conn, "max_connections", server->conf.max_connections);
         return;
@@ -122,6 +125,11 @@ static void admit(struct conn *conn, int fd, bool is_unix)
     if (!is_unix) {
         uv_tcp_nodelay(&conn->handle.tcp, 1);
         uv_tcp_keepalive(&conn->handle.tcp, 1, KEEPALIVE_S);
+    }
+    if (listener->is_tls && !conn_secure(conn)) {
+        log_error("%s: closed: out of memory for TLS", conn->peer);
+        conn_close(conn);
+        return;
     }
     if (log_has_level(LOG_LEVEL_DEBUG) || log_allow(&server->accept_limit, "new connections"))
         log_info("%s: open", conn->peer);
@@ -146,7 +154,7 @@ bool accept_connection(struct server *server, struct listener *listener)
     struct conn *conn = conn_new(server, listener->is_unix);
     int error = conn == NULL ? UV_ENOMEM : conn_open(conn, fd);
     if (error == 0) {
-        admit(conn, fd, listener->is_unix);
+        admit(conn, fd, listener);
         return true;
     }
     close(fd);

@@ -23,8 +23,8 @@ static const struct argp_option options[] = {
     {"config", KEY_CONFIG, "FILE", 0, "Read the configuration from FILE", 1},
     {"data-dir", KEY_DATA_DIR, "DIR", 0, "Keep the regions in DIR", 1},
     {"listen", KEY_LISTEN, "ADDR", 0,
-     "Accept clients on ADDR, tcp:HOST:PORT or unix:PATH; may be repeated, and replaces what the "
-     "file says",
+     "Accept clients on ADDR, tcp:HOST:PORT, tls:HOST:PORT or unix:PATH; may be repeated, and "
+     "replaces what the file says",
      1},
     {"region", KEY_REGION, "NAME", 0,
      "Create the region NAME where it is missing; may be repeated, and replaces what the file says",

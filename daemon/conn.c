@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <openssl/ssl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <utlist.h>
 
 #include "daemon/answer.h"
+#include "daemon/certificates.h"
 #include "daemon/dispatch.h"
 #include "daemon/regions.h"
 #include "daemon/request.h"
@@ -21,7 +23,9 @@
 #define WRITE_VECTORS 64
 
 static void conn_finish(struct conn *conn);
+static void run(struct conn *conn);
 static void set_reading(struct conn *conn, bool reading);
+static void start_reading(struct conn *conn);
 
 /* ---- Waiting and waking ---- */
 
@@ -144,18 +148,86 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
     (void)suggested;
     struct conn *conn = handle->data;
-    *buffer = conn->state == CONN_LINGERING
-                  ? uv_buf_init((char *)conn->server->scratch, SCRATCH_SIZE)
-                  : input_room(&conn->input);
+    if (conn->tls != NULL)
+        *buffer = uv_buf_init((char *)conn->server->tls_scratch, SCRATCH_SIZE);
+    else if (conn->state == CONN_LINGERING)
+        *buffer = uv_buf_init((char *)conn->server->scratch, SCRATCH_SIZE);
+    else
+        *buffer = input_room(&conn->input);
+}
+
+/* So many bytes are in the room that the input had for them. */
+static void received(struct conn *conn, size_t size)
+{
+    input_filled(&conn->input, size);
+    run(conn);
+    /* While they are in the processor's cache, if no commit waits for the turn's end. */
+    if (conn->output.pending >= PIECE_SIZE && conn->server->regions.touched == NULL)
+        conn_flush(conn);
+}
+
+/* ---- Reading through TLS ---- */
+
+static void count_tls(struct conn *conn)
+{
+    uint64_t held = tls_held(conn->tls);
+    if (held > conn->tls_counted)
+        budget_add(&conn->server->budget, held - conn->tls_counted);
+    else
+        budget_give(&conn->server->budget, conn->tls_counted - held);
+    conn->tls_counted = held;
+}
+
+/* The handshake is through. */
+static void on_secured(struct conn *conn)
+{
+    const struct ssl_st *ssl = tls_ssl(conn->tls);
+    bool has_certificate;
+    conn->tls_late_ms = 0;
+    conn->subject = certificates_subject(ssl, &has_certificate);
+    if (has_certificate && conn->subject == NULL)
+        conn_fail(conn, "out of memory");
+    log_debug("%s: %s, certificate: %s", conn->peer, SSL_get_version(ssl),
+              has_certificate ? conn->subject : "none");
+    access_identify(conn);
+}
+
+/* Handles what has arrived, as far as the connection reads, and keeps the rest. */
+static void decrypt(struct conn *conn)
+{
+    struct tls *tls = conn->tls;
+    while (conn->state == CONN_OPEN && conn->is_reading) {
+        size_t size, waiting;
+        uv_buf_t room = input_room(&conn->input);
+        enum tls_status status = tls_read(tls, room.base, room.len, &size);
+        if (conn->tls_late_ms != 0 && tls_is_open(tls))
+            on_secured(conn);
+        if (tls_waiting(tls, &waiting) != NULL)
+            conn_send(conn); /* of the handshake, or an alert */
+        if (status == TLS_MORE || conn->state != CONN_OPEN)
+            break;
+        if (status == TLS_BYTES)
+            received(conn, size);
+        else if (status == TLS_ENDED)
+            conn_end(conn);
+        else
+            conn_fail(conn, "TLS: %s", tls_reason(tls));
+    }
+    if (conn->state == CONN_CLOSING)
+        return;
+    if (!tls_keep(tls))
+        conn_fail(conn, "out of memory");
+    count_tls(conn);
+    if (conn->is_reading && !tls_has_input(tls))
+        start_reading(conn);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 {
-    (void)buffer;
     struct conn *conn = stream->data;
     if (size == 0 || conn->state == CONN_CLOSING)
         return;
-    if (size == UV_EOF && conn->state == CONN_OPEN) {
+    if (size == UV_EOF && conn->state == CONN_OPEN && conn->tls == NULL) {
         conn_end(conn);
         return;
     }
@@ -167,33 +239,40 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
     conn->moved += (uint64_t)size;
     if (conn->state == CONN_LINGERING)
         return;
-    input_filled(&conn->input, (size_t)size);
     begin_stretch(conn);
     conn->stretch_read += (size_t)size;
-    conn_run(conn);
-    /* While they are in the processor's cache, if no commit waits for the turn's end. */
-    if (conn->output.pending >= PIECE_SIZE && conn->server->regions.touched == NULL)
-        conn_flush(conn);
+    if (conn->tls == NULL) {
+        received(conn, (size_t)size);
+    } else {
+        conn->server->tls_reads++;
+        tls_feed(conn->tls, buffer->base, (size_t)size);
+        decrypt(conn);
+    }
     if (conn->stretch_read >= STRETCH_BYTES && conn->is_reading) {
         conn_yield(conn);
         set_reading(conn, false);
     }
 }
 
+static void start_reading(struct conn *conn)
+{
+    int error = uv_read_start(&conn->handle.stream, on_room, on_read);
+    if (error != 0 && error != UV_EALREADY) {
+        log_debug("%s: %s", conn->peer, uv_strerror(error));
+        conn_close(conn);
+    }
+}
+
+/* From the socket, unless there is something to be decrypted first: conn_run does that. */
 static void set_reading(struct conn *conn, bool reading)
 {
     if (conn->is_reading == reading)
         return;
     conn->is_reading = reading;
-    if (!reading) {
+    if (!reading)
         uv_read_stop(&conn->handle.stream);
-        return;
-    }
-    int error = uv_read_start(&conn->handle.stream, on_room, on_read);
-    if (error != 0) {
-        log_debug("%s: %s", conn->peer, uv_strerror(error));
-        conn_close(conn);
-    }
+    else if (conn->tls == NULL || conn->state == CONN_LINGERING || !tls_has_input(conn->tls))
+        start_reading(conn);
 }
 
 /* How many bytes of answers may be owed before the next request is executed. Where memory is short,
@@ -333,7 +412,7 @@ static size_t run_message(struct conn *conn, uint64_t size_max, uint64_t *wanted
     return (size_t)size;
 }
 
-void conn_run(struct conn *conn)
+static void run(struct conn *conn)
 {
     if (conn->wait != CONN_WAITS_NOT || conn->is_yielding)
         return;
@@ -354,6 +433,13 @@ void conn_run(struct conn *conn)
     conn->stretch_ns += uv_hrtime() - began_ns;
 }
 
+void conn_run(struct conn *conn)
+{
+    run(conn);
+    if (conn->tls != NULL && conn->is_reading && tls_has_input(conn->tls))
+        decrypt(conn);
+}
+
 /* ---- Writing ---- */
 
 /* Bytes have been sent; where that was what stopped the connection, it goes on. */
@@ -363,6 +449,20 @@ static void sent(struct conn *conn, size_t size)
     conn->moved += size;
     conn->moved_ms = uv_now(&conn->server->loop);
     stream_sent(conn);
+    if (!conn->is_reading)
+        conn_wake(conn);
+}
+
+/* The socket has taken bytes. */
+static void left(struct conn *conn, size_t size)
+{
+    if (conn->tls == NULL) {
+        sent(conn, size);
+        return;
+    }
+    tls_sent(conn->tls, size);
+    count_tls(conn);
+    conn->moved_ms = uv_now(&conn->server->loop);
     if (!conn->is_reading)
         conn_wake(conn);
 }
@@ -377,12 +477,12 @@ static void on_written(uv_write_t *write, int status)
         lose(conn, status);
         return;
     }
-    sent(conn, conn->writing);
+    left(conn, conn->writing);
     conn_send(conn);
 }
 
 /* The next bytes, as much as the loop may send at a stretch. */
-static unsigned next_vectors(const struct conn *conn, uv_buf_t *buffers, size_t *ret_size)
+static unsigned next_plain(const struct conn *conn, uv_buf_t *buffers, size_t *ret_size)
 {
     unsigned count = output_vectors(&conn->output, buffers, WRITE_VECTORS);
     size_t size = 0;
@@ -395,6 +495,48 @@ static unsigned next_vectors(const struct conn *conn, uv_buf_t *buffers, size_t 
     }
     *ret_size = size;
     return count;
+}
+
+/* More of the output goes through TLS. */
+static void encrypt(struct conn *conn)
+{
+    uv_buf_t buffers[WRITE_VECTORS];
+    struct iovec pieces[WRITE_VECTORS];
+    size_t size, taken;
+    size_t most = conn->server->tls_active > 1 ? TLS_CHUNK : TLS_CHUNK_ALONE;
+    unsigned count = next_plain(conn, buffers, &size);
+    for (unsigned i = 0; i < count; i++)
+        pieces[i] = (struct iovec){.iov_base = buffers[i].base, .iov_len = buffers[i].len};
+    if (tls_write(conn->tls, pieces, count, most, &taken) == TLS_FAILED) {
+        log_warning("%s: closed: TLS: %s", conn->peer, tls_reason(conn->tls));
+        conn_close(conn);
+    } else if (taken > 0) {
+        sent(conn, taken);
+    }
+}
+
+static bool has_output(const struct conn *conn)
+{
+    size_t waiting;
+    return conn->output.pending > 0 ||
+           (conn->tls != NULL && tls_waiting(conn->tls, &waiting) != NULL);
+}
+
+/* What goes to the socket next. */
+static unsigned next_vectors(struct conn *conn, uv_buf_t *buffers, size_t *ret_size)
+{
+    if (conn->tls == NULL)
+        return next_plain(conn, buffers, ret_size);
+    const uint8_t *bytes = tls_waiting(conn->tls, ret_size);
+    if (bytes == NULL && conn->output.pending > 0) {
+        encrypt(conn);
+        bytes = tls_waiting(conn->tls, ret_size);
+    }
+    if (bytes == NULL || conn->state == CONN_CLOSING)
+        return 0;
+    count_tls(conn);
+    buffers[0] = uv_buf_init((char *)(uintptr_t)bytes, (unsigned)*ret_size);
+    return 1;
 }
 
 /* Leaves what the socket does not take now to the loop. */
@@ -418,7 +560,7 @@ void conn_flush(struct conn *conn)
         conn_close(conn);
     }
     begin_stretch(conn);
-    while (conn->state != CONN_CLOSING && !conn->is_writing && conn->output.pending > 0) {
+    while (conn->state != CONN_CLOSING && !conn->is_writing && has_output(conn)) {
         uv_buf_t buffers[WRITE_VECTORS];
         size_t size;
         if (conn->stretch_written >= STRETCH_BYTES) {
@@ -435,7 +577,7 @@ void conn_flush(struct conn *conn)
         }
         if (written > 0) {
             conn->stretch_written += (size_t)written;
-            sent(conn, (size_t)written);
+            left(conn, (size_t)written);
         }
         if (written < 0 || (size_t)written < size)
             write_later(conn);
@@ -443,17 +585,6 @@ void conn_flush(struct conn *conn)
 }
 
 /* ---- The beginning ---- */
-
-bool conn_is_private(const struct conn *conn)
-{
-    return conn->is_private;
-}
-
-const char *conn_certificate_subject(const struct conn *conn)
-{
-    (void)conn;
-    return NULL;
-}
 
 struct conn *conn_new(struct server *server, bool is_unix)
 {
@@ -486,6 +617,17 @@ int conn_open(struct conn *conn, int fd)
                                               : uv_pipe_open(&conn->handle.pipe, fd);
 }
 
+bool conn_secure(struct conn *conn)
+{
+    struct server *server = conn->server;
+    conn->tls = tls_new_server(server->certificates.context, &server->tls_pool);
+    if (conn->tls == NULL)
+        return false;
+    conn->tls_late_ms = now_ms() + server->conf.tls.handshake_ms;
+    server_sweep_soon(server);
+    return true;
+}
+
 void conn_start(struct conn *conn)
 {
     set_reading(conn, true);
@@ -499,6 +641,8 @@ static void free_if_done(struct conn *conn)
         conn->is_later)
         return;
     assert(conn->held == NULL && conn->wait == CONN_WAITS_NOT && conn->reserved == 0);
+    tls_free(conn->tls);
+    free(conn->subject);
     free(conn);
 }
 
@@ -521,6 +665,8 @@ void conn_close(struct conn *conn)
         request_abandon(conn->held);
     input_release(&conn->input);
     output_release(&conn->output);
+    budget_give(&server->budget, conn->tls_counted);
+    conn->tls_counted = 0;
     budget_forget(&server->budget, conn);
     DL_DELETE2(server->conns, conn, previous, next);
     server->conns_count--;
@@ -554,11 +700,24 @@ static void linger(struct conn *conn)
     server_sweep_soon(conn->server);
 }
 
+/* With TLS the peer is told of the end. Whether it is. */
+static bool has_said_end(struct conn *conn)
+{
+    size_t waiting;
+    if (conn->tls == NULL || conn->is_lost)
+        return true;
+    tls_end(conn->tls);
+    if (tls_waiting(conn->tls, &waiting) == NULL)
+        return true;
+    conn_send(conn);
+    return false;
+}
+
 /* Ends the connection if nothing is left to do on it. */
 static void conn_finish(struct conn *conn)
 {
     if (conn->state != CONN_ENDING || conn->in_flight > 0 || conn->output.pending > 0 ||
-        conn->is_writing || conn->output.has_failed)
+        conn->is_writing || conn->output.has_failed || !has_said_end(conn))
         return;
     int fd;
     int unread = 0;
@@ -622,7 +781,7 @@ void conn_leave_list(struct conn *conn)
 /* Bytes of max_buffered. */
 static uint64_t conn_holds(const struct conn *conn)
 {
-    return conn->input.own.capacity + conn->output.pending - conn->output.held +
+    return conn->input.own.capacity + conn->output.pending - conn->output.held + conn->tls_counted +
            stream_idle_count(conn) * STREAM_PIECE;
 }
 
@@ -733,6 +892,11 @@ bool conn_sweep(struct conn *conn, uint64_t at_ms)
         conn_give_up(conn, "it did not take its answers in time");
         return false;
     }
+    if (conn->tls_late_ms != 0 && at_ms >= conn->tls_late_ms) {
+        conn_give_up(conn, "no TLS handshake within tls_handshake, %" PRIu64 " ms",
+                     server->conf.tls.handshake_ms);
+        return false;
+    }
     if (has_stalled(conn, at_ms)) {
         conn_give_up(conn,
                      "it holds %" PRIu64 " bytes of max_buffered and %" PRIu64
@@ -742,5 +906,6 @@ bool conn_sweep(struct conn *conn, uint64_t at_ms)
         return false;
     }
     bool is_needed = upload_sweep(conn, at_ms) || is_hold_wanted(server);
-    return stream_sweep(conn, at_ms) || is_needed || conn->state == CONN_LINGERING;
+    return stream_sweep(conn, at_ms) || is_needed || conn->state == CONN_LINGERING ||
+           conn->tls_late_ms != 0;
 }

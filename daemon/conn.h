@@ -18,7 +18,12 @@
  *   - memory is short (CONN_WAITS_MEMORY), likewise;
  *   - a request holds it (conn->held), whose effect must precede those that follow;
  *   - max_pipeline requests are under way, or max_unread bytes of answers are owed;
- *   - it has had its stretch of the loop (is_yielding): the others are first, then it goes on. */
+ *   - it has had its stretch of the loop (is_yielding): the others are first, then it goes on.
+ *
+ * With TLS, what was read is decrypted as far as the connection reads, and the rest is kept until
+ * it reads on; what is to be sent is encrypted as the socket takes it. The bytes between TLS and
+ * the socket are bounded by proto/tls. An end of the socket that TLS has not announced is a peer
+ * that is gone. */
 #ifndef MREGION_DAEMON_CONN_H
 #define MREGION_DAEMON_CONN_H
 
@@ -39,6 +44,7 @@ struct region_entry;
 struct request;
 struct server;
 struct stream;
+struct tls;
 struct upload;
 
 /* How long a lingering connection is waited for: a peer that reads at all does so by then. */
@@ -106,9 +112,14 @@ struct conn {
     struct identity identity;
     struct origin *origin; /* NULL until it is admitted */
     bool is_unix;
-    bool is_private; /* nobody can listen to it: a Unix socket, or loopback */
+    bool is_private; /* nobody can listen to it: a Unix socket, loopback, or TLS */
     uint64_t number; /* of this connection, since the start */
     char peer[80];   /* for the log */
+
+    struct tls *tls;      /* its end of TLS, or NULL: it has none */
+    uint64_t tls_counted; /* bytes of the budget */
+    uint64_t tls_late_ms; /* when the handshake must be through; 0: it is */
+    char *subject;        /* of the peer's certificate, or NULL */
 };
 
 /* A connection whose handle is initialized but not open yet; NULL without memory. It counts as
@@ -117,14 +128,21 @@ struct conn *conn_new(struct server *server, bool is_unix);
 /* Its handle is that of a connected socket from now on. 0, or libuv's number of what failed, and
  * the socket is still the caller's. */
 int conn_open(struct conn *conn, int fd);
+/* It speaks TLS, from its first byte on. False without memory. */
+bool conn_secure(struct conn *conn);
+/* Whether nobody on the way can read what is sent: only then a password is taken. */
+static inline bool conn_is_private(const struct conn *conn)
+{
+    return conn->is_private;
+}
+/* The subject of the certificate that the client has proved to have and that was verified, as
+ * RFC 2253 writes it ("CN=backup,O=Example"), or NULL. Known by the time of the first request. */
+static inline const char *conn_certificate_subject(const struct conn *conn)
+{
+    return conn->subject;
+}
 /* Its handle is connected: begins to read. */
 void conn_start(struct conn *conn);
-
-/* Whether nobody on the way can read what is sent: only then a password is taken. */
-bool conn_is_private(const struct conn *conn);
-/* The subject of the certificate that the client has proved to have, as RFC 2253 writes it, or
- * NULL. */
-const char *conn_certificate_subject(const struct conn *conn);
 
 /* Has it run again, and sent what is there, once the others have had their turn; until then it
  * executes and reads nothing. */

@@ -203,7 +203,10 @@ void dispatch(struct conn *conn, size_t size)
     if (rpc_parse(input_bytes(&conn->input), size, &call.envelope, &err) != 0) {
         if (call.envelope.has_msgid)
             answer_error(conn, call.envelope.msgid, &err);
-        conn_fail(conn, "%s", err.text);
+        if (conn->tls == NULL && tls_is_hello(input_bytes(&conn->input), input_size(&conn->input)))
+            conn_fail(conn, "it speaks TLS, which is not spoken here: a tls listener is for that");
+        else
+            conn_fail(conn, "%s", err.text);
         return;
     }
     if (conn->is_lost)

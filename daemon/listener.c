@@ -63,17 +63,18 @@ static bool parse_host(const char *host, uint16_t port, union address *ret, sock
 }
 
 /* The address that a socket is bound to, in the words of the configuration. */
-static void format_address(const union address *address, char *text, size_t size)
+static void format_address(const union address *address, bool is_tls, char *text, size_t size)
 {
+    const char *kind = is_tls ? "tls" : "tcp";
     char host[INET6_ADDRSTRLEN] = "";
     switch (address->any.sa_family) {
     case AF_INET:
         inet_ntop(AF_INET, &address->in4.sin_addr, host, sizeof host);
-        snprintf(text, size, "tcp:%s:%u", host, ntohs(address->in4.sin_port));
+        snprintf(text, size, "%s:%s:%u", kind, host, ntohs(address->in4.sin_port));
         break;
     case AF_INET6:
         inet_ntop(AF_INET6, &address->in6.sin6_addr, host, sizeof host);
-        snprintf(text, size, "tcp:[%s]:%u", host, ntohs(address->in6.sin6_port));
+        snprintf(text, size, "%s:[%s]:%u", kind, host, ntohs(address->in6.sin6_port));
         break;
     default:
         snprintf(text, size, "unix:%.*s", (int)sizeof address->un.sun_path, address->un.sun_path);
@@ -98,8 +99,20 @@ static int refuse_address(const char *address, struct err *err)
     return err_set(
         err, ERR_INVALID_ARGUMENT,
         "cannot listen on %s: as long as there are no users everybody may do everything, "
-        "so only loopback addresses and Unix sockets of owner and group are allowed",
+        "so only loopback addresses, Unix sockets of owner and group, and TLS with "
+        "tls_clients: required are allowed",
         address);
+}
+
+static bool asks_all(bool is_tls, const struct conf *conf)
+{
+    return is_tls && conf->tls.clients == TLS_CLIENTS_REQUIRED;
+}
+
+/* Without users only those may connect who are on this machine, or have a certificate. */
+static bool is_allowed(const union address *address, bool is_tls, const struct conf *conf)
+{
+    return conf->users_count > 0 || !is_open_to_others(address) || asks_all(is_tls, conf);
 }
 
 static int fail(const char *address, int error, struct err *err)
@@ -156,7 +169,7 @@ static int bind_unix(int fd, const union address *address, socklen_t size, unsig
 /* ---- Opening ---- */
 
 /* Makes a listener of a bound socket; NULL when it fails. Takes fd. */
-static struct listener *adopt(struct server *server, int fd, struct err *err)
+static struct listener *adopt(struct server *server, int fd, bool is_tls, struct err *err)
 {
     union address address = {0};
     socklen_t size = sizeof address;
@@ -169,8 +182,10 @@ static struct listener *adopt(struct server *server, int fd, struct err *err)
     }
     listener->server = server;
     listener->is_unix = address.any.sa_family == AF_UNIX;
+    listener->is_tls = is_tls;
     listener->is_open = is_open_to_others(&address);
-    format_address(&address, listener->address, sizeof listener->address);
+    listener->asks_all = asks_all(is_tls, &server->conf);
+    format_address(&address, is_tls, listener->address, sizeof listener->address);
     int error = uv_poll_init(&server->loop, &listener->poll, fd);
     if (error != 0) {
         close(fd);
@@ -205,7 +220,7 @@ static int open_unix(struct server *server, const struct conf_listen *listen, st
             close(fd);
         return fail(listen->address, error, err);
     }
-    struct listener *listener = adopt(server, fd, err);
+    struct listener *listener = adopt(server, fd, false, err);
     if (listener == NULL) {
         unlink(listen->path);
         return (int)err->code;
@@ -221,7 +236,7 @@ static int open_tcp(struct server *server, const struct conf_listen *listen, str
     union address address;
     socklen_t size;
     if (!parse_host(listen->host, listen->port, &address, &size) ||
-        (!is_loopback(&address) && server->conf.users_count == 0))
+        !is_allowed(&address, listen->is_tls, &server->conf))
         return refuse_address(listen->address, err);
     int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int on = 1;
@@ -232,13 +247,14 @@ static int open_tcp(struct server *server, const struct conf_listen *listen, str
             close(fd);
         return fail(listen->address, error, err);
     }
-    return adopt(server, fd, err) != NULL ? 0 : (int)err->code;
+    return adopt(server, fd, listen->is_tls, err) != NULL ? 0 : (int)err->code;
 }
 
 /* A socket from the service manager: it has to be of a kind, and at an address, that the
- * configuration could have named. Takes fd. */
-static int open_passed(struct server *server, int fd, struct err *err)
+ * configuration could have named. With the name tls it is for TLS. Takes fd. */
+static int open_passed(struct server *server, int fd, const char *name, struct err *err)
 {
+    bool is_tls = strcmp(name, "tls") == 0;
     union address address = {0};
     socklen_t size = sizeof address;
     if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0 ||
@@ -248,13 +264,20 @@ static int open_passed(struct server *server, int fd, struct err *err)
                        "the service manager passed file descriptor %d, which is no stream socket",
                        fd);
     }
-    if (server->conf.users_count == 0 && is_open_to_others(&address)) {
-        char text[160];
-        format_address(&address, text, sizeof text);
+    char text[160];
+    format_address(&address, is_tls, text, sizeof text);
+    if (!is_allowed(&address, is_tls, &server->conf)) {
         close(fd);
         return refuse_address(text, err);
     }
-    return adopt(server, fd, err) != NULL ? 0 : (int)err->code;
+    if (is_tls && (address.any.sa_family == AF_UNIX || server->certificates.context == NULL)) {
+        close(fd);
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "the service manager passed %s with FileDescriptorName=tls: that takes a "
+                       "TCP socket, and tls_certificate and tls_key in the configuration",
+                       text);
+    }
+    return adopt(server, fd, is_tls, err) != NULL ? 0 : (int)err->code;
 }
 
 static void reverse(struct server *server)
@@ -269,14 +292,23 @@ static void reverse(struct server *server)
     server->listeners = reversed;
 }
 
+static void free_names(char **names, int count)
+{
+    for (int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
 int listeners_open(struct server *server, const struct conf *conf, struct err *err)
 {
     int status = 0;
-    int passed = sd_listen_fds(1);
+    char **names = NULL;
+    int passed = sd_listen_fds_with_names(1, &names);
     if (passed < 0)
         log_warning("cannot take the service manager's sockets: %s", strerror(-passed));
     for (int i = 0; i < passed && status == 0; i++)
-        status = open_passed(server, SD_LISTEN_FDS_START + i, err);
+        status = open_passed(server, SD_LISTEN_FDS_START + i, names[i], err);
+    free_names(names, passed);
     if (passed > 0 && !conf->listens_replaced) {
         log_info("the service manager's sockets take the place of the configuration's");
         reverse(server);
@@ -337,13 +369,33 @@ void listeners_resume(struct server *server)
         listeners_pause(server, err.text);
 }
 
-bool listeners_are_open(const struct server *server)
+static bool fits(const struct listener *listener, const struct conf *wanted, const char **ret_need)
+{
+    if (listener->is_tls && wanted->tls.certificate == NULL) {
+        *ret_need = "tls_certificate and tls_key";
+        return false;
+    }
+    if (wanted->users_count > 0 || !listener->is_open ||
+        (listener->asks_all && asks_all(true, wanted)))
+        return true;
+    *ret_need = listener->asks_all ? "users, or tls_clients: required" : "users";
+    return false;
+}
+
+const struct listener *listeners_find_unfit(const struct server *server, const struct conf *wanted,
+                                            const char **ret_need)
 {
     for (const struct listener *listener = server->listeners; listener != NULL;
          listener = listener->next)
-        if (listener->is_open)
-            return true;
-    return false;
+        if (!fits(listener, wanted, ret_need))
+            return listener;
+    return NULL;
+}
+
+void listeners_reloaded(struct server *server)
+{
+    for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)
+        listener->asks_all = listener->asks_all && asks_all(true, &server->conf);
 }
 
 int listeners_start(struct server *server, struct err *err)

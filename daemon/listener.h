@@ -23,10 +23,12 @@ struct listener {
     struct listener *next;
     bool is_unix;
     bool is_open; /* to other machines, or to more than owner and group */
-    char *path;   /* Unix: the file to remove at the end, if it is still the same; else NULL */
+    bool is_tls;
+    bool asks_all; /* whoever has connected since the start had to show a certificate */
+    char *path;    /* Unix: the file to remove at the end, if it is still the same; else NULL */
     dev_t device;
     ino_t inode;
-    char address[160]; /* "tcp:127.0.0.1:41234", "unix:/path" */
+    char address[160]; /* "tcp:127.0.0.1:41234", "tls:...", "unix:/path" */
 };
 
 /* Opens every socket: those that the service manager passes, which take the place of the
@@ -36,13 +38,17 @@ struct listener {
 int listeners_open(struct server *server, const struct conf *conf, struct err *err);
 /* Starts to accept on all and logs one line for each. ERR_IO_ERROR. */
 int listeners_start(struct server *server, struct err *err);
-/* Whether one of them is open to more than may connect without users. */
-bool listeners_are_open(const struct server *server);
 /* Accepts nobody until there are file descriptors again: clients wait, and the loop does not look
  * at them meanwhile. Logs why. */
 void listeners_pause(struct server *server, const char *why);
 /* Goes on accepting where that is possible again. Server, about once a second. */
 void listeners_resume(struct server *server);
+/* One that would need something else than the configuration has, since it stays open until a
+ * restart: a certificate, or that those are known who connect, or have connected. NULL: none. */
+const struct listener *listeners_find_unfit(const struct server *server, const struct conf *wanted,
+                                            const char **ret_need);
+/* The server has another configuration. */
+void listeners_reloaded(struct server *server);
 /* Stops accepting and removes the files of Unix sockets that are ours. */
 void listeners_close(struct server *server);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/arguments.h"
+#include "daemon/certificates.h"
 #include "daemon/check.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
@@ -31,8 +32,12 @@ static int print_config(const struct conf *conf)
     return EXIT_SUCCESS;
 }
 
-static int check_config(const struct arguments *arguments)
+static int check_config(const struct arguments *arguments, const struct certificates *certificates)
 {
+    if (certificates->expiry_warning[0] != '\0')
+        printf("mregiond: warning: %s\n", certificates->expiry_warning);
+    if (certificates->key_warning[0] != '\0')
+        printf("mregiond: warning: %s\n", certificates->key_warning);
     if (arguments->config != NULL)
         printf("mregiond: %s is right\n", arguments->config);
     else
@@ -40,15 +45,16 @@ static int check_config(const struct arguments *arguments)
     return EXIT_SUCCESS;
 }
 
-static int run(const struct arguments *arguments, struct conf *conf)
+static int run(const struct arguments *arguments, struct conf *conf,
+               struct certificates *certificates)
 {
     int status = EXIT_FAILURE;
     switch (arguments->mode) {
     case MODE_RUN:
         log_init(conf->log_level);
-        return server_run(conf, arguments); /* takes conf */
+        return server_run(conf, certificates, arguments); /* takes both */
     case MODE_CHECK_CONFIG:
-        status = check_config(arguments);
+        status = check_config(arguments, certificates);
         break;
     case MODE_PRINT_CONFIG:
         status = print_config(conf);
@@ -57,6 +63,7 @@ static int run(const struct arguments *arguments, struct conf *conf)
         status = check_run(conf);
         break;
     }
+    certificates_release(certificates);
     conf_release(conf);
     return flush_report(status);
 }
@@ -78,6 +85,7 @@ int main(int argc, char **argv)
     struct arguments arguments;
     static struct conf conf;
     static struct conf_error error;
+    static struct certificates certificates;
 
     /* Workers allocate seldom: a heap of their own each would cost more memory than it saves
      * time. */
@@ -88,11 +96,16 @@ int main(int argc, char **argv)
     fill_standard_descriptors();
     arguments_parse(&arguments, argc, argv);
     int status = arguments_load(&arguments, &conf, &error);
+    if (status == 0 && (arguments.mode == MODE_RUN || arguments.mode == MODE_CHECK_CONFIG)) {
+        status = certificates_load(&conf.tls, &certificates, &error);
+        if (status != 0)
+            conf_release(&conf);
+    }
     if (status != 0) {
         fprintf(stderr, "mregiond: %s\n", error.text);
         status = EX_CONFIG;
     } else {
-        status = run(&arguments, &conf);
+        status = run(&arguments, &conf, &certificates);
     }
     arguments_release(&arguments);
     return status;

@@ -20,6 +20,11 @@ static void run_load(struct work *work)
 {
     struct reload *reload = (struct reload *)work;
     reload->status = arguments_load(reload->server->arguments, &reload->conf, &reload->error);
+    if (reload->status != 0)
+        return;
+    reload->status = certificates_load(&reload->conf.tls, &reload->certificates, &reload->error);
+    if (reload->status != 0)
+        conf_release(&reload->conf);
 }
 
 static bool same_listens(const struct conf *a, const struct conf *b)
@@ -64,6 +69,9 @@ static void apply(struct server *server, struct conf *wanted)
     if (!same_listens(conf, wanted))
         log_warning("reload: listen has changed: that takes a restart");
     log_set_level(wanted->log_level);
+    certificates_release(&server->certificates); /* connections have references of their own */
+    server->certificates = server->reload.certificates;
+    certificates_log(&server->certificates);
     budget_set_limits(&server->budget, wanted->max_buffered, wanted->max_message);
     for (size_t i = 0; i < wanted->regions_count; i++)
         apply_region(server, &wanted->regions[i]);
@@ -78,6 +86,7 @@ static void apply(struct server *server, struct conf *wanted)
     old.data_dir = wanted->data_dir;
     old.listens = wanted->listens;
     old.listens_count = wanted->listens_count;
+    listeners_reloaded(server);
     if (has_users) {
         access_users_replaced(server);
         audit_reloaded(server, ERR_OK);
@@ -88,25 +97,38 @@ static void apply(struct server *server, struct conf *wanted)
     files_raise_limit(server);
 }
 
+static void drop(struct reload *reload)
+{
+    conf_release(&reload->conf);
+    certificates_release(&reload->certificates);
+}
+
+/* The sockets stay open until a restart, and so does what they need. */
+static void check_listeners(struct reload *reload)
+{
+    const char *need;
+    const struct listener *unfit = listeners_find_unfit(reload->server, &reload->conf, &need);
+    if (unfit == NULL)
+        return;
+    snprintf(reload->error.text, sizeof reload->error.text,
+             "reload: %s is open until a restart, and needs %s", unfit->address, need);
+    reload->status = -EINVAL;
+    drop(reload);
+}
+
 static void on_loaded(struct work *work)
 {
     struct reload *reload = (struct reload *)work;
     struct server *server = reload->server;
     reload->is_running = false;
-    if (reload->status == 0 && reload->conf.users_count == 0 && listeners_are_open(server)) {
-        reload->status = -EINVAL;
-        snprintf(
-            reload->error.text, sizeof reload->error.text,
-            "reload: without users only loopback, and a socket's owner and group, may connect, "
-            "and the server lets others in too: keep users, or restart with other listeners");
-        conf_release(&reload->conf);
-    }
+    if (reload->status == 0)
+        check_listeners(reload);
     if (reload->status != 0) {
         log_error("%s", reload->error.text);
         log_error("reload: the configuration stays as it was");
         audit_reloaded(server, ERR_INVALID_ARGUMENT);
     } else if (server->phase != SERVER_RUNNING) {
-        conf_release(&reload->conf);
+        drop(reload);
     } else {
         apply(server, &reload->conf);
         log_info("reloaded the configuration");

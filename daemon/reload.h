@@ -1,14 +1,17 @@
 /* Reading the configuration again on SIGHUP.
  *
- * The file is read on a worker. What applies at once is taken over: the options of regions, new
- * regions, users, the log level and the limits. What needs a restart (data_dir, listen) is named in
- * the log. A wrong file is refused as a whole and everything stays as it was. Loop thread. */
+ * The file is read on a worker, and so are those of TLS. What applies at once is taken over: the
+ * options of regions, new regions, users, the log level and the limits, and, for new connections,
+ * certificates. What needs a restart (data_dir, listen) is named in the log. A wrong file is
+ * refused as a whole and everything stays as it was, and so is one that does not have what the open
+ * listeners need. Loop thread. */
 #ifndef MREGION_DAEMON_RELOAD_H
 #define MREGION_DAEMON_RELOAD_H
 
 #include <stdbool.h>
 
 #include "conf/conf.h"
+#include "daemon/certificates.h"
 #include "daemon/worker.h"
 
 struct server;
@@ -19,6 +22,7 @@ struct reload {
     bool is_running;
     bool is_wanted; /* another one, when this one is through */
     struct conf conf;
+    struct certificates certificates;
     struct conf_error error;
     int status;
 };

@@ -126,6 +126,8 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct server *server = prepare->data;
     server->iteration++;
+    server->tls_active = server->tls_reads;
+    server->tls_reads = 0;
     turn(server);
 }
 
@@ -355,6 +357,7 @@ static int start(struct server *server, struct err *err)
         return err_set(err, ERR_INTERNAL, "cannot start worker threads: %s", strerror(-error));
     server->has_workers = true;
     status = start_loop(server, err);
+    certificates_log(&server->certificates);
     if (status == 0)
         status = listeners_open(server, &server->conf, err);
     if (status == 0)
@@ -393,6 +396,7 @@ static void stop(struct server *server)
     assert(error == 0);
     request_cache_release(&server->requests);
     pieces_release(&server->pieces);
+    tls_pool_release(&server->tls_pool);
 }
 
 static int serve(struct server *server)
@@ -429,11 +433,13 @@ static uint64_t first_upload(void)
     return 1 + ((uint64_t)number << 20);
 }
 
-int server_run(struct conf *conf, const struct arguments *arguments)
+int server_run(struct conf *conf, struct certificates *certificates,
+               const struct arguments *arguments)
 {
     struct server *server = calloc(1, sizeof *server);
     if (server == NULL) {
         log_error("out of memory");
+        certificates_release(certificates);
         conf_release(conf);
         return EXIT_FAILURE;
     }
@@ -446,6 +452,7 @@ int server_run(struct conf *conf, const struct arguments *arguments)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* until it can be served */
     server->conf = *conf;
+    server->certificates = *certificates;
     server->arguments = arguments;
     server->started_ms = now_ms();
     server->ready_last = &server->ready;
@@ -456,6 +463,7 @@ int server_run(struct conf *conf, const struct arguments *arguments)
     admin_init(&server->admin);
     int status = serve(server);
     conf_release(&server->conf);
+    certificates_release(&server->certificates);
     free(server);
     return status;
 }

@@ -18,6 +18,7 @@
 #include "daemon/audit.h"
 #include "daemon/authenticate.h"
 #include "daemon/budget.h"
+#include "daemon/certificates.h"
 #include "daemon/input.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
@@ -28,6 +29,7 @@
 #include "daemon/request.h"
 #include "daemon/rest.h"
 #include "daemon/worker.h"
+#include "proto/tls.h"
 
 struct arguments;
 struct conn;
@@ -91,6 +93,11 @@ struct server {
     uint64_t holds_ms; /* when a load could not hold its pages for what others hold, as uv_now; 0 */
     struct request_cache requests;
     uint8_t scratch[SCRATCH_SIZE];
+    struct certificates certificates; /* of new TLS connections */
+    struct tls_pool tls_pool;
+    uint8_t tls_scratch[SCRATCH_SIZE]; /* what they read, encrypted */
+    uint64_t tls_reads;                /* in this iteration */
+    uint64_t tls_active;               /* in the one before: how many have something to do */
 
     struct log_limit accept_limit; /* what peers can have logged at will */
     struct log_limit refuse_limit;
@@ -122,8 +129,9 @@ void server_watch_time(struct server *server);
 /* Somebody is in the list of those that go on later: the loop does not wait for sockets then. */
 void server_go_round(struct server *server);
 
-/* Runs the daemon until it is told to stop. Takes over *conf. The exit code. */
-int server_run(struct conf *conf, const struct arguments *arguments);
+/* Runs the daemon until it is told to stop. Takes over *conf and *certificates. The exit code. */
+int server_run(struct conf *conf, struct certificates *certificates,
+               const struct arguments *arguments);
 
 /* A monotonic clock in milliseconds, as region_next_job wants it. */
 static inline uint64_t now_ms(void)

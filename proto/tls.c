@@ -19,12 +19,14 @@ struct tls {
     struct tls_out *out; /* NULL while nothing waits */
     size_t out_start, out_end;
     bool is_server;
-    bool has_begun;  /* something was fed */
+    bool has_begun; /* something was fed */
     bool is_open;
+    bool is_refused;
     bool is_flooded; /* more was to wait than fits */
     bool has_failed;
     bool has_ended; /* our end */
     bool peer_ended;
+    bool is_told; /* tls_read has returned the peer's end, or the failure */
     char reason[TLS_REASON_SIZE];
 };
 
@@ -208,6 +210,11 @@ bool tls_has_ended(const struct tls *tls)
     return tls->has_ended || tls->has_failed;
 }
 
+bool tls_is_refused(const struct tls *tls)
+{
+    return tls->is_refused;
+}
+
 const char *tls_reason(const struct tls *tls)
 {
     return tls->reason;
@@ -267,10 +274,32 @@ void tls_error_text(char *text, size_t size)
     ERR_clear_error();
 }
 
+/* An alert by which the peer turns our certificate down, or asks for one. */
+static bool is_refusal(unsigned long error)
+{
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL)
+        return false;
+    switch (ERR_GET_REASON(error)) {
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static enum tls_status fail(struct tls *tls)
 {
     unsigned long error = ERR_peek_last_error();
     long verified = SSL_get_verify_result(tls->ssl);
+    tls->is_refused = is_refusal(error);
     if (tls->is_flooded)
         snprintf(tls->reason, sizeof tls->reason, "it does not take what it asks for");
     else if (ERR_GET_LIB(error) == ERR_LIB_SSL &&
@@ -287,7 +316,7 @@ static enum tls_status fail(struct tls *tls)
 
 /* A record of an alert, so that whoever does not speak TLS gets what no other protocol begins with,
  * and whoever tries to finds out. */
-static enum tls_status refuse_plain(struct tls *tls)
+static void refuse_plain(struct tls *tls)
 {
     static const uint8_t alert[] = {21, 3, 3, 0, 2, 2 /* fatal */, 10 /* unexpected message */};
     snprintf(tls->reason, sizeof tls->reason,
@@ -295,7 +324,6 @@ static enum tls_status refuse_plain(struct tls *tls)
     (void)on_write(SSL_get_wbio(tls->ssl), (const char *)alert, sizeof alert);
     tls->has_failed = true;
     drop_input(tls);
-    return TLS_FAILED;
 }
 
 /* After a call of OpenSSL that did not succeed. */
@@ -337,14 +365,16 @@ bool tls_keep(struct tls *tls)
     return true;
 }
 
-size_t tls_kept(const struct tls *tls)
+size_t tls_held(const struct tls *tls)
 {
-    return tls->kept_size;
+    return tls->kept_size + (tls->out != NULL ? TLS_OUT_SIZE : 0);
 }
 
 bool tls_has_input(const struct tls *tls)
 {
-    return tls->in_size > 0 || (!tls->has_failed && SSL_pending(tls->ssl) > 0);
+    if (tls->has_failed || tls->peer_ended)
+        return !tls->is_told;
+    return tls->in_size > 0 || SSL_pending(tls->ssl) > 0;
 }
 
 /* The first record of a client is a handshake; whatever else comes, no byte of it is looked at. */
@@ -360,10 +390,12 @@ enum tls_status tls_read(struct tls *tls, void *room, size_t size, size_t *ret_s
 {
     enum tls_status status = TLS_MORE;
     size_t filled = 0;
-    if (tls->has_failed)
+    if (!tls->has_failed && !begins_well(tls))
+        refuse_plain(tls);
+    if (tls->has_failed) {
+        tls->is_told = true;
         return TLS_FAILED;
-    if (!begins_well(tls))
-        return refuse_plain(tls);
+    }
     ERR_clear_error();
     while (filled < size) {
         size_t got;
@@ -377,8 +409,10 @@ enum tls_status tls_read(struct tls *tls, void *room, size_t size, size_t *ret_s
     /* Not the other way around: what changes keys later is a handshake to OpenSSL, too. */
     tls->is_open = tls->is_open || SSL_is_init_finished(tls->ssl);
     /* An end or a failure shows again when it is asked for the next time. */
-    if (filled == 0)
+    if (filled == 0) {
+        tls->is_told = status != TLS_MORE;
         return status;
+    }
     *ret_size = filled;
     return TLS_BYTES;
 }
@@ -411,21 +445,23 @@ static const uint8_t *next_record(struct tls *tls, const struct iovec *pieces, u
     return tls->pool->record;
 }
 
-enum tls_status tls_write(struct tls *tls, const struct iovec *pieces, unsigned count,
+enum tls_status tls_write(struct tls *tls, const struct iovec *pieces, unsigned count, size_t most,
                           size_t *ret_taken)
 {
     size_t taken = 0;
+    assert(most <= TLS_CHUNK);
     if (tls->has_failed)
         return TLS_FAILED;
     *ret_taken = 0;
     if (tls->out_end > 0 || !tls_is_open(tls) || tls->has_ended)
         return TLS_MORE;
     ERR_clear_error();
-    while (taken < TLS_CHUNK) {
+    while (taken < most) {
         size_t size, written;
         const uint8_t *bytes = next_record(tls, pieces, count, taken, &size);
         if (size == 0)
             break;
+        size = size < most - taken ? size : most - taken;
         int result = SSL_write_ex(tls->ssl, bytes, size, &written);
         if (result <= 0)
             return fail(tls); /* nothing can be in its way */

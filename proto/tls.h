@@ -25,9 +25,12 @@ struct ssl_ctx_st;
 
 /* The most plaintext that goes into one record. */
 #define TLS_RECORD ((size_t)16 * 1024)
-/* What is encrypted at a time: enough for one write to the socket to be worth it, and little enough
- * for the bytes to be in the processor's cache when that happens. */
-#define TLS_CHUNK (4 * TLS_RECORD)
+/* What is encrypted at a time, at most: enough for one write to the socket to be worth it, and
+ * little enough for the bytes to be in the processor's cache when that happens. */
+#define TLS_CHUNK (8 * TLS_RECORD)
+/* The same where nobody else has something to do: the peer decrypts this while the next is
+ * encrypted. */
+#define TLS_CHUNK_ALONE (2 * TLS_RECORD)
 /* TLS_CHUNK as records, and room for what the protocol itself has to say. */
 #define TLS_OUT_SIZE (TLS_CHUNK + (size_t)8 * 1024)
 /* Kept for reuse. */
@@ -66,8 +69,8 @@ struct ssl_st *tls_ssl(const struct tls *tls);
 void tls_feed(struct tls *tls, const void *bytes, size_t size);
 /* What is left of them moves to memory of the session's own. False without memory. */
 bool tls_keep(struct tls *tls);
-/* Bytes of memory that this takes. */
-size_t tls_kept(const struct tls *tls);
+/* Bytes of memory that this takes, and what waits for the network. */
+size_t tls_held(const struct tls *tls);
 /* Whether tls_read may have something without being fed. */
 bool tls_has_input(const struct tls *tls);
 
@@ -80,9 +83,9 @@ enum tls_status {
 };
 enum tls_status tls_read(struct tls *tls, void *room, size_t size, size_t *ret_size);
 
-/* Encrypts the beginning of the pieces, up to TLS_CHUNK bytes; 0 while something waits for the
- * network or the handshake is not through. *ret_taken is set unless it has failed. */
-enum tls_status tls_write(struct tls *tls, const struct iovec *pieces, unsigned count,
+/* Encrypts the beginning of the pieces, up to most bytes (TLS_CHUNK or less); 0 while something
+ * waits for the network or the handshake is not through. *ret_taken is set unless it has failed. */
+enum tls_status tls_write(struct tls *tls, const struct iovec *pieces, unsigned count, size_t most,
                           size_t *ret_taken);
 
 /* Says that nothing more is written. Once; something may wait then. */
@@ -96,6 +99,8 @@ void tls_sent(struct tls *tls, size_t size);
 bool tls_is_open(const struct tls *tls);
 /* Whether tls_end was called, or would have no effect. */
 bool tls_has_ended(const struct tls *tls);
+/* Whether it has failed because the peer wants another certificate of ours. */
+bool tls_is_refused(const struct tls *tls);
 /* A sentence without a full stop. */
 const char *tls_reason(const struct tls *tls);
 

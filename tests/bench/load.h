@@ -3,6 +3,7 @@
  *     bench_load.c     the command line, the result
  *     load_run.c       runs: what is asked next, when it ends
  *     load_wire.c      sockets: requests out, answers in
+ *     load_secure.c    TLS around them
  *     load_*.c         one protocol each
  *     histogram.{h,c}  latencies
  *     meter.{h,c}      the processor's and the disk's part
@@ -16,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
 enum kind { ADD, LOAD, REMOVE, KINDS };
 
@@ -39,8 +42,11 @@ struct blobs {
     size_t count, room;
 };
 
+struct tls;
+
 struct connection {
     int fd, epoll_fd;
+    struct tls *tls; /* NULL: without */
     bool wants_write;
     struct blobs blobs;
     uint64_t preloaded;
@@ -141,6 +147,15 @@ extern uint64_t now_ns;
 void now_update(void);
 extern uint8_t *payload; /* of options.size bytes */
 #define MARK 8           /* bytes of the number; a smaller blob has none */
+
+/* ---- load_secure.c ---- */
+
+/* After the handshake; for tls_free. */
+struct tls *secure_open(int fd);
+/* As recv and writev. What was taken may still wait in the session. */
+ssize_t secure_receive(int fd, struct tls *tls, uint8_t *room, size_t size);
+ssize_t secure_send(int fd, struct tls *tls, const struct iovec *pieces, size_t count);
+bool secure_has_output(const struct tls *tls);
 
 /* ---- Helpers of all ---- */
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "load.h"
+#include "proto/tls.h"
 
 #define COPIED_MAX 4096        /* a larger payload is not copied */
 #define IN_ROOM (256UL * 1024) /* bytes to receive, besides one whole blob */
@@ -64,6 +65,11 @@ static void take_greeting(int fd)
     }
 }
 
+static bool is_secure(void)
+{
+    return strncmp(options.server, "tls:", 4) == 0;
+}
+
 static int connect_server(void)
 {
     const char *address = options.server;
@@ -71,10 +77,10 @@ static int connect_server(void)
     int fd;
     if (strncmp(address, "unix:", 5) == 0)
         fd = connect_unix(address + 5);
-    else if (strncmp(address, "tcp:", 4) == 0 && colon >= address + 4)
+    else if ((strncmp(address, "tcp:", 4) == 0 || is_secure()) && colon >= address + 4)
         fd = connect_tcp(colon + 1);
     else
-        die("%s: neither tcp:HOST:PORT nor unix:PATH", address);
+        die("%s: neither tcp:HOST:PORT, tls:HOST:PORT nor unix:PATH", address);
     take_greeting(fd);
     return fd;
 }
@@ -97,6 +103,7 @@ static size_t out_room(unsigned in_flight)
 void wire_open(struct connection *connection, int epoll_fd, unsigned in_flight)
 {
     connection->fd = connect_server();
+    connection->tls = is_secure() ? secure_open(connection->fd) : NULL;
     connection->epoll_fd = epoll_fd;
     connection->slot_count = in_flight;
     connection->slots = need(calloc(in_flight, sizeof *connection->slots));
@@ -115,6 +122,7 @@ void wire_open(struct connection *connection, int epoll_fd, unsigned in_flight)
 
 void wire_close(struct connection *connection)
 {
+    tls_free(connection->tls);
     close(connection->fd);
     free(connection->blobs.blob);
     free(connection->slots);
@@ -198,13 +206,22 @@ static void count_sent(struct connection *connection, size_t size)
 
 #define VECTORS_MAX 256
 
+static bool has_more(const struct connection *connection)
+{
+    return connection->piece_sent < connection->piece_count ||
+           (connection->tls != NULL && secure_has_output(connection->tls));
+}
+
 void wire_send(struct connection *connection)
 {
-    while (connection->piece_sent < connection->piece_count) {
+    while (has_more(connection)) {
         size_t count = connection->piece_count - connection->piece_sent;
         struct msghdr message = {.msg_iov = connection->pieces + connection->piece_sent,
                                  .msg_iovlen = count < VECTORS_MAX ? count : VECTORS_MAX};
-        ssize_t size = sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t size =
+            connection->tls != NULL
+                ? secure_send(connection->fd, connection->tls, message.msg_iov, message.msg_iovlen)
+                : sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             set_write(connection, true);
             return;
@@ -231,13 +248,20 @@ static void make_room(struct connection *connection)
     }
 }
 
-void wire_receive(struct connection *connection, on_answer *callback)
+static ssize_t receive(const struct connection *connection, size_t room)
+{
+    uint8_t *at = connection->in + connection->in_end;
+    return connection->tls != NULL ? secure_receive(connection->fd, connection->tls, at, room)
+                                   : recv(connection->fd, at, room, MSG_DONTWAIT);
+}
+
+static void receive_once(struct connection *connection, on_answer *callback)
 {
     make_room(connection);
     size_t room = (size_t)options.size + IN_ROOM - connection->in_end;
     if (options.size <= COPIED_MAX && room > MORE_MAX)
         room = MORE_MAX; /* stays in the nearer caches */
-    ssize_t got = recv(connection->fd, connection->in + connection->in_end, room, MSG_DONTWAIT);
+    ssize_t got = receive(connection, room);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return;
     if (got <= 0)
@@ -262,6 +286,13 @@ void wire_receive(struct connection *connection, on_answer *callback)
     }
 }
 
+void wire_receive(struct connection *connection, on_answer *callback)
+{
+    do
+        receive_once(connection, callback);
+    while (connection->tls != NULL && tls_has_input(connection->tls));
+}
+
 /* ---- Emptying the server ---- */
 
 void wire_clear(void)
@@ -271,6 +302,8 @@ void wire_clear(void)
     unsigned count;
     if (options.protocol->build_clear == NULL)
         return;
+    if (is_secure())
+        die("%s: it cannot be emptied through TLS: take another address", options.server);
     int fd = connect_server();
     size_t left = (size_t)(options.protocol->build_clear(out, &count) - out);
     if (send(fd, out, left, MSG_NOSIGNAL) != (ssize_t)left)

@@ -136,6 +136,45 @@ class Servers(unittest.TestCase):
                 self.assertLessEqual(result["operations"], 640)
 
 
+class Tls(unittest.TestCase):
+    """mregiond through TLS, where what has arrived may wait in the generator's own buffers."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="w.")
+        self.addCleanup(shutil.rmtree, self.folder)
+        path = os.path.join(os.path.abspath(self.folder), "tls")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=test", "-keyout",
+                        path + ".key", "-out", path + ".pem"], capture_output=True, check=True)
+        with open(path + ".yaml", "w", encoding="ascii") as file:
+            file.write(f"data_dir: {path}.data\nlisten: [tls: 127.0.0.1:0]\n"
+                       f"tls_certificate: {path}.pem\ntls_key: {path}.key\n")
+        self.server = subprocess.Popen([os.path.join(BUILD, "daemon/mregiond"), "--config",
+                                        path + ".yaml"], stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.stop)
+        for line in self.server.stderr:
+            if "listening on" in line:
+                self.address = line.split()[-1]
+            if line.strip() == "ready":
+                break
+        # From here on nobody empties the pipe, which the server does not wait for.
+
+    def stop(self):
+        self.server.terminate()
+        self.server.wait()
+        self.server.stderr.close()
+
+    def test_sizes(self):
+        for size in "5", "64", "16384", "100000", "1000000":
+            for mix in "100:0:0", "0:100:0", "30:40:30":
+                done = bench_load("--server", self.address, "--connections", "3", "--pipeline", "8",
+                                  "--size", size, "--mix", mix, "--preload", "20", "--requests",
+                                  "100", cwd=self.folder)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                result = json.loads(done.stdout)
+                self.assertEqual((result["operations"], result["errors"]), (100, 0))
+
+
 class Lies(unittest.TestCase):
     """A Redis that answers something else."""
 

@@ -49,6 +49,7 @@ static void assert_listen_eq(const struct conf_listen *a, const struct conf_list
 {
     assert_text_eq(a->address, b->address);
     ck_assert_int_eq(a->is_unix, b->is_unix);
+    ck_assert_int_eq(a->is_tls, b->is_tls);
     assert_text_eq(a->host, b->host);
     ck_assert_uint_eq(a->port, b->port);
     assert_text_eq(a->path, b->path);
@@ -91,6 +92,12 @@ void assert_conf_eq(const struct conf *a, const struct conf *b)
     ck_assert_uint_eq(a->max_message, b->max_message);
     ck_assert_uint_eq(a->max_connections, b->max_connections);
     ck_assert_uint_eq(a->max_pipeline, b->max_pipeline);
+    assert_text_eq(a->tls.certificate, b->tls.certificate);
+    assert_text_eq(a->tls.key, b->tls.key);
+    assert_text_eq(a->tls.ca, b->tls.ca);
+    ck_assert_int_eq(a->tls.clients, b->tls.clients);
+    ck_assert_int_eq(a->tls.minimum, b->tls.minimum);
+    ck_assert_uint_eq(a->tls.handshake_ms, b->tls.handshake_ms);
     ck_assert_uint_eq(a->max_buffered, b->max_buffered);
     ck_assert_int_eq(a->log_level, b->log_level);
     ck_assert_uint_eq(a->max_batch, b->max_batch);

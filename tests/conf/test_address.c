@@ -59,11 +59,12 @@ END_TEST
 static bool lets_strangers_in(const char *text, unsigned mode, char problem[ADDRESS_PROBLEM_SIZE])
 {
     struct conf_listen listen = parse(text);
+    const struct conf_tls tls = {.clients = TLS_CLIENTS_OPTIONAL};
     bool lets_in;
 
     if (listen.is_unix)
         listen.mode = mode;
-    lets_in = address_lets_strangers_in(&listen, problem);
+    lets_in = address_lets_strangers_in(&listen, &tls, problem);
     address_release(&listen);
     return lets_in;
 }
@@ -122,10 +123,12 @@ END_TEST
 
 START_TEST(not_an_address)
 {
-    assert_problem("", "an address is tcp:HOST:PORT or unix:PATH, not \"\"");
-    assert_problem("127.0.0.1:1", "an address is tcp:HOST:PORT or unix:PATH, not \"127.0.0.1:1\"");
-    assert_problem("TCP:127.0.0.1:1",
-                   "an address is tcp:HOST:PORT or unix:PATH, not \"TCP:127.0.0.1:1\"");
+    assert_problem("", "an address is tcp:HOST:PORT, tls:HOST:PORT or unix:PATH, not \"\"");
+    assert_problem("127.0.0.1:1",
+                   "an address is tcp:HOST:PORT, tls:HOST:PORT or unix:PATH, not \"127.0.0.1:1\"");
+    assert_problem(
+        "TCP:127.0.0.1:1",
+        "an address is tcp:HOST:PORT, tls:HOST:PORT or unix:PATH, not \"TCP:127.0.0.1:1\"");
     assert_problem("tcp:127.0.0.1",
                    "a TCP address is HOST:PORT, such as 127.0.0.1:7420, not \"127.0.0.1\"");
     assert_problem("tcp::7420",

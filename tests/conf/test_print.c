@@ -195,6 +195,24 @@ START_TEST(escaped_characters)
 }
 END_TEST
 
+START_TEST(tls_files)
+{
+    struct conf conf = parse_conf("listen: [{tls: '[::]:7421'}, {tcp: 'localhost:1'}]\n"
+                                  "tls_certificate: \"none\"\n"
+                                  "tls_key: '${CREDENTIALS_DIRECTORY}/key'\n"
+                                  "tls_ca: '/ca: 1'\ntls_clients: required\ntls_minimum: '1.3'\n");
+    char *text = assert_round_trip(&conf);
+
+    ck_assert_str_eq(conf.tls.certificate, "none");
+    ck_assert_ptr_nonnull(strstr(text, "\n  - tls: \"[::]:7421\"\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\ntls_certificate: \"none\"\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\ntls_key: \"${CREDENTIALS_DIRECTORY}/key\"\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\ntls_clients: required\n"));
+    free(text);
+    conf_release(&conf);
+}
+END_TEST
+
 START_TEST(stream_errors)
 {
     struct conf conf = default_conf();
@@ -258,5 +276,5 @@ START_TEST(shipped_file_without_comments)
 END_TEST
 
 RUN_SUITE("conf/print", defaults, everything_else, empty_lists, options, difficult_paths,
-          longest_path, escaped_characters, stream_errors, shipped_file_is_what_is_printed,
-          shipped_file_without_comments)
+          longest_path, escaped_characters, tls_files, stream_errors,
+          shipped_file_is_what_is_printed, shipped_file_without_comments)

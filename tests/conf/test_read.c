@@ -15,7 +15,7 @@ START_TEST(keys)
         {"Data_Dir: /a\n", "f:1:1: unknown key \"Data_Dir\"; did you mean \"data_dir\"?"},
         {"fit: tight\n", "f:1:1: unknown key \"fit\"; there are " TOP_KEYS},
         {"listen:\n- path: /a\n",
-         "f:2:3: unknown key \"path\" in a listener; there are unix, mode, tcp"},
+         "f:2:3: unknown key \"path\" in a listener; there are unix, mode, tcp, tls"},
         {"listen:\n- unix: /a\n  moed: 0600\n",
          "f:3:3: unknown key \"moed\" in a listener; did you mean \"mode\"?"},
         {"\"a\\nb\": 1\n", "f:1:1: unknown key \"a\\nb\"; there are " TOP_KEYS},
@@ -95,11 +95,11 @@ START_TEST(listeners)
         {"listen:\n- tcp: 127.0.0.1:70000\n",
          "f:2:8: a TCP port is a number between 0 and 65535, not \"70000\""},
         {"listen:\n- unix: ''\n", "f:2:9: the path of a Unix socket must not be empty"},
-        {"listen:\n- mode: 0660\n", "f:2:3: a listener needs a key unix or tcp"},
+        {"listen:\n- mode: 0660\n", "f:2:3: a listener needs a key unix, tcp or tls"},
         {"listen:\n- unix: /a\n  tcp: 127.0.0.1:1\n",
-         "f:3:3: a listener is either unix or tcp; make two of them for both"},
+         "f:3:3: a listener is only one of unix, tcp and tls; make one for each"},
         {"listen:\n- {tcp: 127.0.0.1:1, unix: /a}\n",
-         "f:2:22: a listener is either unix or tcp; make two of them for both"},
+         "f:2:22: a listener is only one of unix, tcp and tls; make one for each"},
         {"listen:\n- mode: 0660\n  tcp: 127.0.0.1:1\n",
          "f:2:3: mode is for unix listeners; TCP has no permissions"},
         {"listen:\n- unix: /a\n  mode: 0680\n",
@@ -115,6 +115,94 @@ START_TEST(listeners)
     };
 
     ASSERT_REFUSALS(cases);
+}
+END_TEST
+
+START_TEST(tls_keys)
+{
+    static const struct refusal cases[] = {
+        {"tls_key: /k\n",
+         "f:1:1: tls_certificate and tls_key go together: the key is that of the certificate"},
+        {"data_dir: /d\ntls_certificate: /c\n",
+         "f:2:1: tls_certificate and tls_key go together: the key is that of the certificate"},
+        {"tls_ca: /a\n", "f:1:1: tls_ca has no effect without tls_clients: optional or required"},
+        {"tls_clients: optional\n", "f:1:1: tls_clients: optional needs tls_ca, the authority "
+                                    "whose certificates are accepted"},
+        {"tls_clients: require\n", "f:1:14: tls_clients must be none, optional or required, not "
+                                   "\"require\"; did you mean \"required\"?"},
+        {"tls_minimum: 1.1\n", "f:1:14: tls_minimum must be 1.2 or 1.3, not the number 1.1; did "
+                               "you mean \"1.2\"?"},
+        {"tls_key: ''\n", "f:1:10: tls_key must be a path, not \"\""},
+        {"tls_handshake: 99ms\n", "f:1:16: tls_handshake must be between 100ms and 5m, not 99ms"},
+    };
+
+    ASSERT_REFUSALS(cases);
+}
+END_TEST
+
+#define TLS_FILES "tls_certificate: /c\ntls_key: /k\n"
+#define TLS_STRANGERS                                                                              \
+    ", and whoever reaches it may do everything as long as there are no users: bind a loopback "   \
+    "address (127.0.0.0/8, ::1, localhost), or configure users, or tls_clients: required with a "  \
+    "tls_ca"
+
+START_TEST(tls_listeners)
+{
+    static const struct refusal cases[] = {
+        {"listen:\n- unix: /a\n- tls: 127.0.0.1:1\n",
+         "f:3:3: tls:127.0.0.1:1 needs tls_certificate and tls_key: files with a certificate and "
+         "its private key, in PEM"},
+        {TLS_FILES "listen: [tls: 192.0.2.1:1]\n",
+         "f:3:10: the address \"192.0.2.1\" is not on loopback" TLS_STRANGERS},
+        {TLS_FILES "tls_clients: optional\ntls_ca: /a\nlisten: [tls: '[::]:1']\n",
+         "f:5:10: the address \"::\" is not on loopback" TLS_STRANGERS},
+        {TLS_FILES "listen: [tls: 'example.org:1']\n",
+         "f:3:15: a TCP host is a numeric address or localhost, not the name \"example.org\""},
+        {TLS_FILES "listen:\n- tls: 127.0.0.1:1\n  mode: 0600\n",
+         "f:5:3: mode is for unix listeners; TCP has no permissions"},
+        {TLS_FILES "listen:\n- tls: 127.0.0.1:1\n- tcp: 127.0.0.1:1\n",
+         "f:5:3: a second listener on tcp:127.0.0.1:1; the first is on line 4"},
+    };
+    struct conf conf =
+        parse_conf("listen: [{tls: 0.0.0.0:7421}, {tls: 'localhost:7421'}]\n" TLS_FILES
+                   "tls_clients: required\ntls_ca: '${CREDENTIALS_DIRECTORY}/ca'\n"
+                   "tls_minimum: 1.3\ntls_handshake: 1s\n");
+
+    ASSERT_REFUSALS(cases);
+    ck_assert_uint_eq(conf.listens_count, 2);
+    ck_assert(conf.listens[0].is_tls);
+    ck_assert(conf.listens[1].is_tls);
+    ck_assert_str_eq(conf.listens[0].address, "tls:0.0.0.0:7421");
+    ck_assert_str_eq(conf.tls.certificate, "/c");
+    ck_assert_str_eq(conf.tls.ca, "${CREDENTIALS_DIRECTORY}/ca");
+    ck_assert_int_eq(conf.tls.clients, TLS_CLIENTS_REQUIRED);
+    ck_assert_int_eq(conf.tls.minimum, TLS_MINIMUM_1_3);
+    ck_assert_uint_eq(conf.tls.handshake_ms, 1000);
+    conf_release(&conf);
+    /* With users any address will do, wherever they stand. */
+    conf = parse_conf("listen: [tls: 0.0.0.0:7421]\n" TLS_FILES "users: [{name: a, uid: 1}]\n");
+    ck_assert_int_eq(conf.tls.clients, TLS_CLIENTS_NONE);
+    conf_release(&conf);
+}
+END_TEST
+
+START_TEST(file_paths)
+{
+    struct conf_error error;
+    char *path;
+
+    ck_assert_int_eq(setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x", 1), 0);
+    path = conf_file_path("${CREDENTIALS_DIRECTORY}/key.pem", &error);
+    ck_assert_str_eq(path, "/run/credentials/x/key.pem");
+    free(path);
+    path = conf_file_path("/${CREDENTIALS_DIRECTORY}/key.pem", &error);
+    ck_assert_str_eq(path, "/${CREDENTIALS_DIRECTORY}/key.pem");
+    free(path);
+    ck_assert_int_eq(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+    ck_assert_ptr_null(conf_file_path("${CREDENTIALS_DIRECTORY}/key.pem", &error));
+    ck_assert_str_eq(error.text, "${CREDENTIALS_DIRECTORY}/key.pem: CREDENTIALS_DIRECTORY is not "
+                                 "set; systemd sets it where the unit has "
+                                 "LoadCredential=key.pem:/the/file");
 }
 END_TEST
 
@@ -260,5 +348,5 @@ START_TEST(buffered_grows_with_messages)
 }
 END_TEST
 
-RUN_SUITE("conf/read", keys, shapes, listeners, most_regions, most_listeners, file_size,
-          empty_files, whole_file, buffered_grows_with_messages)
+RUN_SUITE("conf/read", keys, shapes, listeners, tls_keys, tls_listeners, file_paths, most_regions,
+          most_listeners, file_size, empty_files, whole_file, buffered_grows_with_messages)

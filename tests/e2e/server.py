@@ -62,6 +62,7 @@ class Server:
         self.lines = []  # its log since the last start
         self.unix = None  # path
         self.tcp = None  # (host, port)
+        self.tls = None  # likewise
         self._news = threading.Condition()
         self._reader = None
 
@@ -78,7 +79,7 @@ class Server:
     def start(self, wait=True):
         """Starts it; with wait, returns once it says that it is ready."""
         assert self.process is None
-        self.lines, self.unix, self.tcp = [], None, None
+        self.lines, self.unix, self.tcp, self.tls = [], None, None, None
         self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         cwd=self.folder, text=True, errors="replace")
@@ -92,12 +93,16 @@ class Server:
         for line in stream:
             with self._news:
                 self.lines.append(line.rstrip("\n"))
-                match = re.search(r"listening on (tcp|unix):(\S+)", line)
+                match = re.search(r"listening on (tcp|tls|unix):(\S+)", line)
                 if match and match[1] == "unix":
                     self.unix = self.unix or match[2]
                 elif match:
                     host, port = match[2].rsplit(":", 1)
-                    self.tcp = self.tcp or (host.strip("[]"), int(port))
+                    address = (host.strip("[]"), int(port))
+                    if match[1] == "tls":
+                        self.tls = self.tls or address
+                    else:
+                        self.tcp = self.tcp or address
                 self._news.notify_all()
         with self._news:
             self.lines.append(None)  # the end

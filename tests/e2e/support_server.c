@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +22,50 @@ static void must(bool condition, const char *what)
     }
 }
 
-static void write_config(const struct server *server, const char *max_message)
+/* The same one at every start. */
+static unsigned find_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    must(fd >= 0 && bind(fd, (struct sockaddr *)&address, length) == 0 &&
+             getsockname(fd, (struct sockaddr *)&address, &length) == 0,
+         "bind");
+    (void)close(fd);
+    return ntohs(address.sin_port);
+}
+
+/* One that vouches for itself. */
+static void make_certificate(const struct server *server)
+{
+    char command[512], path[128];
+
+    (void)snprintf(command, sizeof command,
+                   "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+                   "-subj /CN=test -addext subjectAltName=IP:127.0.0.1 -keyout %s/key -out %s/cert "
+                   "2>/dev/null",
+                   server->folder, server->folder);
+    must(system(command) == 0, "openssl");
+    (void)snprintf(path, sizeof path, "%s/cert", server->folder);
+    must(setenv("SSL_CERT_FILE", path, 1) == 0, "setenv");
+}
+
+static void write_listen(struct server *server, FILE *file)
+{
+    if (getenv("MREGION_TEST_TLS") == NULL) {
+        (void)snprintf(server->address, sizeof server->address, "unix:%s/s", server->folder);
+        (void)fprintf(file, "listen:\n  - unix: %s/s\n", server->folder);
+        return;
+    }
+    make_certificate(server);
+    (void)snprintf(server->address, sizeof server->address, "tls:127.0.0.1:%u", find_port());
+    (void)fprintf(file, "listen:\n  - tls: %s\ntls_certificate: %s/cert\ntls_key: %s/key\n",
+                  server->address + strlen("tls:"), server->folder, server->folder);
+}
+
+static void write_config(struct server *server, const char *max_message)
 {
     char path[128];
     FILE *file;
@@ -28,8 +73,8 @@ static void write_config(const struct server *server, const char *max_message)
     (void)snprintf(path, sizeof path, "%s/mregiond.yaml", server->folder);
     file = fopen(path, "w");
     must(file != NULL, path);
-    (void)fprintf(file, "data_dir: %s/data\nlisten:\n  - unix: %s/s\nmax_message: %s\n",
-                  server->folder, server->folder, max_message);
+    (void)fprintf(file, "data_dir: %s/data\nmax_message: %s\n", server->folder, max_message);
+    write_listen(server, file);
     must(fclose(file) == 0, path);
 }
 
@@ -38,7 +83,6 @@ void server_start(struct server *server, const char *max_message)
     *server = (struct server){.pid = -1};
     (void)snprintf(server->folder, sizeof server->folder, "/tmp/mregion-library.XXXXXX");
     must(mkdtemp(server->folder) != NULL, "mkdtemp");
-    (void)snprintf(server->address, sizeof server->address, "unix:%s/s", server->folder);
     write_config(server, max_message);
     server_start_again(server);
 }

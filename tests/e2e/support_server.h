@@ -1,4 +1,6 @@
-/* Starts the real mregiond ($MREGIOND) for a test in C, on a Unix socket in a temporary folder. */
+/* Starts the real mregiond ($MREGIOND) for a test in C, on a Unix socket in a temporary folder, or,
+ * with MREGION_TEST_TLS in the environment, on a port with TLS and a certificate that OpenSSL takes
+ * for one that the system trusts. */
 #ifndef MREGION_TESTS_E2E_SUPPORT_SERVER_H
 #define MREGION_TESTS_E2E_SUPPORT_SERVER_H
 

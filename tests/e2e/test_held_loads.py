@@ -120,7 +120,7 @@ class HeldLoads(Loads):
         idler, slow = self.idle((idle_at, size)), self.idle((slow_at, size))
         while "has hardly moved" not in self.daemon.log():
             self.load(at, 400 * KIB)
-            slow.unpacker.feed(slow.socket.recv(2 * KIB))
+            slow.unpacker.feed(slow.socket.recv(8 * KIB))
             time.sleep(0.2)
         self.assertTrue(slow.take() == [blob])
         with self.assertRaises(Closed):

@@ -51,6 +51,27 @@ def own_address(case):
     return address
 
 
+def find_in_memory(case, server, what):
+    """How often it is anywhere in the server's memory."""
+    pid, found = server.process.pid, 0
+    try:
+        with open(f"/proc/{pid}/maps", encoding="ascii") as maps, \
+                open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+            for line in maps:
+                span, rights = line.split()[:2]
+                start, end = (int(part, 16) for part in span.split("-"))
+                if "w" not in rights or end - start > 1 << 28:
+                    continue
+                memory.seek(start)
+                try:
+                    found += memory.read(end - start).count(what)
+                except OSError:
+                    pass  # reserved only
+    except PermissionError as error:
+        case.skipTest(f"its memory cannot be read here: {error}")
+    return found
+
+
 ALL = [user("alice", "*:admin", password=ALICE), user("bob", "photos-*:write", password=BOB),
        user("reader", "photos-?:read", "photos-b:write", "mine*:admin", password=READER),
        user("nobody", password=READER)]
@@ -199,8 +220,8 @@ class Users(Case):
         client.send_raw(request(5, "authenticate", ["bob", ALICE, ALICE, ALICE]))
         client.receive()
         self.assertEqual(client.call("whoAmI")["user"], "alice")
-        self.assertGreater(self.find_in_memory(server, HASHES[ALICE].encode()), 0)
-        self.assertEqual(self.find_in_memory(server, ALICE.encode()), 0)
+        self.assertGreater(find_in_memory(self, server, HASHES[ALICE].encode()), 0)
+        self.assertEqual(find_in_memory(self, server, ALICE.encode()), 0)
         server.stop()
 
     def settle(self, server):
@@ -208,26 +229,6 @@ class Users(Case):
         with Client(server.tcp) as other:
             other.call("ping")
             other.call("ping")
-
-    def find_in_memory(self, server, what):
-        """How often it is anywhere in the server's memory."""
-        pid, found = server.process.pid, 0
-        try:
-            with open(f"/proc/{pid}/maps", encoding="ascii") as maps, \
-                    open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-                for line in maps:
-                    span, rights = line.split()[:2]
-                    start, end = (int(part, 16) for part in span.split("-"))
-                    if "w" not in rights or end - start > 1 << 28:
-                        continue
-                    memory.seek(start)
-                    try:
-                        found += memory.read(end - start).count(what)
-                    except OSError:
-                        pass  # reserved only
-        except PermissionError as error:
-            self.skipTest(f"its memory cannot be read here: {error}")
-        return found
 
     def test_a_failure_leaves_who_one_is_and_the_last_one_counts(self):
         server, _ = self.start(ALL)
@@ -638,7 +639,7 @@ class Users(Case):
         server.start()
         server.write_config("listen: [{tcp: '127.0.0.1:0'}]\n")  # which takes a restart
         server.signal(signal.SIGHUP)
-        server.wait_log("keep users")
+        server.wait_log("is open until a restart, and needs users")
         server.wait_log("stays as it was")
         port = server.tcp[1]
         with Client(("127.0.0.1", port)) as client:
@@ -666,7 +667,7 @@ class Users(Case):
             client.call("size", "main")
             server.write_config("listen: []\n")
             server.signal(signal.SIGHUP)
-            server.wait_log("keep users")
+            server.wait_log("is open until a restart, and needs users")
             self.assertEqual(client.call("whoAmI")["user"], "me")
         if os.getuid() == 0:
             self.check_other_processes(server)

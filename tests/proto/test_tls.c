@@ -87,7 +87,7 @@ static void say(struct pair *pair, struct end *end)
 {
     struct iovec pieces[8];
     unsigned count = 0;
-    size_t at = end->said, taken = 0, waiting;
+    size_t at = end->said, taken = 0, waiting, most = pick(pair, TLS_CHUNK);
 
     while (count < 8 && at < end->text_size) {
         size_t size = pick(pair, end->text_size - at);
@@ -97,11 +97,11 @@ static void say(struct pair *pair, struct end *end)
         at += size;
     }
     (void)tls_waiting(end->tls, &waiting);
-    end->status = tls_write(end->tls, pieces, count, &taken);
+    end->status = tls_write(end->tls, pieces, count, most, &taken);
     ck_assert_int_ne(end->status, TLS_FAILED);
     ck_assert(waiting == 0 || taken == 0);
     ck_assert_uint_le(taken, at - end->said);
-    ck_assert_uint_le(taken, TLS_CHUNK);
+    ck_assert_uint_le(taken, most);
     end->said += taken;
     (void)tls_waiting(end->tls, &waiting);
     ck_assert_uint_le(waiting, TLS_OUT_SIZE);
@@ -124,7 +124,7 @@ static bool carry(struct pair *pair, struct end *from, struct end *to)
     tls_feed(to->tls, copy, size);
     if ((size & 1) != 0) {
         ck_assert(tls_keep(to->tls));
-        ck_assert_uint_eq(tls_kept(to->tls), size);
+        ck_assert_uint_ge(tls_held(to->tls), size);
         free(copy);
         copy = NULL;
     }
@@ -209,13 +209,13 @@ static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
 START_TEST(byte_by_byte)
 {
-    assert_conversation(versions[_i], 1, 4000);
+    assert_conversation(versions[_i], 1, 1000);
 }
 END_TEST
 
 START_TEST(random_slices)
 {
-    assert_conversation(versions[_i], 0, 1000000);
+    assert_conversation(versions[_i], 0, 300000);
 }
 END_TEST
 
@@ -234,23 +234,23 @@ START_TEST(bounded)
     size_t taken, waiting, left;
 
     open_pair(&pair, versions[_i], SIZE_MAX);
-    ck_assert_int_eq(tls_write(pair.server.tls, &piece, 1, &taken), TLS_MORE);
+    ck_assert_int_eq(tls_write(pair.server.tls, &piece, 1, TLS_CHUNK, &taken), TLS_MORE);
     ck_assert_uint_eq(taken, 0); /* no handshake yet */
     talk(&pair);
-    ck_assert_int_eq(tls_write(pair.server.tls, &piece, 1, &taken), TLS_BYTES);
+    ck_assert_int_eq(tls_write(pair.server.tls, &piece, 1, TLS_CHUNK, &taken), TLS_BYTES);
     ck_assert_uint_eq(taken, TLS_CHUNK);
     (void)tls_waiting(pair.server.tls, &waiting);
     ck_assert_uint_gt(waiting, TLS_CHUNK);
     ck_assert_uint_le(waiting, TLS_OUT_SIZE);
-    ck_assert_int_eq(tls_write(pair.server.tls, &piece, 1, &taken), TLS_MORE);
+    ck_assert_int_eq(tls_write(pair.server.tls, &piece, 1, TLS_CHUNK, &taken), TLS_MORE);
     ck_assert_uint_eq(taken, 0);
     tls_sent(pair.server.tls, waiting - 1);
-    ck_assert_int_eq(tls_write(pair.server.tls, &piece, 1, &taken), TLS_MORE);
+    ck_assert_int_eq(tls_write(pair.server.tls, &piece, 1, TLS_CHUNK, &taken), TLS_MORE);
     ck_assert_uint_eq(taken, 0);
     (void)tls_waiting(pair.server.tls, &left);
     ck_assert_uint_eq(left, 1);
     tls_sent(pair.server.tls, 1);
-    ck_assert_int_eq(tls_write(pair.server.tls, &piece, 1, &taken), TLS_BYTES);
+    ck_assert_int_eq(tls_write(pair.server.tls, &piece, 1, TLS_CHUNK, &taken), TLS_BYTES);
     ck_assert_uint_eq(taken, TLS_CHUNK);
     close_pair(&pair);
     free(text);
@@ -273,7 +273,7 @@ START_TEST(flood)
         const uint8_t *bytes;
 
         ck_assert_int_eq(SSL_key_update(tls_ssl(pair.client.tls), SSL_KEY_UPDATE_REQUESTED), 1);
-        ck_assert_int_eq(tls_write(pair.client.tls, &piece, 1, &taken), TLS_BYTES);
+        ck_assert_int_eq(tls_write(pair.client.tls, &piece, 1, TLS_CHUNK, &taken), TLS_BYTES);
         bytes = tls_waiting(pair.client.tls, &size);
         tls_feed(pair.server.tls, bytes, size);
         while ((status = tls_read(pair.server.tls, room, sizeof room, &got)) == TLS_BYTES)
@@ -302,7 +302,7 @@ START_TEST(changed_bytes)
 
         open_pair(&pair, versions[_i], SIZE_MAX);
         talk(&pair);
-        ck_assert_int_eq(tls_write(pair.client.tls, &piece, 1, &taken), TLS_BYTES);
+        ck_assert_int_eq(tls_write(pair.client.tls, &piece, 1, TLS_CHUNK, &taken), TLS_BYTES);
         (void)tls_waiting(pair.client.tls, &size);
         ck_assert_uint_le(size, sizeof copy);
         memcpy(copy, tls_waiting(pair.client.tls, &size), size);
@@ -316,6 +316,31 @@ START_TEST(changed_bytes)
         ck_assert_int_ne(tls_read(pair.server.tls, room, sizeof room, &got), TLS_BYTES);
         close_pair(&pair);
     }
+}
+END_TEST
+
+/* What comes with the last bytes is told when it is asked for, and until then there is input. */
+START_TEST(end_behind_bytes)
+{
+    struct iovec piece = {.iov_base = "last", .iov_len = 4};
+    struct pair pair;
+    uint8_t stream[512], room[16];
+    size_t taken, size, more;
+
+    open_pair(&pair, versions[_i], SIZE_MAX);
+    talk(&pair);
+    ck_assert_int_eq(tls_write(pair.client.tls, &piece, 1, TLS_CHUNK, &taken), TLS_BYTES);
+    tls_end(pair.client.tls);
+    (void)tls_waiting(pair.client.tls, &size);
+    ck_assert_uint_le(size, sizeof stream);
+    memcpy(stream, tls_waiting(pair.client.tls, &size), size);
+    tls_feed(pair.server.tls, stream, size);
+    ck_assert_int_eq(tls_read(pair.server.tls, room, sizeof room, &more), TLS_BYTES);
+    ck_assert_uint_eq(more, 4);
+    ck_assert(tls_has_input(pair.server.tls));
+    ck_assert_int_eq(tls_read(pair.server.tls, room, sizeof room, &more), TLS_ENDED);
+    ck_assert(!tls_has_input(pair.server.tls));
+    close_pair(&pair);
 }
 END_TEST
 
@@ -374,6 +399,7 @@ int main(void)
     tcase_add_loop_test(test_case, bounded, 0, 2);
     tcase_add_test(test_case, flood);
     tcase_add_loop_test(test_case, changed_bytes, 0, 2);
+    tcase_add_loop_test(test_case, end_behind_bytes, 0, 2);
     tcase_add_test(test_case, no_tls);
     tcase_add_test(test_case, versions_that_differ);
     suite_add_tcase(suite, test_case);
