@@ -446,8 +446,6 @@ void conn_run(struct conn *conn)
 static void sent(struct conn *conn, size_t size)
 {
     output_sent(&conn->output, size);
-    conn->moved += size;
-    conn->moved_ms = uv_now(&conn->server->loop);
     stream_sent(conn);
     if (!conn->is_reading)
         conn_wake(conn);
@@ -456,13 +454,14 @@ static void sent(struct conn *conn, size_t size)
 /* The socket has taken bytes. */
 static void left(struct conn *conn, size_t size)
 {
+    conn->moved += size;
+    conn->moved_ms = uv_now(&conn->server->loop);
     if (conn->tls == NULL) {
         sent(conn, size);
         return;
     }
     tls_sent(conn->tls, size);
     count_tls(conn);
-    conn->moved_ms = uv_now(&conn->server->loop);
     if (!conn->is_reading)
         conn_wake(conn);
 }
