@@ -35,9 +35,9 @@ struct pump_options {
     bool faults;             /* disk or memory may fail: refusals are no complaint */
     bool acknowledge_early;  /* a deliberate bug: a change counts as acknowledged when staged */
 
-    /* Called on the pump's own stack just before a job's sync, and when a batch was acknowledged that
-     * is not in place yet: the moments to cut the power. Returns NULL, or a complaint that ends the
-     * run. May be NULL. */
+    /* Called on the pump's own stack just before a job's sync, and when a batch was acknowledged
+     * that is not in place yet: the moments to cut the power. Returns NULL, or a complaint that
+     * ends the run. May be NULL. */
     const char *(*before_sync)(void *context, struct pump *pump);
     void *context;
 };
