@@ -54,8 +54,9 @@ BOUNDS = {
     "deallocate": (2700, 20),
 }
 
-# No request asks for memory. A batch may: for nodes of the sets of extents that are its own.
-BATCH_ALLOCATIONS = 25
+# No request asks for memory. A batch may: for nodes of the sets of extents that are its own, and for
+# everything when there has been no other one before it, because the last one is being put in place.
+BATCH_ALLOCATIONS = 40
 
 ALLOCATORS = ("malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign")
 
