@@ -260,21 +260,6 @@ void authenticate_abandon(struct request *request)
 
 /* ---- The beginning ---- */
 
-static struct peer_key key_of(const struct conn *conn)
-{
-    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-    struct ucred peer = {0};
-    socklen_t size = sizeof peer;
-    int fd, length = sizeof address;
-    if (conn->is_unix) {
-        if (uv_fileno((const uv_handle_t *)&conn->handle.stream, &fd) == 0)
-            (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-        return peer_key_of_uid(peer.uid);
-    }
-    (void)uv_tcp_getpeername(&conn->handle.tcp, (struct sockaddr *)&address, &length);
-    return peer_key_of_address((const struct sockaddr *)&address);
-}
-
 /* What is wrong about it whoever is meant. */
 static int check(const struct call *call, struct err *err)
 {
@@ -348,7 +333,7 @@ static int enqueue(struct call *call, struct err *err)
 {
     struct authenticator *authenticator = &call->server->authenticator;
     uint64_t at_ms = now_ms();
-    struct peer *peer = peers_get(&authenticator->peers, key_of(call->conn), at_ms);
+    struct peer *peer = peers_get(&authenticator->peers, call->conn->origin->key, at_ms);
     struct attempt *attempt;
     if (peer == NULL || is_full(authenticator, peer, at_ms))
         return err_set(err, ERR_BUSY,

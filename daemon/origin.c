@@ -19,13 +19,18 @@ static struct origin_key make_key(enum kind kind, const void *bytes, size_t size
     return key;
 }
 
+struct origin_key origin_key_of_uid(uint32_t uid)
+{
+    return make_key(KIND_UID, &uid, sizeof uid);
+}
+
 static struct origin_key key_of_user(int fd)
 {
     struct ucred peer;
     socklen_t size = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
         return make_key(KIND_UNKNOWN, "", 0);
-    return make_key(KIND_UID, &peer.uid, sizeof peer.uid);
+    return origin_key_of_uid(peer.uid);
 }
 
 struct origin_key origin_key_of_address(const struct sockaddr *address)

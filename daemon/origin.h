@@ -30,6 +30,7 @@ struct origins {
 /* Of a connected socket: for TCP that of its peer's address, for a Unix socket that of the user. */
 struct origin_key origin_key_of_socket(int fd);
 struct origin_key origin_key_of_address(const struct sockaddr *address);
+struct origin_key origin_key_of_uid(uint32_t uid);
 
 /* One connection more. NULL without memory. */
 struct origin *origins_enter(struct origins *origins, struct origin_key key);

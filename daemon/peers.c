@@ -4,38 +4,8 @@
 
 #include "daemon/peers.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- Who it is ---- */
-
-enum kind { KIND_UID, KIND_IPV4, KIND_IPV6, KIND_UNKNOWN };
-
-static struct peer_key make_key(enum kind kind, const void *bytes, size_t size)
-{
-    struct peer_key key = {{(uint8_t)kind}};
-    memcpy(key.bytes + 1, bytes, size);
-    return key;
-}
-
-struct peer_key peer_key_of_uid(uint32_t uid)
-{
-    return make_key(KIND_UID, &uid, sizeof uid);
-}
-
-struct peer_key peer_key_of_address(const struct sockaddr *address)
-{
-    const struct sockaddr_in *in4 = (const struct sockaddr_in *)address;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-    if (address->sa_family == AF_INET)
-        return make_key(KIND_IPV4, &in4->sin_addr, 4);
-    if (address->sa_family != AF_INET6)
-        return make_key(KIND_UNKNOWN, "", 0);
-    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-        return make_key(KIND_IPV4, in6->sin6_addr.s6_addr + 12, 4);
-    return make_key(KIND_IPV6, &in6->sin6_addr, 8);
-}
 
 /* ---- What it has done ---- */
 
@@ -101,7 +71,7 @@ static void make_room(struct peers *peers, uint64_t now_ms)
         forget(peers, least);
 }
 
-struct peer *peers_get(struct peers *peers, struct peer_key key, uint64_t now_ms)
+struct peer *peers_get(struct peers *peers, struct origin_key key, uint64_t now_ms)
 {
     struct peer *peer;
     HASH_FIND(hh, peers->all, &key, sizeof key, peer);

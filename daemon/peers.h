@@ -1,17 +1,17 @@
 /* Who tries passwords, and how often in vain: after a few failures each further attempt of the same
  * peer has to wait, longer each time, and what it has done is forgotten little by little.
  *
- * A peer is a user of this machine (Unix socket) or an address; of IPv6 the first 64 bits, since
- * whoever has one of these addresses has all of them. Loop thread; the caller gives the time. */
+ * Who counts as one peer is said in origin.h. Loop thread; the caller gives the time. */
 #ifndef MREGION_DAEMON_PEERS_H
 #define MREGION_DAEMON_PEERS_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+
+#include "daemon/origin.h"
 
 /* Failures without consequence: people mistype. */
 #define PEER_FREE_FAILURES 3
@@ -24,12 +24,8 @@
 /* Remembered at a time; beyond that those are forgotten who have failed least. */
 #define PEERS_MAX 4096
 
-struct peer_key {
-    uint8_t bytes[9]; /* a kind, and what tells it from others of that kind */
-};
-
 struct peer {
-    struct peer_key key;
+    struct origin_key key;
     unsigned failures;
     unsigned waiting;   /* attempts that are not through, and keep it here */
     unsigned running;   /* of which at work */
@@ -43,13 +39,9 @@ struct peers {
     unsigned count;
 };
 
-/* Of a Unix socket the uid is what counts, of TCP the address. */
-struct peer_key peer_key_of_uid(uint32_t uid);
-struct peer_key peer_key_of_address(const struct sockaddr *address);
-
 /* The peer, which is new or remembered. NULL without memory, or when all that there is room for are
  * waiting. */
-struct peer *peers_get(struct peers *peers, struct peer_key key, uint64_t now_ms);
+struct peer *peers_get(struct peers *peers, struct origin_key key, uint64_t now_ms);
 /* An attempt begins now: the next one may after a while. */
 void peer_begins(struct peer *peer, uint64_t now_ms);
 /* It has failed. */

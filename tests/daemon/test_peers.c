@@ -20,17 +20,17 @@ static void teardown(void)
     ck_assert_uint_eq(peers.count, 0);
 }
 
-static struct peer_key key_of(const char *host)
+static struct origin_key key_of(const char *host)
 {
     struct sockaddr_in in4 = {.sin_family = AF_INET};
     struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
     if (inet_pton(AF_INET, host, &in4.sin_addr) == 1)
-        return peer_key_of_address((const struct sockaddr *)&in4);
+        return origin_key_of_address((const struct sockaddr *)&in4);
     ck_assert_int_eq(inet_pton(AF_INET6, host, &in6.sin6_addr), 1);
-    return peer_key_of_address((const struct sockaddr *)&in6);
+    return origin_key_of_address((const struct sockaddr *)&in6);
 }
 
-static bool is_same(struct peer_key a, struct peer_key b)
+static bool is_same(struct origin_key a, struct origin_key b)
 {
     return memcmp(&a, &b, sizeof a) == 0;
 }
@@ -41,9 +41,9 @@ START_TEST(keys)
     ck_assert(!is_same(key_of("192.0.2.1"), key_of("192.0.2.2")));
     ck_assert(is_same(key_of("2001:db8::1"), key_of("2001:db8::ffff:2")));
     ck_assert(!is_same(key_of("2001:db8::1"), key_of("2001:db8:0:1::1")));
-    ck_assert(!is_same(peer_key_of_uid(0), key_of("0.0.0.0")));
-    ck_assert(!is_same(peer_key_of_uid(0), peer_key_of_uid(1)));
-    ck_assert(is_same(peer_key_of_uid(7), peer_key_of_uid(7)));
+    ck_assert(!is_same(origin_key_of_uid(0), key_of("0.0.0.0")));
+    ck_assert(!is_same(origin_key_of_uid(0), origin_key_of_uid(1)));
+    ck_assert(is_same(origin_key_of_uid(7), origin_key_of_uid(7)));
 }
 END_TEST
 
@@ -69,7 +69,7 @@ END_TEST
 
 START_TEST(failures_are_forgotten_by_halves)
 {
-    struct peer *peer = peers_get(&peers, peer_key_of_uid(5), 0);
+    struct peer *peer = peers_get(&peers, origin_key_of_uid(5), 0);
     for (int i = 0; i < 8; i++)
         peer_failed(peer, 0);
     ck_assert_uint_eq(peer_delay_ms(peer, PEER_FORGET_MS - 1), 1600);
@@ -86,7 +86,7 @@ END_TEST
 
 static struct peer *get_uid(uint32_t uid, uint64_t at_ms)
 {
-    return peers_get(&peers, peer_key_of_uid(uid), at_ms);
+    return peers_get(&peers, origin_key_of_uid(uid), at_ms);
 }
 
 START_TEST(who_has_failed_least_makes_room)
