@@ -220,7 +220,7 @@ static bool evict(struct pagecache *cache)
     /* once to find out that all were asked for, and once again */
     for (size_t steps = 2 * cache->slot_count; steps > 0; steps--) {
         struct pagecache_slot *slot = &cache->slots[cache->hand];
-        cache->hand = (cache->hand + 1) % cache->slot_count;
+        cache->hand = cache->hand + 1 < cache->slot_count ? cache->hand + 1 : 0;
         if (!slot->is_used || slot->holds > 0)
             continue;
         if (!slot->is_referenced) {
