@@ -370,6 +370,19 @@ static void take_slots(struct batch *batch, struct batch_run *run)
     batch->slot_count += count;
 }
 
+size_t batch_run_from(const struct batch *batch, uint64_t page)
+{
+    size_t low = 0, high = batch->run_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (run_end(batch->runs[middle].run) > page)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
 static void add_sums(struct batch *batch)
 {
     struct record *record = batch_journaled(batch);

@@ -169,6 +169,8 @@ void batch_counted(struct batch *batch, const struct batch_need *need);
 /* Adds the effects with sums, whose values the worker fills in: the record has its length. Where
  * it may write ahead, and this pays, pages of small blobs do not go through the journal. */
 void batch_lay_out(struct batch *batch, bool may_write_ahead);
+/* The number of the run that has the page, or else of the first one behind it; run_count: none. */
+size_t batch_run_from(const struct batch *batch, uint64_t page);
 
 void batch_took(struct batch *batch, struct extent extent); /* effect: use */
 /* Pages of what was taken that were wholly free before and that the batch has not touched: they

@@ -41,21 +41,6 @@ static void choose_runs(struct batch *batch)
 
 /* ---- The record ---- */
 
-/* The run that has the page, or the first one behind it. */
-static const struct batch_run *run_from(const struct batch *batch, uint64_t page)
-{
-    size_t low = 0, high = batch->run_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (run_end(batch->runs[middle].run) > page)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    assert(low < batch->run_count);
-    return &batch->runs[low];
-}
-
 static int add_bytes(struct record *record, const uint8_t *bytes, size_t size)
 {
     if (record_reserve(record, size) != 0)
@@ -82,8 +67,10 @@ static int add_part(struct batch *batch, const struct batch_put *put, uint64_t f
 static int add_put(struct batch *batch, const struct batch_put *put)
 {
     uint64_t from = put->address, at = from, end = put->address + put->size;
-    const struct batch_run *run = run_from(batch, page_of(at));
+    size_t first = batch_run_from(batch, page_of(at));
+    const struct batch_run *run = &batch->runs[first];
     int code = 0;
+    assert(first < batch->run_count);
     for (; code == 0 && at < end; run++) {
         uint64_t next = min_u64(end, run_end(run->run) * DATA_PAGE);
         assert(run->run.first * DATA_PAGE <= at);

@@ -88,21 +88,14 @@ static int read_sum(struct builder *b, uint64_t page, uint32_t *ret_sum)
 static struct batch_run *find_run(struct builder *b, uint64_t page)
 {
     struct batch *batch = b->batch;
-    size_t low = 0, high = batch->run_count;
-    assert(b->run < high);
+    assert(b->run < batch->run_count);
     if (page - batch->runs[b->run].run.first < batch->runs[b->run].run.count)
         return &batch->runs[b->run];
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (run_end(batch->runs[middle].run) > page)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    if (low == batch->run_count || page < batch->runs[low].run.first)
+    size_t found = batch_run_from(batch, page);
+    if (found == batch->run_count || page < batch->runs[found].run.first)
         return NULL;
-    b->run = low;
-    return &batch->runs[low];
+    b->run = found;
+    return &batch->runs[found];
 }
 
 static struct page_slot *slot_of(const struct batch *batch, const struct batch_run *run,

@@ -289,13 +289,16 @@ class Users(Case):
         self.client(server, "alice", ALICE)
         server.stop()
 
-    def test_too_many_attempts(self):
-        server, _ = self.start(ALL)
+    def guess_until_closed(self, server):
         guesser = self.client(server)
         for i in range(6):
             guesser.send("authenticate", "alice", f"guess {i}")
         guesser.wait_closed()
         guesser.close()
+
+    def test_too_many_attempts(self):
+        server, _ = self.start(ALL)
+        self.guess_until_closed(server)
         # Another one would be due in half a second, so that a hundred wait for much too long.
         clients = [self.client(server) for _ in range(120)]
         for client in clients:
@@ -313,11 +316,7 @@ class Users(Case):
 
     def test_stop_while_attempts_wait(self):
         server, _ = self.start(ALL)
-        guesser = self.client(server)
-        for i in range(6):
-            guesser.send("authenticate", "alice", f"guess {i}")
-        guesser.wait_closed()
-        guesser.close()
+        self.guess_until_closed(server)
         clients = [self.client(server) for _ in range(5)]
         for client in clients:
             client.send_raw(request(0, "authenticate", ["alice", "guess"]) + request(1, "ping", []))
