@@ -124,18 +124,22 @@ class DeadDisk(Case):
             self.assertLess(len(lost), 1000)
         return lost
 
-    def assert_main_failed(self, is_readable):
+    def assert_main_failed(self, most_unreadable):
+        """What was being put in place when it failed, and who shares a page with that, is not to be
+        had before the restart."""
         self.daemon.wait_log("region main has failed and is read-only now")
         with self.assertRaises(RpcError) as caught:
             self.client.call("addBlob", "main", b"x")
         self.assertEqual(caught.exception.code, "read_only")
         self.assertTrue(self.client.call("regionInfo", "main")["failure"])
+        unreadable = []
         for address, (size, data) in self.models["main"].blocks.items():
             try:
                 self.assertTrue(self.client.call("loadBlob", "main", address, size) == data)
             except RpcError as error:
-                self.assertFalse(is_readable, error)
                 self.assertEqual(error.code, "io_error", error)
+                unreadable.append((address, size, error))
+        self.assertLessEqual(len(unreadable), most_unreadable, unreadable)
         for _ in range(20):
             self.add("other", 5000)
         self.assertIsNone(self.models["other"].differences(self.client))
@@ -172,7 +176,7 @@ class DeadDisk(Case):
         self.prepare(disk)
         disk.cut_power()
         lost = self.fail_until_read_only()
-        self.assert_main_failed(is_readable=False)
+        self.assert_main_failed(most_unreadable=len(self.models["main"].blocks))
         self.heal(lost, is_killed)
 
     def test_ext4_shut_down(self):
@@ -200,7 +204,7 @@ class DeadDisk(Case):
             except OSError:
                 pass
         lost = self.fail_until_read_only()
-        self.assert_main_failed(is_readable=True)
+        self.assert_main_failed(most_unreadable=2)
         self.daemon.kill()
         os.remove(ballast)
         status, log = self.daemon.run()
