@@ -25,6 +25,8 @@ enum io_open_flags {
     IO_EXCLUSIVE = 1 << 2, /* with IO_CREATE: fail with -EEXIST if it is */
     IO_ALIGNED = 1 << 3,   /* the caller promises that every buffer address, offset and length is a
                               multiple of DISK_BLOCK, so the page cache may be bypassed */
+    IO_FROM_DISK = 1 << 4, /* with IO_ALIGNED: what is read is what the disk has, and not what a
+                              write-back that failed has left in the page cache */
 };
 
 struct io {

@@ -76,6 +76,13 @@ static bool is_in_place_on_btrfs(int fd)
 
 /* ---- Files ---- */
 
+/* Also where the cache is bypassed: some file systems only say so. What is still to be written
+ * stays, and will be, or the next sync fails. */
+static void forget_cached(int fd)
+{
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static int posix_open(struct io *io, const char *path, unsigned flags, struct io_file **ret_file)
 {
     int mode = O_NOFOLLOW;
@@ -97,6 +104,8 @@ static int posix_open(struct io *io, const char *path, unsigned flags, struct io
         free(file);
         return error;
     }
+    if (flags & IO_FROM_DISK)
+        forget_cached(file->fd);
     *ret_file = file;
     return 0;
 }

@@ -230,7 +230,7 @@ int journal_recycle_segment(struct io *io, const char *folder, const uint8_t sec
 }
 
 int journal_write(struct io *io, const char *folder, struct journal_segment *segments, size_t count,
-                  uint64_t lsn, uint8_t *bytes, uint64_t size, struct err *err)
+                  uint64_t lsn, uint8_t *bytes, uint64_t size, bool past_cache, struct err *err)
 {
     char name[JOURNAL_NAME_SIZE];
     uint64_t end = lsn + size;
@@ -242,7 +242,8 @@ int journal_write(struct io *io, const char *folder, struct journal_segment *seg
             continue;
         journal_name(name, segment->seq);
         if (segment->file == NULL) {
-            int code = io_open_at(io, folder, name, IO_ALIGNED, &segment->file, err);
+            int code =
+                io_open_at(io, folder, name, past_cache ? IO_ALIGNED : 0, &segment->file, err);
             if (code != 0)
                 return code;
         }

@@ -94,9 +94,11 @@ int journal_create_segment(struct io *io, const char *folder, const uint8_t secr
 int journal_recycle_segment(struct io *io, const char *folder, const uint8_t secret[16],
                             uint64_t from, uint64_t to, uint64_t floor, struct err *err);
 /* Writes size bytes (aligned, whole blocks) at lsn into the segments, which hold that part of the
- * stream, and opens those that are not open. No sync. */
+ * stream, and opens those that are not open: to be written past the page cache, which is best where
+ * each record is synced at once, or through it, which waits for no disk. One that is open stays so
+ * until it is full: none is written in both ways. No sync. */
 int journal_write(struct io *io, const char *folder, struct journal_segment *segments, size_t count,
-                  uint64_t lsn, uint8_t *bytes, uint64_t size, struct err *err);
+                  uint64_t lsn, uint8_t *bytes, uint64_t size, bool past_cache, struct err *err);
 /* Syncs every segment that is open. */
 int journal_sync(struct io *io, const char *folder, const struct journal_segment *segments,
                  size_t count, struct err *err);

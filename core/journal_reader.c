@@ -44,25 +44,41 @@ static int open_segment(struct journal_reader *reader, uint64_t seq, struct err 
         return 0;
     close_segment(reader);
     reader->open_seq = seq;
-    return io_open_at(reader->io, reader->folder, journal_name(name, seq), IO_READ_ONLY,
-                      &reader->open, err);
+    return io_open_at(reader->io, reader->folder, journal_name(name, seq),
+                      IO_READ_ONLY | IO_ALIGNED | IO_FROM_DISK, &reader->open, err);
+}
+
+/* Reads the piece of a segment that begins at offset, or less of it at the end of the file. */
+static int read_piece(struct journal_reader *reader, uint64_t seq, uint64_t offset, size_t size,
+                      struct err *err)
+{
+    char name[JOURNAL_NAME_SIZE];
+    int code = open_segment(reader, seq, err);
+    if (code != 0)
+        return code;
+    ssize_t got = reader->io->ops->read(reader->io, reader->open, reader->piece, size, offset);
+    reader->piece_seq = seq;
+    reader->piece_offset = offset;
+    reader->piece_size = got > 0 ? (size_t)got : 0;
+    return got < 0 ? err_io_at(err, (int)got, "read", reader->folder, journal_name(name, seq)) : 0;
 }
 
 static int read_header(struct journal_reader *reader, struct journal_file *file, struct err *err)
 {
     struct io *io = reader->io;
-    uint8_t block[DISK_BLOCK];
     char name[JOURNAL_NAME_SIZE];
     struct journal_header header;
     int code = open_segment(reader, file->seq, err);
     if (code != 0)
         return code;
-    ssize_t got = io->ops->size(io, reader->open, &file->size);
-    if (got == 0)
-        got = io->ops->read(io, reader->open, block, sizeof block, 0);
-    if (got < 0)
-        return err_io_at(err, (int)got, "read", reader->folder, journal_name(name, file->seq));
-    if (got == sizeof block && journal_decode_header(block, reader->secret, &header)) {
+    int result = io->ops->size(io, reader->open, &file->size);
+    if (result != 0)
+        return err_io_at(err, result, "read", reader->folder, journal_name(name, file->seq));
+    code = read_piece(reader, file->seq, 0, DISK_BLOCK, err);
+    if (code != 0)
+        return code;
+    if (reader->piece_size == DISK_BLOCK &&
+        journal_decode_header(reader->piece, reader->secret, &header)) {
         /* A header that names another place was written by a recycling that did not get to the
          * renaming: what it says about the floor is true all the same. */
         file->has_header = header.seq == file->seq;
@@ -77,6 +93,9 @@ int journal_reader_open(struct journal_reader *reader, struct io *io, const char
 {
     *reader = (struct journal_reader){.io = io, .folder = folder, .seed = record_seed(secret)};
     memcpy(reader->secret, secret, sizeof reader->secret);
+    reader->piece = aligned_alloc(DISK_BLOCK, JOURNAL_PIECE);
+    if (reader->piece == NULL)
+        return err_no_memory(err);
     int result = io->ops->list(io, folder, collect, reader);
     if (result != 0)
         return err_io(err, result, "list", folder);
@@ -94,7 +113,9 @@ void journal_reader_release(struct journal_reader *reader)
 {
     close_segment(reader);
     free(reader->files);
+    free(reader->piece);
     reader->files = NULL;
+    reader->piece = NULL;
     reader->count = reader->capacity = 0;
 }
 
@@ -137,17 +158,36 @@ bool journal_reader_is_missing(const struct journal_reader *reader, uint64_t seq
     return is_known;
 }
 
+/* How many of the bytes from offset on are in the piece. */
+static size_t at_hand(const struct journal_reader *reader, uint64_t seq, uint64_t offset)
+{
+    uint64_t end = reader->piece_offset + reader->piece_size;
+    bool is_there = reader->piece_seq == seq && reader->piece_offset <= offset && offset < end;
+    return is_there ? (size_t)(end - offset) : 0;
+}
+
 static int read_file(struct journal_reader *reader, uint64_t seq, uint64_t offset, uint8_t *bytes,
                      uint64_t size, struct err *err)
 {
     char name[JOURNAL_NAME_SIZE];
-    int code = open_segment(reader, seq, err);
-    if (code != 0)
-        return code;
-    ssize_t got = reader->io->ops->read(reader->io, reader->open, bytes, size, offset);
-    if (got >= 0 && (uint64_t)got < size)
-        got = -EIO; /* the file was longer a moment ago */
-    return got < 0 ? err_io_at(err, (int)got, "read", reader->folder, journal_name(name, seq)) : 0;
+    while (size > 0) {
+        size_t part = at_hand(reader, seq, offset);
+        if (part == 0) {
+            int code =
+                read_piece(reader, seq, round_down(offset, JOURNAL_PIECE), JOURNAL_PIECE, err);
+            if (code != 0)
+                return code;
+            part = at_hand(reader, seq, offset);
+        }
+        if (part == 0) /* the file was longer a moment ago */
+            return err_io_at(err, -EIO, "read", reader->folder, journal_name(name, seq));
+        part = (size_t)min_u64(part, size);
+        memcpy(bytes, reader->piece + (offset - reader->piece_offset), part);
+        offset += part;
+        bytes += part;
+        size -= part;
+    }
+    return 0;
 }
 
 int journal_reader_read(struct journal_reader *reader, uint64_t lsn, uint8_t *bytes, size_t size,
@@ -218,7 +258,7 @@ int journal_reader_record(struct journal_reader *reader, uint64_t lsn,
     return 0;
 }
 
-/* What is read in one call: few calls, and little enough to stay in a processor's cache. */
+/* What is looked through at once: little enough to stay in a processor's cache. */
 #define LOOK_PIECE (128 * KIB)
 /* A misdirected write goes astray by whole sectors of the disk. */
 #define SECTOR ((size_t)512)

@@ -1,5 +1,8 @@
 /* Reading the journal at a start: which segments are there, what stands at a position.
  *
+ * What is read comes from the disk. The page cache may have records that a write-back did not get
+ * there, and look well for ever: who built on one of them would build on nothing.
+ *
  * Everything here may block; the thread that opens the region. */
 #ifndef MREGION_CORE_JOURNAL_READER_H
 #define MREGION_CORE_JOURNAL_READER_H
@@ -31,10 +34,15 @@ struct journal_reader {
     /* One segment is open at a time: there may be more of them than a process may open. */
     struct io_file *open;
     uint64_t open_seq;
+    /* What was read last of it, or of another: records are small, and the page cache is bypassed.
+     */
+    uint8_t *piece;
+    uint64_t piece_seq, piece_offset;
+    size_t piece_size;
 };
 
-/* Lists a region's segments and reads their headers. ERR_IO_ERROR. Release it also after a
- * failure. */
+/* Lists a region's segments and reads their headers. ERR_IO_ERROR, ERR_INTERNAL without memory.
+ * Release it also after a failure. */
 int journal_reader_open(struct journal_reader *reader, struct io *io, const char *folder,
                         const uint8_t secret[16], struct err *err);
 void journal_reader_release(struct journal_reader *reader);

@@ -58,6 +58,11 @@
 #define BATCH_BYTES (16 * MIB)
 #endif
 
+/* What a start reads of a segment in one call: few calls, since each waits for the disk. */
+#ifndef JOURNAL_PIECE
+#define JOURNAL_PIECE (256 * KIB)
+#endif
+
 /* The data file begins with the smaller and grows by an eighth, within these bounds: few
  * reservations while it grows fast, and little space held idle. */
 #ifndef DATA_CHUNK_MIN

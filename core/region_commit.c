@@ -154,7 +154,8 @@ static int write_record(struct commit_job *job, struct err *err)
     struct record *record = batch_journaled(batch);
     record_seal(record, job->seed, batch->lsn, job->flush_first ? batch->lsn : job->synced);
     return journal_write(job->files.io, job->files.folder, job->segments, job->segment_count,
-                         batch->lsn, record->bytes, record_padded(record->length), err);
+                         batch->lsn, record->bytes, record_padded(record->length), job->past_cache,
+                         err);
 }
 
 static int run_batch(struct commit_job *job, struct err *err)
@@ -370,6 +371,7 @@ static struct region_job *commit_job(struct region *region)
     job->damages.count = 0;
     job->is_flushed = job->is_synced = job->is_applying = false;
     job->sync_direct = region->has_direct_unsynced;
+    job->past_cache = !is_patient(region);
     job->seed = region->journal.seed;
     job->synced = region->journal.synced;
     job->pending = region->pending.first;

@@ -77,6 +77,7 @@ struct commit_job {
     bool sync_direct;  /* before a sync of the journal: some bytes that records name are not */
     bool sync_data;    /* after direct writes */
     bool sync_journal; /* after the record is written; then it is applied */
+    bool past_cache;   /* the record is written past the page cache */
     bool is_flushed;   /* what is pending is durable */
     bool is_synced;    /* and so is the batch */
     bool is_applying;  /* something has been put in place, or may have */

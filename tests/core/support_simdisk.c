@@ -42,10 +42,11 @@ struct simdisk {
     bool has_lied;
     uint64_t capacity; /* chunks, 0 = unlimited */
     unsigned cold_percent;
+    bool bypasses_cache;
     const char *ignored_pattern;
     uint64_t ignored_skip, ignored_count;
     uint64_t calls[SIM_OPS];
-    uint64_t breaches;
+    uint64_t breaches, aligned_writes;
     unsigned open_files;
     uint64_t traced;
     struct trace trace[TRACE_LINES]; /* last */
@@ -268,11 +269,16 @@ static void read_stale(struct simdisk *disk, const struct io_file *file, void *b
         image_read(old->cached, offset, buffer, (size_t)size);
 }
 
-static ssize_t read_part(const struct io_file *file, void *buffer, size_t size, uint64_t offset)
+static ssize_t read_part(struct simdisk *disk, const struct io_file *file, void *buffer,
+                         size_t size, uint64_t offset)
 {
+    bool is_direct = disk->bypasses_cache && (file->flags & IO_FROM_DISK) != 0;
+    struct image *seen =
+        is_direct ? simtree_uncached(disk->tree, file->node) : image_share(file->node->cached);
     uint64_t length = image_length(file->node->cached);
     size_t part = offset >= length ? 0 : (size_t)min_u64(size, length - offset);
-    image_read(file->node->cached, offset, buffer, part);
+    image_read(seen, offset, buffer, part);
+    image_release(seen);
     return (ssize_t)part;
 }
 
@@ -284,7 +290,7 @@ static ssize_t sim_read(struct io *io, struct io_file *file, void *buffer, size_
     if (result == 0)
         result = check_transfer(disk, file, buffer, size, offset);
     if (result == 0)
-        result = read_part(file, buffer, size, offset);
+        result = read_part(disk, file, buffer, size, offset);
     read_stale(disk, file, buffer, result, offset);
     leave(disk, (int)result);
     return result;
@@ -299,7 +305,7 @@ static ssize_t read_vectors(struct simdisk *disk, const struct io_file *file,
         size_t part = (size_t)min_u64(vectors[i].iov_len, size);
         ssize_t got = check_transfer(disk, file, vectors[i].iov_base, part, offset);
         if (got == 0)
-            got = read_part(file, vectors[i].iov_base, part, offset);
+            got = read_part(disk, file, vectors[i].iov_base, part, offset);
         if (got < 0)
             return got;
         read_stale(disk, file, vectors[i].iov_base, got, offset);
@@ -424,6 +430,7 @@ static int sim_write(struct io *io, struct io_file *file, struct iovec *vectors,
     int result = enter_file(disk, SIM_WRITE, file, offset, size);
     if (file->flags & IO_READ_ONLY)
         return leave(disk, breach(disk, -EBADF));
+    disk->aligned_writes += (file->flags & IO_ALIGNED) != 0;
     if (result != 0)
         write_vectors(disk, file, vectors, count, offset, rng_below(&disk->rng, size + 1));
     else if (size > 0 && is_lied_about(disk, file->path))
@@ -880,6 +887,11 @@ void simdisk_set_cold_reads(struct simdisk *disk, unsigned percent)
     disk->cold_percent = percent;
 }
 
+void simdisk_bypass_cache(struct simdisk *disk)
+{
+    disk->bypasses_cache = true;
+}
+
 void simdisk_ignore_syncs(struct simdisk *disk, const char *pattern, uint64_t nth, uint64_t count)
 {
     disk->ignored_pattern = pattern;
@@ -894,6 +906,11 @@ uint64_t simdisk_calls(const struct simdisk *disk, unsigned ops)
         if (ops & SIM_BIT(op))
             calls += disk->calls[op];
     return calls;
+}
+
+uint64_t simdisk_aligned_writes(const struct simdisk *disk)
+{
+    return disk->aligned_writes;
 }
 
 uint64_t simdisk_breaches(const struct simdisk *disk)

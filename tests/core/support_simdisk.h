@@ -97,6 +97,9 @@ struct simdisk_fault {
     void *context;
 };
 void simdisk_set_fault(struct simdisk *disk, struct simdisk_fault fault);
+/* From now on files that are opened IO_FROM_DISK are read past the page cache: there what a failed
+ * sync has lost is not to be seen. Without it they are read as on a file system that cannot. */
+void simdisk_bypass_cache(struct simdisk *disk);
 /* How many calls failed because of it. */
 uint64_t simdisk_faults_hit(const struct simdisk *disk);
 
@@ -132,6 +135,8 @@ void simdisk_ignore_syncs(struct simdisk *disk, const char *pattern, uint64_t nt
 /* ---- Questions ---- */
 
 uint64_t simdisk_calls(const struct simdisk *disk, unsigned ops);
+/* How many writes were of files that are opened IO_ALIGNED. */
+uint64_t simdisk_aligned_writes(const struct simdisk *disk);
 uint64_t simdisk_breaches(const struct simdisk *disk);
 unsigned simdisk_open_files(const struct simdisk *disk);
 const char *simdisk_op_name(enum simdisk_op op);

@@ -450,6 +450,17 @@ void simtree_fail_sync(struct simtree *tree, struct node *file, struct rng *rng)
     file->diverged = true;
 }
 
+struct image *simtree_uncached(const struct simtree *tree, const struct node *file)
+{
+    if (!file->diverged || tree->has_power)
+        return image_share(file->cached);
+    struct image *image = image_share(file->durable);
+    for (size_t i = 0; i < tree->pendings; i++)
+        if (tree->pending[i]->node == file && tree->pending[i]->kind != PENDING_NAMES)
+            apply_data(&image, tree->pending[i], TEAR_NONE, 0);
+    return image;
+}
+
 /* ---- Crashes ---- */
 
 void simtree_keep_power(struct simtree *tree)

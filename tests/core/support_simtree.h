@@ -128,6 +128,10 @@ void simtree_sync(struct simtree *tree, struct node *node);
  * running system goes on seeing all of them. */
 void simtree_fail_sync(struct simtree *tree, struct node *file, struct rng *rng);
 
+/* What a read that bypasses the page cache sees of a file, which writes what is pending first. To
+ * be released. */
+struct image *simtree_uncached(const struct simtree *tree, const struct node *file);
+
 /* There will be no crash any more. Nothing may be pending. */
 void simtree_keep_power(struct simtree *tree);
 

@@ -15,12 +15,14 @@ static struct simdisk *disk;
 static struct io *io;
 static struct journal journal;
 static struct record record;
+static bool past_cache;
 static struct err err;
 
 static void set_up(void)
 {
     disk = simdisk_new(1);
     io = simdisk_io(disk);
+    past_cache = true;
     ck_assert_int_eq(io->ops->make_directory(io, "r"), 0);
     journal_init(&journal, io, "r", secret);
     record_init(&record);
@@ -42,10 +44,10 @@ static void create(uint64_t seq)
     journal_add(&journal, seq);
 }
 
-/* Appends a record with so many bytes and returns its lsn. */
-static uint64_t append(uint64_t size, uint64_t synced)
+/* Appends a record with so many bytes; *ret_count segments from the one that is returned on have
+ * it. */
+static struct journal_segment *append_unsynced(uint64_t size, uint64_t synced, size_t *ret_count)
 {
-    size_t count;
     uint64_t lsn = journal.next;
     record_reset(&record);
     ck_assert_int_eq(record_reserve(&record, size + RECORD_EXTENT_EFFECT), 0);
@@ -53,10 +55,22 @@ static uint64_t append(uint64_t size, uint64_t synced)
     memset(record.bytes + offset, (int)(lsn / DISK_BLOCK % 251), size);
     record_seal(&record, journal.seed, lsn, synced);
     uint64_t padded = record_padded(record.length);
-    struct journal_segment *segments = journal_segments(&journal, lsn, lsn + padded, &count);
-    ck_assert_int_eq(journal_write(io, "r", segments, count, lsn, record.bytes, padded, &err), 0);
+    struct journal_segment *segments = journal_segments(&journal, lsn, lsn + padded, ret_count);
+    int code =
+        journal_write(io, "r", segments, *ret_count, lsn, record.bytes, padded, past_cache, &err);
+    ck_assert_msg(code == 0, "%s", err.text);
+    journal.next = lsn + padded;
+    return segments;
+}
+
+/* The same with a sync; returns its lsn. */
+static uint64_t append(uint64_t size, uint64_t synced)
+{
+    size_t count;
+    uint64_t lsn = journal.next;
+    struct journal_segment *segments = append_unsynced(size, synced, &count);
     ck_assert_int_eq(journal_sync(io, "r", segments, count, &err), 0);
-    journal.next = journal.synced = lsn + padded;
+    journal.synced = journal.next;
     return lsn;
 }
 
@@ -139,6 +153,91 @@ START_TEST(a_record_spans_segments)
     ck_assert_mem_eq(found.bytes, record.bytes, record.length);
     free(found.bytes);
     journal_reader_release(&reader);
+}
+END_TEST
+
+/* A segment is written in one way until it is full, whatever is wanted meanwhile. */
+START_TEST(the_way_of_writing_changes_with_the_segment)
+{
+    struct journal_reader reader;
+    uint64_t lsns[5];
+    for (uint64_t seq = 0; seq < 3; seq++)
+        create(seq);
+    uint64_t before = simdisk_aligned_writes(disk);
+    lsns[0] = append(100, 0); /* past the cache, as the next one */
+    past_cache = false;
+    lsns[1] = append(JOURNAL_PAYLOAD - 3 * DISK_BLOCK, 0);
+    ck_assert_uint_eq(simdisk_aligned_writes(disk), before + 2);
+    lsns[2] = append(2 * DISK_BLOCK, 0); /* in two segments */
+    ck_assert_uint_eq(journal_seq(lsns[2]), 0);
+    ck_assert_uint_eq(journal_seq(journal.next), 1);
+    ck_assert_uint_eq(simdisk_aligned_writes(disk), before + 3);
+    past_cache = true;
+    lsns[3] = append(JOURNAL_PAYLOAD - 4 * DISK_BLOCK, 0);
+    ck_assert_uint_eq(simdisk_aligned_writes(disk), before + 3);
+    lsns[4] = append(2 * DISK_BLOCK, 0);
+    ck_assert_uint_eq(journal_seq(journal.next), 2);
+    ck_assert_uint_eq(simdisk_aligned_writes(disk), before + 4);
+    open_reader(&reader);
+    for (size_t i = 0; i < sizeof lsns / sizeof lsns[0]; i++)
+        ck_assert(is_record(&reader, lsns[i]));
+    journal_reader_release(&reader);
+}
+END_TEST
+
+/* The first of two records, alone or with the second, as the reader sees them. */
+static unsigned records_seen(uint64_t one, uint64_t two)
+{
+    struct journal_reader reader;
+    open_reader(&reader);
+    unsigned seen = (is_record(&reader, one) ? 1u : 0u) | (is_record(&reader, two) ? 2u : 0u);
+    journal_reader_release(&reader);
+    return seen;
+}
+
+/* A sync fails, and some of what was to be synced is on no disk, though the page cache has it. */
+START_TEST(what_a_failed_sync_lost_is_not_read)
+{
+    unsigned lost = 0, kept = 0;
+    simdisk_bypass_cache(disk);
+    for (uint64_t seed = 1; seed <= 32; seed++) {
+        size_t count;
+        past_cache = seed % 2 == 0;
+        create(journal_seq(journal.next));
+        uint64_t one = append(100, 0), two = journal.next;
+        struct journal_segment *segments = append_unsynced(5000, 0, &count);
+        simdisk_set_fault(disk,
+                          (struct simdisk_fault){.ops = SIM_BIT(SIM_SYNC), .nth = 1, .error = EIO});
+        ck_assert_int_eq(journal_sync(io, "r", segments, count, &err), ERR_IO_ERROR);
+        unsigned seen = records_seen(one, two);
+        ck_assert_uint_eq(seen & 1, 1);
+        ck_assert_int_eq(io->ops->sync_directory(io, "r"), 0);
+        ck_assert_int_eq(io->ops->sync_directory(io, "."), 0);
+        struct simdisk *crashed = simdisk_crash_none(disk);
+        io = simdisk_io(crashed);
+        ck_assert_uint_eq(records_seen(one, two), seen);
+        io = simdisk_io(disk);
+        simdisk_free(crashed);
+        lost += seen == 1;
+        kept += seen == 3;
+        journal.next = journal.synced = (journal_seq(two) + 1) * JOURNAL_PAYLOAD;
+    }
+    ck_assert_uint_gt(lost, 0);
+    ck_assert_uint_gt(kept, 0);
+}
+END_TEST
+
+/* Where the cache cannot be bypassed it is read, and so is what was never synced. */
+START_TEST(what_is_not_synced_is_read)
+{
+    size_t count;
+    create(0);
+    past_cache = false;
+    uint64_t one = append(100, 0), two = journal.next;
+    append_unsynced(5000, 0, &count);
+    ck_assert_uint_eq(records_seen(one, two), 3);
+    simdisk_bypass_cache(disk);
+    ck_assert_uint_eq(records_seen(one, two), 3);
 }
 END_TEST
 
@@ -381,7 +480,7 @@ START_TEST(looking_behind_fails)
     uint64_t end, synced;
     create(0);
     append(100, 0);
-    append(3 * DISK_BLOCK, 0);
+    append(JOURNAL_PIECE, 0);
     open_reader(&reader);
     for (uint64_t nth = 1; nth <= 3; nth++) {
         simdisk_set_fault(
@@ -413,6 +512,9 @@ int main(void)
     tcase_add_test(tests, positions);
     tcase_add_test(tests, records_are_found_where_they_are);
     tcase_add_test(tests, a_record_spans_segments);
+    tcase_add_test(tests, the_way_of_writing_changes_with_the_segment);
+    tcase_add_test(tests, what_a_failed_sync_lost_is_not_read);
+    tcase_add_test(tests, what_is_not_synced_is_read);
     tcase_add_test(tests, recycling_makes_stale);
     tcase_add_test(tests, a_header_of_another_place_has_a_floor);
     tcase_add_test(tests, every_flipped_bit_of_a_header_is_noticed);
