@@ -367,6 +367,31 @@ START_TEST(zeros_on_a_file_system_that_has_none)
 }
 END_TEST
 
+/* Nothing is lost that is still to be written. */
+START_TEST(what_is_cached_is_read_from_the_disk)
+{
+    struct io_file *file = open_file("file", IO_CREATE), *direct;
+    char *block = aligned_alloc(DISK_BLOCK, DISK_BLOCK);
+    for (unsigned i = 0; i < 4; i++) {
+        memset(block, 'a' + (int)i, DISK_BLOCK);
+        struct iovec vector = {block, DISK_BLOCK};
+        ck_assert_int_eq(io->ops->write(io, file, &vector, 1, i * DISK_BLOCK), 0);
+        if (i == 1)
+            ck_assert_int_eq(io->ops->sync(io, file), 0);
+    }
+    direct = open_file("file", IO_READ_ONLY | IO_ALIGNED | IO_FROM_DISK);
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_int_eq(io->ops->read(io, direct, block, DISK_BLOCK, i * DISK_BLOCK), DISK_BLOCK);
+        ck_assert_int_eq(block[0], 'a' + (int)i);
+        ck_assert_int_eq(block[DISK_BLOCK - 1], 'a' + (int)i);
+    }
+    ck_assert_int_eq(io->ops->sync(io, direct), 0); /* though it is read only */
+    free(block);
+    io->ops->close(io, direct);
+    io->ops->close(io, file);
+}
+END_TEST
+
 /* A file system that cannot be read around its cache is read through it. */
 START_TEST(aligned_where_that_cannot_be)
 {
@@ -413,6 +438,7 @@ int main(void)
     tcase_add_test(tests, what_the_system_refuses_is_told);
     tcase_add_test(tests, a_folder_is_no_file);
     tcase_add_test(tests, zeros_on_a_file_system_that_has_none);
+    tcase_add_test(tests, what_is_cached_is_read_from_the_disk);
     tcase_add_test(tests, aligned_where_that_cannot_be);
     tcase_add_test(tests, a_folder_that_is_not_there);
     suite_add_tcase(suite, tests);

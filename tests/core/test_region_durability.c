@@ -33,6 +33,43 @@ START_TEST(interval_waits_for_the_deadline)
 }
 END_TEST
 
+/* Nor for the disk to take the record. Who wants durability again gets it at once, and a write that
+ * waits for the disk from the next segment on. */
+START_TEST(only_sync_writes_past_the_page_cache)
+{
+    drive_add(region, small, 100);
+    drive_settle(region);
+    drive_checkpoint(region);
+    drive_close(region);
+    for (unsigned i = 0; i < DURABILITIES; i++) {
+        enum durability durability = (enum durability)i;
+        region = fixture_open(false, NULL);
+        fixture_set_durability(durability);
+        uint64_t before = simdisk_aligned_writes(disk);
+        drive_add(region, small, 100);
+        ck_assert(drive_step(region, LANE_COMMIT));
+        ck_assert_uint_eq(region_done_ticket(region), region_ticket(region));
+        bool is_past = simdisk_aligned_writes(disk) > before;
+        ck_assert(is_past == (durability == DURABILITY_SYNC));
+        fixture_set_durability(is_past ? DURABILITY_NONE : DURABILITY_SYNC);
+        before = simdisk_aligned_writes(disk);
+        uint64_t syncs = simdisk_calls(disk, SIM_BIT(SIM_SYNC));
+        uint64_t a = drive_add(region, big, 100);
+        drive_settle(region);
+        ck_assert((simdisk_aligned_writes(disk) > before) == is_past);
+        ck_assert((simdisk_calls(disk, SIM_BIT(SIM_SYNC)) == syncs) == is_past);
+        if (!is_past)
+            fixture_power_cut();
+        else
+            drive_close(region);
+        region = fixture_open(false, NULL);
+        drive_expect(region, a, big, 100);
+        drive_close(region);
+    }
+    region = fixture_open(false, NULL);
+}
+END_TEST
+
 /* However many changes follow, the first one waits no longer than the interval. */
 START_TEST(interval_begins_with_the_first_change)
 {
@@ -429,6 +466,7 @@ int main(void)
     const TTest *const tests[] = {a_read_only_opening_has_what_is_in_the_journal,
                                   interval_holds_only_so_many_back,
                                   interval_waits_for_the_deadline,
+                                  only_sync_writes_past_the_page_cache,
                                   interval_begins_with_the_first_change,
                                   what_is_queued_is_bounded,
                                   a_pin_puts_the_deadline_off,

@@ -489,6 +489,42 @@ START_TEST(test_faults_of_zero_and_punch)
 }
 END_TEST
 
+/* What a failed sync has lost is in the cache, and not on the disk; what comes later gets there. */
+START_TEST(test_reads_past_the_cache)
+{
+    char *block = aligned_alloc(DISK_BLOCK, DISK_BLOCK);
+    struct io_file *file = open_on(io, "f", IO_CREATE);
+    struct io_file *direct = open_on(io, "f", IO_READ_ONLY | IO_ALIGNED | IO_FROM_DISK);
+    unsigned lost = 0;
+    for (int i = 0; i < 40; i++) {
+        memset(block, 'a', DISK_BLOCK);
+        ck_assert_int_eq(write_bytes(file, 0, block, DISK_BLOCK), 0);
+        ck_assert_int_eq(io->ops->sync(io, file), 0);
+        simdisk_set_fault(disk,
+                          (struct simdisk_fault){.ops = SIM_BIT(SIM_SYNC), .nth = 1, .error = EIO});
+        ck_assert_int_eq(write_bytes(file, 0, "b", 1), 0);
+        ck_assert_int_eq(io->ops->sync(io, file), -EIO);
+        ck_assert_int_eq(io->ops->read(io, file, block, 1, 0), 1);
+        ck_assert_int_eq(block[0], 'b');
+        if (i == 0) {
+            ck_assert_int_eq(io->ops->read(io, direct, block, DISK_BLOCK, 0), DISK_BLOCK);
+            ck_assert_int_eq(block[0], 'b');
+            simdisk_bypass_cache(disk);
+        }
+        ck_assert_int_eq(io->ops->read(io, direct, block, DISK_BLOCK, 0), DISK_BLOCK);
+        lost += block[0] == 'a';
+        ck_assert_int_eq(write_bytes(file, SIM_SECTOR, "c", 1), 0);
+        ck_assert_int_eq(io->ops->read(io, direct, block, DISK_BLOCK, 0), DISK_BLOCK);
+        ck_assert_int_eq(block[SIM_SECTOR], 'c');
+    }
+    ck_assert_uint_gt(lost, 0);
+    ck_assert_uint_lt(lost, 40);
+    free(block);
+    io->ops->close(io, direct);
+    io->ops->close(io, file);
+}
+END_TEST
+
 START_TEST(test_breaches_are_counted)
 {
     struct io_file *file = settled_file("f");
@@ -700,6 +736,7 @@ int main(void)
     tcase_add_test(tcase, test_reserved_again_needs_a_sync);
     tcase_add_test(tcase, test_faults_of_zero_and_punch);
     tcase_add_test(tcase, test_breaches_are_counted);
+    tcase_add_test(tcase, test_reads_past_the_cache);
     tcase_add_test(tcase, test_lock_excludes);
     tcase_add_test(tcase, test_cold_reads);
     tcase_add_test(tcase, test_list);

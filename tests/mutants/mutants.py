@@ -85,6 +85,11 @@ mutant('flush-durable-taken-back',
        'pending changes that are durable are taken back when they cannot be put in place',
        'region.c', ('    if (region->commit.is_flushed)\n        leave(region, &region->pending);\n', ''),
        by='region_failure')
+mutant('interval-past-cache', 'records wait for the disk whatever the durability', 'region_commit.c',
+       ('job->past_cache = !is_patient(region);', 'job->past_cache = true;'), by='region_durability')
+mutant('sync-through-cache', 'with sync records go through the page cache', 'region_commit.c',
+       ('job->past_cache = !is_patient(region);', 'job->past_cache = false;'),
+       by='region_durability')
 mutant('flush-unsynced', 'pending batches are put in place without a sync of the journal',
        'region_commit.c',
        ('''    int code = job->sync_direct ? sync_data(job, err) : 0;
@@ -599,6 +604,11 @@ mutant('floor-of-recycled-ignored', 'the floor of a header that names another se
                             '        if (file->has_header)\n'
                             '            reader->floor = max_u64(reader->floor, header.floor);\n'),
        by='journal')
+mutant('journal-read-from-cache', 'a start takes what the page cache has of the journal for durable',
+       'journal_reader.c', ('IO_READ_ONLY | IO_ALIGNED | IO_FROM_DISK', 'IO_READ_ONLY | IO_ALIGNED'),
+       by='journal crash/killed', quick=True)
+mutant('journal-piece-of-another', 'what was read of one segment is taken for another\'s',
+       'journal_reader.c', ('reader->piece_seq == seq && ', ''), by='journal')
 mutant('stale-record-replayed', 'a record of an earlier use of the segment is replayed', 'record.c',
        ('header.lsn != lsn ||', ''), by='record')
 mutant('stale-tail-replayed', 'the journal goes on where it was cut, before what stands there',
