@@ -15,11 +15,12 @@
  *      A failure fails the region, which keeps the batch: it was acknowledged, and a restart puts
  *      it in place.
  *
- * With durability interval and none steps 4 and 5 are left out until the interval is over or
- * somebody wants to read what was not put in place yet; until then the batch is pending, and later
- * batches build on its pages. A page and its sum are in two files: only the record makes them one.
- * With none the data file is not synced in step 2 but before step 4, unless a power cut between the
- * two would take a blob that was there before, or a part of what is all or nothing. */
+ * With durability interval and none the record of step 3 goes through the page cache, so that
+ * nobody waits for the disk, and steps 4 and 5 are left out until the interval is over or somebody
+ * wants to read what was not put in place yet; until then the batch is pending, and later batches
+ * build on its pages. A page and its sum are in two files: only the record makes them one. With
+ * none the data file is not synced in step 2 but before step 4, unless a power cut between the two
+ * would take a blob that was there before, or a part of what is all or nothing. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
