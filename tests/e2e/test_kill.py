@@ -1,4 +1,5 @@
-"""SIGKILL under eight writers, several rounds on the same data.
+"""SIGKILL under eight writers, several rounds on the same data. With any durability: what is lost
+with the machine is not lost with the server.
 
 Each writer knows what was acknowledged to it and what it had sent without an answer. After each
 restart every byte in use must be explained: by a blob that was acknowledged, or by a change that
@@ -7,6 +8,7 @@ connection did.
 """
 import os
 import random
+import signal
 import threading
 import unittest
 
@@ -17,6 +19,7 @@ WRITERS = 8
 ROUNDS = 4 if os.environ.get("MREGION_ASAN") else 12
 BLOBS_MAX = 60  # of one writer; beyond it only removes
 SIZES = [16, 64, 100, 1000, 4096, 5000, 20000, 70000, 300000]
+DURABILITIES = ["sync", "none", "interval"]
 WEIGHTS = [30, 30, 20, 20, 10, 10, 5, 3, 1]
 
 
@@ -123,12 +126,13 @@ class Writer(threading.Thread):
 
 class Kill(Case):
     def test_every_acknowledged_byte_is_there(self):
-        server = self.server()
+        server = self.server(config=self.config(0))
+        server.command += ["--listen", "unix:" + server.path("s")]
         server.start()
         writers = [Writer(server.unix, seed, 1 if seed < WRITERS // 2 else 16)
                    for seed in range(WRITERS)]
         for number in range(ROUNDS):
-            self.work_until_killed(server, writers, 500 + 300 * number)
+            self.work_until_killed(server, writers, 500 + 300 * number, number)
             server.start()
             self.settle_all(server, writers)
             writers = [self.successor(writer, server, number) for writer in writers]
@@ -139,21 +143,34 @@ class Kill(Case):
         self.settle_all(server, writers)
         server.stop()
 
-    def work_until_killed(self, server, writers, answers):
+    @staticmethod
+    def config(number):
+        return f"regions: [{{name: main, durability: {DURABILITIES[number % 3]}}}]\n"
+
+    def work_until_killed(self, server, writers, answers, number):
+        """Every second round the durability changes in the middle, else with the next start."""
         for writer in writers:
             writer.start()
-        while sum(writer.answered for writer in writers) < answers:
-            writers[0].join(0.001)
-            for writer in writers:
-                if not writer.is_alive():
-                    raise AssertionError(f"a writer has ended: {writer.failure!r}")
+        self.work(writers, answers // 2)
+        server.write_config(self.config(number + 1))
+        if number % 2 == 1:
+            server.signal(signal.SIGHUP)
+        self.work(writers, answers)
         server.kill()
         for writer in writers:
             writer.join()
             if writer.failure:
                 raise writer.failure
-        print(f"answered {[writer.answered for writer in writers]}, "
+        print(f"durability {DURABILITIES[number % 3]}, answered {[writer.answered for writer in writers]}, "
               f"on their way {[len(writer.pending) for writer in writers]}")
+
+    @staticmethod
+    def work(writers, answers):
+        while sum(writer.answered for writer in writers) < answers:
+            writers[0].join(0.001)
+            for writer in writers:
+                if not writer.is_alive():
+                    raise AssertionError(f"a writer has ended: {writer.failure!r}")
 
     def successor(self, writer, server, number):
         """A writer that goes on with the same blobs; a thread runs only once."""
