@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/attempt.h"
 #include "client/deadline.h"
+#include "client/drive.h"
 #include "client/error.h"
 #include "client/outbox.h"
 #include "client/request.h"
@@ -58,9 +60,9 @@ static int send_prepared(struct mregion *connection, struct pending *pending, in
 {
     int code;
 
-    connection->backoff_ms = 0;
+    attempt_hurry(connection);
     pending_enqueue(&connection->pending, pending);
-    code = outbox_send(connection, deadline, error);
+    code = drive_send(connection, deadline, error);
     /* A server that ends the connection may have answered why, and that tells more. */
     if (code != MREGION_OK &&
         (pending->state == PENDING_WAITING ||
@@ -148,9 +150,9 @@ int call_flush(struct mregion *connection, int64_t deadline, struct mregion_erro
     int code;
 
     do {
-        code = outbox_send(connection, deadline, error);
+        code = drive_send(connection, deadline, error);
         if (code == MREGION_OK && connection->fd >= 0)
-            code = wire_flush(connection, deadline, error);
+            code = drive_flush(connection, deadline, error);
     } while (code == MREGION_ERR_LOST && connection->pending.unsent != NULL);
     return code;
 }
@@ -164,9 +166,9 @@ int call_notify(struct mregion *connection, const struct request *request, int64
     if (code != MREGION_OK)
         return code;
     connection_look(connection);
-    code = outbox_send(connection, deadline, error);
+    code = drive_send(connection, deadline, error);
     if (code == MREGION_OK)
-        code = connection_ensure(connection, deadline, error);
+        code = drive_connect(connection, deadline, error);
     if (code != MREGION_OK)
         return code;
     begin = connection->out.size;
@@ -174,7 +176,7 @@ int call_notify(struct mregion *connection, const struct request *request, int64
         connection->out.size = begin;
         return error_no_memory(error);
     }
-    return wire_flush(connection, deadline, error);
+    return drive_flush(connection, deadline, error);
 }
 
 /* ---- Collecting ---- */
@@ -191,23 +193,16 @@ static void take_result(struct pending *pending, struct reply *ret_reply)
     }
 }
 
-/* Waits over as many connections as it takes. */
 static int wait_for_answer(struct mregion *connection, const struct pending *pending,
                            int64_t deadline, struct mregion_error *error)
 {
     struct mregion_error reason;
-    int code = MREGION_OK;
+    int code;
 
-    connection->backoff_ms = 0;
-    while (pending->state == PENDING_WAITING) {
-        code = outbox_send(connection, deadline, &reason);
-        if (code == MREGION_OK)
-            code = wire_wait(connection, pending, deadline, &reason);
-        if (pending->state == PENDING_WAITING && code != MREGION_OK && code != MREGION_ERR_LOST)
-            break;
-    }
-    if (pending->state != PENDING_WAITING)
-        return MREGION_OK;
+    attempt_hurry(connection);
+    code = drive_until_answered(connection, pending, deadline, &reason);
+    if (code == MREGION_OK)
+        return code;
     (void)error_set(error, reason.code, "%s", reason.text);
     return code == MREGION_ERR_CONNECT ? lost_for_good(error) : code;
 }

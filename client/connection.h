@@ -9,9 +9,11 @@
 #include <stdint.h>
 
 #include "client/credentials.h"
+#include "client/dial.h"
 #include "client/endpoint.h"
 #include "client/mregion.h"
 #include "client/pending.h"
+#include "client/step.h"
 #include "proto/frame.h"
 
 /* A blob under way that reports its progress. */
@@ -34,6 +36,42 @@ struct inbox {
     struct frame_scanner scanner; /* of the frame that begins at start */
     struct pending *body;         /* whose blob is being received, past the inbox; its rest: */
     uint64_t body_left;
+};
+
+/* A message that is sent from where it is, behind what is gathered. It may outlive its pending one,
+ * which is pending_table.sending. */
+struct sending {
+    const uint8_t *rest; /* what has not left: of a blob, or of a whole message */
+    uint64_t left;       /* 0: none is under way */
+    uint64_t size;
+    size_t begin, head;            /* what is gathered for it, in connection->out */
+    const struct request *request; /* whose tail follows the blob, or NULL; its token: */
+    uint8_t token[MREGION_TOKEN_SIZE];
+    bool has_token;
+    uint8_t *message; /* memory of our own, or NULL */
+};
+
+/* How far the making of a connection is. */
+enum stage {
+    STAGE_DOWN,     /* there is none; nothing is done about it before retry_at if is_pausing */
+    STAGE_DIALING,  /* a socket is being connected */
+    STAGE_SHAKING,  /* hands, for TLS */
+    STAGE_GREETING, /* there is one, and before the queue goes on something is asked */
+    STAGE_UP,
+};
+
+struct attempt {
+    enum stage stage;
+    struct dial dial; /* its socket becomes the connection's when the connection is there */
+    int64_t until;    /* may it take, before STAGE_UP */
+    bool is_pausing;
+    int64_t retry_at;
+    uint32_t pause_ms; /* before the next attempt; 0 at first, and after an answer */
+    struct pending *greeting;
+    uint32_t greeting_pause_ms; /* pause_ms before it was answered */
+    bool greeting_is_info;      /* serverInfo, and not authenticate */
+    struct mregion_error
+        failure; /* of the last attempt; its code is MREGION_OK when it succeeded */
 };
 
 struct secure;
@@ -59,11 +97,11 @@ struct mregion {
     int fd;               /* -1 while there is no connection */
     uint64_t attempts;    /* how often it was made */
     bool is_lost_by_peer; /* why there is none: the server, or the network, ended it */
-    uint32_t
-        backoff_ms; /* before the next attempt to make it again; 0 at first, and after an answer */
+    struct attempt attempt;
     uint64_t max_message; /* of the server at the other end; 0: not asked yet */
     msgpack_sbuffer out;  /* requests to be sent, from sent on */
     size_t sent;
+    struct sending sending;
     struct inbox inbox;
     struct pending_table pending;
 };
@@ -71,11 +109,6 @@ struct mregion {
 /* Notices that the other end has closed while nothing was asked. To be called before something new
  * is asked. */
 void connection_look(struct mregion *connection);
-
-/* Makes the connection anew where there is none, again and again until the deadline.
- * MREGION_ERR_CONNECT, MREGION_ERR_LOST (reconnecting is off), MREGION_ERR_CANCELED; what
- * credentials_present says. */
-int connection_ensure(struct mregion *connection, int64_t deadline, struct mregion_error *error);
 
 /* Ends the connection. After MREGION_ERR_LOST the queue is to be sent again on the next one; what
  * else waits fails with code and text, and so does the queue after any other code. What was

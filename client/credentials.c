@@ -3,13 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/attempt.h"
 #include "client/call.h"
 #include "client/connection.h"
 #include "client/deadline.h"
+#include "client/drive.h"
 #include "client/error.h"
 #include "client/request.h"
 #include "client/secure.h"
-#include "client/wire.h"
 
 void credentials_release(struct credentials *credentials)
 {
@@ -28,8 +29,7 @@ static struct request request_of(const char *user, const void *password, size_t 
                             .blob_size = size};
 }
 
-/* Nothing of the password stays where it was packed. */
-static void wipe_outbox(struct mregion *connection)
+void credentials_wipe(struct mregion *connection)
 {
     msgpack_sbuffer *out = &connection->out;
 
@@ -88,7 +88,7 @@ static int authenticate(struct mregion *connection, const struct credentials *fr
 
     if (code == MREGION_OK)
         code = call_for_nothing(connection, &request, error);
-    wipe_outbox(connection);
+    credentials_wipe(connection);
     return code;
 }
 
@@ -101,8 +101,8 @@ static int connect_as(struct mregion *connection, const struct credentials *fres
     int code;
 
     connection->credentials = *fresh;
-    connection->backoff_ms = 0;
-    code = connection_ensure(connection, deadline_after(connection->timeout_ms), error);
+    attempt_hurry(connection);
+    code = drive_connect(connection, deadline_after(connection->timeout_ms), error);
     connection->credentials = before;
     return code;
 }
@@ -131,56 +131,22 @@ int mregion_authenticate(struct mregion *connection, const char *user, const voi
 
 /* ---- Again ---- */
 
-/* Whether what waits for an answer may still get one, on another connection. */
-static bool is_passing(int code)
+int credentials_pack(struct mregion *connection, const struct pending *pending,
+                     struct mregion_error *error)
 {
-    return code == MREGION_ERR_LOST || code == MREGION_ERR_BUSY ||
-           code == MREGION_ERR_SHUTTING_DOWN || code == MREGION_ERR_TIMEOUT ||
-           code == MREGION_ERR_CANCELED || code == MREGION_ERR_MEMORY;
-}
-
-/* Sends the request, which is the first one on the connection, and waits for its answer. */
-static int ask(struct mregion *connection, const struct request *request, struct pending *pending,
-               int64_t deadline, struct mregion_error *error)
-{
+    const struct credentials *credentials = &connection->credentials;
+    struct request request =
+        request_of(credentials->user, credentials->password, credentials->password_size);
     msgpack_sbuffer *out = &connection->out;
     int code = check_private(connection, error);
 
     if (code != MREGION_OK)
         return code;
-    if (!request_pack(request, NULL, pending_msgid(pending), out) ||
-        msgpack_sbuffer_write(out, request->blob, (size_t)request->blob_size) != 0)
+    if (!request_pack(&request, NULL, pending_msgid(pending), out) ||
+        msgpack_sbuffer_write(out, request.blob, (size_t)request.blob_size) != 0) {
+        out->size = 0;
+        credentials_wipe(connection);
         return error_no_memory(error);
-    code = wire_wait(connection, pending, deadline, error);
-    if (pending->state == PENDING_FAILED)
-        code = error_set(error, pending->code, "%s",
-                         pending->text != NULL ? pending->text : "out of memory for the reason");
-    return code;
-}
-
-int credentials_present(struct mregion *connection, int64_t deadline, struct mregion_error *error)
-{
-    const struct credentials *credentials = &connection->credentials;
-    struct request request =
-        request_of(credentials->user, credentials->password, credentials->password_size);
-    uint32_t backoff_ms = connection->backoff_ms;
-    struct mregion_error reason;
-    struct pending *pending;
-    int code;
-
-    if (credentials->user == NULL)
-        return MREGION_OK;
-    pending = pending_new(&connection->pending);
-    code = pending == NULL ? error_no_memory(&reason)
-                           : ask(connection, &request, pending, deadline, &reason);
-    if (pending != NULL)
-        pending_free(&connection->pending, pending);
-    if (code != MREGION_OK && connection->fd >= 0)
-        (void)connection_end(connection, is_passing(code),
-                             is_passing(code) ? MREGION_ERR_LOST : (enum mregion_code)code,
-                             reason.text, NULL);
-    wipe_outbox(connection);
-    if (code != MREGION_OK) /* an answer that says no is no reason to hurry */
-        connection->backoff_ms = backoff_ms;
-    return code == MREGION_OK ? code : error_set(error, (enum mregion_code)code, "%s", reason.text);
+    }
+    return MREGION_OK;
 }

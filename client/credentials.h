@@ -9,6 +9,7 @@
 #include "client/mregion.h"
 
 struct mregion;
+struct pending;
 
 struct credentials {
     char *user; /* NULL: there are none */
@@ -19,10 +20,11 @@ struct credentials {
 /* Wipes and frees them. */
 void credentials_release(struct credentials *credentials);
 
-/* Authenticates on a connection that has just been made, if there are any. On failure the
- * connection is ended: with the server's code, after which the queue fails too, or, where another
- * one may fare better, LOST, BUSY, SHUTTING_DOWN, TIMEOUT, CANCELED or MEMORY; the queue is kept
- * then. */
-int credentials_present(struct mregion *connection, int64_t deadline, struct mregion_error *error);
+/* Packs the request that is the first on a connection that has just been made; its answer is
+ * pending's. MREGION_ERR_DENIED (they are not sent over such a connection), MEMORY. */
+int credentials_pack(struct mregion *connection, const struct pending *pending,
+                     struct mregion_error *error);
+/* Nothing of the password stays where it was packed. To be called once it is sent, or is not. */
+void credentials_wipe(struct mregion *connection);
 
 #endif

@@ -1,4 +1,4 @@
-/* Where the server is, and a socket to it. Private to libmregion. */
+/* Where the server is. Private to libmregion. */
 #ifndef MREGION_CLIENT_ENDPOINT_H
 #define MREGION_CLIENT_ENDPOINT_H
 
@@ -19,11 +19,6 @@ struct endpoint {
  * MREGION_ERR_ARGUMENT, MREGION_ERR_MEMORY; nothing is to be released then. */
 int endpoint_init(struct endpoint *endpoint, const char *address, struct mregion_error *error);
 void endpoint_release(struct endpoint *endpoint);
-
-/* Connects until the deadline, to each address that the host has, in turn. *ret_fd does not block
- * and is closed on exec. MREGION_ERR_CONNECT, also when the time is up. */
-int endpoint_connect(const struct endpoint *endpoint, int64_t deadline, int *ret_fd,
-                     struct mregion_error *error);
 
 /* Whether nobody on the way can read what is sent over the connected socket, also without TLS: only
  * then a password is. */

@@ -128,7 +128,7 @@ static int take_frame(struct mregion *connection, const uint8_t *bytes, size_t s
     pending = pending_find_msgid(&connection->pending, (uint32_t)msgid.number);
     if (pending == NULL || pending->state != PENDING_WAITING)
         return refuse(connection, "a response answers no request", error);
-    connection->backoff_ms = 0;
+    connection->attempt.pause_ms = 0;
     result = cursor;
     failure = cursor_next(&result);
     if (failure.type != VALUE_NIL)

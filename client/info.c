@@ -5,6 +5,7 @@
 #include "client/call.h"
 #include "client/error.h"
 #include "client/info.h"
+#include "client/request.h"
 
 /* ---- Maps into structs ---- */
 
@@ -190,6 +191,30 @@ int info_max_message(struct mregion *connection, uint64_t *ret_max_message,
     }
     *ret_max_message = connection->max_message;
     return MREGION_OK;
+}
+
+int info_pack(struct mregion *connection, const struct pending *pending,
+              struct mregion_error *error)
+{
+    struct request request = {.method = METHOD_SERVER_INFO};
+    size_t begin = connection->out.size;
+
+    if (request_pack(&request, NULL, pending_msgid(pending), &connection->out))
+        return MREGION_OK;
+    connection->out.size = begin;
+    return error_no_memory(error);
+}
+
+/* A server that does not say takes what is the default. */
+void info_take(struct mregion *connection, const struct pending *pending)
+{
+    struct mregion_server_info info = {.max_message = 0};
+    struct cursor cursor = {.at = pending->result, .end = pending->result + pending->result_size};
+
+    connection->max_message = MAX_MESSAGE_DEFAULT;
+    if (pending->state == PENDING_ANSWERED && pending->result_size > 0 &&
+        take_map(cursor, server_fields, &info, NULL) == MREGION_OK && info.max_message != 0)
+        connection->max_message = info.max_message;
 }
 
 /* ---- The list of regions ---- */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/attempt.h"
 #include "client/call.h"
 #include "client/error.h"
 #include "client/request.h"
@@ -22,27 +23,26 @@ static const uint8_t *token_of(const struct pending *pending)
 
 /* ---- From the caller's request ---- */
 
-/* The rest of a message whose blob has left. Everything in front of it has left too, so that the
- * buffer has the room; should it not, the message cannot be ended. */
-static int send_tail(struct mregion *connection, const struct pending *pending,
-                     const struct request *request, struct mregion_error *error)
+/* The message that begins at begin in connection->out goes on with size bytes from there. */
+static void begin_message(struct mregion *connection, struct pending *pending, size_t begin,
+                          const void *bytes, uint64_t size)
 {
-    if (!request_pack_tail(request, token_of(pending), &connection->out))
-        return connection_end(connection, false, MREGION_ERR_MEMORY, "out of memory for a request",
-                              error);
-    wire_push(connection);
-    return MREGION_OK;
+    connection->sending = (struct sending){.rest = bytes,
+                                           .left = size,
+                                           .size = size,
+                                           .begin = begin,
+                                           .head = connection->out.size - begin};
+    connection->pending.sending = pending;
 }
 
-static int send_request(struct mregion *connection, struct pending *pending, int64_t deadline,
+static int send_request(struct mregion *connection, struct pending *pending,
                         struct mregion_error *error)
 {
-    /* An answer that comes early is the end of the pending one's, not of the caller's memory. */
     const struct request *request = pending->request;
+    struct sending *sending = &connection->sending;
     msgpack_sbuffer *out = &connection->out;
     size_t begin = out->size;
     bool is_whole = request->blob_size <= GATHER_BLOB_MAX;
-    int code;
 
     if (!request_pack(request, token_of(pending), pending_msgid(pending), out) ||
         (is_whole && request->blob_size > 0 &&
@@ -55,9 +55,12 @@ static int send_request(struct mregion *connection, struct pending *pending, int
         wire_moved(connection, pending, request->blob_size);
         return MREGION_OK;
     }
-    code = wire_send_blob(connection, pending, begin, request->blob, request->blob_size, deadline,
-                          error);
-    return code != MREGION_OK ? code : send_tail(connection, pending, request, error);
+    /* An answer that comes early is the end of the pending one's, not of the caller's memory. */
+    begin_message(connection, pending, begin, request->blob, request->blob_size);
+    sending->request = request;
+    sending->has_token = pending->has_token;
+    memcpy(sending->token, pending->token, sizeof sending->token);
+    return MREGION_OK;
 }
 
 /* ---- From memory of our own ---- */
@@ -93,39 +96,85 @@ bool outbox_copy(struct mregion *connection, struct pending *pending)
 
 /* A large message is taken out of the pending one while it is sent: an answer that comes early
  * frees what is in there. */
-static int send_message(struct mregion *connection, struct pending *pending, int64_t deadline,
+static int send_message(struct mregion *connection, struct pending *pending,
                         struct mregion_error *error)
 {
-    uint8_t *message = pending->message;
-    int code;
-
     if (pending->message_size <= GATHER_BLOB_MAX)
-        return msgpack_sbuffer_write(&connection->out, (const char *)message,
+        return msgpack_sbuffer_write(&connection->out, (const char *)pending->message,
                                      pending->message_size) == 0
                    ? MREGION_OK
                    : error_no_memory(error);
+    begin_message(connection, pending, connection->out.size, pending->message,
+                  pending->message_size);
+    connection->sending.message = pending->message;
     pending->message = NULL;
-    code = wire_send_blob(connection, pending, connection->out.size, message, pending->message_size,
-                          deadline, error);
-    if (pending->state == PENDING_WAITING)
-        pending->message = message;
+    return MREGION_OK;
+}
+
+/* The message goes back to a pending one that may have to send it again. */
+static void release_message(struct mregion *connection)
+{
+    struct pending *pending = connection->pending.sending;
+
+    if (pending != NULL && pending->is_queued && connection->sending.message != NULL)
+        pending->message = connection->sending.message;
     else
-        free(message);
-    return code;
+        free(connection->sending.message);
+    connection->sending = (struct sending){.left = 0};
+    connection->pending.sending = NULL;
+}
+
+/* Everything in front of the tail has left, so that the buffer has the room; should it not, the
+ * message cannot be ended. */
+int outbox_end_message(struct mregion *connection, struct mregion_error *error)
+{
+    struct sending sending = connection->sending;
+    struct pending *pending = connection->pending.sending;
+
+    release_message(connection);
+    if (pending != NULL && pending == connection->pending.unsent)
+        pending_sent(&connection->pending, pending);
+    if (sending.request != NULL &&
+        !request_pack_tail(sending.request, sending.has_token ? sending.token : NULL,
+                           &connection->out))
+        return connection_end(connection, false, MREGION_ERR_MEMORY, "out of memory for a request",
+                              error);
+    return MREGION_OK;
+}
+
+void outbox_stop(struct mregion *connection)
+{
+    const struct sending *sending = &connection->sending;
+    msgpack_sbuffer *out = &connection->out;
+    bool is_begun = sending->left < sending->size;
+
+    if (sending->left == 0)
+        return;
+    if (!is_begun && (sending->head == 0 || (out->size == sending->begin + sending->head &&
+                                             connection->sent <= sending->begin))) {
+        out->size = sending->begin;
+        release_message(connection);
+        return;
+    }
+    (void)connection_end(connection, false, MREGION_ERR_LOST,
+                         "another request was stopped in the middle of its message", NULL);
+}
+
+void outbox_drop(struct mregion *connection)
+{
+    msgpack_sbuffer_clear(&connection->out);
+    connection->sent = 0;
+    release_message(connection);
 }
 
 /* ---- The queue ---- */
 
-static int send_one(struct mregion *connection, struct pending *pending, int64_t deadline,
+static int send_one(struct mregion *connection, struct pending *pending,
                     struct mregion_error *error)
 {
     msgpack_sbuffer *out = &connection->out;
-    int code = MREGION_OK;
+    int code;
 
-    if (out->size - connection->sent >= GATHER_MAX)
-        code = wire_flush(connection, deadline, error);
-    if (code != MREGION_OK || pending != connection->pending.unsent)
-        return code;
     if (out->size == 0 && out->alloc > OUT_KEPT) {
         msgpack_sbuffer_destroy(out);
         msgpack_sbuffer_init(out);
@@ -133,25 +182,26 @@ static int send_one(struct mregion *connection, struct pending *pending, int64_t
     /* From its first byte on it could be sent twice. */
     if (!pending->is_repeatable)
         pending_sent(&connection->pending, pending);
-    code = pending->message != NULL ? send_message(connection, pending, deadline, error)
-                                    : send_request(connection, pending, deadline, error);
-    if (code == MREGION_OK && pending == connection->pending.unsent)
+    code = pending->request != NULL ? send_request(connection, pending, error)
+                                    : send_message(connection, pending, error);
+    if (code == MREGION_OK && pending == connection->pending.unsent &&
+        connection->sending.left == 0)
         pending_sent(&connection->pending, pending);
     return code;
 }
 
-int outbox_send(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+int outbox_step(struct mregion *connection, struct mregion_error *error)
 {
     struct pending_table *table = &connection->pending;
-    int code;
+    int code = MREGION_OK;
 
-    do {
-        code = MREGION_OK;
-        while (code == MREGION_OK && table->unsent != NULL) {
-            code = connection_ensure(connection, deadline, error);
-            if (code == MREGION_OK)
-                code = send_one(connection, table->unsent, deadline, error);
-        }
-    } while (code == MREGION_ERR_LOST && connection->reconnects && table->unsent != NULL);
+    while (code == MREGION_OK) {
+        if (connection->sending.left > 0 || connection->out.size - connection->sent >= GATHER_MAX)
+            code = wire_push(connection, error);
+        else if (table->unsent == NULL && connection->attempt.greeting == NULL)
+            break;
+        else if ((code = attempt_step(connection, error)) == MREGION_OK && table->unsent != NULL)
+            code = send_one(connection, table->unsent, error);
+    }
     return code;
 }

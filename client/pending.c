@@ -136,6 +136,8 @@ void pending_free(struct pending_table *table, struct pending *pending)
     table->count--;
     if (pending->state == PENDING_WAITING)
         table->waiting--;
+    if (table->sending == pending)
+        table->sending = NULL;
     drop_message(table, pending);
     drop_result(table, pending);
     pending->next = table->spare;
@@ -163,7 +165,7 @@ void pending_forget(struct pending_table *table, struct pending *pending)
     bool is_kept = pending->message != NULL && pending->has_token;
 
     if (pending->state != PENDING_WAITING ||
-        (!is_kept && pending->is_queued && !pending->is_sent)) {
+        (!is_kept && pending->is_queued && !pending->is_sent && table->sending != pending)) {
         pending_free(table, pending);
         return;
     }

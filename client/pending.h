@@ -68,6 +68,7 @@ struct pending_table {
      * on this one. */
     struct pending *first, *last_queued;
     struct pending *unsent;
+    struct pending *sending; /* whose message is under way and has left in part, at most; or NULL */
 };
 
 /* A message id is the low 32 bits of a ticket. */

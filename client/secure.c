@@ -7,15 +7,14 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client/deadline.h"
 #include "client/error.h"
+#include "client/step.h"
 #include "proto/tls.h"
 
 /* Received at a time. */
@@ -333,21 +332,6 @@ static int pull(struct secure *secure, int fd)
     return count > 0 ? 1 : (int)count;
 }
 
-static int wait_for(struct secure *secure, int fd, int64_t deadline)
-{
-    struct pollfd waiting = {.fd = fd, .events = POLLIN};
-    int count;
-
-    if (secure_has_output(secure))
-        waiting.events |= POLLOUT;
-    do
-        count = poll(&waiting, 1, deadline_left(deadline));
-    while (count < 0 && errno == EINTR);
-    if (count == 0)
-        errno = ETIMEDOUT;
-    return count > 0 ? 0 : -1;
-}
-
 static int fail_handshake(struct secure *secure, bool *ret_is_untrusted,
                           struct mregion_error *error)
 {
@@ -367,14 +351,27 @@ static int fail_socket(struct secure *secure, int number, struct mregion_error *
                             secure->endpoint->text);
 }
 
-static int shake_hands(struct secure *secure, int fd, int64_t deadline, bool *ret_is_untrusted,
-                       struct mregion_error *error)
+int secure_begin(struct secure *secure, struct mregion_error *error)
+{
+    secure->refusal[0] = '\0';
+    secure->tls = tls_new_client(secure->context, &secure->pool);
+    if (secure->tls == NULL)
+        return error_no_memory(error);
+    (void)SSL_set_app_data(tls_ssl(secure->tls), secure);
+    if (expect_host(secure))
+        return MREGION_OK;
+    tls_free(secure->tls);
+    secure->tls = NULL;
+    return error_set(error, MREGION_ERR_ARGUMENT, "no host can be called \"%.200s\"", secure->host);
+}
+
+int secure_step(struct secure *secure, int fd, bool *ret_is_untrusted, struct mregion_error *error)
 {
     for (;;) {
         uint8_t byte;
         size_t size;
         enum tls_status status = tls_read(secure->tls, &byte, sizeof byte, &size);
-        int sent = push(secure, fd), got = 1;
+        int sent = push(secure, fd), got;
 
         if (status == TLS_FAILED)
             return fail_handshake(secure, ret_is_untrusted, error);
@@ -385,38 +382,16 @@ static int shake_hands(struct secure *secure, int fd, int64_t deadline, bool *re
             return fail_socket(secure, errno, error);
         if (tls_is_open(secure->tls) && !secure_has_output(secure))
             return MREGION_OK;
-        if (wait_for(secure, fd, deadline) != 0)
-            return fail_socket(secure, errno, error);
         got = pull(secure, fd);
-        if (got < 0 && errno != EAGAIN && errno != EINTR)
-            return fail_socket(secure, errno, error);
+        if (got < 0)
+            return errno == EAGAIN || errno == EINTR ? STEP_WAIT
+                                                     : fail_socket(secure, errno, error);
         if (got == 0)
             return error_set(error, MREGION_ERR_CONNECT,
                              "no TLS with %.200s: it has closed the connection; without TLS an "
                              "address begins with tcp:",
                              secure->endpoint->text);
     }
-}
-
-int secure_start(struct secure *secure, int fd, int64_t deadline, bool *ret_is_untrusted,
-                 struct mregion_error *error)
-{
-    int code;
-
-    *ret_is_untrusted = false;
-    secure->refusal[0] = '\0';
-    secure->tls = tls_new_client(secure->context, &secure->pool);
-    if (secure->tls == NULL)
-        return error_no_memory(error);
-    (void)SSL_set_app_data(tls_ssl(secure->tls), secure);
-    code = expect_host(secure) ? shake_hands(secure, fd, deadline, ret_is_untrusted, error)
-                               : error_set(error, MREGION_ERR_ARGUMENT,
-                                           "no host can be called \"%.200s\"", secure->host);
-    if (code != MREGION_OK) {
-        tls_free(secure->tls);
-        secure->tls = NULL;
-    }
-    return code;
 }
 
 void secure_stop(struct secure *secure, int fd)

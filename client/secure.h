@@ -24,10 +24,12 @@ void secure_free(struct secure *secure);
 /* Whether the server has to prove who it is: else whoever is in between may be the other end. */
 bool secure_verifies(const struct secure *secure);
 
-/* The handshake, over a socket that is connected. MREGION_ERR_CONNECT; *ret_is_untrusted: the
- * server is not who it should be, which another attempt does not change. */
-int secure_start(struct secure *secure, int fd, int64_t deadline, bool *ret_is_untrusted,
-                 struct mregion_error *error);
+/* Begins a connection; secure_stop ends it. MREGION_ERR_ARGUMENT, MEMORY. */
+int secure_begin(struct secure *secure, struct mregion_error *error);
+/* The handshake, over a socket that is connected and does not block. STEP_WAIT: ask again when the
+ * socket can be read, or written while secure_has_output. MREGION_ERR_CONNECT; *ret_is_untrusted:
+ * the server is not who it should be, which another attempt does not change. */
+int secure_step(struct secure *secure, int fd, bool *ret_is_untrusted, struct mregion_error *error);
 /* The end of that connection, which the server is told if the socket takes it at once. Harmless
  * when there is none. */
 void secure_stop(struct secure *secure, int fd);
