@@ -263,7 +263,7 @@ void attempt_wants(const struct mregion *connection, int *ret_fd, short *ret_eve
                    int64_t *ret_until)
 {
     const struct attempt *attempt = &connection->attempt;
-    int pause_ms = dial_pause(&attempt->dial);
+    int pause_ms;
 
     *ret_fd = attempt->stage == STAGE_DOWN ? -1 : connection->fd;
     *ret_events = POLLIN;
@@ -273,12 +273,9 @@ void attempt_wants(const struct mregion *connection, int *ret_fd, short *ret_eve
         *ret_until = attempt->is_pausing ? attempt->retry_at : 0;
         break;
     case STAGE_DIALING:
-        *ret_events = POLLOUT;
-        *ret_fd = attempt->dial.fd;
-        if (pause_ms >= 0) {
-            *ret_fd = -1;
+        dial_wants(&attempt->dial, ret_fd, ret_events, &pause_ms);
+        if (pause_ms >= 0)
             *ret_until = deadline_after((uint32_t)pause_ms);
-        }
         break;
     case STAGE_SHAKING:
         *ret_fd = attempt->dial.fd;

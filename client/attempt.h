@@ -1,5 +1,4 @@
-/* Making a connection, step by step. Nothing here waits, but for the lookup of a host's name.
- * Private to libmregion.
+/* Making a connection, step by step. Nothing here waits. Private to libmregion.
  *
  *     DOWN ──► DIALING ──► SHAKING (TLS) ──► GREETING (credentials) ──► UP
  *      ▲           └───────────┴─────────────────┴──── failed ───────────┤

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/async.h"
 #include "client/blob.h"
 #include "client/call.h"
 #include "client/error.h"
@@ -31,7 +32,9 @@ struct mregion_batch {
     bool has_token;
     bool is_uncertain; /* it may have happened */
     bool is_committed;
-    struct reply reply; /* what the results point into */
+    bool is_open;               /* an asynchronous commit is */
+    struct mregion_async async; /* whose */
+    struct reply reply;         /* what the results point into */
 };
 
 /* ---- Begin and end ---- */
@@ -95,6 +98,8 @@ static int check_open(const struct mregion_batch *batch, struct mregion_error *e
     if (batch->is_committed)
         return error_set(error, MREGION_ERR_ARGUMENT,
                          "the batch has been committed: abort it to begin anew");
+    if (batch->is_open)
+        return error_set(error, MREGION_ERR_ARGUMENT, "the batch is being committed");
     return MREGION_OK;
 }
 
@@ -298,14 +303,19 @@ static int set_token(struct mregion_batch *batch, struct mregion_error *error)
     return code;
 }
 
+static struct request request_of(const struct mregion_batch *batch)
+{
+    return (struct request){.method = METHODS,
+                            .name = "batch",
+                            .region = batch->region,
+                            .blob = batch->changes.data,
+                            .blob_size = batch->changes.size,
+                            .is_batch = true};
+}
+
 static int send_batch(struct mregion_batch *batch, struct mregion_error *error)
 {
-    struct request request = {.method = METHODS,
-                              .name = "batch",
-                              .region = batch->region,
-                              .blob = batch->changes.data,
-                              .blob_size = batch->changes.size,
-                              .is_batch = true};
+    struct request request = request_of(batch);
     uint64_t max;
     int code = blob_message_max(batch->connection, request.blob_size, &max, error);
 
@@ -320,31 +330,102 @@ static int send_batch(struct mregion_batch *batch, struct mregion_error *error)
     return code;
 }
 
-int mregion_batch_commit(struct mregion_batch *batch, size_t *ret_failed,
-                         struct mregion_error *error)
+/* The array around the changes is complete. */
+static int close_array(struct mregion_batch *batch, struct mregion_error *error)
 {
-    struct mregion_error reason;
-    int code = check_open(batch, &reason);
+    int code = check_open(batch, error);
 
     if (code == MREGION_OK && batch->changes.size == 0 && !write_header(batch))
-        code = error_no_memory(&reason);
-    if (code == MREGION_OK) {
+        code = error_no_memory(error);
+    if (code == MREGION_OK)
         put_be32((uint8_t *)batch->changes.data + 1, (uint32_t)batch->count);
-        code = send_batch(batch, &reason);
-    }
-    token_drop(batch->connection);
-    if (code == MREGION_OK && (code = take_results(batch, &reason)) != MREGION_OK)
+    return code;
+}
+
+/* It has been answered, with the reply where code is MREGION_OK. */
+static int end_commit(struct mregion_batch *batch, int code, struct mregion_error *error)
+{
+    if (code == MREGION_OK && (code = take_results(batch, error)) != MREGION_OK)
         reply_release(&batch->reply);
+    batch->is_uncertain = (code >= MREGION_ERR_TIMEOUT && code < MREGION_ERR_ARGUMENT) ||
+                          code == MREGION_ERR_CANCELED;
     if (code == MREGION_OK) {
         batch->is_committed = true;
         msgpack_sbuffer_destroy(&batch->changes);
         msgpack_sbuffer_init(&batch->changes);
-        return MREGION_OK;
     }
-    batch->is_uncertain = code >= MREGION_ERR_TIMEOUT && code < MREGION_ERR_ARGUMENT;
+    return code;
+}
+
+int mregion_batch_commit(struct mregion_batch *batch, size_t *ret_failed,
+                         struct mregion_error *error)
+{
+    struct mregion_error reason;
+    int code = close_array(batch, &reason);
+
+    if (code == MREGION_OK)
+        code = send_batch(batch, &reason);
+    token_drop(batch->connection);
+    code = end_commit(batch, code, &reason);
+    if (code == MREGION_OK)
+        return code;
     if (ret_failed != NULL)
         *ret_failed = failed_index(batch, &reason);
     return error_set(error, reason.code, "%s", reason.text);
+}
+
+/* The results are the batch's, and so in its memory. */
+static int copy_reply(struct mregion_batch *batch, const struct mregion_answer *answer,
+                      struct mregion_error *error)
+{
+    uint8_t *bytes = malloc(answer->result_size + 1);
+
+    if (bytes == NULL)
+        return error_no_memory(error);
+    memcpy(bytes, answer->result, answer->result_size);
+    batch->reply = (struct reply){.bytes = bytes, .size = answer->result_size};
+    return MREGION_OK;
+}
+
+static void on_committed(struct mregion *connection, const struct mregion_answer *answer,
+                         void *data)
+{
+    struct mregion_batch *batch = data;
+    struct mregion_answer own = *answer;
+    struct mregion_error reason;
+    int code = answer->code;
+
+    if (code == MREGION_OK)
+        code = copy_reply(batch, answer, &reason);
+    batch->is_open = false;
+    code = end_commit(batch, code, &reason);
+    if (code != MREGION_OK && answer->code == MREGION_OK)
+        own = (struct mregion_answer){
+            .ticket = answer->ticket, .code = (enum mregion_code)code, .text = reason.text};
+    if (batch->async.on_answer != NULL)
+        batch->async.on_answer(connection, &own, batch->async.data);
+}
+
+int mregion_async_commit(struct mregion_batch *batch, const struct mregion_async *async,
+                         mregion_ticket *ret_ticket, struct mregion_error *error)
+{
+    struct mregion_async own = {.on_answer = on_committed, .data = batch};
+    struct request request;
+    int code = close_array(batch, error);
+
+    if (async != NULL)
+        own.timeout_ms = async->timeout_ms;
+    if (code == MREGION_OK)
+        code = set_token(batch, error);
+    request = request_of(batch);
+    if (code == MREGION_OK)
+        code = async_start(batch->connection, &request, &own, ret_ticket, error);
+    token_drop(batch->connection);
+    if (code == MREGION_OK) {
+        batch->is_open = true;
+        batch->async = async != NULL ? *async : (struct mregion_async){0};
+    }
+    return code;
 }
 
 /* ---- Results ---- */

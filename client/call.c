@@ -145,6 +145,29 @@ int call_submit_ticket(struct mregion *connection, const struct request *request
     return code;
 }
 
+int call_start(struct mregion *connection, const struct request *request,
+               struct pending **ret_pending, struct mregion_error *error)
+{
+    struct pending *pending = NULL;
+    int code = request_check(request, error);
+
+    if (code == MREGION_OK)
+        code = check_room(connection, request->blob_size + request->params_size, error);
+    if (code == MREGION_OK)
+        code = prepare(connection, request, &pending, error);
+    if (code != MREGION_OK)
+        return code;
+    if (!outbox_copy(connection, pending)) {
+        pending_free(&connection->pending, pending);
+        return error_no_memory(error);
+    }
+    pending->only_reads = request_only_reads(request);
+    pending->is_async = true;
+    pending_enqueue(&connection->pending, pending);
+    *ret_pending = pending;
+    return MREGION_OK;
+}
+
 int call_flush(struct mregion *connection, int64_t deadline, struct mregion_error *error)
 {
     int code;
@@ -181,7 +204,7 @@ int call_notify(struct mregion *connection, const struct request *request, int64
 
 /* ---- Collecting ---- */
 
-static void take_result(struct pending *pending, struct reply *ret_reply)
+void reply_take(struct pending *pending, struct reply *ret_reply)
 {
     ret_reply->size = pending->result_size;
     if (pending->result == pending->small) {
@@ -217,7 +240,7 @@ int call_collect(struct mregion *connection, struct pending *pending, int64_t de
     if (code != MREGION_OK)
         return code;
     if (pending->state == PENDING_ANSWERED)
-        take_result(pending, ret_reply);
+        reply_take(pending, ret_reply);
     else
         code = error_set(error, pending->code, "%s",
                          pending->text != NULL ? pending->text : "out of memory for the reason");

@@ -56,6 +56,9 @@ int call_submit(struct mregion *connection, const struct request *request, int64
  * MREGION_ERR_FULL. */
 int call_submit_ticket(struct mregion *connection, const struct request *request, int64_t deadline,
                        struct pending **ret_pending, struct mregion_error *error);
+/* The same for an asynchronous one: nothing is sent yet, and everything is copied but the sink. */
+int call_start(struct mregion *connection, const struct request *request,
+               struct pending **ret_pending, struct mregion_error *error);
 /* Sends what is gathered. */
 int call_flush(struct mregion *connection, int64_t deadline, struct mregion_error *error);
 /* Sends [2, method, params] with the request's name and packed parameters. */
@@ -69,6 +72,8 @@ int call_collect(struct mregion *connection, struct pending *pending, int64_t de
 int call(struct mregion *connection, const struct request *request, struct reply *ret_reply,
          struct mregion_error *error);
 
+/* Takes the result out of one that is answered. */
+void reply_take(struct pending *pending, struct reply *ret_reply);
 void reply_release(struct reply *reply);
 /* A cursor over the result. */
 struct cursor reply_cursor(const struct reply *reply);

@@ -6,9 +6,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/async.h"
 #include "client/attempt.h"
+#include "client/deadline.h"
 #include "client/drive.h"
 #include "client/error.h"
+#include "client/loop.h"
 #include "client/outbox.h"
 #include "client/secure.h"
 #include "client/wire.h"
@@ -27,8 +30,8 @@ static uint64_t or_default(uint64_t value, uint64_t otherwise)
     return value != 0 ? value : otherwise;
 }
 
-static int new_connection(const char *address, const struct mregion_options *options,
-                          struct mregion **ret_connection, struct mregion_error *error)
+int mregion_open(const char *address, const struct mregion_options *options,
+                 struct mregion **ret_connection, struct mregion_error *error)
 {
     static const struct mregion_options defaults;
     struct mregion *connection = calloc(1, sizeof *connection);
@@ -39,7 +42,8 @@ static int new_connection(const char *address, const struct mregion_options *opt
     if (options == NULL)
         options = &defaults;
     connection->fd = -1;
-    connection->attempt.dial.fd = -1;
+    connection->attempt.dial = (struct dial){.fd = -1, .watcher = -1};
+    connection->loop = (struct loop){.fd = -1, .timer = -1, .deadline = DEADLINE_NEVER};
     connection->connect_timeout_ms =
         (uint32_t)or_default(options->connect_timeout_ms, CONNECT_TIMEOUT_MS);
     connection->timeout_default_ms = (uint32_t)or_default(options->timeout_ms, TIMEOUT_MS);
@@ -64,7 +68,7 @@ int mregion_connect(const char *address, const struct mregion_options *options,
                     struct mregion **ret_connection, struct mregion_error *error)
 {
     struct mregion *connection = NULL;
-    int code = new_connection(address, options, &connection, error);
+    int code = mregion_open(address, options, &connection, error);
 
     if (code != MREGION_OK)
         return code;
@@ -78,7 +82,7 @@ int mregion_connect(const char *address, const struct mregion_options *options,
 
 void mregion_close(struct mregion *connection)
 {
-    if (connection == NULL)
+    if (connection == NULL || !async_close(connection))
         return;
     attempt_end(connection);
     if (connection->fd >= 0) {
@@ -92,6 +96,7 @@ void mregion_close(struct mregion *connection)
     pending_table_release(&connection->pending);
     msgpack_sbuffer_destroy(&connection->out);
     free(connection->inbox.bytes);
+    loop_close(&connection->loop);
     free(connection);
 }
 
@@ -127,7 +132,7 @@ int connection_end(struct mregion *connection, bool by_peer, enum mregion_code c
     struct inbox *inbox = &connection->inbox;
 
     secure_stop(connection->secure, connection->fd);
-    (void)close(connection->fd);
+    dial_close(&connection->attempt.dial, connection->fd);
     connection->fd = -1;
     connection->attempt.stage = STAGE_DOWN;
     connection->is_lost_by_peer = by_peer;

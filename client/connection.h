@@ -74,6 +74,21 @@ struct attempt {
         failure; /* of the last attempt; its code is MREGION_OK when it succeeded */
 };
 
+/* The descriptor that somebody's loop watches: an epoll instance, with the socket and a timer. */
+struct loop {
+    int fd; /* -1: nobody has asked for it */
+    int timer;
+    uint64_t watched; /* dial.opened of the socket in it; 0: none */
+    short events;     /* of that */
+    int64_t until;    /* when the timer is set for */
+    bool is_processing;
+    bool is_closing;
+    bool is_full; /* a submit was refused, and nobody was told that there is room again */
+    mregion_on_room on_room;
+    void *room_data;
+    int64_t deadline; /* no asynchronous request's is earlier */
+};
+
 struct secure;
 
 struct mregion {
@@ -104,6 +119,7 @@ struct mregion {
     struct sending sending;
     struct inbox inbox;
     struct pending_table pending;
+    struct loop loop;
 };
 
 /* Notices that the other end has closed while nothing was asked. To be called before something new

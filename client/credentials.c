@@ -129,6 +129,21 @@ int mregion_authenticate(struct mregion *connection, const char *user, const voi
     return MREGION_OK;
 }
 
+int mregion_set_user(struct mregion *connection, const char *user, const void *password,
+                     size_t size, struct mregion_error *error)
+{
+    struct credentials fresh = {0};
+    int code = check(user, password, size, error);
+
+    if (code == MREGION_OK)
+        code = keep(&fresh, user, password, size, error);
+    if (code != MREGION_OK)
+        return code;
+    credentials_release(&connection->credentials);
+    connection->credentials = fresh;
+    return MREGION_OK;
+}
+
 /* ---- Again ---- */
 
 int credentials_pack(struct mregion *connection, const struct pending *pending,

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -21,23 +22,42 @@ union address {
     struct sockaddr_un un;
 };
 
+static void reset(struct dial *dial)
+{
+    *dial = (struct dial){
+        .fd = -1, .number = EADDRNOTAVAIL, .opened = dial->opened, .watcher = dial->watcher};
+}
+
+static int fail(const struct endpoint *endpoint, int number, struct mregion_error *error)
+{
+    if (number == ENOMEM)
+        return error_no_memory(error);
+    if (number < 0)
+        return error_set(error, MREGION_ERR_CONNECT, "cannot connect to %.200s: %s", endpoint->text,
+                         gai_strerror(number));
+    return error_set_system(error, MREGION_ERR_CONNECT, number, "cannot connect to %.200s",
+                            endpoint->text);
+}
+
+/* What is an address already is not looked up, and so nothing waits. */
 int dial_begin(struct dial *dial, const struct endpoint *endpoint, struct mregion_error *error)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICSERV | AI_NUMERICHOST};
     int number;
 
-    *dial = (struct dial){.fd = -1, .number = EADDRNOTAVAIL};
+    reset(dial);
     if (endpoint->is_unix)
         return MREGION_OK;
     number = getaddrinfo(endpoint->path, endpoint->port, &hints, &dial->list);
     dial->next = dial->list;
+    if (number == EAI_NONAME) {
+        number = lookup_start(endpoint->path, endpoint->port, &dial->lookup);
+        dial->opened++;
+    }
     if (number == EAI_SYSTEM)
-        return error_set_system(error, MREGION_ERR_CONNECT, errno, "cannot connect to %.200s",
-                                endpoint->text);
-    if (number != 0)
-        return error_set(error, MREGION_ERR_CONNECT, "cannot connect to %.200s: %s", endpoint->text,
-                         gai_strerror(number));
-    return MREGION_OK;
+        number = errno;
+    return number != 0 ? fail(endpoint, number, error) : MREGION_OK;
 }
 
 /* Requests leave at once; a peer that is gone for good is found out some day. */
@@ -96,15 +116,35 @@ static bool current(const struct dial *dial, const struct endpoint *endpoint,
     return !dial->is_tried;
 }
 
+static void unwatch(const struct dial *dial, int fd)
+{
+    if (dial->watcher >= 0)
+        (void)epoll_ctl(dial->watcher, EPOLL_CTL_DEL, fd, NULL);
+}
+
 static void go_on(struct dial *dial)
 {
-    if (dial->fd >= 0)
-        (void)close(dial->fd);
+    dial_close(dial, dial->fd);
     dial->fd = -1;
     dial->is_connecting = false;
     dial->is_tried = true;
     if (dial->next != NULL)
         dial->next = dial->next->ai_next;
+}
+
+/* MREGION_OK: there is a list of addresses. */
+static int look_up(struct dial *dial, const struct endpoint *endpoint, int64_t until,
+                   struct mregion_error *error)
+{
+    int number;
+
+    if (!lookup_is_done(dial->lookup))
+        return deadline_left(until) == 0 ? fail(endpoint, ETIMEDOUT, error) : STEP_WAIT;
+    unwatch(dial, lookup_fd(dial->lookup));
+    number = lookup_take(dial->lookup, &dial->list);
+    dial->lookup = NULL;
+    dial->next = dial->list;
+    return number != 0 ? fail(endpoint, number, error) : MREGION_OK;
 }
 
 int dial_step(struct dial *dial, const struct endpoint *endpoint, int64_t until,
@@ -113,10 +153,15 @@ int dial_step(struct dial *dial, const struct endpoint *endpoint, int64_t until,
     const struct sockaddr *address;
     union address path;
     socklen_t length;
+    int code = dial->lookup != NULL ? look_up(dial, endpoint, until, error) : MREGION_OK;
 
+    if (code != MREGION_OK)
+        return code;
     for (; current(dial, endpoint, &path, &address, &length); go_on(dial)) {
-        if (dial->fd < 0)
+        if (dial->fd < 0) {
             dial->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+            dial->opened++;
+        }
         dial->number = dial->fd < 0 ? errno : try_connect(dial, address, length, until);
         if (dial->number == EAGAIN)
             return STEP_WAIT;
@@ -126,20 +171,38 @@ int dial_step(struct dial *dial, const struct endpoint *endpoint, int64_t until,
             set_options(dial->fd);
         return MREGION_OK;
     }
-    return error_set_system(error, MREGION_ERR_CONNECT, dial->number, "cannot connect to %.200s",
-                            endpoint->text);
+    return fail(endpoint, dial->number, error);
 }
 
-int dial_pause(const struct dial *dial)
+void dial_wants(const struct dial *dial, int *ret_fd, short *ret_events, int *ret_pause_ms)
 {
-    return dial->is_connecting ? -1 : BACKLOG_RETRY_MS;
+    *ret_pause_ms = -1;
+    *ret_fd = dial->fd;
+    *ret_events = POLLOUT;
+    if (dial->lookup != NULL) {
+        *ret_fd = lookup_fd(dial->lookup);
+        *ret_events = POLLIN;
+    } else if (!dial->is_connecting) {
+        *ret_fd = -1;
+        *ret_pause_ms = BACKLOG_RETRY_MS;
+    }
+}
+
+void dial_close(const struct dial *dial, int fd)
+{
+    if (fd < 0)
+        return;
+    unwatch(dial, fd);
+    (void)close(fd);
 }
 
 void dial_end(struct dial *dial)
 {
-    if (dial->fd >= 0)
-        (void)close(dial->fd);
+    dial_close(dial, dial->fd);
+    if (dial->lookup != NULL)
+        unwatch(dial, lookup_fd(dial->lookup));
+    lookup_abandon(dial->lookup);
     if (dial->list != NULL)
         freeaddrinfo(dial->list);
-    *dial = (struct dial){.fd = -1};
+    reset(dial);
 }

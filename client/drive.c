@@ -30,6 +30,13 @@ static int time_out(struct mregion *connection, struct mregion_error *error)
                      connection->endpoint.text);
 }
 
+static int receive(struct mregion *connection, struct mregion_error *error)
+{
+    int code = wire_pull(connection, error);
+
+    return code == STEP_WAIT ? MREGION_OK : code;
+}
+
 /* Waits for what the next step waits for, and receives what arrives meanwhile, so that both sides
  * never wait for each other. */
 static int wait_for(struct mregion *connection, int64_t deadline, struct mregion_error *error)
@@ -38,8 +45,8 @@ static int wait_for(struct mregion *connection, int64_t deadline, struct mregion
     int64_t until;
     int count;
 
-    if (wire_has_input(connection) && connection->fd >= 0)
-        return wire_pull(connection, error);
+    if (connection->fd >= 0 && wire_has_input(connection))
+        return receive(connection, error);
     attempt_wants(connection, &waiting.fd, &waiting.events, &until);
     count = poll(&waiting, 1, deadline_left(until < deadline ? until : deadline));
     if (count < 0 && errno == EINTR)
@@ -48,7 +55,7 @@ static int wait_for(struct mregion *connection, int64_t deadline, struct mregion
         return wire_lose(connection, errno, error);
     if (count <= 0)
         return deadline_left(deadline) == 0 ? time_out(connection, error) : MREGION_OK;
-    return connection->fd >= 0 && (waiting.revents & ~POLLOUT) != 0 ? wire_pull(connection, error)
+    return connection->fd >= 0 && (waiting.revents & ~POLLOUT) != 0 ? receive(connection, error)
                                                                     : MREGION_OK;
 }
 
@@ -96,6 +103,15 @@ static bool goes_on(const struct mregion *connection, int code)
             connection->pending.unsent != NULL);
 }
 
+/* Whether the message under way belongs to a call that blocks: others have their own time. */
+static bool is_awaited(const struct mregion *connection)
+{
+    const struct pending *pending = connection->pending.sending;
+
+    return connection->sending.request != NULL ||
+           (pending != NULL && !pending->is_async && !pending->is_forgotten);
+}
+
 int drive_send(struct mregion *connection, int64_t deadline, struct mregion_error *error)
 {
     int code;
@@ -110,7 +126,7 @@ int drive_send(struct mregion *connection, int64_t deadline, struct mregion_erro
         if (code == STEP_WAIT)
             code = wait_for(connection, deadline, error);
     } while (code == MREGION_OK || goes_on(connection, code));
-    if (code == MREGION_ERR_TIMEOUT || code == MREGION_ERR_CANCELED)
+    if ((code == MREGION_ERR_TIMEOUT || code == MREGION_ERR_CANCELED) && is_awaited(connection))
         outbox_stop(connection);
     return code;
 }

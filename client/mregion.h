@@ -33,7 +33,8 @@
  *   Signals   No SIGPIPE is raised, and system calls that a signal interrupts go on.
  *   Blocking  A function returns when the server has answered, or when the connection's timeout
  *             has passed: MREGION_ERR_TIMEOUT. A change may have happened then, or may still
- *             happen; the error's text says so.
+ *             happen; the error's text says so. What does not wait is below, under "Without
+ *             blocking", and works on the same connection.
  *   Once      Every change of a region's blobs and blocks carries a token, a random name of its own
  *             by which the server knows it again: it happens once, however often it is sent, unless
  *             the region has made token_window further changes meanwhile (65,536, where
@@ -104,7 +105,7 @@ enum mregion_code {
     MREGION_ERR_ARGUMENT = 105, /* a parameter that makes no sense; nothing was sent */
     MREGION_ERR_FULL = 106,     /* too many tickets are open: collect some first */
     MREGION_ERR_LOCAL_IO = 107, /* the file descriptor that was given failed */
-    MREGION_ERR_CANCELED = 108  /* the progress callback said so */
+    MREGION_ERR_CANCELED = 108  /* the progress callback, or mregion_cancel, said so */
 };
 
 #define MREGION_ERROR_TEXT_SIZE 512
@@ -158,9 +159,9 @@ struct mregion_options {
 /* Connects to "unix:PATH", "tcp:HOST:PORT" or "tls:HOST:PORT" (HOST a name, an IPv4 address, or an
  * IPv6 address in brackets). With tls the server's certificate is verified: CONNECT says what is
  * wrong with it. A server that wants another certificate of the client may say so only when
- * something is asked: UNAUTHENTICATED. The lookup of a host name follows the system's own timeout.
- * options may be NULL. Give *ret_connection to mregion_close. Errors: CONNECT (also after
- * connect_timeout_ms), ARGUMENT (the address), LOCAL_IO (a file of TLS), MEMORY. */
+ * something is asked: UNAUTHENTICATED. options may be NULL. Give *ret_connection to mregion_close.
+ * Errors: CONNECT (also after connect_timeout_ms), ARGUMENT (the address), LOCAL_IO (a file of
+ * TLS), MEMORY. */
 MREGION_API int mregion_connect(const char *address, const struct mregion_options *options,
                                 struct mregion **ret_connection, struct mregion_error *error);
 
@@ -610,6 +611,140 @@ MREGION_API int mregion_collect_done(struct mregion *connection, mregion_ticket 
 /* Closes a ticket whose answer nobody wants. A change is made all the same. */
 MREGION_API void mregion_forget(struct mregion *connection, mregion_ticket ticket);
 
+/* ---- Without blocking ----
+ * For a program that has a loop of its own: one descriptor to watch, one function to call when it
+ * can be read, and a callback for every request.
+ *
+ *     static void on_added(struct mregion *connection, const struct mregion_answer *answer,
+ *                          void *data);
+ *
+ *     struct mregion_async async = {.on_answer = on_added, .data = photo};
+ *     struct pollfd waiting = {.events = POLLIN};
+ *
+ *     mregion_open("tcp:db:7420", NULL, &connection, &error);
+ *     mregion_fd(connection, &waiting.fd, &error);
+ *     mregion_async_add(connection, "main", bytes, size, &async, NULL, &error);
+ *     while (there is something to wait for) {
+ *         poll(&waiting, 1, -1);
+ *         mregion_process(connection);
+ *     }
+ *
+ * With libuv the same is mregion_uv.h.
+ *
+ *   - None of these functions waits, for anything: the connection is made (a host looked up, TLS
+ *     begun, credentials shown), lost and made again behind the descriptor, which stays the same
+ * for as long as the connection lives.
+ *   - Once: a function that returns MREGION_OK will call on_answer exactly once, later, with the
+ *     answer, or with the code of what became of the request: TIMEOUT, CANCELED, LOST and so on.
+ *     Anything else means that nothing was taken and nothing will be called.
+ *   - Callbacks are called by mregion_process, in the order in which the answers came, and by
+ *     mregion_close for what is left (CANCELED). In them everything may be called, mregion_close
+ *     too, which then happens when the callback has returned.
+ *   - Requests are executed in the order in which they were submitted, and sent again as those of
+ *     "Reconnect" above are. They are gathered and sent by the next mregion_process; whoever calls
+ *     that right after submitting saves a turn of the loop.
+ *   - Back-pressure: what is submitted is copied and kept until it is answered. Beyond tickets_max
+ *     requests, or kept_max bytes where one alone may pass that, a submit returns FULL;
+ *     mregion_set_on_room says when to go on. A blob must fit one message of the server: ARGUMENT,
+ *     which may come with the answer, for the server may not have been asked yet.
+ *   - The functions that block may be called on the same connection, and block. What they receive
+ *     for others is handed over by the next mregion_process. */
+
+/* The same as mregion_connect, but the connection is made when there is something to send.
+ * Errors: ARGUMENT, LOCAL_IO, MEMORY. */
+MREGION_API int mregion_open(const char *address, const struct mregion_options *options,
+                             struct mregion **ret_connection, struct mregion_error *error);
+
+/* Who the caller is, as with mregion_authenticate, but said when the connection is made for the
+ * next time. Where the server does not take it, every request fails with what it says. Errors:
+ * ARGUMENT, MEMORY. */
+MREGION_API int mregion_set_user(struct mregion *connection, const char *user, const void *password,
+                                 size_t size, struct mregion_error *error);
+
+/* A descriptor that can be read when mregion_process has something to do. It is the connection's:
+ * it must not be read from, and is closed by mregion_close. Errors: LOCAL_IO (too many are open).
+ */
+MREGION_API int mregion_fd(struct mregion *connection, int *ret_fd, struct mregion_error *error);
+
+/* Sends and receives what can be without waiting, and calls the callbacks of what has been
+ * answered, or has taken too long. Harmless at any time. */
+MREGION_API void mregion_process(struct mregion *connection);
+
+/* What became of a request. Everything in it is borrowed for the callback. */
+struct mregion_answer {
+    mregion_ticket ticket;
+    enum mregion_code code; /* MREGION_OK, or why it has failed, and then */
+    const char *text;       /* a sentence as in struct mregion_error; "" otherwise */
+    uint64_t number;        /* the result where it is a number (add, allocate: the address) */
+    const void *result;     /* as MessagePack; nothing where it has failed or is in a buffer */
+    size_t result_size;
+};
+
+typedef void (*mregion_on_answer)(struct mregion *connection, const struct mregion_answer *answer,
+                                  void *data);
+
+/* Who hears of an answer, and how long that may take. Zero means the default: start from
+ * "struct mregion_async async = {0};". Borrowed for the call. */
+struct mregion_async {
+    mregion_on_answer on_answer; /* NULL: nobody */
+    void *data;                  /* for it */
+    uint32_t timeout_ms;         /* from the submit on, MREGION_NO_TIMEOUT for as long as it takes;
+                                    0: that of the connection */
+    uint32_t reserved_number;    /* zero */
+    uint64_t reserved[4];        /* zero */
+};
+
+/* Each submits a request. async may be NULL: nobody hears of it. *ret_ticket, where ret_ticket is
+ * not NULL, is for mregion_cancel only. Errors: FULL, ARGUMENT, MEMORY, LOCAL_IO. */
+MREGION_API int mregion_async_call(struct mregion *connection, const char *method,
+                                   const void *params, size_t params_size,
+                                   const struct mregion_async *async, mregion_ticket *ret_ticket,
+                                   struct mregion_error *error);
+MREGION_API int mregion_async_add(struct mregion *connection, const char *region, const void *bytes,
+                                  uint64_t size, const struct mregion_async *async,
+                                  mregion_ticket *ret_ticket, struct mregion_error *error);
+/* The buffer of size bytes is the library's until the callback is called. */
+MREGION_API int mregion_async_load(struct mregion *connection, const char *region, uint64_t address,
+                                   uint64_t size, void *buffer, const struct mregion_async *async,
+                                   mregion_ticket *ret_ticket, struct mregion_error *error);
+MREGION_API int mregion_async_store(struct mregion *connection, const char *region,
+                                    uint64_t address, const void *bytes, uint64_t size,
+                                    const struct mregion_async *async, mregion_ticket *ret_ticket,
+                                    struct mregion_error *error);
+MREGION_API int mregion_async_replace(struct mregion *connection, const char *region,
+                                      uint64_t address, uint64_t size, const void *bytes,
+                                      uint64_t new_size, const struct mregion_async *async,
+                                      mregion_ticket *ret_ticket, struct mregion_error *error);
+/* Up to 1 MiB - 64 bytes, which are what the token keeps; the buffer as with load. */
+MREGION_API int mregion_async_remove(struct mregion *connection, const char *region,
+                                     uint64_t address, uint64_t size, void *buffer,
+                                     const struct mregion_async *async, mregion_ticket *ret_ticket,
+                                     struct mregion_error *error);
+MREGION_API int mregion_async_allocate(struct mregion *connection, const char *region,
+                                       uint64_t size, const struct mregion_async *async,
+                                       mregion_ticket *ret_ticket, struct mregion_error *error);
+MREGION_API int mregion_async_deallocate(struct mregion *connection, const char *region,
+                                         uint64_t address, uint64_t size,
+                                         const struct mregion_async *async,
+                                         mregion_ticket *ret_ticket, struct mregion_error *error);
+MREGION_API int mregion_async_resize(struct mregion *connection, const char *region,
+                                     uint64_t address, uint64_t size, uint64_t new_size,
+                                     const struct mregion_async *async, mregion_ticket *ret_ticket,
+                                     struct mregion_error *error);
+
+/* Nobody waits for the request any more: its callback is called with CANCELED, by the next
+ * mregion_process, unless its answer has come already. A change that was not sent yet is not made;
+ * one that was may be, and the answer's text says which. A ticket that is unknown, or over: nothing
+ * happens. */
+MREGION_API void mregion_cancel(struct mregion *connection, mregion_ticket ticket);
+
+typedef void (*mregion_on_room)(struct mregion *connection, void *data);
+
+/* After a submit of an asynchronous request was refused with FULL: called by mregion_process, once,
+ * when half of what may be kept is free again. NULL: not any more. */
+MREGION_API void mregion_set_on_room(struct mregion *connection, mregion_on_room on_room,
+                                     void *data);
+
 /* ---- Batches ----
  * Several changes of one region that happen together or not at all, also across a crash of the
  * server, in the order in which they were appended; each sees what those before it did.
@@ -686,6 +821,12 @@ MREGION_API int mregion_batch_grow(struct mregion_batch *batch, uint64_t pages, 
  * was sent); TOO_LARGE (the results pass 1 MiB). */
 MREGION_API int mregion_batch_commit(struct mregion_batch *batch, size_t *ret_failed,
                                      struct mregion_error *error);
+
+/* The same without blocking (see above): on_answer is called with what became of it, and after
+ * MREGION_OK the results are the batch's. Until then nothing may be done with the batch, and its
+ * connection is not closed. Errors: those of the other mregion_async functions. */
+MREGION_API int mregion_async_commit(struct mregion_batch *batch, const struct mregion_async *async,
+                                     mregion_ticket *ret_ticket, struct mregion_error *error);
 
 /* The result of a change after the commit: a number where there is one (add, replace, allocate,
  * resize: the address; deallocate_range: bytes that were in use; grow: pages before), or the bytes

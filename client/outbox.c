@@ -1,5 +1,6 @@
 #include "client/outbox.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #define GATHER_BLOB_MAX ((uint64_t)16 << 10)
 /* What is packed for requests is kept for the next ones, up to this size. */
 #define OUT_KEPT ((size_t)1 << 20)
+/* The smallest max_message that a server can be given. */
+#define MESSAGE_ALWAYS_FITS ((size_t)64 << 10)
 
 static const uint8_t *token_of(const struct pending *pending)
 {
@@ -169,12 +172,35 @@ void outbox_drop(struct mregion *connection)
 
 /* ---- The queue ---- */
 
+/* Of what was submitted without waiting nobody knew yet whether the server takes so much. False: it
+ * is not to be sent now; *ret_code says whether the queue goes on. */
+static bool check_size(struct mregion *connection, struct pending *pending, int *ret_code,
+                       struct mregion_error *error)
+{
+    uint64_t max = connection->max_message;
+    char text[128];
+
+    if (!pending->is_async || pending->message_size <= MESSAGE_ALWAYS_FITS)
+        return true;
+    *ret_code = MREGION_OK;
+    if (max == 0)
+        *ret_code = attempt_ask_info(connection, error);
+    if (max == 0 || pending->message_size <= max)
+        return max != 0;
+    (void)snprintf(text, sizeof text, "a message of %zu bytes is more than the server takes: %llu",
+                   pending->message_size, (unsigned long long)max);
+    pending_fail(&connection->pending, pending, MREGION_ERR_ARGUMENT, text, strlen(text));
+    return false;
+}
+
 static int send_one(struct mregion *connection, struct pending *pending,
                     struct mregion_error *error)
 {
     msgpack_sbuffer *out = &connection->out;
     int code;
 
+    if (!check_size(connection, pending, &code, error))
+        return code;
     if (out->size == 0 && out->alloc > OUT_KEPT) {
         msgpack_sbuffer_destroy(out);
         msgpack_sbuffer_init(out);

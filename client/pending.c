@@ -157,7 +157,10 @@ struct pending *pending_find_ticket(const struct pending_table *table, mregion_t
 {
     struct pending *pending = pending_find_msgid(table, (uint32_t)ticket);
 
-    return pending != NULL && pending->ticket == ticket && !pending->is_forgotten ? pending : NULL;
+    return pending != NULL && pending->ticket == ticket && !pending->is_forgotten &&
+                   !pending->is_async
+               ? pending
+               : NULL;
 }
 
 void pending_forget(struct pending_table *table, struct pending *pending)
@@ -176,6 +179,60 @@ void pending_forget(struct pending_table *table, struct pending *pending)
     pending->sink = NULL;
 }
 
+/* ---- Asynchronous ones ---- */
+
+bool pending_is_in_flight(const struct pending_table *table, const struct pending *pending)
+{
+    return pending->is_sent || table->sending == pending;
+}
+
+static void push_over(struct pending_table *table, struct pending *pending)
+{
+    if (table->over == NULL)
+        table->last_over = &table->over;
+    *table->last_over = pending;
+    table->last_over = &pending->next_over;
+    pending->is_over = true;
+}
+
+struct pending *pending_take_over(struct pending_table *table)
+{
+    struct pending *pending = table->over;
+
+    if (pending != NULL)
+        table->over = pending->next_over;
+    return pending;
+}
+
+void pending_give_up(struct pending_table *table, struct pending *pending, enum mregion_code code,
+                     const char *text)
+{
+    bool is_in_flight = pending_is_in_flight(table, pending);
+
+    pending->code = code;
+    pending->text = strdup(text);
+    pending->sink = NULL;
+    drop_message(table, pending);
+    push_over(table, pending);
+    if (!is_in_flight) {
+        pending->state = PENDING_FAILED;
+        table->waiting--;
+    }
+}
+
+void pending_leave(struct pending_table *table, struct pending *pending)
+{
+    if (pending->state != PENDING_WAITING) {
+        pending_free(table, pending);
+        return;
+    }
+    drop_result(table, pending);
+    pending->is_async = false;
+    pending->is_forgotten = true;
+}
+
+/* ---- The end of the waiting ---- */
+
 /* Its state is no longer "waiting". */
 static void settle(struct pending_table *table, struct pending *pending, enum pending_state state)
 {
@@ -184,12 +241,14 @@ static void settle(struct pending_table *table, struct pending *pending, enum pe
     drop_message(table, pending);
     if (pending->is_forgotten)
         pending_free(table, pending);
+    else if (pending->is_async && !pending->is_over)
+        push_over(table, pending);
 }
 
 void pending_answer(struct pending_table *table, struct pending *pending, const uint8_t *result,
                     size_t size)
 {
-    if (!pending->is_forgotten && size > 0) {
+    if (!pending->is_forgotten && !pending->is_over && size > 0) {
         pending->result = size <= sizeof pending->small ? pending->small : malloc(size);
         if (pending->result == NULL) {
             pending_fail(table, pending, MREGION_ERR_MEMORY, "out of memory", 13);
@@ -205,7 +264,7 @@ void pending_answer(struct pending_table *table, struct pending *pending, const 
 void pending_fail(struct pending_table *table, struct pending *pending, enum mregion_code code,
                   const char *text, size_t length)
 {
-    if (!pending->is_forgotten) {
+    if (!pending->is_forgotten && !pending->is_over) {
         pending->code = code;
         pending->text = strndup(text, length);
     }

@@ -52,6 +52,16 @@ struct pending {
 
     enum mregion_code code;
     char *text; /* NULL when there was no memory for it */
+
+    /* Of one whose answer is handed to a callback, once, and not collected. */
+    bool is_async;
+    bool
+        is_over; /* it is among those to be handed over; canceled, too late, or no longer waiting */
+    bool only_reads;
+    int64_t deadline;
+    mregion_on_answer on_answer; /* or NULL */
+    void *data;
+    struct pending *next_over;
 };
 
 #define PENDING_BUCKETS 256
@@ -68,6 +78,8 @@ struct pending_table {
      * on this one. */
     struct pending *first, *last_queued;
     struct pending *unsent;
+    struct pending *over,
+        **last_over;         /* to be handed over, in the order in which they came to it */
     struct pending *sending; /* whose message is under way and has left in part, at most; or NULL */
 };
 
@@ -84,7 +96,8 @@ struct pending *pending_new(struct pending_table *table);
 /* Removes it from the table, with its result. */
 void pending_free(struct pending_table *table, struct pending *pending);
 
-/* NULL: there is none. A forgotten one has no ticket any more, but its message id still. */
+/* NULL: there is none. A forgotten one has no ticket any more, but its message id still; the answer
+ * of an asynchronous one is found by nobody. */
 struct pending *pending_find_ticket(const struct pending_table *table, mregion_ticket ticket);
 struct pending *pending_find_msgid(const struct pending_table *table, uint32_t msgid);
 
@@ -98,6 +111,17 @@ void pending_unsend_all(struct pending_table *table);
 /* Nobody will collect it: its memory may go; its sink, and a request that is borrowed, are left
  * alone from now on. A change that is kept as a message is still made. */
 void pending_forget(struct pending_table *table, struct pending *pending);
+
+/* An asynchronous one is canceled, or too late: it is not sent any more, and is handed over with
+ * code and text, whatever the server may still answer. */
+void pending_give_up(struct pending_table *table, struct pending *pending, enum mregion_code code,
+                     const char *text);
+/* Takes the first of those that are to be handed over; NULL: there is none. */
+struct pending *pending_take_over(struct pending_table *table);
+/* It has been handed over: frees it, as soon as no answer can come any more. */
+void pending_leave(struct pending_table *table, struct pending *pending);
+/* Whether some of it is at the server, or on its way there. */
+bool pending_is_in_flight(const struct pending_table *table, const struct pending *pending);
 
 /* The answer has come; result (size bytes of MessagePack) is copied. Frees a forgotten one. */
 void pending_answer(struct pending_table *table, struct pending *pending, const uint8_t *result,

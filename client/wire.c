@@ -69,7 +69,7 @@ int wire_pull(struct mregion *connection, struct mregion_error *error)
     if (count > 0)
         return inbox_filled(connection, (size_t)count, error);
     if (count < 0)
-        return errno == EAGAIN || errno == EINTR ? MREGION_OK : wire_lose(connection, errno, error);
+        return errno == EAGAIN || errno == EINTR ? STEP_WAIT : wire_lose(connection, errno, error);
     return connection_end(connection, true, MREGION_ERR_LOST, "the server closed the connection",
                           error);
 }
@@ -81,7 +81,7 @@ static int lose_after_send(struct mregion *connection, int number, struct mregio
 
     if (number != EPIPE && number != ECONNRESET)
         return wire_lose(connection, number, error);
-    while (code == MREGION_OK) {
+    while (code == MREGION_OK || code == STEP_WAIT) {
         struct pollfd waiting = {.fd = connection->fd, .events = POLLIN};
 
         if (!wire_has_input(connection) && poll(&waiting, 1, 0) <= 0)

@@ -14,7 +14,7 @@
 /* Sends what is gathered and the message under way. MREGION_OK: all of it has left. STEP_WAIT: the
  * socket takes no more. Besides: MREGION_ERR_CANCELED, MEMORY. */
 int wire_push(struct mregion *connection, struct mregion_error *error);
-/* Receives what is there, at most as much as there is room for at once. */
+/* Receives what is there, at most as much as there is room for at once. STEP_WAIT: nothing is. */
 int wire_pull(struct mregion *connection, struct mregion_error *error);
 /* Both, until nothing more is there. */
 void wire_poll(struct mregion *connection);
