@@ -115,12 +115,14 @@ static void expire_all(struct mregion *connection)
     for_each_open(connection, expire, &now);
 }
 
-/* The connection cannot be made, for a reason that no other attempt changes. */
+/* It cannot be sent, for a reason that waiting does not change. What has been sent is still to be
+ * answered. */
 static void fail(struct mregion *connection, struct pending *pending, const void *context)
 {
     const struct mregion_error *reason = context;
 
-    pending_fail(&connection->pending, pending, reason->code, reason->text, strlen(reason->text));
+    if (!pending_is_in_flight(&connection->pending, pending))
+        give_up(connection, pending, reason->code, reason->text);
 }
 
 static void close_one(struct mregion *connection, struct pending *pending, const void *context)

@@ -6,6 +6,8 @@
  * count down to the one that fails, and pass the others on. */
 #include <check.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -143,8 +145,45 @@ static int commit(struct mregion *connection)
     return code;
 }
 
-static step *const steps[] = {add_small, add_large, load_large, add_file, load_file,
-                              by_name,   pipeline,  again,      commit,   as_user};
+static void on_answer(struct mregion *connection, const struct mregion_answer *answer, void *data)
+{
+    int *codes = data;
+
+    (void)connection;
+    codes[0]--;
+    if (codes[1] == 0 && answer->code != 0) {
+        codes[1] = answer->code;
+        error.code = answer->code;
+        (void)snprintf(error.text, sizeof error.text, "%s", answer->text);
+    }
+}
+
+/* The connection is lost in the middle of that too. */
+static int without_blocking(struct mregion *connection)
+{
+    static uint8_t loaded[50000];
+    int codes[2] = {0, 0}; /* of so many nothing was heard yet; the first that failed */
+    struct mregion_async async = {.on_answer = on_answer, .data = codes};
+    struct pollfd waiting = {.events = POLLIN};
+    int code = mregion_fd(connection, &waiting.fd, &error);
+
+    region.close_at = region.stores + 3;
+    for (unsigned i = 0; i < 10 && code == 0; i++)
+        if ((code = mregion_async_store(connection, "main", 0, bytes, 4000 * i, &async, NULL,
+                                        &error)) == 0)
+            codes[0]++;
+    if (code == 0 && (code = mregion_async_load(connection, "main", 0, sizeof loaded, loaded,
+                                                &async, NULL, &error)) == 0)
+        codes[0]++;
+    while (codes[0] > 0) {
+        (void)poll(&waiting, 1, -1);
+        mregion_process(connection);
+    }
+    return code != 0 ? code : codes[1];
+}
+
+static step *const steps[] = {add_small, add_large, load_large, add_file, load_file,       by_name,
+                              pipeline,  again,     commit,     as_user,  without_blocking};
 #define STEPS ((int)(sizeof steps / sizeof steps[0]))
 
 START_TEST(each_allocation_fails)
