@@ -29,7 +29,8 @@
  *             named ret_bytes, ret_blocks, ret_names and ret_result are allocated by the library:
  *             free each with mregion_free. On failure nothing is to be freed.
  *   Threads   A connection is used by one thread at a time; there is no lock in it. Threads that
- *             work at the same time have a connection each. Nothing else is shared.
+ *             work at the same time have a connection each, of their own or from a pool. Nothing
+ *             else is shared.
  *   Signals   No SIGPIPE is raised, and system calls that a signal interrupts go on.
  *   Blocking  A function returns when the server has answered, or when the connection's timeout
  *             has passed: MREGION_ERR_TIMEOUT. A change may have happened then, or may still
@@ -837,6 +838,53 @@ MREGION_API int mregion_batch_uint(const struct mregion_batch *batch, size_t ind
 MREGION_API int mregion_batch_blob(const struct mregion_batch *batch, size_t index,
                                    const void **ret_bytes, uint64_t *ret_size,
                                    struct mregion_error *error);
+
+/* ---- A pool ----
+ * Connections for threads, which take one for as long as they need it:
+ *
+ *     if (mregion_pool_take(pool, &connection, &error) == 0) {
+ *         mregion_add(connection, "main", bytes, size, &address, &error);
+ *         mregion_pool_give(pool, connection);
+ *     }
+ *
+ * These functions may be called by any thread at any time. The connections behave as all others do.
+ * They are made when they are needed, and kept when they are given back. */
+
+struct mregion_pool;
+
+/* Zero means the default, everywhere. Strings and bytes are copied. */
+struct mregion_pool_options {
+    uint32_t connections_max; /* at a time; default 16 */
+    uint32_t wait_ms;         /* for one that is given back, MREGION_NO_TIMEOUT for as long as it
+                                 takes; default 60,000 */
+    const char *user;         /* see mregion_authenticate; NULL: nobody */
+    const void *password;
+    size_t password_size;
+    uint64_t reserved[4]; /* zero */
+};
+
+/* Nothing is connected yet. address and options are those of mregion_connect, options may be NULL,
+ * and so may pool_options; what they point to is copied, and files of TLS are read for each
+ * connection. Give *ret_pool to mregion_pool_free. Errors: ARGUMENT, LOCAL_IO (a file of TLS),
+ * MEMORY. */
+MREGION_API int mregion_pool_new(const char *address, const struct mregion_options *options,
+                                 const struct mregion_pool_options *pool_options,
+                                 struct mregion_pool **ret_pool, struct mregion_error *error);
+
+/* Closes its connections, all of which have been given back. NULL is fine. */
+MREGION_API void mregion_pool_free(struct mregion_pool *pool);
+
+/* Takes a connection, which is connected: one that was given back, where the server has not closed
+ * it meanwhile, or a new one. Errors: TIMEOUT (as many as connections_max are taken), and those of
+ * mregion_connect and mregion_authenticate. */
+MREGION_API int mregion_pool_take(struct mregion_pool *pool, struct mregion **ret_connection,
+                                  struct mregion_error *error);
+
+/* Gives it back, whatever has happened with it: one that is lost, has open tickets, was used
+ * without blocking, or is now another user's, is closed, and another one made when it is needed.
+ * Timeout, progress and token are again what they were. Batches and uploads have been closed
+ * before. NULL is fine. */
+MREGION_API void mregion_pool_give(struct mregion_pool *pool, struct mregion *connection);
 
 /* ---- Numbers ----
  * Add, load, store and remove for numbers of fixed size, stored little-endian:
