@@ -109,8 +109,10 @@ static int authenticate(struct cli *cli)
 
 int cli_connect(struct cli *cli)
 {
-    struct mregion_options options = {
-        .connect_timeout_ms = cli->timeout_ms, .timeout_ms = cli->timeout_ms, .tls = &cli->tls};
+    struct mregion_options options = {.connect_timeout_ms = cli->timeout_ms,
+                                      .timeout_ms = cli->timeout_ms,
+                                      .tickets_max = CLI_TICKETS_MAX,
+                                      .tls = &cli->tls};
     struct mregion_error error;
 
     if (cli->connection != NULL)

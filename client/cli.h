@@ -8,6 +8,9 @@
 
 #include "client/mregion.h"
 
+/* Requests under way, at most: what export asks for, and what bench --pipeline can. */
+#define CLI_TICKETS_MAX 4096
+
 #define CLI_SERVER_DEFAULT "unix:/run/mregiond/mregiond.sock"
 
 /* Public contract: these never change. */

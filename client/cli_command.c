@@ -7,6 +7,7 @@
 #include "client/cli_blob.h"
 #include "client/cli_change.h"
 #include "client/cli_check.h"
+#include "client/cli_export.h"
 #include "client/cli_list.h"
 #include "client/cli_method.h"
 #include "client/cli_output.h"

@@ -77,15 +77,12 @@ void cli_progress_format(const char *name, uint64_t done, uint64_t total, int64_
     }
 }
 
-static int on_progress(uint64_t done, uint64_t total, void *context)
+void cli_progress_show(struct cli_progress *progress, uint64_t done, uint64_t total)
 {
-    struct cli_progress *progress = context;
     int64_t now;
 
-    if (cli_signal_pending())
-        return 1;
     if (!progress->is_shown)
-        return 0;
+        return;
     now = now_ms();
     if (now - progress->started_ms >= SHOW_AFTER_MS && now - progress->drawn_ms >= DRAW_EVERY_MS) {
         char line[CLI_PROGRESS_LINE_SIZE];
@@ -98,6 +95,13 @@ static int on_progress(uint64_t done, uint64_t total, void *context)
         progress->drawn_ms = now;
         progress->is_drawn = true;
     }
+}
+
+static int on_progress(uint64_t done, uint64_t total, void *context)
+{
+    if (cli_signal_pending())
+        return 1;
+    cli_progress_show(context, done, total);
     return 0;
 }
 

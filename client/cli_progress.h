@@ -17,6 +17,8 @@ struct cli_progress {
  * terminal. End with cli_progress_end, which takes the bar away. */
 void cli_progress_begin(struct cli_progress *progress, struct mregion *connection, const char *name,
                         bool is_quiet);
+/* What is no transfer of the library's says so itself how far it has come. */
+void cli_progress_show(struct cli_progress *progress, uint64_t done, uint64_t total);
 void cli_progress_end(struct cli_progress *progress, struct mregion *connection);
 
 /* One line without its end, at most columns characters: name, share, bar, bytes, rate. total is 0

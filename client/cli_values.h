@@ -1,0 +1,40 @@
+/* Maps that a method answers, read by their keys: what regionInfo, serverInfo and stats tell. */
+#ifndef MREGION_CLIENT_CLI_VALUES_H
+#define MREGION_CLIENT_CLI_VALUES_H
+
+#include <msgpack.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/cli.h"
+
+/* An answer of the server's; zero it first. */
+struct cli_answer {
+    msgpack_unpacked unpacked;
+    void *bytes; /* that its strings are in */
+    bool is_there;
+};
+
+/* Calls a method of this region (NULL: of none) without options. *ret_answer is to be given to
+ * cli_answer_release. MREGION_OK, or the library's code with *error filled. */
+int cli_answer_call(struct cli *cli, const char *method, const char *region,
+                    struct cli_answer *ret_answer, struct mregion_error *error);
+/* The same with parameters that are packed. */
+int cli_answer_call_packed(struct cli *cli, const char *method, const msgpack_sbuffer *params,
+                           struct cli_answer *ret_answer, struct mregion_error *error);
+void cli_answer_release(struct cli_answer *answer);
+
+/* Packs a region by its name, or by its number where it is written "#7". */
+int cli_pack_region(msgpack_packer *packer, const char *region);
+
+/* The value of a key; NULL where object is no map, or has no such key. */
+const msgpack_object *cli_value(const msgpack_object *object, const char *key);
+
+/* A number of the map; 0 where there is none. */
+uint64_t cli_value_number(const msgpack_object *object, const char *key);
+
+/* A text of the map, cut to what fits; "" where there is none. */
+void cli_value_text(const msgpack_object *object, const char *key, char *ret_text, size_t size);
+
+#endif

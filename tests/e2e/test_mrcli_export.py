@@ -1,0 +1,318 @@
+"""mrcli export and import: a region, address by address, through files and pipes, and what is left
+where it fails."""
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import threading
+import unittest
+
+from cli import CliCase, FakeServer, default_signals
+from mpack import Client, RpcError
+from server import DEADLINE, MRCLI
+
+MIB = 1 << 20
+
+
+class Export(CliCase):
+    def setUp(self):
+        super().setUp()
+        self.client = Client(self.mregiond.unix)
+        self.addCleanup(self.client.close)
+
+    def blocks(self, region):
+        size = self.client.call("size", region)
+        return self.client.call("allocatedBlocksInRange", region, 0, size)
+
+    def assert_same(self, one, other):
+        """Sizes, holes and bytes."""
+        self.assertEqual(self.client.call("memoryInfo", one), self.client.call("memoryInfo", other))
+        self.assertEqual(self.client.call("getFreeMemory", one),
+                         self.client.call("getFreeMemory", other))
+        for address, size in self.blocks(one):
+            for at in range(address, address + size, MIB):
+                part = min(MIB, address + size - at)
+                self.assertTrue(self.client.call("loadBlob", one, at, part) ==
+                                self.client.call("loadBlob", other, at, part), (at, part))
+
+    def fill(self, seed, blobs=60, holes=30):
+        """Blobs and holes of many sizes, at the end and at the beginning too."""
+        dice = random.Random(seed)
+        for _ in range(blobs):
+            size = dice.choice((1, 7, 4096, 5000, 65536, 300000, 1200000))
+            self.client.call("addBlob", "main", dice.randbytes(size))
+        size = self.client.call("size", "main")
+        for _ in range(holes):
+            at = dice.randrange(size)
+            length = dice.choice((1, 100, 4096, 65535, 65536, 70000, 2 * MIB))
+            self.client.call("deallocateRange", "main", at, min(at + length, size))
+        return size
+
+    def pipe(self, command, status=0):
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", command, MRCLI],
+                              env=self.environment, cwd=self.folder, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=DEADLINE, check=False)
+        self.assertEqual(done.returncode, status, (command, done.stderr))
+        return done.stdout.decode(), done.stderr.decode()
+
+    def regions(self):
+        return self.out("list").split()
+
+    # ---- What comes back ----
+
+    def test_holes_everywhere(self):
+        size = self.fill(1)
+        self.client.call("deallocateRange", "main", 0, 100)
+        self.client.call("deallocateRange", "main", size - 3 * MIB, size)
+        self.client.call("grow", "main", 3)
+        self.out("export", "file")
+        self.assertEqual(self.out("import", "file", "copy"), "copy\n")
+        self.assert_same("main", "copy")
+        self.pipe('"$0" export | "$0" import - piped')
+        self.assert_same("main", "piped")
+        self.assertEqual(sorted(os.listdir(self.folder)), ["file"])
+
+    def test_many_small_blocks(self):
+        """More than a record holds, and more than the server lists at a time."""
+        self.client.call("allocate", "main", 7000 * 48)
+        for base in range(0, 7000, 1000):
+            self.client.call("batch", "main", [["deallocate", (base + i) * 48, 17]
+                                               for i in range(1000)])
+        self.assertEqual(len(self.blocks("main")), 7000)
+        self.pipe('"$0" export - | "$0" import - copy')
+        self.assert_same("main", "copy")
+
+    def test_empty_regions(self):
+        self.pipe('"$0" export | "$0" import - copy')
+        self.assertEqual(self.out("-r", "copy", "size"), "0\n")
+        self.out("allocate", "100000")
+        self.out("clear")
+        self.pipe('"$0" export | "$0" import - all-free')
+        self.assert_same("main", "all-free")
+
+    def test_options_and_name_come_along(self):
+        self.out("create", "--fit", "largest", "--durability", "interval", "--flush-interval", "7s",
+                 "--token-window", "77", "--checksum", "off", "--max-size", "1GiB", "other")
+        self.out("-r", "other", "add", self.write("x", b"blob"))
+        self.out("-r", "other", "export", "file")
+        self.out("drop", "other")
+        answer = json.loads(self.out("-o", "json", "import", "file", env={"MREGION_REGION": ""}))
+        self.assertEqual(answer, {"region": "other", "size": 4, "allocated": 4, "blocks": 1})
+        info = self.client.call("regionInfo", "other")
+        self.assertEqual([info[key] for key in ("fit", "durability", "flush_interval",
+                                                "token_window", "checksum", "max_size")],
+                         ["largest", "interval", 7000, 77, "off", 1 << 30])
+        self.assertEqual(self.out("-r", "other", "load", "0+4"), "blob")
+
+    def test_a_region_that_was_never_used(self):
+        self.fill(2, blobs=5, holes=3)
+        self.out("export", "file")
+        number = self.out("create", "fresh")
+        self.out("-r", "fresh", "import", "file")
+        self.assertEqual(self.out("-r", "fresh", "id"), number)
+        self.assert_same("main", "fresh")
+
+    def test_memory_does_not_grow_with_the_region(self):
+        """An address space that holds little more than the program."""
+        self.write("x", bytes(200 * MIB))
+        self.out("add", "x")
+        limit = None
+        if not os.environ.get("MREGION_ASAN"):
+            def limit():
+                resource.setrlimit(resource.RLIMIT_AS, (160 * MIB, 160 * MIB))
+        self.out("export", "file", preexec_fn=limit)
+        self.out("import", "file", "copy", preexec_fn=limit)
+        self.assertEqual(self.client.call("allocated", "copy"), 200 * MIB)
+
+    # ---- What does not ----
+
+    def test_used_regions_are_refused(self):
+        self.fill(3, blobs=5, holes=3)
+        self.out("export", "file")
+        before = self.client.call("regionInfo", "main")
+        self.fails(1, "main is there and has been used .*drop it", "import", "file")
+        self.assertEqual(self.client.call("regionInfo", "main")["commits"], before["commits"])
+        self.out("clear")
+        self.fails(1, "main is there and has been used", "import", "file")
+        self.fails(64, "import: a name has at most 64", "import", "file", "x" * 65)
+        self.fails(1, "invalid_argument", "import", "file", "no name")
+        self.fails(3, "no_such_region", "-r", "nobody", "export", "other")
+        self.assertEqual(self.regions(), ["main"])
+        self.assertEqual(os.listdir(self.folder), ["file"])
+
+    def test_cut_and_changed_streams_leave_nothing(self):
+        self.fill(4, blobs=8, holes=4)
+        self.out("export", "file")
+        whole = self.read("file")
+        self.write("none", b"")
+        self.write("some", whole[:100])
+        self.write("cut", whole[:-1])
+        self.write("middle", whole[:len(whole) // 2])
+        self.write("more", whole + b"\n")
+        for name in ("none", "some", "cut", "middle", "more"):
+            self.fails(6, f"{name}: record [0-9]+, before byte", "import", name, "copy")
+            self.assertEqual(self.regions(), ["main"], name)
+        for at in random.Random(5).sample(range(len(whole)), 20):
+            changed = bytearray(whole)
+            changed[at] ^= 1 << at % 8
+            self.write("bad", bytes(changed))
+            self.fails(6, "bad: record [0-9]+, before byte", "import", "bad", "copy")
+            self.assertEqual(self.regions(), ["main"], at)
+        self.fails(6, ".*/x: record 0, .*no export", "import", self.write("x", b"x" * 999), "copy")
+        self.fails(74, "nowhere: cannot open", "import", "nowhere", "copy")
+        self.fails(74, "/: cannot read", "import", "/", "copy")
+
+    def test_a_region_that_was_there_says_what_is_left(self):
+        self.fill(6, blobs=8, holes=4)
+        self.out("export", "file")
+        self.write("cut", self.read("file")[:-1])
+        self.out("create", "fresh")
+        done = self.run_mrcli("import", "cut", "fresh")
+        self.assertEqual(done.returncode, 6)
+        self.assertRegex(done.stderr.decode(), r"cut off\nmrcli: fresh is empty, but has been used")
+        self.assertEqual(self.out("-r", "fresh", "allocated"), "0\n")
+
+    def test_no_space(self):
+        self.out("create", "--max-size", "1MiB", "small")
+        self.out("-r", "small", "allocate", "1MiB")
+        self.out("-r", "small", "export", "file")
+        content = self.read("file").replace(b"max_size 1048576", b"max_size 0000001")
+        self.write("other", content)  # its checksum is wrong then
+        self.fails(6, "other: record 0", "import", "other", "copy")
+        self.out("create", "--max-size", "64KiB", "tiny")
+        done = self.run_mrcli("import", "file", "tiny")
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertEqual(self.out("-r", "tiny", "allocated"), "0\n")
+
+    def test_full_disks_and_closed_pipes(self):
+        self.fill(7, blobs=30, holes=0)
+        if os.path.exists("/dev/full"):
+            self.fails(74, "/dev/full: cannot write: No space left", "export", "/dev/full")
+
+        def small_files():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MIB, 2 * MIB))
+        self.fails(74, "file: cannot write: File too large", "export", "file",
+                   preexec_fn=small_files)
+        self.assertEqual(os.listdir(self.folder), [])
+        _, said = self.pipe('"$0" export | head -c 100000 >/dev/null', status=74)
+        self.assertEqual(said, "mrcli: standard output: cannot write: Broken pipe\n")
+        _, said = self.pipe('"$0" export | head -c 100000 | "$0" import - copy', status=6)
+        self.assertIn("cut off", said)
+        self.assertEqual(self.regions(), ["main"])
+
+    def test_a_terminal_is_no_place_for_it(self):
+        status, shown = self.on_terminal("export")
+        self.assertEqual(status, 64)
+        self.assertIn("standard output is a terminal", shown)
+
+    def test_in_scripts(self):
+        self.out("add", self.write("x", b"blob"))
+        self.assertEqual(self.out(stdin=b"export file\nimport file copy\nsize\nuse copy\nload 0+4\n"),
+                         "copy\n4\nblob")
+        self.fails(64, "- is standard input, which holds the commands", stdin=b"import - c2\n")
+
+    # ---- Changes ----
+
+    def test_a_region_that_is_changed_meanwhile(self):
+        """The stream waits in the pipe for a change of every kind; it then has no end."""
+        self.fill(8, blobs=40, holes=0)
+        address = self.client.call("addBlob", "main", b"there")
+        for change in (lambda: self.client.call("storeBlob", "main", address, b"other"),
+                       lambda: self.client.call("deallocate", "main", 0, 2 * MIB),
+                       lambda: self.client.call("addBlob", "main", b"more"),
+                       lambda: self.client.call("clear", "main")):
+            process = subprocess.Popen([MRCLI, "export"], env=self.environment, cwd=self.folder,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            first = process.stdout.read(1)
+            change()
+            rest, said = process.communicate(timeout=DEADLINE)
+            self.assertEqual(process.returncode, 75, said)
+            self.assertRegex(said.decode(), r"\Amrcli: main is being changed: .*try again")
+            self.write("file", first + rest)
+            self.fails(6, "file: record", "import", "file", "copy")
+            self.assertEqual(self.regions(), ["main"])
+
+    def test_somebody_else_writes_to_the_region(self):
+        self.fill(9, blobs=30, holes=0)
+        self.out("export", "file")
+        content = self.read("file")
+        process = subprocess.Popen([MRCLI, "import", "-", "copy"], env=self.environment,
+                                   cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, preexec_fn=default_signals)
+        process.stdin.write(content[:len(content) // 2])
+        process.stdin.flush()
+        while True:
+            try:
+                self.client.call("addBlob", "copy", b"in between")
+                break
+            except RpcError:  # not there yet
+                pass
+        _, said = process.communicate(content[len(content) // 2:], timeout=DEADLINE)
+        self.assertEqual(process.returncode, 1, said)
+        self.assertIn(b"somebody else changes the region", said)
+        self.assertEqual(self.regions(), ["main"])
+
+    # ---- Signals and lost servers ----
+
+    def test_interrupted(self):
+        self.fill(10, blobs=30, holes=0)
+        process = subprocess.Popen([MRCLI, "export", "file"], env=self.environment,
+                                   cwd=self.folder, stderr=subprocess.PIPE,
+                                   preexec_fn=default_signals)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=DEADLINE)
+        self.assertIn(process.returncode, (-signal.SIGINT, 0))
+        self.assertIn(os.listdir(self.folder), ([], ["file"]))
+        self.out("export", "file")
+        content = self.read("file")
+        process = subprocess.Popen([MRCLI, "import", "-", "copy"], env=self.environment,
+                                   cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, preexec_fn=default_signals)
+        process.stdin.write(content[:len(content) // 2])
+        process.stdin.flush()
+        while "copy" not in self.regions():
+            pass
+        process.send_signal(signal.SIGINT)
+        process.wait(DEADLINE)
+        process.stdin.close()
+        process.stdout.close()
+        process.stderr.close()
+        self.assertEqual(process.returncode, -signal.SIGINT)
+        self.assertEqual(self.regions(), ["main"])
+
+    def test_a_server_that_goes_away(self):
+        """In the middle of the loads: the error says so, and no file appears."""
+        info = {"uuid": "u", "commits": 1, "size": 64 * MIB, "pages": 1024, "allocated": 64 * MIB}
+        loads = threading.Semaphore(3)
+
+        def answer(method, params):
+            if method == "loadBlob":
+                if not loads.acquire(blocking=False):
+                    for connection in fake.connections:
+                        connection.close()
+                    return None
+                return None, bytes(params[2])
+            return {"serverInfo": (None, {"max_message": 64 * MIB, "uptime_s": 1}),
+                    "regionInfo": (None, {"name": "main", **info}),
+                    "allocatedBlocksInRange": (None, [[0, 64 * MIB]])}.get(method)
+
+        with FakeServer(answer) as fake:
+            done = self.run_mrcli("-s", fake.address, "--timeout", "2s", "export", "file")
+        self.assertIn(done.returncode, (69, 75), done.stderr)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_damage_is_told(self):
+        with FakeServer(lambda method, params: {
+                "loadBlob": ("corrupt: page 0 is damaged", None),
+                "serverInfo": (None, {"max_message": MIB, "uptime_s": 1}),
+                "regionInfo": (None, {"name": "main", "size": 9, "allocated": 9}),
+                "allocatedBlocksInRange": (None, [[0, 9]])}[method]) as fake:
+            self.fails(6, "corrupt: page 0 is damaged", "-s", fake.address, "export", "file")
+        self.assertEqual(os.listdir(self.folder), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
