@@ -9,6 +9,7 @@
 #include "client/cli_check.h"
 #include "client/cli_export.h"
 #include "client/cli_list.h"
+#include "client/cli_map.h"
 #include "client/cli_method.h"
 #include "client/cli_output.h"
 #include "client/cli_password.h"
@@ -122,8 +123,17 @@ static void print_usage(FILE *file, const struct cli_command *command)
 {
     (void)fprintf(file, "usage: %s", shown_name(command));
     if (command->options != NULL)
-        (void)fputs(" [OPTION VALUE]...", file);
+        (void)fputs(" [OPTION]...", file);
     (void)fprintf(file, "%s%s\n", command->usage[0] == '\0' ? "" : " ", command->usage);
+}
+
+static void print_option(FILE *file, const struct cli_option *option)
+{
+    (void)fputs("  ", file);
+    if (option->short_name != '\0')
+        (void)fprintf(file, "-%c, ", option->short_name);
+    (void)fprintf(file, "--%s%s%s\n", option->name, option->value != NULL ? " " : "",
+                  option->value != NULL ? option->value : "");
 }
 
 static void print_help(FILE *file, const struct cli_command *command)
@@ -135,7 +145,7 @@ static void print_help(FILE *file, const struct cli_command *command)
                       shown_name(command) == command->name ? command->short_name : command->name);
     for (const struct cli_option *option = command->options; option != NULL && option->name != NULL;
          option++)
-        (void)fprintf(file, "  --%s %s\n", option->name, option->value);
+        print_option(file, option);
     (void)fputs("mrcli(1) says more.\n", file);
 }
 
@@ -165,32 +175,65 @@ static int run_help(struct cli *cli, const struct cli_arguments *arguments)
 static int fail_usage(const struct cli *cli, const struct cli_command *command, const char *problem)
 {
     return cli_fail(cli, CLI_USAGE, "%s: %s; usage: %s%s%s%s", shown_name(command), problem,
-                    shown_name(command), command->options != NULL ? " [OPTION VALUE]..." : "",
+                    shown_name(command), command->options != NULL ? " [OPTION]..." : "",
                     command->usage[0] == '\0' ? "" : " ", command->usage);
 }
 
-/* "--name value" or "--name=value" at *index of words, which is moved to its last word. */
+/* The option that the word names, with *ret_value behind its = (or its letter), NULL where there is
+ * none. NULL: no option of the command. */
+static const struct cli_option *find_option(const struct cli_command *command, const char *word,
+                                            const char **ret_value)
+{
+    bool is_long = word[1] == '-';
+    const char *name = word + 1 + is_long;
+    size_t length = is_long ? strcspn(name, "=") : 1;
+
+    *ret_value = is_long && name[length] == '=' ? name + length + 1 : NULL;
+    if (!is_long && name[1] != '\0')
+        *ret_value = name + 1;
+    for (const struct cli_option *option = command->options; option != NULL && option->name != NULL;
+         option++) {
+        if (is_long ? strlen(option->name) == length && memcmp(option->name, name, length) == 0
+                    : option->short_name == name[0])
+            return option;
+    }
+    return NULL;
+}
+
+static int fail_option(const struct cli *cli, const struct cli_command *command, const char *word)
+{
+    if (word[1] != '-')
+        return cli_fail(cli, CLI_USAGE,
+                        "%s: no such option: %s (options of mrcli itself, such as -o, come before "
+                        "the command)",
+                        shown_name(command), word);
+    return cli_fail(cli, CLI_USAGE, "%s: no such option: %s (a file of this name follows a --)",
+                    shown_name(command), word);
+}
+
+/* "--name value", "--name=value", "-n value" or "-nvalue" at *index of words, which is moved to its
+ * last word. */
 static int take_option(const struct cli *cli, struct cli_arguments *arguments, char *const *words,
                        size_t count, size_t *index)
 {
     const struct cli_command *command = arguments->command;
-    const char *name = words[*index] + 2;
-    const char *equals = strchr(name, '=');
-    size_t length = equals == NULL ? strlen(name) : (size_t)(equals - name);
+    const char *value;
+    const struct cli_option *option = find_option(command, words[*index], &value);
 
-    for (size_t i = 0; command->options != NULL && command->options[i].name != NULL; i++) {
-        const struct cli_option *option = &command->options[i];
-
-        if (strlen(option->name) != length || memcmp(option->name, name, length) != 0)
-            continue;
-        if (equals == NULL && *index + 1 == count)
-            return cli_fail(cli, CLI_USAGE, "%s: --%s needs a value: %s", shown_name(command),
-                            option->name, option->value);
-        arguments->options[i] = equals != NULL ? equals + 1 : words[++*index];
-        return CLI_OK;
-    }
-    return cli_fail(cli, CLI_USAGE, "%s: no such option: %s (a file of this name follows a --)",
-                    shown_name(command), words[*index]);
+    if (option == NULL)
+        return fail_option(cli, command, words[*index]);
+    if (option->value == NULL && value != NULL)
+        return cli_fail(cli, CLI_USAGE, "%s: --%s takes no value", shown_name(command),
+                        option->name);
+    if (option->value != NULL && value == NULL && *index + 1 == count)
+        return cli_fail(cli, CLI_USAGE, "%s: --%s needs a value: %s", shown_name(command),
+                        option->name, option->value);
+    if (option->value == NULL)
+        value = "";
+    else if (value == NULL)
+        value = words[++*index];
+    arguments->options[option - command->options] = value;
+    return CLI_OK;
 }
 
 /* Sorts words[1...] into arguments and options; items has room for count of them. *ret_is_help:
@@ -210,11 +253,6 @@ static int take_arguments(const struct cli *cli, char *const *words, size_t coun
             is_options = false;
         } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
             *ret_is_help = true;
-        } else if (word[1] != '-') {
-            status = cli_fail(cli, CLI_USAGE,
-                              "%s: no such option: %s (options of mrcli itself, "
-                              "such as -o, come before the command)",
-                              shown_name(arguments->command), word);
         } else {
             status = take_option(cli, arguments, words, count, &i);
         }

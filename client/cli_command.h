@@ -15,8 +15,8 @@ struct cli_arguments {
     const struct cli_command *command;
     char *const *items;
     size_t count;
-    const char
-        *options[CLI_OPTIONS_MAX]; /* by their place in the command's list; NULL: not given */
+    const char *options[CLI_OPTIONS_MAX]; /* by their place in the command's list; NULL: not given,
+                                             "" where one without a value is */
 };
 
 /* What the result of a method is, where it is not printed as it came. */
@@ -27,10 +27,11 @@ enum cli_result {
 };
 
 struct cli_option {
-    const char *name;  /* without the dashes; each has a value */
-    const char *value; /* for the help */
+    const char *name;  /* without the dashes */
+    const char *value; /* for the help; NULL where it has none */
     char letter;       /* of the value, as below */
     const char *key;   /* of the method's option; NULL where it is not sent as such */
+    char short_name;   /* one that is written with one dash; 0: none */
 };
 
 /* The help has a heading for each. */
@@ -54,8 +55,8 @@ struct cli_command {
     int (*run)(struct cli *cli, const struct cli_arguments *arguments);
 
     /* For commands that are one method (cli_method.h). Letters: R the region (no argument),
-     * G a region as argument, F a reference, S a size or address, N a number, M a time, T a text.
-     */
+     * G a region as argument, F a reference, S a size or address, N a number, M a time, T a text,
+     * P the path of a file. */
     const char *method;
     const char *letters;
     enum cli_result result;

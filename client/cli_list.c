@@ -7,14 +7,14 @@
 #define PART 3000
 
 const struct cli_option cli_list_free_options[] = {
-    {"limit", "COUNT", 'N', NULL},
-    {"from", "ADDRESS", 'S', NULL},
-    {NULL, NULL, 0, NULL},
+    {"limit", "COUNT", 'N', NULL, 0},
+    {"from", "ADDRESS", 'S', NULL, 0},
+    {NULL, NULL, 0, NULL, 0},
 };
 
 const struct cli_option cli_list_range_options[] = {
-    {"limit", "COUNT", 'N', NULL},
-    {NULL, NULL, 0, NULL},
+    {"limit", "COUNT", 'N', NULL, 0},
+    {NULL, NULL, 0, NULL, 0},
 };
 
 /* Places in both lists of options. */

@@ -8,18 +8,18 @@
 #include "client/cli_parse.h"
 
 const struct cli_option cli_method_create_options[] = {
-    {"durability", "sync, interval or none", 'T', "durability"},
-    {"flush-interval", "TIME", 'M', "flush_interval"},
-    {"fit", "tight, lowest or largest", 'T', "fit"},
-    {"max-size", "SIZE", 'S', "max_size"},
-    {"journal-size", "SIZE", 'S', "journal_size"},
-    {"checksum", "on or off", 'T', "checksum"},
-    {"token-window", "COUNT", 'N', "token_window"},
-    {"discard", "SIZE", 'S', "discard"},
-    {"scrub-interval", "TIME", 'M', "scrub_interval"},
-    {"scrub-rate", "SIZE", 'S', "scrub_rate"},
-    {"page-cache", "SIZE", 'S', "page_cache"},
-    {NULL, NULL, 0, NULL},
+    {"durability", "sync, interval or none", 'T', "durability", 0},
+    {"flush-interval", "TIME", 'M', "flush_interval", 0},
+    {"fit", "tight, lowest or largest", 'T', "fit", 0},
+    {"max-size", "SIZE", 'S', "max_size", 0},
+    {"journal-size", "SIZE", 'S', "journal_size", 0},
+    {"checksum", "on or off", 'T', "checksum", 0},
+    {"token-window", "COUNT", 'N', "token_window", 0},
+    {"discard", "SIZE", 'S', "discard", 0},
+    {"scrub-interval", "TIME", 'M', "scrub_interval", 0},
+    {"scrub-rate", "SIZE", 'S', "scrub_rate", 0},
+    {"page-cache", "SIZE", 'S', "page_cache", 0},
+    {NULL, NULL, 0, NULL, 0},
 };
 
 /* ---- Parameters ---- */

@@ -115,15 +115,21 @@ void cli_output_nothing(FILE *file, enum cli_form form)
         (void)fputs("null\n", file);
 }
 
+void cli_output_json_block(FILE *file, struct mregion_block block)
+{
+    (void)fprintf(file,
+                  "{\"reference\":\"%" PRIu64 "+%" PRIu64 "\",\"address\":%" PRIu64
+                  ",\"size\":%" PRIu64 "}",
+                  block.address, block.size, block.address, block.size);
+}
+
 void cli_output_reference(FILE *file, enum cli_form form, struct mregion_block block)
 {
     if (form == CLI_JSON)
-        (void)fprintf(file,
-                      "{\"reference\":\"%" PRIu64 "+%" PRIu64 "\",\"address\":%" PRIu64
-                      ",\"size\":%" PRIu64 "}\n",
-                      block.address, block.size, block.address, block.size);
+        cli_output_json_block(file, block);
     else
-        (void)fprintf(file, "%" PRIu64 "+%" PRIu64 "\n", block.address, block.size);
+        (void)fprintf(file, "%" PRIu64 "+%" PRIu64, block.address, block.size);
+    (void)fputc('\n', file);
 }
 
 /* ---- Blocks ---- */

@@ -14,6 +14,10 @@ void cli_output_nothing(FILE *file, enum cli_form form);
 /* ADDRESS+SIZE in a line; {"reference":"0+4","address":0,"size":4} in JSON. */
 void cli_output_reference(FILE *file, enum cli_form form, struct mregion_block block);
 
+/* {"reference":"0+4","address":0,"size":4}: the text is exact also where a program reads numbers as
+ * doubles. */
+void cli_output_json_block(FILE *file, struct mregion_block block);
+
 /* A result as it came from the server: a scalar or array one value per line, a map one "KEY VALUE"
  * per line (aligned in a table, separated by a tab when raw). */
 void cli_output_value(FILE *file, enum cli_form form, const msgpack_object *object);

@@ -5,13 +5,44 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t pending;
 static const char *volatile temporary;
 
+/* Of the terminal that shows another screen. */
+#define LEAVE "\033[?1049l\033[?25h"
+static volatile sig_atomic_t has_screen;
+static int screen_fd;
+static struct termios before_screen;
+
 static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
 #define ENDING_COUNT (sizeof ending / sizeof *ending)
+
+void cli_signal_screen(int fd)
+{
+    struct termios keys;
+
+    screen_fd = fd;
+    if (tcgetattr(fd, &before_screen) != 0)
+        return;
+    keys = before_screen;
+    keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    has_screen = 1;
+    (void)tcsetattr(fd, TCSANOW, &keys);
+}
+
+void cli_signal_screen_end(void)
+{
+    if (has_screen == 0)
+        return;
+    has_screen = 0;
+    /* If the terminal is gone there is nothing to bring back. */
+    if (write(STDOUT_FILENO, LEAVE, sizeof LEAVE - 1) > 0)
+        (void)tcsetattr(screen_fd, TCSANOW, &before_screen);
+}
 
 /* Only what is allowed in a signal handler. */
 static void end_by(int number)
@@ -20,6 +51,7 @@ static void end_by(int number)
 
     if (temporary != NULL)
         (void)unlink(temporary);
+    cli_signal_screen_end();
     (void)signal(number, SIG_DFL);
     (void)sigemptyset(&one);
     (void)sigaddset(&one, number);
@@ -70,6 +102,24 @@ bool cli_signal_wait_for_input(int fd)
         ;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     return pending == 0;
+}
+
+enum cli_signal_wait cli_signal_wait(int fd, uint64_t wait_ms)
+{
+    struct pollfd input = {.fd = fd, .events = POLLIN};
+    struct timespec time = {.tv_sec = (time_t)(wait_ms / 1000),
+                            .tv_nsec = (long)(wait_ms % 1000) * 1000000};
+    sigset_t all, before;
+    int ready = 0;
+
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &before);
+    if (pending == 0)
+        ready = ppoll(&input, 1, &time, &before);
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    if (pending != 0)
+        return CLI_SIGNAL_CAME;
+    return ready > 0 ? CLI_SIGNAL_INPUT : CLI_SIGNAL_TIME;
 }
 
 void cli_signal_clear(void)

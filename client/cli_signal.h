@@ -9,6 +9,7 @@
 #define MREGION_CLIENT_CLI_SIGNAL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 void cli_signal_init(void);
 
@@ -18,6 +19,15 @@ bool cli_signal_pending(void);
 /* Waits until there is something to read, or a signal: true for the former. What comes right before
  * the wait ends it too. */
 bool cli_signal_wait_for_input(int fd);
+
+/* Waits for so long, for something to read from fd (-1: from none), or for a signal. */
+enum cli_signal_wait { CLI_SIGNAL_TIME, CLI_SIGNAL_INPUT, CLI_SIGNAL_CAME };
+enum cli_signal_wait cli_signal_wait(int fd, uint64_t wait_ms);
+
+/* The terminal fd shows another screen, and takes single keys without showing them; it is as before
+ * after cli_signal_screen_end, and also when a signal ends the process. */
+void cli_signal_screen(int fd);
+void cli_signal_screen_end(void);
 
 /* The shell has dealt with it. */
 void cli_signal_clear(void);

@@ -5,6 +5,7 @@ import pty
 import select
 import signal
 import socket
+import struct
 import subprocess
 import termios
 import threading
@@ -92,13 +93,16 @@ class CliCase(Case):
         self.assertEqual(said.count("\n"), 1, said)
         return (done.stdout or b"").decode()
 
-    def on_terminal(self, *args, typed=(), env=None):
-        """Runs it on a terminal of its own: types each of typed once the screen shows the prompt
-        before it, and returns the exit status and everything that was shown."""
+    def on_terminal(self, *args, typed=(), env=None, size=None, prompt=b"> "):
+        """Runs it on a terminal of its own, of size (rows, columns): types each of typed once the
+        screen shows the prompt before it, and returns the exit status and everything that was
+        shown."""
         try:
             controller, terminal = pty.openpty()
         except OSError as error:
             self.skipTest(f"this machine has no terminals: {error}")
+        if size is not None:
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         process = subprocess.Popen([MRCLI, *args], stdin=terminal, stdout=terminal, stderr=terminal,
                                    cwd=self.folder, env={**self.environment, **(env or {})},
                                    preexec_fn=take_terminal)
@@ -109,7 +113,7 @@ class CliCase(Case):
         try:
             while True:
                 # The prompt comes before the line's editor takes what is typed.
-                asks = typed and shown.find(b"> ", seen) >= 0
+                asks = typed and shown.find(prompt, seen) >= 0
                 if asks and not termios.tcgetattr(controller)[3] & termios.ICANON:
                     seen = len(shown)
                     os.write(controller, typed.pop(0))

@@ -1,0 +1,35 @@
+/* Small tables for people. (Lists that may be of any length are printed as they come.) */
+#ifndef MREGION_CLIENT_CLI_TABLE_H
+#define MREGION_CLIENT_CLI_TABLE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct cli_table;
+
+enum cli_column_kind {
+    CLI_LEFT,
+    CLI_RIGHT,
+    CLI_CUT, /* to the left, and cut where the terminal is too narrow */
+};
+
+struct cli_column {
+    const char *heading;
+    enum cli_column_kind kind;
+};
+
+/* NULL when memory is out. columns ends with a NULL heading. width: of the terminal, 0 where it is
+ * none, and nothing is cut. */
+struct cli_table *cli_table_new(const struct cli_column *columns, int width);
+void cli_table_free(struct cli_table *table);
+
+/* The next value of the row that is being filled, as printf. A row is complete with as many as
+ * there are columns. */
+void cli_table_put(struct cli_table *table, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The whole table, as a string with a line feed behind each line, to be freed; NULL when memory was
+ * out at any time. */
+char *cli_table_text(struct cli_table *table);
+
+#endif
