@@ -55,6 +55,16 @@ const char *tls_minimum_name(enum tls_minimum minimum)
     return (unsigned)minimum < TLS_MINIMA ? names[minimum] : NULL;
 }
 
+const char *sandbox_name(enum sandbox_switch sandbox)
+{
+    static const char *const names[SANDBOXES] = {
+        [SANDBOX_ON] = "on",
+        [SANDBOX_OFF] = "off",
+    };
+
+    return (unsigned)sandbox < SANDBOXES ? names[sandbox] : NULL;
+}
+
 /* For what has no position: a file that cannot be read, an option. */
 __attribute__((format(printf, 3, 4))) static int fail(struct conf_error *error, int code,
                                                       const char *format, ...)
@@ -80,6 +90,7 @@ int conf_init_defaults(struct conf *conf, struct conf_error *error)
         conf_read(conf, settings_defaults, strlen(settings_defaults), "built-in defaults", error);
     if (code != 0)
         conf_release(conf);
+    conf->run_as.line = conf->run_as.column = 0;
     for (size_t i = 0; i < conf->listens_count; i++)
         conf->listens[i].line = 0;
     for (size_t i = 0; i < conf->regions_count; i++)
@@ -95,6 +106,7 @@ void conf_release(struct conf *conf)
     free(conf->tls.certificate);
     free(conf->tls.key);
     free(conf->tls.ca);
+    free(conf->run_as.name);
     free(conf->regions);
     free(conf->file_regions);
     memset(conf, 0, sizeof *conf);

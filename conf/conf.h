@@ -37,6 +37,9 @@
 /* Leaves room below PATH_MAX for the names of regions and their files. */
 #define CONF_DATA_DIR_MAX (PATH_MAX - 256)
 
+/* The longest name of a user of the machine that its tools for users make. */
+#define CONF_RUN_AS_MAX 256
+
 /* Fits the longest path, the position and a sentence. */
 #define CONF_ERROR_SIZE (PATH_MAX + 512)
 
@@ -105,6 +108,15 @@ struct conf_tls {
     uint64_t handshake_ms;
 };
 
+/* Whether the server gives up what it does not need. */
+enum sandbox_switch { SANDBOX_ON, SANDBOX_OFF, SANDBOXES };
+
+/* The user of this machine that a server started as root becomes. */
+struct conf_run_as {
+    char *name;          /* "" to stay who one is */
+    size_t line, column; /* where the file names it; 0 for the default */
+};
+
 struct conf {
     char *data_dir;
     struct conf_listen *listens; /* none: only the sockets that the service manager passes */
@@ -125,6 +137,8 @@ struct conf {
     enum log_level log_level;
     enum migrate migrate;
     struct conf_tls tls;
+    struct conf_run_as run_as; /* nobody has looked yet whether there is such a user */
+    enum sandbox_switch sandbox;
     struct conf_region *regions; /* to create where missing; may be none */
     size_t regions_count;
     struct conf_user *users; /* none: everybody may do everything */
@@ -176,5 +190,7 @@ const char *access_name(enum access access);
 /* "none", "optional", "required"; "1.2", "1.3"; likewise. */
 const char *tls_clients_name(enum tls_clients clients);
 const char *tls_minimum_name(enum tls_minimum minimum);
+/* "on", "off"; likewise. */
+const char *sandbox_name(enum sandbox_switch sandbox);
 
 #endif

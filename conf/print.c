@@ -111,6 +111,7 @@ static void print_value(FILE *to, const struct setting *setting, const void *bas
     case KIND_UNIX:
     case KIND_HASH:
     case KIND_SUBJECT:
+    case KIND_RUN_AS: /* begins with the name */
         print_text(to, *(const char *const *)field);
         break;
     case KIND_TCP:

@@ -270,6 +270,28 @@ static int store_file(struct scalar *scalar)
     return 0;
 }
 
+/* Whether there is such a user is not asked here: a reload must be able to read the file where
+ * nobody may look that up any more. */
+static int store_run_as(struct scalar *scalar)
+{
+    const struct event *event = scalar->event;
+    struct conf_run_as *run_as = scalar->field;
+    char *name;
+    int code = check_text(scalar, "the name of a user");
+
+    if (code != 0)
+        return code;
+    if (event->length > CONF_RUN_AS_MAX)
+        return events_fail(scalar->events, event->at, "%s has at most %d bytes, not %zu",
+                           scalar->setting->name, CONF_RUN_AS_MAX, event->length);
+    name = strndup(event->text, event->length);
+    if (name == NULL)
+        return events_fail_memory(scalar->events);
+    free(run_as->name);
+    *run_as = (struct conf_run_as){name, event->at.line, event->at.column};
+    return 0;
+}
+
 static int store_name(struct scalar *scalar)
 {
     const struct event *event = scalar->event;
@@ -344,6 +366,8 @@ static const char *expected_kind(enum setting_kind kind)
         return "octal permissions such as 0660 (digits 0 to 7)";
     case KIND_NAME:
         return "a region's name";
+    case KIND_RUN_AS:
+        return "the name of a user";
     case KIND_SIZE:
     case KIND_TIME:
     case KIND_COUNT:
@@ -389,6 +413,8 @@ int scalar_store(struct events *events, const struct setting *setting, const str
         return store_mode(&scalar);
     case KIND_NAME:
         return store_name(&scalar);
+    case KIND_RUN_AS:
+        return store_run_as(&scalar);
     case KIND_UNIX:
     case KIND_TCP:
     case KIND_TLS:

@@ -26,9 +26,11 @@ enum setting_kind {
     KIND_ACCESS,     /* a word: enum access */
     KIND_TLS_CLIENTS,
     KIND_TLS_MINIMUM,
+    KIND_SANDBOX,   /* a word: enum sandbox_switch */
     KIND_NAME,      /* a region's name: char [REGION_NAME_MAX + 1] */
     KIND_PATTERN,   /* of regions' names: likewise */
     KIND_USER_NAME, /* char [USER_NAME_MAX + 1] */
+    KIND_RUN_AS,    /* a user of this machine, or empty: struct conf_run_as */
     KIND_HASH,      /* of a password: char *, or NULL */
     KIND_SUBJECT,   /* of a certificate: char *, or NULL */
     KIND_ID,        /* of a Unix user or group: uint64_t, or CONF_NO_ID */

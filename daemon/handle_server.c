@@ -86,11 +86,13 @@ enum outcome handle_SERVER_INFO(struct call *call)
     msgpack_packer packer;
     if (call->envelope.is_notification || !answer_begin(call->conn, call->envelope.msgid, &packer))
         return HANDLED;
-    msgpack_pack_map(&packer, 2 + count);
+    msgpack_pack_map(&packer, 3 + count);
     answer_pack_text(&packer, "name");
     answer_pack_text(&packer, "mregiond");
     answer_pack_text(&packer, "version");
     answer_pack_text(&packer, MREGION_VERSION);
+    answer_pack_text(&packer, "sandbox");
+    answer_pack_text(&packer, sandbox_describe(&server->sandbox));
     for (size_t i = 0; i < count; i++) {
         answer_pack_text(&packer, numbers[i].key);
         msgpack_pack_uint64(&packer, numbers[i].value);

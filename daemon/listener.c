@@ -17,6 +17,7 @@
 #include "daemon/accept.h"
 #include "daemon/files.h"
 #include "daemon/log.h"
+#include "daemon/privileges.h"
 #include "daemon/server.h"
 
 /* Connections that wait to be accepted; the kernel's own limit (somaxconn) still holds. */
@@ -220,6 +221,12 @@ static int open_unix(struct server *server, const struct conf_listen *listen, st
             close(fd);
         return fail(listen->address, error, err);
     }
+    status = privileges_give(&server->conf, listen->path);
+    if (status != 0) {
+        close(fd);
+        unlink(listen->path);
+        return fail(listen->address, -status, err);
+    }
     struct listener *listener = adopt(server, fd, false, err);
     if (listener == NULL) {
         unlink(listen->path);
@@ -398,13 +405,17 @@ void listeners_reloaded(struct server *server)
         listener->asks_all = listener->asks_all && asks_all(true, &server->conf);
 }
 
+int listeners_hold(struct server *server, struct err *err)
+{
+    for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)
+        if (listen(listener->fd, BACKLOG) != 0)
+            return fail(listener->address, errno, err);
+    return 0;
+}
+
 int listeners_start(struct server *server, struct err *err)
 {
-    int status = 0;
-    for (struct listener *listener = server->listeners; listener != NULL && status == 0;
-         listener = listener->next)
-        if (listen(listener->fd, BACKLOG) != 0)
-            status = fail(listener->address, errno, err);
+    int status = listeners_hold(server, err);
     if (status == 0)
         status = start_accepting(server, err);
     if (status != 0)

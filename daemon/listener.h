@@ -36,6 +36,9 @@ struct listener {
  * when one fails is left to listeners_close. ERR_INVALID_ARGUMENT for an address that must not be
  * listened on, ERR_BUSY where somebody else does, ERR_IO_ERROR. */
 int listeners_open(struct server *server, const struct conf *conf, struct err *err);
+/* Makes clients of all that are open wait instead of being refused, so that another server does not
+ * take a socket file of ours for a stale one. ERR_IO_ERROR. */
+int listeners_hold(struct server *server, struct err *err);
 /* Starts to accept on all and logs one line for each. ERR_IO_ERROR. */
 int listeners_start(struct server *server, struct err *err);
 /* Accepts nobody until there are file descriptors again: clients wait, and the loop does not look

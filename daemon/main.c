@@ -13,6 +13,7 @@
 #include "daemon/certificates.h"
 #include "daemon/check.h"
 #include "daemon/log.h"
+#include "daemon/privileges.h"
 #include "daemon/server.h"
 
 /* Whoever asked for a report and got a part of it must not take it for the whole. */
@@ -45,16 +46,29 @@ static int check_config(const struct arguments *arguments, const struct certific
     return EXIT_SUCCESS;
 }
 
+static int refuse(const struct conf_error *error)
+{
+    fprintf(stderr, "mregiond: %s\n", error->text);
+    return EX_CONFIG;
+}
+
 static int run(const struct arguments *arguments, struct conf *conf,
                struct certificates *certificates)
 {
     int status = EXIT_FAILURE;
+    static struct conf_error error;
     switch (arguments->mode) {
     case MODE_RUN:
+        if (privileges_check(conf, arguments->config, &error) != 0) {
+            status = refuse(&error);
+            break;
+        }
         log_init(conf->log_level);
         return server_run(conf, certificates, arguments); /* takes both */
     case MODE_CHECK_CONFIG:
-        status = check_config(arguments, certificates);
+        status = privileges_check_user(conf, arguments->config, &error) == 0
+                     ? check_config(arguments, certificates)
+                     : refuse(&error);
         break;
     case MODE_PRINT_CONFIG:
         status = print_config(conf);
@@ -102,8 +116,7 @@ int main(int argc, char **argv)
             conf_release(&conf);
     }
     if (status != 0) {
-        fprintf(stderr, "mregiond: %s\n", error.text);
-        status = EX_CONFIG;
+        status = refuse(&error);
     } else {
         status = run(&arguments, &conf, &certificates);
     }

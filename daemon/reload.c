@@ -68,6 +68,10 @@ static void apply(struct server *server, struct conf *wanted)
         log_warning("reload: data_dir has changed: that takes a restart");
     if (!same_listens(conf, wanted))
         log_warning("reload: listen has changed: that takes a restart");
+    if (strcmp(conf->run_as.name, wanted->run_as.name) != 0)
+        log_warning("reload: user has changed: that takes a restart");
+    if (conf->sandbox != wanted->sandbox)
+        log_warning("reload: sandbox has changed: that takes a restart");
     log_set_level(wanted->log_level);
     certificates_release(&server->certificates); /* connections have references of their own */
     server->certificates = server->reload.certificates;
@@ -83,6 +87,9 @@ static void apply(struct server *server, struct conf *wanted)
     conf->data_dir = old.data_dir;
     conf->listens = old.listens;
     conf->listens_count = old.listens_count;
+    conf->run_as = old.run_as;
+    conf->sandbox = old.sandbox;
+    old.run_as = wanted->run_as;
     old.data_dir = wanted->data_dir;
     old.listens = wanted->listens;
     old.listens_count = wanted->listens_count;
@@ -125,6 +132,9 @@ static void on_loaded(struct work *work)
         check_listeners(reload);
     if (reload->status != 0) {
         log_error("%s", reload->error.text);
+        if (reload->status == -EACCES && server->sandbox.has_files)
+            log_info("reload: the sandbox lets the server read the configuration only where it was "
+                     "at the start");
         log_error("reload: the configuration stays as it was");
         audit_reloaded(server, ERR_INVALID_ARGUMENT);
     } else if (server->phase != SERVER_RUNNING) {

@@ -348,7 +348,13 @@ static int start_loop(struct server *server, struct err *err)
 
 static int start(struct server *server, struct err *err)
 {
-    int status = startup_open_store(server, err);
+    int status = startup_drop_privileges(server, err);
+    if (status == 0)
+        status = startup_open_store(server, err);
+    if (status == 0 && server->listeners == NULL) /* not opened before privileges were dropped */
+        status = listeners_open(server, &server->conf, err);
+    if (status == 0)
+        status = startup_restrict_files(server, err);
     if (status != 0)
         return status;
     files_raise_limit(server);
@@ -359,9 +365,9 @@ static int start(struct server *server, struct err *err)
     status = start_loop(server, err);
     certificates_log(&server->certificates);
     if (status == 0)
-        status = listeners_open(server, &server->conf, err);
-    if (status == 0)
         status = listeners_start(server, err);
+    if (status == 0)
+        status = sandbox_restrict_calls(&server->sandbox, err);
     return status;
 }
 
@@ -381,6 +387,7 @@ static void stop(struct server *server)
     if (server->has_workers)
         workers_stop(&server->workers);
     startup_close_store(server);
+    sandbox_release(&server->sandbox);
     uv_close((uv_handle_t *)&server->idle, NULL);
     uv_close((uv_handle_t *)&server->prepare, NULL);
     uv_close((uv_handle_t *)&server->check, NULL);
@@ -449,11 +456,14 @@ int server_run(struct conf *conf, struct certificates *certificates,
         free(server);
         return EXIT_FAILURE;
     }
+    /* What goes through a ring no filter sees: libuv must not have one, and not expect one. */
+    setenv("UV_USE_IO_URING", "0", 1);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* until it can be served */
     server->conf = *conf;
     server->certificates = *certificates;
     server->arguments = arguments;
+    server->sandbox.ruleset = -1;
     server->started_ms = now_ms();
     server->ready_last = &server->ready;
     server->later_last = &server->later;

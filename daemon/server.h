@@ -28,6 +28,7 @@
 #include "daemon/reload.h"
 #include "daemon/request.h"
 #include "daemon/rest.h"
+#include "daemon/sandbox.h"
 #include "daemon/worker.h"
 #include "proto/tls.h"
 
@@ -62,6 +63,7 @@ struct server {
     struct store *store;
     struct workers workers;
     bool has_workers; /* they run */
+    struct sandbox sandbox;
     struct regions regions;
     struct admin admin;
     struct authenticator authenticator;

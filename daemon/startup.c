@@ -4,9 +4,12 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "daemon/arguments.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
+#include "daemon/privileges.h"
 #include "daemon/regions.h"
 #include "daemon/server.h"
 
@@ -119,13 +122,60 @@ static int create_region(struct server *server, const struct conf_region *config
     return enter(server, region, err);
 }
 
+/* It belongs to whom the server becomes, if it does. */
+static int make_data_dir(const struct conf *conf, struct err *err)
+{
+    int error = 0;
+    if (mkdir(conf->data_dir, 0700) == 0)
+        error = privileges_give(conf, conf->data_dir);
+    else if (errno != EEXIST)
+        error = -errno;
+    return error == 0 ? 0
+                      : err_set(err, ERR_IO_ERROR, "cannot make data_dir %s: %s", conf->data_dir,
+                                strerror(-error));
+}
+
+int startup_drop_privileges(struct server *server, struct err *err)
+{
+    const struct conf *conf = &server->conf;
+    if (!privileges_are_too_many(conf)) {
+        if (geteuid() == 0 && conf->run_as.name[0] == '\0')
+            log_warning("running as root, of which the server needs nothing: set user in the "
+                        "configuration to the name of another one, or to root if you mean it");
+        return 0;
+    }
+    int status = make_data_dir(conf, err);
+    if (status == 0)
+        status = listeners_open(server, conf, err);
+    if (status == 0)
+        status = listeners_hold(server, err);
+    return status == 0 ? privileges_drop(conf, err) : status;
+}
+
+int startup_restrict_files(struct server *server, struct err *err)
+{
+    const struct conf *conf = &server->conf;
+    const char *config = server->arguments->config;
+    struct sandbox *sandbox = &server->sandbox;
+    int status = sandbox_init(sandbox, conf->sandbox == SANDBOX_ON, err);
+    if (status == 0)
+        status = sandbox_allow(sandbox, conf->data_dir, SANDBOX_CHANGE, err);
+    if (status == 0 && config != NULL)
+        status = sandbox_allow_around(sandbox, config, SANDBOX_READ, err);
+    for (const struct listener *listener = server->listeners; listener != NULL && status == 0;
+         listener = listener->next)
+        if (listener->path != NULL)
+            status = sandbox_allow_around(sandbox, listener->path, SANDBOX_REMOVE, err);
+    return status == 0 ? sandbox_restrict_files(sandbox, err) : status;
+}
+
 int startup_open_store(struct server *server, struct err *err)
 {
     struct conf *conf = &server->conf;
-    if (mkdir(conf->data_dir, 0700) != 0 && errno != EEXIST)
-        return err_set(err, ERR_IO_ERROR, "cannot make data_dir %s: %s", conf->data_dir,
-                       strerror(errno));
-    int status = startup_open_directory(conf->data_dir, false, &server->io, &server->store, err);
+    int status = make_data_dir(conf, err);
+    if (status != 0)
+        return status;
+    status = startup_open_directory(conf->data_dir, false, &server->io, &server->store, err);
     if (status != 0)
         return status;
     const struct store_migration migration = {

@@ -9,6 +9,12 @@
 
 struct server;
 
+/* Started as root with a user in the configuration: makes the data directory, opens the sockets and
+ * becomes that user. Otherwise the listeners are still to be opened. */
+int startup_drop_privileges(struct server *server, struct err *err);
+/* Files are bounded to what the server will need, once everything else is open. */
+int startup_restrict_files(struct server *server, struct err *err);
+
 /* Opens and locks the data directory, making it where its parent is there, and opens every region,
  * recovering it and creating those that the configuration names. What is open when it fails is left
  * to startup_close_store. */

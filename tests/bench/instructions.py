@@ -35,7 +35,9 @@ SIZE, PAGE = 64, 4096
 # Rounds of a phase before it is measured, and those that are.
 WARM, MEASURED = 3, 2
 
+# Without the sandbox, in which callgrind can neither make code nor write its files.
 CONFIG = """
+sandbox: off
 listen: [{{unix: {socket}}}]
 regions:
   - {{name: main, token_window: 1024}}

@@ -51,6 +51,9 @@ START_TEST(defaults)
     ck_assert_uint_eq(conf.max_pipeline, 1024);
     ck_assert_uint_eq(conf.max_buffered, 256 * MIB);
     ck_assert_int_eq(conf.log_level, LOG_LEVEL_INFO);
+    ck_assert_str_eq(conf.run_as.name, "");
+    ck_assert_uint_eq(conf.run_as.line + conf.run_as.column, 0);
+    ck_assert_int_eq(conf.sandbox, SANDBOX_ON);
     ck_assert_uint_eq(conf.regions_count, 1);
     ck_assert_str_eq(conf.regions[0].name, "main");
     ck_assert_uint_eq(conf.listens[0].line + conf.listens[1].line + conf.regions[0].line, 0);

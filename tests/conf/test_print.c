@@ -51,6 +51,7 @@ START_TEST(everything_else)
                    "max_uploads: 4096\nupload_timeout: 24h\nmax_regions: 65536\n"
                    "max_connections_per_peer: 100000\nidle_timeout: 168h\n"
                    "message_timeout: 0ms\nmax_unread: 1GiB\nstall_timeout: 1h\n"
+                   "user: '0'\nsandbox: off\n"
                    "regions: [{name: '2024', durability: none, flush_interval: 1ms, fit: lowest},\n"
                    "  {name: 'null', durability: interval, flush_interval: 1h, fit: largest},\n"
                    "  {name: '1e5', max_size: 4194304TiB, journal_size: 64GiB, checksum: off,\n"

@@ -145,6 +145,12 @@ START_TEST(region_values)
         {"max_unread: 1KiB\n", "f:1:13: max_unread must be between 64KiB and 1GiB, not 1KiB"},
         {"stall_timeout: 999ms\n", "f:1:16: stall_timeout must be between 1s and 1h, not 999ms"},
         {"max_regions: 0\n", "f:1:14: max_regions must be between 1 and 65536 regions, not 0"},
+        {"sandbox: onn\n", "f:1:10: sandbox must be on or off, not \"onn\"; did you mean \"on\"?"},
+        {"user: 0\n",
+         "f:1:7: user must be the name of a user, not the number 0; put it into quotes if you mean "
+         "it"},
+        {"user:\n", "f:1:6: user must be the name of a user, not an empty value"},
+        {"user: [a]\n", "f:1:7: user must be the name of a user, not a list"},
         {"migrate: never\n", "f:1:10: migrate must be auto or refuse, not \"never\""},
         {"regions: [{name: a, journal_size: 65GiB}]\n",
          "f:1:35: journal_size must be between 16MiB and 64GiB, not 65GiB"},

@@ -46,6 +46,8 @@ static void find_rule(const char *function, const char *path, char word[32])
     char name[32], part[128];
 
     word[0] = '\0';
+    if (file == NULL && rules != NULL && errno != ENOENT)
+        abort(); /* in the sandbox, for example: a test without faults would prove nothing */
     if (file == NULL)
         return;
     while (fscanf(file, "%31s %31s %127s", name, word, part) == 3) {

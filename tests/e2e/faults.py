@@ -19,7 +19,7 @@ def main():
 
 class FaultCase(Case):
     def setUp(self):
-        self.daemon = self.server(regions=["main", "other"])
+        self.daemon = self.server(regions=["main", "other"], sandbox=False)
         self.rules = self.daemon.path("rules")
         self.daemon.env.update(LD_PRELOAD=FAULT, MREGION_FAULT=self.rules)
         self.daemon.start()

@@ -32,18 +32,21 @@ class Server:
     listen: addresses for --listen; None gives a Unix socket in the temporary folder and TCP port 0.
     regions: names for --region.
     config: text of a configuration file; then listen and regions default to nothing.
+    sandbox: False turns it off, for what is preloaded and has files of its own.
     args: further arguments; wrapper: a command to put in front (systemd-socket-activate ...).
     env: additions to the environment.
     """
 
     def __init__(self, *, data_dir=None, listen=None, regions=None, config=None, args=(),
-                 wrapper=(), env=None):
+                 wrapper=(), env=None, sandbox=True):
         self.folder = tempfile.mkdtemp(prefix="mregiond-e2e.")
         self.data_dir = data_dir or os.path.join(self.folder, "data")
         if listen is None:
             listen = [] if config else ["unix:" + self.path("s"), "tcp:127.0.0.1:0"]
         if regions is None:
             regions = [] if config else ["main"]
+        if not sandbox:
+            config = "sandbox: off\n" + (config or "")
         self.command = [*wrapper, MREGIOND]
         if config is not None:
             self.write_config(config)

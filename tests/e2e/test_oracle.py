@@ -184,7 +184,8 @@ class Oracle(Case):
                         {"LD_PRELOAD": FAULT, "MREGION_FAULT": rules.name})
 
     def run_rounds(self, choices, env=None):
-        server = self.server(config="regions: [{name: main, journal_size: 16MiB}]\n", env=env)
+        server = self.server(config="regions: [{name: main, journal_size: 16MiB}]\n", env=env,
+                             sandbox=env is None)
         server.command += ["--listen", "unix:" + server.path("s"), "--listen", "tcp:127.0.0.1:0"]
         users = [User(choices.randrange(2**32)) for _ in range(CLIENTS)]
         print(f"SEED={SEED}", flush=True)

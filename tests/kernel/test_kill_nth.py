@@ -36,7 +36,9 @@ CALLS = ("pwritev,fdatasync,fsync,fallocate,ftruncate,renameat,renameat2,unlinka
          "rename,unlink")
 FIRST, OTHER = "100ms", "1s"  # flush_interval before and after the reload
 MIB = 1 << 20
+# Without the sandbox: what is preloaded writes a file of its own.
 CONFIG = """
+sandbox: off
 listen: [{{unix: "{path}"}}]
 regions:
   - {{name: main, journal_size: 16MiB, discard: 64KiB, flush_interval: {interval}}}

@@ -1,0 +1,115 @@
+#include "daemon/privileges.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+
+__attribute__((format(printf, 4, 5))) static int fail(const struct conf_run_as *run_as,
+                                                      const char *file, struct conf_error *error,
+                                                      const char *format, ...)
+{
+    int used = snprintf(error->text, sizeof error->text, "%s:%zu:%zu: ", file, run_as->line,
+                        run_as->column);
+    va_list arguments;
+    error->line = run_as->line;
+    error->column = run_as->column;
+    va_start(arguments, format);
+    vsnprintf(error->text + used, sizeof error->text - (size_t)used, format, arguments);
+    va_end(arguments);
+    return -EINVAL;
+}
+
+static bool is_set(const struct conf *conf)
+{
+    return conf->run_as.name[0] != '\0';
+}
+
+/* The user; NULL with errno 0 where there is none. */
+static const struct passwd *look_up(const struct conf *conf)
+{
+    errno = 0;
+    return getpwnam(conf->run_as.name);
+}
+
+int privileges_check_user(const struct conf *conf, const char *file, struct conf_error *error)
+{
+    char escaped[CONF_RUN_AS_MAX + 1];
+    if (!is_set(conf) || look_up(conf) != NULL)
+        return 0;
+    /* several ways to say that there is none */
+    bool is_missing = errno == 0 || errno == ENOENT || errno == ESRCH;
+    const char *reason = strerror(errno);
+    log_escape(conf->run_as.name, strlen(conf->run_as.name), escaped, sizeof escaped);
+    if (is_missing)
+        return fail(&conf->run_as, file, error,
+                    "there is no user \"%s\" on this machine; make one, or leave user empty and "
+                    "start the server as whom it is to be",
+                    escaped);
+    return fail(&conf->run_as, file, error, "cannot look up user \"%s\": %s", escaped, reason);
+}
+
+int privileges_check(const struct conf *conf, const char *file, struct conf_error *error)
+{
+    int status = privileges_check_user(conf, file, error);
+    if (status != 0 || !is_set(conf) || geteuid() == 0)
+        return status;
+    const struct passwd *user = look_up(conf);
+    if (user != NULL && user->pw_uid == geteuid())
+        return 0;
+    return fail(&conf->run_as, file, error,
+                "started as user %u, the server cannot become user \"%s\": start it as root or as "
+                "that user, or leave user empty",
+                (unsigned)geteuid(), conf->run_as.name);
+}
+
+bool privileges_are_too_many(const struct conf *conf)
+{
+    if (!is_set(conf) || geteuid() != 0)
+        return false;
+    const struct passwd *user = look_up(conf);
+    return user == NULL || user->pw_uid != 0;
+}
+
+int privileges_give(const struct conf *conf, const char *path)
+{
+    if (!privileges_are_too_many(conf))
+        return 0;
+    const struct passwd *user = look_up(conf);
+    if (user == NULL)
+        return errno != 0 ? -errno : -ENOENT;
+    return lchown(path, user->pw_uid, user->pw_gid) == 0 ? 0 : -errno;
+}
+
+int privileges_drop(const struct conf *conf, struct err *err)
+{
+    const struct passwd *found = look_up(conf);
+    if (found == NULL)
+        return err_set(err, ERR_INTERNAL, "user %s is gone", conf->run_as.name);
+    uid_t uid = found->pw_uid;
+    gid_t gid = found->pw_gid;
+    if (initgroups(conf->run_as.name, gid) != 0 || setresgid(gid, gid, gid) != 0 ||
+        setresuid(uid, uid, uid) != 0)
+        return err_set(err, ERR_INTERNAL, "cannot become user %s: %s", conf->run_as.name,
+                       strerror(errno));
+    bool is_root = setuid(0) == 0 || (gid != 0 && setgid(0) == 0);
+    assert(!is_root); /* half of it is worth nothing */
+    log_info("running as user %s (%u) from here on", conf->run_as.name, (unsigned)uid);
+    return 0;
+}
+
+void privileges_hide_memory(void)
+{
+    const struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        log_warning("a core dump would show the secrets in memory, and cannot be turned off: %s",
+                    strerror(errno));
+}

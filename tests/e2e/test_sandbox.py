@@ -1,0 +1,234 @@
+"""The process has no more rights than it needs: the sandbox, and the user that it becomes."""
+import os
+import pwd
+import re
+import signal
+import stat
+import subprocess
+import unittest
+
+from case import Case, run
+from mpack import RpcError
+
+IS_RESTRICTED = not os.environ.get("MREGION_ASAN")  # there it is only prepared
+
+
+def statuses(pid):
+    """The status of each thread, as a dictionary."""
+    found = []
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii") as file:
+            found.append(dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line))
+    return found
+
+
+class Rights(Case):
+    def configured(self, *lines, **options):
+        server = self.server(config=" ", **options)
+        self.configure(server, *lines)
+        return server
+
+    @staticmethod
+    def configure(server, *lines):
+        """Writes the file as editors do: a new one takes the place of the old one."""
+        text = "".join(f"{line}\n" for line in (
+            "listen:", f"  - unix: {server.path('run/s')}", *lines))
+        os.makedirs(server.path("run"), exist_ok=True)
+        with open(server.path("new.yaml"), "w", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(server.path("new.yaml"), server.path("mregiond.yaml"))
+
+    def reload(self, server, *lines):
+        self.configure(server, *lines)
+        count = server.log().count("reloaded the configuration")
+        server.signal(signal.SIGHUP)
+        server.wait_log("reloaded the configuration", count=count + 1)
+
+
+class Sandbox(Rights):
+    def assert_in_force(self, server):
+        info = self.connect(server).call("serverInfo")["sandbox"]
+        self.assertIn(f"sandbox: {info}", server.log().split("\n"))
+        if not IS_RESTRICTED:
+            self.assertEqual(info, "none")
+            return
+        for name, what in (("Landlock", "landlock"), ("seccomp", "seccomp")):
+            if f"sandbox: {name} is not to be had here" not in server.log():
+                self.assertIn(what, info)
+        for status in statuses(server.process.pid):
+            self.assertEqual(status["NoNewPrivs"], "1")
+            self.assertEqual(status["Seccomp"], "2" if "seccomp" in info else "0")
+
+    def test_in_force_for_all_threads(self):
+        server = self.configured().start()
+        self.assert_serves(server)
+        self.assert_in_force(server)
+        client = self.connect(server)
+        for _ in range(50):  # enough at a time to have more threads started
+            client.send("addBlob", "main", bytes(300000))
+        client.send("checkpoint", "main")
+        client.call("ping")
+        self.assert_serves(server)
+        self.assert_in_force(server)
+        server.stop()
+        self.assertEqual(os.listdir(server.path("run")), [], "the socket's file is still there")
+
+    def test_off(self):
+        server = self.configured("sandbox: off").start()
+        self.assertEqual(self.connect(server).call("serverInfo")["sandbox"], "none")
+        for status in statuses(server.process.pid):
+            self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("0", "0"))
+        self.assertNotIn("sandbox", server.log())
+        server.stop()
+
+    def test_reload_and_regions(self):
+        server = self.configured("regions: [{name: main}]").start()
+        self.reload(server, "regions: [{name: main}, {name: second}]")
+        client = self.connect(server)
+        client.call("createRegion", "third")
+        server.wait_log("region second: created")
+        for region in ("main", "second", "third"):
+            address = client.call("addBlob", region, b"abc" * 5000)
+            client.call("checkpoint", region)
+            self.assertEqual(client.call("removeBlob", region, address, 15000), b"abc" * 5000)
+        client.call("dropRegion", "third")
+        self.assertEqual(client.call("listRegions"), ["main", "second"])
+        self.reload(server, "sandbox: off", "user: somebody")
+        server.wait_log("reload: sandbox has changed: that takes a restart")
+        server.wait_log("reload: user has changed: that takes a restart")
+        self.assert_in_force(server)
+        server.stop()
+
+    def test_what_a_reload_cannot_reach_is_said(self):
+        server = self.configured()
+        other = self.server(config="regions: [{name: main}, {name: second}]\n")
+        server.start()
+        os.unlink(server.path("mregiond.yaml"))
+        os.symlink(other.path("mregiond.yaml"), server.path("mregiond.yaml"))
+        server.signal(signal.SIGHUP)
+        if IS_RESTRICTED and "landlock" in self.connect(server).call("serverInfo")["sandbox"]:
+            server.wait_log("cannot open the configuration: Permission denied")
+            server.wait_log("the sandbox lets the server read the configuration only where it was")
+        else:
+            server.wait_log("reloaded the configuration")
+        self.assert_serves(server)
+        server.stop()
+
+    def test_file_that_is_a_link(self):
+        server = self.configured()
+        other = self.server(config=" ")
+        os.rename(server.path("mregiond.yaml"), other.path("there.yaml"))
+        os.symlink(other.path("there.yaml"), server.path("mregiond.yaml"))
+        server.start()
+        server.signal(signal.SIGHUP)
+        server.wait_log("reloaded the configuration")
+        server.stop()
+
+    def test_wrong_word(self):
+        status, log = self.configured("sandbox: maybe").run()
+        self.assertEqual(status, 78, log)
+        self.assertRegex(log, r"mregiond\.yaml:3:10: sandbox must be on or off")
+
+
+class User(Rights):
+    def test_no_such_user(self):
+        server = self.configured("user: no-such-user")
+        status, log = server.run()
+        self.assertEqual(status, 78, log)
+        self.assertRegex(log, r'mregiond\.yaml:3:7: there is no user "no-such-user" on this machine')
+        self.assertFalse(os.path.exists(server.data_dir), "started half configured")
+        done = run("--config", server.path("mregiond.yaml"), "--check-config")
+        self.assertEqual(done.returncode, 78, done.stderr)
+        self.assertRegex(done.stderr, r'mregiond\.yaml:3:7: there is no user "no-such-user"')
+
+    def test_oneself(self):
+        name = pwd.getpwuid(os.geteuid()).pw_name
+        server = self.configured(f"user: {name}").start()
+        self.assert_serves(server)
+        self.assertNotIn("warning", server.log())
+        server.stop()
+
+    @unittest.skipUnless(os.geteuid() == 0, "takes root")
+    def test_root_is_warned(self):
+        server = self.configured().start()
+        server.wait_log("warning: running as root.*set user")
+        server.stop()
+
+
+@unittest.skipUnless(os.geteuid() == 0, "takes root")
+class FromRoot(Rights):
+    """A server that becomes nobody."""
+
+    def setUp(self):
+        self.user = pwd.getpwnam("nobody")
+        self.mregiond = self.configured("  - tcp: 127.0.0.1:0", "user: nobody")
+        os.chmod(self.mregiond.folder, 0o755)
+
+    def assert_is_nobody(self):
+        for status in statuses(self.mregiond.process.pid):
+            self.assertEqual(set(status["Uid"].split()), {str(self.user.pw_uid)})
+            self.assertEqual(set(status["Gid"].split()), {str(self.user.pw_gid)})
+            self.assertNotIn("0", status["Groups"].split())
+            for name in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
+                self.assertEqual(int(status[name], 16), 0, name)
+
+    def assert_owned(self):
+        for folder, _, names in os.walk(self.mregiond.data_dir):
+            for name in ("", *names):
+                self.assertEqual(os.lstat(os.path.join(folder, name)).st_uid, self.user.pw_uid,
+                                 name or folder)
+
+    def test_everything_is_the_users(self):
+        server = self.mregiond.start()
+        self.assert_is_nobody()
+        self.assert_serves(server)
+        socket = os.lstat(server.path("run/s"))
+        self.assertEqual((socket.st_uid, socket.st_gid), (self.user.pw_uid, self.user.pw_gid))
+        self.assertEqual(stat.S_IMODE(socket.st_mode), 0o660)
+        self.connect(server).call("checkpoint", "main")
+        self.assert_owned()
+        self.assertNotIn("warning", server.log())
+        self.assertLess(server.log().index("running as user nobody"),
+                        server.log().index("region main: created"))
+
+        self.reload(server, "  - tcp: 127.0.0.1:0", "user: nobody",
+                    "regions: [{name: main}, {name: second}]")
+        server.wait_log("region second: created")
+        self.assertEqual(self.connect(server).call("listRegions"), ["main", "second"])
+        server.kill()
+        server.start()  # the socket's file is still there, in a folder that is root's
+        self.assert_is_nobody()
+        self.assert_serves(server)
+        server.stop()
+        server.start()
+        self.assert_serves(server)
+        self.assert_owned()
+        server.stop()
+
+    def test_data_of_somebody_else(self):
+        os.mkdir(self.mregiond.data_dir, 0o700)
+        status, log = self.mregiond.run()
+        self.assertEqual(status, 1, log)
+        self.assertRegex(log, "cannot open data_dir .*: Permission denied")
+        self.assertEqual(os.listdir(self.mregiond.data_dir), [])
+        self.assertEqual(os.listdir(self.mregiond.path("run")), ["s"])
+
+    def test_as_another_user(self):
+        """Who is neither root nor that user is refused."""
+        text = "user: root\n"
+        self.mregiond.write_config(text)
+        command = self.mregiond.command
+        try:
+            done = subprocess.run(command, user=self.user.pw_uid, group=self.user.pw_gid,
+                                  extra_groups=[], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  timeout=120, check=False)
+        except PermissionError:
+            self.skipTest(f"{command[0]} is where only root can go")
+        self.assertEqual(done.returncode, 78, done.stderr)
+        self.assertRegex(done.stderr, rf"mregiond\.yaml:1:7: started as user {self.user.pw_uid}, "
+                                      'the server cannot become user "root"')
+
+
+if __name__ == "__main__":
+    unittest.main()
