@@ -22,6 +22,10 @@ int privileges_give(const struct conf *conf, const char *path);
 /* Groups, group and user, with no way back. ERR_INTERNAL. */
 int privileges_drop(const struct conf *conf, struct err *err);
 
+/* Whether the users of peers are seen as who they are. In a user namespace that has hardly any, all
+ * others are one and the same (65534). Before the sandbox: reads /proc. */
+bool privileges_see_users(void);
+
 /* From now on there are secrets in memory: no core dump, and nobody of the same user looks into it.
  * Any thread; allowed in the sandbox. */
 void privileges_hide_memory(void);

@@ -138,6 +138,9 @@ static int make_data_dir(const struct conf *conf, struct err *err)
 int startup_drop_privileges(struct server *server, struct err *err)
 {
     const struct conf *conf = &server->conf;
+    if (!privileges_see_users())
+        log_info("the users on Unix sockets cannot be told apart: this is a namespace without them "
+                 "(PrivateUsers=)");
     if (!privileges_are_too_many(conf)) {
         if (geteuid() == 0 && conf->run_as.name[0] == '\0')
             log_warning("running as root, of which the server needs nothing: set user in the "

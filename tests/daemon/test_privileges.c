@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,40 @@ START_TEST(root_becomes_the_user)
 }
 END_TEST
 
+/* In a namespace that has nobody. */
+static int see_nobody(void)
+{
+    if (!privileges_see_users())
+        return 1;
+    if (unshare(CLONE_NEWUSER) != 0)
+        return 77;
+    return privileges_see_users() ? 2 : 0;
+}
+
+/* In one that has its root. */
+static int see_root(void)
+{
+    if (unshare(CLONE_NEWUSER) != 0)
+        return 77;
+    FILE *map = fopen("/proc/self/uid_map", "we");
+    if (map == NULL || fprintf(map, "0 0 1\n") < 0 || fclose(map) != 0)
+        return 77;
+    return privileges_see_users() ? 2 : 0;
+}
+
+START_TEST(users_of_a_namespace)
+{
+    static int (*const acts[])(void) = {see_nobody, see_root};
+    for (size_t i = 0; i < 2; i++) {
+        int status = status_of(acts[i]);
+        if (status == 77)
+            fprintf(stderr, "not tested: there are no user namespaces here\n");
+        else
+            ck_assert_int_eq(status, 0);
+    }
+}
+END_TEST
+
 static int hide(void)
 {
     struct rlimit limit;
@@ -174,6 +209,7 @@ int main(void)
     tcase_add_test(tests, oneself);
     tcase_add_test(tests, somebody_else);
     tcase_add_test(tests, root_becomes_the_user);
+    tcase_add_test(tests, users_of_a_namespace);
     tcase_add_test(tests, secrets_are_not_dumped);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
