@@ -6,8 +6,8 @@
  *
  * Landlock holds for the thread that asks for it and those that it starts: sandbox_restrict_files
  * comes before the workers, and after everything that opens files elsewhere. sandbox_restrict_calls
- * holds for all threads and comes last. There is no way back from either. Under AddressSanitizer
- * everything is prepared and nothing is restricted: its search for leaks traces the process. */
+ * holds for all threads and comes last. There is no way back from either. Under a sanitizer
+ * everything is prepared and nothing is restricted: those trace the process and start programs. */
 #ifndef MREGION_DAEMON_SANDBOX_H
 #define MREGION_DAEMON_SANDBOX_H
 

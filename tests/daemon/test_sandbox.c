@@ -136,7 +136,7 @@ static int end_of(void (*act)(void))
 /* Whether there is something to test: asked of the kernel, not of what is tested. */
 static bool is_to_be_had(void)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     return false;
 #else
     return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1 &&

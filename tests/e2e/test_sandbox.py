@@ -3,12 +3,13 @@ import os
 import pwd
 import re
 import signal
+import socket
 import stat
 import subprocess
 import unittest
 
 from case import Case, run
-from mpack import RpcError
+from server import DEADLINE
 
 IS_RESTRICTED = not os.environ.get("MREGION_ASAN")  # there it is only prepared
 
@@ -182,9 +183,9 @@ class FromRoot(Rights):
         server = self.mregiond.start()
         self.assert_is_nobody()
         self.assert_serves(server)
-        socket = os.lstat(server.path("run/s"))
-        self.assertEqual((socket.st_uid, socket.st_gid), (self.user.pw_uid, self.user.pw_gid))
-        self.assertEqual(stat.S_IMODE(socket.st_mode), 0o660)
+        file = os.lstat(server.path("run/s"))
+        self.assertEqual((file.st_uid, file.st_gid), (self.user.pw_uid, self.user.pw_gid))
+        self.assertEqual(stat.S_IMODE(file.st_mode), 0o660)
         self.connect(server).call("checkpoint", "main")
         self.assert_owned()
         self.assertNotIn("warning", server.log())
@@ -213,6 +214,38 @@ class FromRoot(Rights):
         self.assertEqual(os.listdir(self.mregiond.data_dir), [])
         self.assertEqual(os.listdir(self.mregiond.path("run")), ["s"])
 
+    @unittest.skipUnless(os.environ.get("MREGION_FAULT_LIBRARY"), "needs the preloaded library")
+    def test_sockets_are_alive_while_regions_are_opened(self):
+        """They are bound before the store is locked: another server must not take them for stale,
+        and whoever connects meanwhile is served later."""
+        lines = "  - tcp: 127.0.0.1:0", "user: nobody", "sandbox: off"
+        first = self.mregiond
+        self.configure(first, *lines)
+        rules = first.path("rules")
+        with open(rules, "w", encoding="ascii") as file:
+            file.write("fsync hold regions\n")
+        first.env.update(LD_PRELOAD=os.environ["MREGION_FAULT_LIBRARY"], MREGION_FAULT=rules)
+        first.start(wait=False)
+        first.wait_log("running as user nobody")
+
+        second = self.server(config=" ")
+        os.chmod(second.folder, 0o755)
+        os.rename(second.path("mregiond.yaml"), second.path("unused.yaml"))
+        os.link(first.path("mregiond.yaml"), second.path("mregiond.yaml"))
+        status, log = second.run()
+        self.assertEqual(status, 1, log)
+        self.assertRegex(log, "in use by another server that is alive")
+
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(first.path("run/s"))
+            client.sendall(b"\x94\x00\x01\xa4ping\x90")
+            self.assertNotIn("listening", first.log())
+            os.unlink(rules)
+            client.settimeout(DEADLINE)
+            self.assertEqual(client.recv(100), b"\x94\x01\x01\xc0\xa4pong")
+        first.wait_log(r"\bready\b")
+        first.stop()
+
     def test_as_another_user(self):
         """Who is neither root nor that user is refused."""
         text = "user: root\n"
@@ -222,7 +255,7 @@ class FromRoot(Rights):
             done = subprocess.run(command, user=self.user.pw_uid, group=self.user.pw_gid,
                                   extra_groups=[], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                  timeout=120, check=False)
+                                  timeout=DEADLINE, check=False)
         except PermissionError:
             self.skipTest(f"{command[0]} is where only root can go")
         self.assertEqual(done.returncode, 78, done.stderr)
