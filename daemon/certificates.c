@@ -9,13 +9,13 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
+#include "daemon/privileges.h"
+#include "daemon/sandbox.h"
 #include "proto/tls.h"
 
 /* TLS 1.3 takes its own list. Every one of both has forward secrecy and authenticates what it
@@ -58,6 +58,9 @@ static void close_file(struct file *file)
 static int fail_read(const struct file *file, struct conf_error *error)
 {
     int number = errno;
+    if (number == EACCES && sandbox_forbids(file->path))
+        return fail(error, file->setting, "cannot read %s: %s", file->path,
+                    sandbox_forbids_sentence);
     if (number == EACCES)
         return fail(error, file->setting,
                     "cannot read %s: %s; the server runs as user %u, who has to be allowed to "
@@ -233,14 +236,6 @@ static int on_passphrase(char *buffer, int size, int is_writing, void *context)
     return -1;
 }
 
-/* What is in memory from now on is not for others. */
-static void hide_memory(void)
-{
-    static const struct rlimit none = {0, 0};
-    (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_DUMPABLE, 0);
-}
-
 static int use_key(SSL_CTX *context, const struct file *file, X509 *own, struct conf_error *error)
 {
     bool was_asked = false;
@@ -273,7 +268,7 @@ static int load_key(const struct conf_tls *conf, struct certificates *certificat
                     struct conf_error *error)
 {
     struct file file;
-    hide_memory();
+    privileges_hide_memory();
     int status = open_file(&file, "tls_key", conf->key, error);
     if (status == 0)
         status = use_key(certificates->context, &file, own, error);
@@ -350,6 +345,15 @@ static SSL_CTX *new_context(const struct conf_tls *conf)
         return context;
     SSL_CTX_free(context);
     return NULL;
+}
+
+bool certificates_prepare(void)
+{
+    /* The first context brings the library's configuration, providers and random numbers along. */
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_free(context);
+    ERR_clear_error();
+    return context != NULL;
 }
 
 int certificates_load(const struct conf_tls *conf, struct certificates *certificates,

@@ -96,10 +96,13 @@ int privileges_drop(const struct conf *conf, struct err *err)
         return err_set(err, ERR_INTERNAL, "user %s is gone", conf->run_as.name);
     uid_t uid = found->pw_uid;
     gid_t gid = found->pw_gid;
+    bool is_hidden = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0;
     if (initgroups(conf->run_as.name, gid) != 0 || setresgid(gid, gid, gid) != 0 ||
         setresuid(uid, uid, uid) != 0)
         return err_set(err, ERR_INTERNAL, "cannot become user %s: %s", conf->run_as.name,
                        strerror(errno));
+    if (is_hidden) /* the machine may say otherwise of who has changed its user */
+        privileges_hide_memory();
     bool is_root = setuid(0) == 0 || (gid != 0 && setgid(0) == 0);
     assert(!is_root); /* half of it is worth nothing */
     log_info("running as user %s (%u) from here on", conf->run_as.name, (unsigned)uid);

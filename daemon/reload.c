@@ -95,6 +95,7 @@ static void apply(struct server *server, struct conf *wanted)
     old.listens_count = wanted->listens_count;
     listeners_reloaded(server);
     if (has_users) {
+        access_begin_users(server);
         access_users_replaced(server);
         audit_reloaded(server, ERR_OK);
     }
@@ -132,9 +133,8 @@ static void on_loaded(struct work *work)
         check_listeners(reload);
     if (reload->status != 0) {
         log_error("%s", reload->error.text);
-        if (reload->status == -EACCES && server->sandbox.has_files)
-            log_info("reload: the sandbox lets the server read the configuration only where it was "
-                     "at the start");
+        if (reload->status == -EACCES && sandbox_forbids(server->arguments->config))
+            log_error("reload: %s", sandbox_forbids_sentence);
         log_error("reload: the configuration stays as it was");
         audit_reloaded(server, ERR_INVALID_ARGUMENT);
     } else if (server->phase != SERVER_RUNNING) {

@@ -53,6 +53,9 @@ static const uint64_t rights_of[] = {
                        LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR,
 };
 
+/* For the whole process, with no way back. */
+static bool files_are_restricted;
+
 /* Whether it is only prepared. */
 static bool is_dry(void)
 {
@@ -169,7 +172,7 @@ int sandbox_restrict_files(struct sandbox *sandbox, struct err *err)
         return err_set(err, ERR_INTERNAL, "cannot restrict files with Landlock: %s",
                        strerror(errno));
     sandbox_release(sandbox);
-    sandbox->has_files = true;
+    sandbox->has_files = files_are_restricted = true;
     return 0;
 }
 
@@ -186,6 +189,16 @@ int sandbox_restrict_calls(struct sandbox *sandbox, struct err *err)
     sandbox->has_calls = status == 0 && !is_dry();
     log_info("sandbox: %s", sandbox_describe(sandbox));
     return 0;
+}
+
+const char sandbox_forbids_sentence[] =
+    "the sandbox forbids it, in which a reload reads only below the folders of the files that the "
+    "configuration named at the start; put the file there, or restart the server";
+
+bool sandbox_forbids(const char *path)
+{
+    /* Landlock has no say in this call. */
+    return files_are_restricted && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
 }
 
 const char *sandbox_describe(const struct sandbox *sandbox)

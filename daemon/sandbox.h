@@ -50,6 +50,12 @@ const char *sandbox_describe(const struct sandbox *sandbox);
 /* Forgets what was gathered. */
 void sandbox_release(struct sandbox *sandbox);
 
+/* After an open that has failed with EACCES: whether it is Landlock that forbids to read the file,
+ * which its owner and mode would allow. Any thread. */
+bool sandbox_forbids(const char *path);
+/* In the place of the error's text. */
+extern const char sandbox_forbids_sentence[];
+
 /* seccomp alone. 0, -errno; -EOPNOTSUPP where the kernel has none. */
 int sandbox_calls_load(bool is_dry);
 

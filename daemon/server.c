@@ -452,6 +452,7 @@ int server_run(struct conf *conf, struct certificates *certificates,
     }
     if (sodium_init() < 0) {
         log_error("cannot start libsodium: the system gives no random numbers");
+        certificates_release(certificates);
         conf_release(conf);
         free(server);
         return EXIT_FAILURE;

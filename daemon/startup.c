@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/arguments.h"
+#include "daemon/certificates.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/privileges.h"
@@ -155,16 +157,34 @@ int startup_drop_privileges(struct server *server, struct err *err)
     return status == 0 ? privileges_drop(conf, err) : status;
 }
 
+/* What a reload reads. A file is replaced by another one with its name. */
+static int allow_configuration(struct server *server, struct err *err)
+{
+    const struct conf_tls *tls = &server->conf.tls;
+    const char *const paths[] = {server->arguments->config, tls->certificate, tls->key, tls->ca};
+    static struct conf_error ignored; /* it was read a moment ago */
+    int status = 0;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0] && status == 0; i++) {
+        char *path = paths[i] != NULL ? conf_file_path(paths[i], &ignored) : NULL;
+        if (path != NULL)
+            status = sandbox_allow_around(&server->sandbox, path, SANDBOX_READ, err);
+        free(path);
+    }
+    return status;
+}
+
 int startup_restrict_files(struct server *server, struct err *err)
 {
     const struct conf *conf = &server->conf;
-    const char *config = server->arguments->config;
     struct sandbox *sandbox = &server->sandbox;
     int status = sandbox_init(sandbox, conf->sandbox == SANDBOX_ON, err);
+    bool is_prepared = server->certificates.context != NULL;
+    if (status == 0 && sandbox->is_on && !is_prepared && !certificates_prepare())
+        status = err_set(err, ERR_INTERNAL, "cannot set TLS up: out of memory");
     if (status == 0)
         status = sandbox_allow(sandbox, conf->data_dir, SANDBOX_CHANGE, err);
-    if (status == 0 && config != NULL)
-        status = sandbox_allow_around(sandbox, config, SANDBOX_READ, err);
+    if (status == 0)
+        status = allow_configuration(server, err);
     for (const struct listener *listener = server->listeners; listener != NULL && status == 0;
          listener = listener->next)
         if (listener->path != NULL)

@@ -194,8 +194,19 @@ static int hide(void)
     return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/* What was hidden is not shown again by another user. */
+static int hide_and_drop(void)
+{
+    struct conf conf = conf_of("nobody");
+    struct err err;
+    privileges_hide_memory();
+    return privileges_drop(&conf, &err) != 0 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0;
+}
+
 START_TEST(secrets_are_not_dumped)
 {
+    if (geteuid() == 0 && getpwnam("nobody") != NULL)
+        ck_assert_int_eq(status_of(hide_and_drop), 0);
     ck_assert_int_eq(status_of(hide), 0);
 }
 END_TEST

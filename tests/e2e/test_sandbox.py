@@ -2,14 +2,21 @@
 import os
 import pwd
 import re
+import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
+import tempfile
 import unittest
 
 from case import Case, run
+from mpack import RpcError
 from server import DEADLINE
+from test_tls_users import SUBJECT
+from test_users import HASHES, SLOW
+from tls import TlsCase
 
 IS_RESTRICTED = not os.environ.get("MREGION_ASAN")  # there it is only prepared
 
@@ -109,7 +116,7 @@ class Sandbox(Rights):
         server.signal(signal.SIGHUP)
         if IS_RESTRICTED and "landlock" in self.connect(server).call("serverInfo")["sandbox"]:
             server.wait_log("cannot open the configuration: Permission denied")
-            server.wait_log("the sandbox lets the server read the configuration only where it was")
+            server.wait_log("reload: the sandbox forbids it, in which a reload reads only")
         else:
             server.wait_log("reloaded the configuration")
         self.assert_serves(server)
@@ -129,6 +136,101 @@ class Sandbox(Rights):
         status, log = self.configured("sandbox: maybe").run()
         self.assertEqual(status, 78, log)
         self.assertRegex(log, r"mregiond\.yaml:3:10: sandbox must be on or off")
+
+
+class Tls(TlsCase):
+    """What certificates and users need, in the sandbox."""
+
+    def put(self, name):
+        """Makes it the server's certificate as others do: by a new file under the old name."""
+        for kind in "pem", "key":
+            shutil.copy(self.file(f"{name}.{kind}"), self.file("new"))
+            os.rename(self.file("new"), self.file(f"now.{kind}"))
+
+    def reload(self, server, config, pattern="reloaded the configuration"):
+        count = len(re.findall(pattern, server.log()))
+        server.write_config(config)
+        server.signal(signal.SIGHUP)
+        server.wait_log(pattern, count + 1)
+
+    def der(self, name):
+        with open(self.file(name + ".pem"), encoding="ascii") as file:
+            return ssl.PEM_cert_to_DER_cert(file.read())
+
+    def asking(self, *users):
+        return self.config("tls_clients: optional", f"tls_ca: {self.authority.file}",
+                           f"users: [{', '.join(users)}]", certificate="now.pem", key="now.key")
+
+    def test_certificates_and_passwords(self):
+        grants = "grants: [{regions: '*', access: admin}]}"
+        alice = f"{{name: alice, password_hash: '{HASHES[SLOW]}', {grants}"
+        backup = f"{{name: backup, certificate: {SUBJECT}, {grants}"
+        self.authority.issue("next")
+        self.put("server")
+        server = self.server(config=self.asking(alice)).start()
+        client = self.client(server)
+        self.assertEqual(client.certificate(), self.der("server"))
+        client.call("authenticate", "alice", SLOW)
+        client.call("addBlob", "main", b"blob" * 100000)
+
+        self.put("next")
+        self.reload(server, self.asking(alice, backup))
+        new = self.client(server, certificate=self.file("client.pem"), key=self.file("client.key"))
+        self.assertEqual(new.certificate(), self.der("next"))
+        self.assertEqual(new.call("whoAmI")["user"], "backup")
+        client.call("ping")
+
+        # A password that is wrong takes another way to its end, and makes the server wait.
+        for _ in range(3):
+            with self.assertRaises(RpcError):
+                new.call("authenticate", "alice", "wrong")
+        server.stop()
+
+    def test_files_elsewhere(self):
+        """A file that a reload finds outside of the folders of the start cannot be read, and the
+        server says why."""
+        elsewhere = tempfile.mkdtemp(prefix="mregiond-elsewhere.")
+        self.addCleanup(shutil.rmtree, elsewhere)
+        for name in "server.pem", "server.key":
+            shutil.copy(self.file(name), elsewhere)
+        server = self.server(config=self.config()).start()
+        config = self.config(certificate=os.path.join(elsewhere, "server.pem"),
+                             key=os.path.join(elsewhere, "server.key"))
+        if "landlock" not in self.client(server).call("serverInfo")["sandbox"]:
+            self.reload(server, config)
+            server.stop()
+            return
+        self.reload(server, config, f"tls_certificate: cannot read {elsewhere}/server.pem: the "
+                    "sandbox forbids it, in which a reload reads only below the folders of the "
+                    "files that the configuration named at the start; put the file there, or "
+                    "restart the server")
+        server.wait_log("the configuration stays as it was")
+        self.assert_serves_tls(server)
+        server.stop()
+        server.start()
+        self.assert_serves_tls(server)
+        server.stop()
+
+    def test_first_certificate_of_a_reload(self):
+        """What the TLS library reads for itself is read before files are out of reach: here, that keys
+        like the server's are too short for this machine."""
+        elsewhere = tempfile.mkdtemp(prefix="mregiond-elsewhere.")
+        self.addCleanup(shutil.rmtree, elsewhere)
+        policy = os.path.join(elsewhere, "openssl.cnf")
+        with open(policy, "w", encoding="ascii") as file:
+            file.write("openssl_conf = first\n[first]\nssl_conf = second\n[second]\n"
+                       "system_default = third\n[third]\nCipherString = DEFAULT@SECLEVEL=4\n")
+        for env, pattern in (None, "TLS certificate: CN=server"), (
+                {"OPENSSL_CONF": policy}, r"tls_certificate: \S+ cannot be used: .*too small"):
+            with self.subTest(pattern):
+                config = "listen: [tcp: '127.0.0.1:0']\n"
+                server = self.server(config=config, env=env)
+                for name in "server.pem", "server.key":
+                    shutil.copy(self.file(name), server.folder)
+                server.start()
+                self.reload(server, f"{config}tls_certificate: {server.path('server.pem')}\n"
+                                    f"tls_key: {server.path('server.key')}\n", pattern)
+                server.stop()
 
 
 class User(Rights):
