@@ -2,10 +2,12 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <utlist.h>
 
 #include "daemon/audit.h"
 #include "daemon/conn.h"
+#include "daemon/privileges.h"
 #include "daemon/regions.h"
 #include "daemon/server.h"
 #include "daemon/upload.h"
@@ -15,9 +17,33 @@
 /* Groups of a process that are looked at; few have more than a dozen. */
 #define GROUPS_MAX 256
 
+static bool asks_certificates(const struct server *server)
+{
+    const struct listener *listener = server->listeners;
+    while (listener != NULL && !listener->is_tls)
+        listener = listener->next;
+    return listener != NULL && server->conf.tls.clients != TLS_CLIENTS_NONE;
+}
+
+void access_begin_users(struct server *server)
+{
+    struct users_means *means = &server->means;
+    means->certificates = asks_certificates(server);
+    means->uid = geteuid();
+    means->gid = getegid();
+    users_warn(&server->conf, means);
+    for (size_t i = 0; i < server->conf.users_count; i++) {
+        if (server->conf.users[i].password_hash == NULL)
+            continue;
+        privileges_hide_memory();
+        break;
+    }
+}
+
 /* By whom the process at the other end of a Unix socket was run when it connected. */
 static const struct conf_user *find_process(const struct conn *conn, enum known_by *ret_by)
 {
+    const struct users_means *means = &conn->server->means;
     struct ucred peer;
     gid_t groups[GROUPS_MAX];
     socklen_t size = sizeof peer, groups_size = sizeof groups;
@@ -28,8 +54,11 @@ static const struct conf_user *find_process(const struct conn *conn, enum known_
         return NULL;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &groups_size) != 0)
         groups_size = 0;
-    return users_find_process(&conn->server->conf, peer.uid, peer.gid, groups,
-                              groups_size / sizeof groups[0], ret_by);
+    size_t count = groups_size / sizeof groups[0];
+    for (size_t i = 0; i < count; i++)
+        groups[i] = users_gid(means, groups[i]);
+    return users_find_process(&conn->server->conf, users_uid(means, peer.uid),
+                              users_gid(means, peer.gid), groups, count, ret_by);
 }
 
 static const struct conf_user *find_by_connection(const struct conn *conn, enum known_by *ret_by)

@@ -46,6 +46,9 @@ static inline void identity_init(struct identity *identity)
 /* What somebody who is not known may send in one message: memory is for those who are. */
 #define ACCESS_MESSAGE_MAX ((uint64_t)64 * 1024)
 
+/* The configuration that holds now has users: finds out by what they can be known, and says who
+ * never can. Before the first connection, then before access_users_replaced. */
+void access_begin_users(struct server *server);
 /* It has just been accepted: may be known by what it came over. */
 void access_identify(struct conn *conn);
 /* A user's from now on. Uploads that another user has begun on it end. */

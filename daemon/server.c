@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "daemon/access.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
 #include "daemon/files.h"
@@ -364,6 +365,7 @@ static int start(struct server *server, struct err *err)
     server->has_workers = true;
     status = start_loop(server, err);
     certificates_log(&server->certificates);
+    access_begin_users(server);
     if (status == 0)
         status = listeners_start(server, err);
     if (status == 0)

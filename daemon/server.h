@@ -66,6 +66,7 @@ struct server {
     struct sandbox sandbox;
     struct regions regions;
     struct admin admin;
+    struct users_means means;
     struct authenticator authenticator;
     struct audit audit;
     struct reload reload;

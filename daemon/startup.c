@@ -140,7 +140,8 @@ static int make_data_dir(const struct conf *conf, struct err *err)
 int startup_drop_privileges(struct server *server, struct err *err)
 {
     const struct conf *conf = &server->conf;
-    if (!privileges_see_users())
+    server->means.all_ids = privileges_see_users();
+    if (!server->means.all_ids)
         log_info("the users on Unix sockets cannot be told apart: this is a namespace without them "
                  "(PrivateUsers=)");
     if (!privileges_are_too_many(conf)) {

@@ -1,6 +1,9 @@
 #include "daemon/users.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "daemon/log.h"
 
 const char *rights_name(enum rights rights)
 {
@@ -102,6 +105,80 @@ const struct conf_user *users_find_process(const struct conf *conf, uid_t uid, g
         primary = other;
     *ret_by = primary != NULL ? KNOWN_BY_GID : KNOWN_NOT;
     return primary;
+}
+
+/* What all users of the machine are for who cannot see them. */
+#define ID_UNSEEN 65534
+
+static bool is_seen(const struct users_means *means, uint64_t id, uint64_t own)
+{
+    return means->all_ids || id == 0 || (id == own && id != ID_UNSEEN);
+}
+
+uid_t users_uid(const struct users_means *means, uid_t uid)
+{
+    return is_seen(means, uid, means->uid) ? uid : USERS_NO_ID;
+}
+
+gid_t users_gid(const struct users_means *means, gid_t gid)
+{
+    return is_seen(means, gid, means->gid) ? gid : USERS_NO_ID;
+}
+
+/* ---- Who can never be known ---- */
+
+/* Several users in a sentence. */
+struct some {
+    const char *first;
+    size_t count;
+};
+
+static void add(struct some *some, const struct conf_user *user)
+{
+    if (some->count++ == 0)
+        some->first = user->name;
+}
+
+static const char *name_them(const struct some *some, char *text, size_t size)
+{
+    if (some->count == 1)
+        return some->first;
+    snprintf(text, size, "%s and %zu other%s", some->first, some->count - 1,
+             some->count == 2 ? "" : "s");
+    return text;
+}
+
+static bool has_unseen_id(const struct conf_user *user, const struct users_means *means)
+{
+    return (user->uid != CONF_NO_ID && !is_seen(means, user->uid, means->uid)) ||
+           (user->gid != CONF_NO_ID && !is_seen(means, user->gid, means->gid));
+}
+
+static bool has_certificate_only(const struct conf_user *user)
+{
+    return user->password_hash == NULL && user->uid == CONF_NO_ID && user->gid == CONF_NO_ID;
+}
+
+void users_warn(const struct conf *conf, const struct users_means *means)
+{
+    struct some unasked = {0}, unseen = {0};
+    char text[USER_NAME_MAX + 64];
+    for (size_t i = 0; i < conf->users_count; i++) {
+        if (!means->certificates && has_certificate_only(&conf->users[i]))
+            add(&unasked, &conf->users[i]);
+        if (has_unseen_id(&conf->users[i], means))
+            add(&unseen, &conf->users[i]);
+    }
+    if (unasked.count > 0)
+        log_warning("users: nobody can be known as %s, by a certificate that no listener asks for: "
+                    "set tls_clients to optional or required and listen on a tls address, or add a "
+                    "password_hash, uid or gid",
+                    name_them(&unasked, text, sizeof text));
+    if (unseen.count > 0)
+        log_warning("users: nobody can be known as %s by uid or gid, as the server does not see "
+                    "the users of this machine: with systemd, PrivateUsers=no in the unit of the "
+                    "service changes that",
+                    name_them(&unseen, text, sizeof text));
 }
 
 const char *users_decoy(const struct conf *conf, size_t number)

@@ -32,6 +32,23 @@ enum rights users_rights(const struct conf_user *user, const char *region, size_
 const struct conf_user *users_find(const struct conf *conf, const char *name, size_t length);
 const struct conf_user *users_find_certificate(const struct conf *conf, const char *subject);
 
+/* By what somebody can be known, as the server is run. */
+struct users_means {
+    bool certificates; /* a listener asks for them */
+    bool all_ids;      /* users of this machine are seen as who they are; else root and oneself: */
+    uid_t uid;
+    gid_t gid;
+};
+
+/* In the place of the id of somebody whom the server cannot tell from others: no user has it. */
+#define USERS_NO_ID ((uint32_t)-1)
+
+/* The id of a process as the kernel says it, if it means anything; else USERS_NO_ID. */
+uid_t users_uid(const struct users_means *means, uid_t uid);
+gid_t users_gid(const struct users_means *means, gid_t gid);
+/* Logs whom nobody can ever be known as, and why. */
+void users_warn(const struct conf *conf, const struct users_means *means);
+
 /* Whose uid it is; else whose gid the primary group is; else whose gid one of the others is. */
 const struct conf_user *users_find_process(const struct conf *conf, uid_t uid, gid_t gid,
                                            const gid_t *groups, size_t groups_count,

@@ -1,8 +1,11 @@
 /* daemon/users: who somebody is, and what he may do. */
 #include <check.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "daemon/log.h"
 #include "daemon/users.h"
 #include "tests/support_main.h"
 
@@ -125,6 +128,72 @@ START_TEST(by_process)
 }
 END_TEST
 
+/* In a namespace without the users of the machine all of them have one and the same id. */
+START_TEST(ids_that_mean_nothing)
+{
+    const struct users_means all = {.all_ids = true, .uid = 1, .gid = 2};
+    const struct users_means few = {.uid = 1, .gid = 2};
+    const struct users_means none = {.uid = 65534, .gid = 65534};
+    ck_assert_uint_eq(users_uid(&all, 65534), 65534);
+    ck_assert_uint_eq(users_gid(&all, 70), 70);
+    ck_assert_uint_eq(users_uid(&few, 0), 0);
+    ck_assert_uint_eq(users_uid(&few, 1), 1);
+    ck_assert_uint_eq(users_uid(&few, 2), USERS_NO_ID);
+    ck_assert_uint_eq(users_uid(&few, 65534), USERS_NO_ID);
+    ck_assert_uint_eq(users_gid(&few, 0), 0);
+    ck_assert_uint_eq(users_gid(&few, 1), USERS_NO_ID);
+    ck_assert_uint_eq(users_gid(&few, 2), 2);
+    ck_assert_uint_eq(users_gid(&few, 65534), USERS_NO_ID);
+    ck_assert_uint_eq(users_uid(&none, 65534), USERS_NO_ID);
+    ck_assert_uint_eq(users_gid(&none, 65534), USERS_NO_ID);
+}
+END_TEST
+
+/* What is logged about the users of a configuration. */
+static void warnings(const char *yaml, const struct users_means *means, char *text, size_t size)
+{
+    static struct conf_error error;
+    struct conf of_file;
+    FILE *to = tmpfile();
+    int saved = dup(STDERR_FILENO);
+    ck_assert_int_eq(conf_init_defaults(&of_file, &error), 0);
+    ck_assert_msg(conf_parse(&of_file, yaml, strlen(yaml), "f", &error) == 0, "%s", error.text);
+    ck_assert(to != NULL && saved >= 0 && dup2(fileno(to), STDERR_FILENO) >= 0);
+    users_warn(&of_file, means);
+    ck_assert(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+    rewind(to);
+    text[fread(text, 1, size - 1, to)] = '\0';
+    fclose(to);
+    conf_release(&of_file);
+}
+
+START_TEST(who_can_never_be_known)
+{
+    const struct users_means all = {.certificates = true, .all_ids = true};
+    const struct users_means unasked = {.all_ids = true};
+    const struct users_means unseen = {.certificates = true, .uid = 7, .gid = 8};
+    static const char certificates[] = "users: [{name: a, certificate: CN=a}, {name: b, uid: 5},\n"
+                                       "  {name: c, certificate: CN=c, gid: 5}]\n";
+    static const char ids[] = "users: [{name: a, uid: 0}, {name: b, uid: 7}, {name: c, gid: 8},\n"
+                              "  {name: d, uid: 8}, {name: e, gid: 7}, {name: f, uid: 65534}]\n";
+    char text[2048];
+    log_init(LOG_LEVEL_WARNING);
+    warnings(certificates, &all, text, sizeof text);
+    ck_assert_str_eq(text, "");
+    warnings(ids, &all, text, sizeof text);
+    ck_assert_str_eq(text, "");
+    warnings(certificates, &unasked, text, sizeof text);
+    ck_assert_ptr_nonnull(strstr(text, "users: nobody can be known as a, by a certificate that no "
+                                       "listener asks for: set tls_clients to"));
+    ck_assert_ptr_null(strstr(text, "PrivateUsers"));
+    warnings(ids, &unseen, text, sizeof text);
+    ck_assert_ptr_nonnull(strstr(text, "users: nobody can be known as d and 2 others by uid or "
+                                       "gid, as the server does not see"));
+    ck_assert_ptr_null(strstr(text, "tls_clients"));
+}
+END_TEST
+
 START_TEST(decoys)
 {
     struct conf none = {0};
@@ -149,6 +218,8 @@ int main(void)
     tcase_add_test(tcase, by_name);
     tcase_add_test(tcase, by_certificate);
     tcase_add_test(tcase, by_process);
+    tcase_add_test(tcase, ids_that_mean_nothing);
+    tcase_add_test(tcase, who_can_never_be_known);
     tcase_add_test(tcase, decoys);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);

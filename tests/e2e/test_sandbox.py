@@ -186,6 +186,24 @@ class Tls(TlsCase):
                 new.call("authenticate", "alice", "wrong")
         server.stop()
 
+    def test_hashes_of_passwords_are_not_dumped(self):
+        listen = "listen: [tcp: '127.0.0.1:0']\n"
+        nobody = r"Max core file size +0 +0 "
+
+        def limits():
+            with open(f"/proc/{server.process.pid}/limits", encoding="ascii") as file:
+                return file.read()
+
+        server = self.server(config=f"{listen}users: [{{name: root, uid: 0}}]\n").start()
+        if re.search(nobody, limits()):
+            self.skipTest("nobody can be dumped here")
+        self.reload(server, f"{listen}users: [{{name: alice, password_hash: '{HASHES[SLOW]}'}}]\n")
+        self.assertRegex(limits(), nobody)
+        server.stop()
+        server.start()
+        self.assertRegex(limits(), nobody)
+        server.stop()
+
     def test_files_elsewhere(self):
         """A file that a reload finds outside of the folders of the start cannot be read, and the
         server says why."""

@@ -88,6 +88,15 @@ class Certificates(UsersCase):
         for name in "client", "false":
             self.assert_is(self.client(server, **self.known_as(name)), None, None)
 
+    def test_who_can_never_be_known_is_said(self):
+        warning = "warning: users: nobody can be known as backup, by a certificate that no listener asks"
+        server = self.started(users=USERS)
+        server.wait_log(warning)
+        self.reload(server, self.config(users=USERS, clients="optional"))
+        self.assertEqual(server.log().count(warning), 1)
+        self.reload(server, self.config(users=USERS), warning)
+        self.assertEqual(server.log().count(warning), 2)
+
     def test_from_the_first_request_on(self):
         """It comes in one piece with the end of the handshake."""
         server = self.started(users=USERS, clients="required")

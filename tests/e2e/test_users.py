@@ -9,6 +9,8 @@ import subprocess
 import sys
 import unittest
 
+import msgpack
+
 from case import Case
 from mpack import Client, RpcError, request
 from server import DEADLINE
@@ -142,6 +144,31 @@ class Users(Case):
         alice = self.client(server, "alice", ALICE)
         self.assertEqual(alice.call("listRegions"), ["photos-a", "photos-b", "secret"])
         self.assertGreater(alice.call("serverInfo")["refusals"], 10)
+        server.stop()
+
+    @unittest.skipUnless(os.geteuid() == 0, "takes root")
+    def test_by_uid_where_users_are_not_seen(self):
+        """In a namespace in which all others are user 65534, who is that is nobody."""
+        namespace = ("unshare", "--user", "--map-root-user")
+        if subprocess.run([*namespace, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            self.skipTest("there are no user namespaces here")
+        server = self.server(config="listen: []\n", wrapper=namespace)
+        os.chmod(server.folder, 0o755)
+        server.write_config(
+            f"listen: [{{unix: {server.path('s')}, mode: 0666}}]\nusers:\n" +
+            user("anybody", "*:admin", uid=65534) + user("group", "*:admin", gid=65534) +
+            user("root", "*:admin", uid=0))
+        server.start()
+        self.assertEqual(self.connect(server).call("whoAmI")["user"], "root")
+        script = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); "
+                  "s.sendall(bytes.fromhex('940001a677686f416d4990')); "
+                  "sys.stdout.write(s.recv(4096).hex())")
+        done = subprocess.run(["/usr/bin/python3", "-c", script, server.unix], user=1500, group=1500,
+                              extra_groups=[1501], stdout=subprocess.PIPE, text=True, check=True)
+        told = msgpack.unpackb(bytes.fromhex(done.stdout))[3]
+        self.assertEqual((told["user"], told["by"]), (None, None))
+        self.assertIn("uid 65534", told["peer"])
+        server.wait_log("users: nobody can be known as anybody and 1 other by uid or gid")
         server.stop()
 
     def test_by_uid(self):

@@ -8,6 +8,7 @@ LD_LIBRARY_PATH=$(dirname "$(find "$PREFIX/lib" -name libmregion.so.1 -print -qu
 export LD_LIBRARY_PATH
 unix=unix:/run/mregiond/mregiond.sock
 tcp=tcp:127.0.0.1:7420
+configuration=$(systemctl show -p ExecStart --value mregiond.service | sed -n 's/.*--config \([^ ;]*\).*/\1/p')
 
 finish() {
     # the end of this system, however it went
@@ -49,7 +50,20 @@ drop_in() {
     mkdir -p /run/systemd/system/mregiond.service.d
     printf '[Service]\n%s\n' "$@" >/run/systemd/system/mregiond.service.d/test.conf
     systemctl daemon-reload
+    systemctl reset-failed mregiond.service # so many restarts are no failure here
     systemctl restart mregiond.service || fail "no restart with $*"
+}
+
+# usage: configure LINE...      the service's configuration, in force with the next start
+configure() {
+    printf '%s\n' 'regions: [{name: main}]' \
+        "listen: [{unix: /run/mregiond/mregiond.sock, mode: 0666}, {tls: '0.0.0.0:7421'}]" \
+        'tls_certificate: /etc/tls.pem' "$@" >"$configuration"
+}
+
+# usage: who_is GROUP      as whom the daemon knows user 1500, when a member of that group
+who_is() {
+    setpriv --reuid 1500 --regid 1500 --groups "$1" mrcli -s "$unix" -o json whoami
 }
 
 # usage: user_seen      who the daemon takes a member of the group for that is user 1500
@@ -99,13 +113,54 @@ logged 'cannot be told apart' || fail "that is not said"
 drop_in PrivateUsers=no
 [[ $(user_seen) == 1500 ]] || fail "user 1500 is taken for $(user_seen)"
 
-echo "-- a credential"
-(umask 077 && echo secret >/etc/tls.key)
-drop_in LoadCredential=tls.key:/etc/tls.key
-credential=/proc/$(main_pid)/root/run/credentials/mregiond.service/tls.key
-[[ $(cat "$credential") == secret ]] || fail "no credential"
+printf '[req]\ndistinguished_name=name\n[name]\n' >/tmp/openssl.cnf
+umask 077
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out /etc/tls.key
+umask 022
+# usage: issue      a new certificate, for the same key
+issue() {
+    openssl req -x509 -config /tmp/openssl.cnf -key /etc/tls.key -subj /CN=mregiond -days 30 \
+        -addext subjectAltName=IP:127.0.0.1,IP:192.0.2.1 -out /etc/tls.new
+    mv /etc/tls.new /etc/tls.pem
+}
+issue
+cp "$configuration" /etc/mregiond.yaml
+mount --bind /etc/mregiond.yaml "$configuration" # which cannot be written here
+
+echo "-- users of the configuration who are users of the machine"
 setpriv --reuid mregiond --regid mregiond --clear-groups cat /etc/tls.key 2>/dev/null &&
     fail "the service's user can read the key itself"
+group=$(id -g mregiond)
+hash=$(echo secret | mrcli passwd)
+# shellcheck disable=SC2016  # the daemon's own
+configure 'tls_key: ${CREDENTIALS_DIRECTORY}/tls.key' 'users:' \
+    "  - {name: stranger, uid: 65534, grants: [{regions: '*', access: admin}]}" \
+    '  - {name: somebody, uid: 1500}' "  - {name: member, gid: $group}" \
+    "  - {name: alice, password_hash: '$hash', grants: [{regions: '*', access: admin}]}"
+drop_in LoadCredential=tls.key:/etc/tls.key
+[[ $(who_is 1500) == *'"user":null'* ]] || fail "user 1500 is known: $(who_is 1500)"
+[[ $(who_is "$group") == *'"user":"member"'* ]] || fail "a member is not known: $(who_is "$group")"
+logged 'nobody can be known as stranger and 1 other by uid or gid' || fail "that is not said"
+drop_in LoadCredential=tls.key:/etc/tls.key PrivateUsers=no IPAddressAllow=192.0.2.0/24
+[[ $(who_is 1500) == *'"user":"somebody"'* ]] || fail "user 1500 is not known: $(who_is 1500)"
+
+echo "-- TLS, with a key that is a credential"
+echo secret >/tmp/password
+address=127.0.0.1
+if ip address add 192.0.2.1/32 dev lo; then
+    address=192.0.2.1
+fi
+over_tls() {
+    mrcli -s "tls:$address:7421" --ca /etc/tls.pem --user alice --password-file /tmp/password "$@"
+}
+over_tls load "$reference" /tmp/out || fail "no TLS over $address"
+cmp /tmp/in /tmp/out || fail "other bytes came back"
+issue
+over_tls ping && fail "another certificate than the one that is trusted was taken"
+systemctl reload mregiond.service
+wait_for "the new certificate" over_tls ping
+umount "$configuration"
+drop_in
 
 echo "-- the end"
 systemctl stop mregiond.service
