@@ -1,7 +1,10 @@
 """The same workload on each file system, with a kill, a stop and a check: they differ in what they do
 with O_DIRECT, RWF_NOWAIT, fallocate and holes. And disks that fail for good."""
+import ctypes
+import fcntl
 import os
 import signal
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -13,6 +16,10 @@ from mpack import Client, RpcError
 from test_kill_nth import FIRST, SEED, Workload
 from workload import Model, subtract
 
+LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+PUNCH = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+FIBMAP = 1
 CONFIG = """
 listen: [{{unix: "{0}"}}]
 regions: [{{name: main, journal_size: 16MiB}}, {{name: other, journal_size: 16MiB}}]
@@ -210,6 +217,66 @@ class DeadDisk(Case):
         status, log = self.daemon.run()
         self.assert_refused(status, log, "region main: .*Read-only file system")
         self.heal(lost, is_killed=True)
+
+    def lose_segments(self, disk):
+        """The image gives up what it has of main's segments but for their headers."""
+        image = os.open(disk.image, os.O_RDWR)
+        for name in os.listdir(self.folder):
+            if not name.startswith("journal-"):
+                continue
+            segment = os.open(os.path.join(self.folder, name), os.O_RDONLY)
+            for block in range(1, os.fstat(segment).st_size // 4096):
+                number = struct.unpack("i", fcntl.ioctl(segment, FIBMAP, struct.pack("i", block)))[0]
+                self.assertGreater(number, 0)
+                self.assertEqual(LIBC.fallocate(image, PUNCH, number * 4096, 4096), 0)
+            os.close(segment)
+        os.close(image)
+
+    def test_records_that_are_in_the_cache_only(self):
+        """The disk takes no record, whose pages stay in the page cache as if it had. A start without
+        a loss of power finds what one after it finds."""
+        outer = Disk("tmpfs", 112 * MIB)
+        self.addCleanup(outer.remove)
+        self.addCleanup(setattr, tempfile, "tempdir", tempfile.tempdir)
+        tempfile.tempdir = outer.folder
+        disk = Disk("ext4", 96 * MIB, ["errors=continue"], ["-b", "4096"])
+        self.addCleanup(disk.remove)
+        tempfile.tempdir = None
+        with open(disk.image, "rb+") as image:
+            os.posix_fallocate(image.fileno(), 0, disk.size)
+        self.prepare(disk)
+        self.daemon.stop()
+        self.daemon.write_config(CONFIG.format(self.daemon.path("s")).replace(
+            "name: main", "name: main, durability: none, flush_interval: 1s"))
+        self.daemon.start()
+        self.client = self.connect(self.daemon)
+        os.sync()
+        self.lose_segments(disk)
+        ballast = os.path.join(outer.folder, "ballast")
+        with open(ballast, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                pass
+        self.client.call("addBlob", "main", os.urandom(64))
+        self.daemon.wait_log("region main has failed and is read-only now")
+        self.daemon.kill()
+        os.remove(ballast)
+        found = run("--data-dir", self.daemon.data_dir, "--check")
+        self.assertEqual(found.returncode, 0, found.stdout + found.stderr)
+        subprocess.run(["umount", self.folder], check=True)
+        disk.remount()
+        self.bind()
+        again = run("--data-dir", self.daemon.data_dir, "--check")
+        self.assertEqual(found.stdout + found.stderr, again.stdout + again.stderr)
+        self.daemon.start()
+        self.client = self.connect(self.daemon)
+        for model in self.models.values():
+            self.assertIsNone(model.differences(self.client))
+        self.add("main", 100000)
+        self.daemon.stop()
+        subprocess.run(["umount", self.folder], check=True)
 
 
 if __name__ == "__main__":
