@@ -7,10 +7,12 @@
 #include "client/cli_blob.h"
 #include "client/cli_change.h"
 #include "client/cli_check.h"
+#include "client/cli_complete.h"
 #include "client/cli_export.h"
 #include "client/cli_list.h"
 #include "client/cli_map.h"
 #include "client/cli_method.h"
+#include "client/cli_nearest.h"
 #include "client/cli_output.h"
 #include "client/cli_password.h"
 
@@ -127,6 +129,21 @@ static void print_usage(FILE *file, const struct cli_command *command)
     (void)fprintf(file, "%s%s\n", command->usage[0] == '\0' ? "" : " ", command->usage);
 }
 
+const char *cli_command_example(const struct cli_command *command)
+{
+#define EXAMPLE(name, example) {name, example},
+    static const char *const examples[][2] = {
+#include "client/cli_examples.def"
+    };
+#undef EXAMPLE
+
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        if (strcmp(examples[i][0], command->name) == 0)
+            return examples[i][1];
+    }
+    return NULL;
+}
+
 static void print_option(FILE *file, const struct cli_option *option)
 {
     (void)fputs("  ", file);
@@ -146,12 +163,26 @@ static void print_help(FILE *file, const struct cli_command *command)
     for (const struct cli_option *option = command->options; option != NULL && option->name != NULL;
          option++)
         print_option(file, option);
+    if (cli_command_example(command) != NULL)
+        (void)fprintf(file, "example:\n  $ %s\n", cli_command_example(command));
     (void)fputs("mrcli(1) says more.\n", file);
 }
 
 static int fail_unknown(const struct cli *cli, const char *name)
 {
-    return cli_fail(cli, CLI_USAGE, "no such command: %s (%s lists them)", name,
+    struct cli_nearest nearest;
+    const char *found;
+
+    cli_nearest_begin(&nearest, name);
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
+        cli_nearest_try(&nearest, command->name);
+        if (command->short_name != NULL)
+            cli_nearest_try(&nearest, command->short_name);
+    }
+    found = cli_nearest_found(&nearest);
+    return cli_fail(cli, CLI_USAGE, "no such command: %s (%s%s%s%s lists them)", name,
+                    found != NULL ? "did you mean " : "", found != NULL ? found : "",
+                    found != NULL ? "? " : "",
                     cli->is_shell || cli->is_script ? "help" : "mrcli help");
 }
 
@@ -179,10 +210,8 @@ static int fail_usage(const struct cli *cli, const struct cli_command *command, 
                     command->usage[0] == '\0' ? "" : " ", command->usage);
 }
 
-/* The option that the word names, with *ret_value behind its = (or its letter), NULL where there is
- * none. NULL: no option of the command. */
-static const struct cli_option *find_option(const struct cli_command *command, const char *word,
-                                            const char **ret_value)
+const struct cli_option *cli_option_find(const struct cli_option *options, const char *word,
+                                         const char **ret_value)
 {
     bool is_long = word[1] == '-';
     const char *name = word + 1 + is_long;
@@ -191,7 +220,7 @@ static const struct cli_option *find_option(const struct cli_command *command, c
     *ret_value = is_long && name[length] == '=' ? name + length + 1 : NULL;
     if (!is_long && name[1] != '\0')
         *ret_value = name + 1;
-    for (const struct cli_option *option = command->options; option != NULL && option->name != NULL;
+    for (const struct cli_option *option = options; option != NULL && option->name != NULL;
          option++) {
         if (is_long ? strlen(option->name) == length && memcmp(option->name, name, length) == 0
                     : option->short_name == name[0])
@@ -202,13 +231,24 @@ static const struct cli_option *find_option(const struct cli_command *command, c
 
 static int fail_option(const struct cli *cli, const struct cli_command *command, const char *word)
 {
-    if (word[1] != '-')
-        return cli_fail(cli, CLI_USAGE,
-                        "%s: no such option: %s (options of mrcli itself, such as -o, come before "
-                        "the command)",
-                        shown_name(command), word);
-    return cli_fail(cli, CLI_USAGE, "%s: no such option: %s (a file of this name follows a --)",
-                    shown_name(command), word);
+    bool is_long = word[1] == '-';
+    struct cli_nearest nearest;
+    char name[CLI_NEAREST_MAX + 2];
+    const char *found;
+
+    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 1 + is_long, "="),
+                   word + 1 + is_long);
+    cli_nearest_begin(&nearest, name);
+    for (const struct cli_option *option = command->options;
+         is_long && option != NULL && option->name != NULL; option++)
+        cli_nearest_try(&nearest, option->name);
+    found = cli_nearest_found(&nearest);
+    if (found != NULL)
+        return cli_fail(cli, CLI_USAGE, "%s: no such option: %s (did you mean --%s?)",
+                        shown_name(command), word, found);
+    return cli_fail(cli, CLI_USAGE, "%s: no such option: %s (%s)", shown_name(command), word,
+                    is_long ? "a file of this name follows a --"
+                            : "options of mrcli itself, such as -o, come before the command");
 }
 
 /* "--name value", "--name=value", "-n value" or "-nvalue" at *index of words, which is moved to its
@@ -218,7 +258,7 @@ static int take_option(const struct cli *cli, struct cli_arguments *arguments, c
 {
     const struct cli_command *command = arguments->command;
     const char *value;
-    const struct cli_option *option = find_option(command, words[*index], &value);
+    const struct cli_option *option = cli_option_find(command->options, words[*index], &value);
 
     if (option == NULL)
         return fail_option(cli, command, words[*index]);

@@ -7,6 +7,7 @@
 #include "client/cli.h"
 
 #define CLI_OPTIONS_MAX 16
+#define CLI_OPTION_NAME_SIZE 32
 
 struct cli_command;
 
@@ -71,6 +72,11 @@ extern const struct cli_command cli_commands[];
 /* By either name; NULL when there is none. */
 const struct cli_command *cli_command_find(const char *name);
 
+/* The option that a word such as "--name=value" or "-nvalue" is, with *ret_value behind the = or
+ * the letter, NULL where there is none. NULL: none of these, which may be NULL. */
+const struct cli_option *cli_option_find(const struct cli_option *options, const char *word,
+                                         const char **ret_value);
+
 /* Takes a command and its arguments apart; items, which has room for count of them, becomes
  * arguments->items. 0, or CLI_USAGE with the reason printed. count > 0. */
 int cli_command_take(const struct cli *cli, char *const *words, size_t count, char **items,
@@ -79,6 +85,9 @@ int cli_command_take(const struct cli *cli, char *const *words, size_t count, ch
 /* Runs words[0] with the rest as its arguments, and flushes what it printed. 0, or an exit code
  * with the reason printed. count > 0. */
 int cli_command_run(struct cli *cli, char *const *words, size_t count);
+
+/* A line for a shell, for the command's help; NULL where there is none. */
+const char *cli_command_example(const struct cli_command *command);
 
 /* All commands, for --help. */
 void cli_command_list(FILE *file);

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "client/cli_command.h"
+#include "client/cli_nearest.h"
+#include "client/cli_options.h"
 #include "proto/methods.h"
 #include "tests/support_main.h"
 
@@ -134,6 +136,79 @@ START_TEST(the_manual_has_every_command)
 }
 END_TEST
 
+START_TEST(the_manual_has_every_option)
+{
+    char *manual = read_text(SOURCE_ROOT "/client/mrcli.1");
+
+    for (const struct cli_option *option = cli_options; option->name != NULL; option++) {
+        char item[128];
+
+        (void)snprintf(item, sizeof item, "Fl Fl %s", option->name);
+        ck_assert_msg(strstr(manual, item) != NULL, "mrcli.1 lacks \"%s\"", item);
+        ck_assert_uint_lt(strlen(option->name), CLI_OPTION_NAME_SIZE);
+    }
+    free(manual);
+}
+END_TEST
+
+/* cli_examples.def has one for each, and none for what is none. */
+START_TEST(every_command_has_an_example)
+{
+    char *list = read_text(SOURCE_ROOT "/client/cli_examples.def");
+    size_t commands = 0, examples = 0;
+
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
+        ck_assert_msg(cli_command_example(command) != NULL, "%s", command->name);
+        ck_assert_ptr_nonnull(strstr(cli_command_example(command), "mrcli"));
+        commands++;
+    }
+    for (const char *at = list; (at = strstr(at, "\nEXAMPLE(")) != NULL; at++)
+        examples++;
+    ck_assert_uint_eq(commands, examples);
+    free(list);
+}
+END_TEST
+
+/* ---- What was meant ---- */
+
+static const char *nearest_command(const char *word)
+{
+    struct cli_nearest nearest;
+
+    cli_nearest_begin(&nearest, word);
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++)
+        cli_nearest_try(&nearest, command->name);
+    return cli_nearest_found(&nearest);
+}
+
+START_TEST(the_nearest_name)
+{
+    static const struct {
+        const char *a, *b;
+        size_t distance;
+    } pairs[] = {{"", "", 0},         {"", "abc", 3},          {"abc", "abc", 0}, {"abc", "acb", 1},
+                 {"abc", "ab", 1},    {"abc", "xabc", 1},      {"abc", "abx", 1}, {"ab", "ba", 1},
+                 {"abcd", "badc", 2}, {"kitten", "sitting", 3}};
+    char wide[CLI_NEAREST_MAX + 2];
+
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        ck_assert_uint_eq(cli_nearest_distance(pairs[i].a, pairs[i].b), pairs[i].distance);
+        ck_assert_uint_eq(cli_nearest_distance(pairs[i].b, pairs[i].a), pairs[i].distance);
+    }
+    ck_assert_str_eq(nearest_command("pnig"), "ping");
+    ck_assert_str_eq(nearest_command("dealocate"), "deallocate");
+    ck_assert_str_eq(nearest_command("expotr"), "export");
+    ck_assert_ptr_null(nearest_command("frobnicate"));
+    ck_assert_ptr_null(nearest_command("x"));
+    ck_assert_ptr_null(nearest_command(""));
+    memset(wide, 'x', sizeof wide - 1);
+    wide[sizeof wide - 1] = '\0';
+    ck_assert_ptr_null(nearest_command(wide));
+    wide[CLI_NEAREST_MAX] = '\0';
+    ck_assert_uint_eq(cli_nearest_distance(wide, wide), 0);
+}
+END_TEST
+
 START_TEST(exit_codes)
 {
     static const struct {
@@ -182,6 +257,9 @@ int main(void)
     tcase_add_test(tcase, the_parameters_are_those_of_the_method);
     tcase_add_test(tcase, names_are_unique);
     tcase_add_test(tcase, the_manual_has_every_command);
+    tcase_add_test(tcase, the_manual_has_every_option);
+    tcase_add_test(tcase, every_command_has_an_example);
+    tcase_add_test(tcase, the_nearest_name);
     tcase_add_test(tcase, exit_codes);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
