@@ -43,14 +43,34 @@ pc() {
 expect_version "$work/shared"
 readelf -d "$work/shared" | grep -q "libmregion.so.$SOVERSION" || fail "not linked with the soname"
 
-echo "-- the examples build as they say, and the header is good C++"
+echo "-- the examples build as they say"
 for example in "$here"/../../client/examples/*.c; do
     # shellcheck disable=SC2046
     "$CC" -Wall -Wextra -Werror -std=c11 "$example" -o "$work/example" $(pc --cflags --libs)
 done
-# shellcheck disable=SC2046
+
+echo "-- the headers are good C99, C11 and C++17 by themselves"
+# What a user of these would turn on, and what is an error to some of them.
+strict=(-Wall -Wextra -Wpedantic -Wconversion -Wundef -Werror -fsyntax-only)
+uv=$(env -u PKG_CONFIG_SYSROOT_DIR pkg-config --cflags libuv)
+for standard in c99 c11; do
+    # shellcheck disable=SC2046
+    echo '#include <mregion.h>' | "$CC" -std=$standard "${strict[@]}" -Wshadow -Wstrict-prototypes $(pc --cflags) -xc -
+    # libuv's own header wants more than standard C.
+    # shellcheck disable=SC2046,SC2086
+    echo '#include <mregion_uv.h>' | "$CC" -std=$standard -D_GNU_SOURCE "${strict[@]}" $(pc --cflags) $uv -xc -
+done
 if command -v c++ >/dev/null; then
-    echo '#include <mregion.h>' | c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only $(pc --cflags) -xc++ -
+    for standard in c++11 c++17; do
+        # shellcheck disable=SC2046,SC2086
+        c++ -std=$standard "${strict[@]}" -Wold-style-cast -Wzero-as-null-pointer-constant -DWITH_UV $(pc --cflags) \
+            $uv "$here/header.cpp"
+    done
+    # shellcheck disable=SC2046
+    c++ -std=c++17 "$here/header.cpp" -o "$work/header" $(pc --cflags --libs)
+    expect_version "$work/header"
+else
+    echo "no C++ compiler is here: the headers were not tried as C++"
 fi
 
 echo "-- the shared library exports its own names only"
