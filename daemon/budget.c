@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 void budget_set_limits(struct budget *budget, uint64_t limit, uint64_t max_message)
 {
@@ -24,6 +26,19 @@ bool budget_fits(const struct budget *budget, const struct conn *conn, uint64_t 
     return budget->overdrawn == conn && budget->used + size <= budget->floor + budget->overdraft;
 }
 
+/* Frees some of those that have been kept for longest. */
+static void drop_kept(struct budget *budget, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        budget->kept_size -= budget->kept[i].memory;
+        free(budget->kept[i].base);
+    }
+    budget->kept_count -= count;
+    memmove(budget->kept, budget->kept + count, budget->kept_count * sizeof budget->kept[0]);
+    if (budget->kept_idle > budget->kept_count)
+        budget->kept_idle = budget->kept_count;
+}
+
 bool budget_take(struct budget *budget, const struct conn *conn, uint64_t size)
 {
     if (size < BUDGET_SMALL) {
@@ -40,6 +55,8 @@ bool budget_take(struct budget *budget, const struct conn *conn, uint64_t size)
         budget->floor = budget->used > budget->limit ? budget->used : budget->limit;
     }
     budget->used += size;
+    while (budget->kept_count > 0 && budget->used + budget->kept_size > budget->limit)
+        drop_kept(budget, 1);
     return true;
 }
 
@@ -61,6 +78,66 @@ void budget_give(struct budget *budget, uint64_t size)
         budget->floor -= size < budget->floor ? size : budget->floor;
     if (budget->used <= budget->limit || budget->used <= budget->floor)
         budget->overdrawn = NULL;
+}
+
+void budget_keep(struct budget *budget, struct buffer *buffer)
+{
+    budget_give(budget, buffer->memory);
+    if (budget->kept_count < BUFFERS_KEPT &&
+        budget->used + budget->kept_size + buffer->memory <= budget->limit) {
+        budget->kept_size += buffer->memory;
+        budget->kept[budget->kept_count++] = *buffer;
+    } else {
+        free(buffer->base);
+    }
+    *buffer = (struct buffer){0};
+}
+
+/* The one that fits best, and came last of these: kept_count if there is none. */
+static unsigned find_kept(const struct budget *budget, size_t capacity)
+{
+    unsigned found = budget->kept_count;
+    size_t most = capacity + capacity / 4;
+    for (unsigned i = 0; i < budget->kept_count; i++) {
+        size_t memory = budget->kept[i].memory;
+        if (memory < capacity || memory > most)
+            continue;
+        found = i;
+        most = memory;
+    }
+    return found;
+}
+
+bool budget_take_kept(struct budget *budget, const struct conn *conn, size_t capacity,
+                      uint64_t counted, struct buffer *ret)
+{
+    unsigned found = find_kept(budget, capacity);
+    if (found == budget->kept_count)
+        return false;
+    struct buffer buffer = budget->kept[found];
+    unsigned behind = --budget->kept_count - found;
+    memmove(budget->kept + found, budget->kept + found + 1, behind * sizeof buffer);
+    budget->kept_size -= buffer.memory;
+    if (budget->kept_idle > budget->kept_count)
+        budget->kept_idle = budget->kept_count;
+    if (!budget_take(budget, conn, buffer.memory - counted)) {
+        free(buffer.base);
+        return false;
+    }
+    buffer.capacity = capacity;
+    *ret = buffer;
+    return true;
+}
+
+void budget_age_kept(struct budget *budget)
+{
+    drop_kept(budget, budget->kept_idle);
+    budget->kept_idle = budget->kept_count;
+}
+
+void budget_release_kept(struct budget *budget)
+{
+    drop_kept(budget, budget->kept_count);
 }
 
 void budget_forget(struct budget *budget, const struct conn *conn)

@@ -155,7 +155,7 @@ static bool keep_message(struct call *call, struct request *request)
             return false;
         memcpy(base, input_bytes(input), call->size);
         budget_add(input->budget, call->size);
-        request->home = (struct buffer){base, call->size};
+        request->home = (struct buffer){base, call->size, call->size};
     }
     changes->bytes = request->home.base + offset;
     plan_charge(request->plan, input->budget);

@@ -117,7 +117,7 @@ static bool keep_small(struct call *call, struct request *request, const uint8_t
     request->home.base = malloc(size);
     if (request->home.base == NULL)
         return false;
-    request->home.capacity = size;
+    request->home.capacity = request->home.memory = size;
     budget_add(&call->server->budget, size);
     memcpy(request->home.base, *bytes, size);
     *bytes = request->home.base;

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
 #include "core/limits.h"
 
 /* The least buffer: a page, for a message that came in two packets. */
 #define OWN_MIN ((size_t)4096)
+#define MEMORY_UNIT 4096
 
 _Static_assert(SCRATCH_SIZE <= LARGE_BLOB, "a borrowed blob must have a buffer of its own");
 _Static_assert(SCRATCH_SIZE <= BUDGET_SMALL, "keeping what was read must not need the budget");
@@ -21,7 +23,7 @@ void input_init(struct input *input, struct budget *budget, uint8_t *scratch)
 void buffer_free(struct buffer *buffer, struct budget *budget)
 {
     free(buffer->base);
-    budget_give(budget, buffer->capacity);
+    budget_give(budget, buffer->memory);
     *buffer = (struct buffer){0};
 }
 
@@ -44,7 +46,8 @@ uv_buf_t input_room(struct input *input)
         assert(input->start == input->end);
         input->base = input->scratch;
         input->start = input->end = 0;
-        return uv_buf_init((char *)input->scratch, (unsigned)SCRATCH_SIZE);
+        return uv_buf_init((char *)input->scratch,
+                           (unsigned)(input->after_large ? FIRST_READ : SCRATCH_SIZE));
     }
     size_t room = input->own.capacity - input->end;
     assert(input->start == 0 && room > 0);
@@ -57,9 +60,18 @@ void input_filled(struct input *input, size_t size)
     input->end += size;
 }
 
+/* A message has come whole. */
+static void note_size(struct input *input, size_t size)
+{
+    input->after_large = size > SCRATCH_SIZE;
+    if (input->after_large)
+        input->proven = size;
+}
+
 void input_consume(struct input *input, size_t size)
 {
     assert(size <= input_size(input));
+    note_size(input, size);
     input->start += size;
     if (input->start == input->end)
         drop_own(input);
@@ -76,7 +88,7 @@ static void wipe_but(uint8_t *base, size_t capacity, size_t start, size_t end)
 void input_wipe(struct input *input, size_t size)
 {
     if (input->own.base != NULL) {
-        wipe_but(input->own.base, input->own.capacity, input->start + size, input->end);
+        wipe_but(input->own.base, input->own.memory, input->start + size, input->end);
         sodium_memzero(input->scratch, SCRATCH_SIZE);
     } else {
         wipe_but(input->scratch, SCRATCH_SIZE, input->start + size, input->end);
@@ -97,7 +109,7 @@ bool input_keep(struct input *input)
         return false;
     budget_add(input->budget, capacity);
     memcpy(base, bytes, size);
-    input->own = (struct buffer){base, capacity};
+    input->own = (struct buffer){base, capacity, capacity};
     input->base = base;
     input->start = 0;
     input->end = size;
@@ -105,12 +117,63 @@ bool input_keep(struct input *input)
 }
 
 /* A small message may bring its followers along; a large one is to be alone in its buffer. */
+static size_t next_capacity(const struct input *input, uint64_t wanted)
+{
+    uint64_t most = wanted <= SCRATCH_SIZE ? SCRATCH_SIZE : wanted;
+    uint64_t earned = 2 * max_u64(input->own.capacity, input->proven);
+    assert(input->own.capacity <= most);
+    return (size_t)min_u64(earned, most);
+}
+
+/* Large messages of about the same size are to fit into each other's buffers. */
+static size_t memory_for(size_t capacity)
+{
+    return capacity <= SCRATCH_SIZE ? capacity : (size_t)round_up(capacity, MEMORY_UNIT);
+}
+
 uint64_t input_growth(const struct input *input, uint64_t wanted)
 {
-    uint64_t capacity = input->own.capacity;
-    uint64_t most = wanted <= SCRATCH_SIZE ? SCRATCH_SIZE : wanted;
-    assert(capacity <= most);
-    return (2 * capacity < most ? 2 * capacity : most) - capacity;
+    size_t memory = memory_for(next_capacity(input, wanted));
+    return memory <= input->own.memory ? 0 : memory - input->own.memory;
+}
+
+/* False: there is no kept buffer for it. */
+static bool move_to_kept(struct input *input, const struct conn *conn, size_t capacity)
+{
+    struct buffer kept;
+    if (capacity <= SCRATCH_SIZE ||
+        !budget_take_kept(input->budget, conn, capacity, input->own.memory, &kept))
+        return false;
+    memcpy(kept.base, input->own.base, input->end);
+    free(input->own.base);
+    input->own = kept;
+    return true;
+}
+
+static enum input_status enlarge(struct input *input, const struct conn *conn, size_t capacity)
+{
+    size_t memory = memory_for(capacity);
+    uint64_t more = memory - input->own.memory;
+    if (!budget_take(input->budget, conn, more))
+        return INPUT_WAIT;
+    uint8_t *base = realloc(input->own.base, memory);
+    if (base == NULL) {
+        budget_give(input->budget, more);
+        return INPUT_NO_MEMORY;
+    }
+    input->own = (struct buffer){base, capacity, memory};
+    return INPUT_READY;
+}
+
+static enum input_status grow(struct input *input, const struct conn *conn, size_t capacity)
+{
+    enum input_status status = INPUT_READY;
+    if (capacity <= input->own.memory)
+        input->own.capacity = capacity;
+    else if (!move_to_kept(input, conn, capacity))
+        status = enlarge(input, conn, capacity);
+    input->base = input->own.base;
+    return status;
 }
 
 enum input_status input_prepare(struct input *input, const struct conn *conn, uint64_t wanted)
@@ -126,23 +189,13 @@ enum input_status input_prepare(struct input *input, const struct conn *conn, ui
     assert(wanted > size);
     if (size < input->own.capacity)
         return INPUT_READY;
-    size_t capacity = input->own.capacity;
-    uint64_t more = input_growth(input, wanted);
-    if (!budget_take(input->budget, conn, more))
-        return INPUT_WAIT;
-    uint8_t *base = realloc(input->own.base, capacity + more);
-    if (base == NULL) {
-        budget_give(input->budget, more);
-        return INPUT_NO_MEMORY;
-    }
-    input->own = (struct buffer){base, capacity + more};
-    input->base = base;
-    return INPUT_READY;
+    return grow(input, conn, next_capacity(input, wanted));
 }
 
 struct buffer input_detach(struct input *input, size_t size)
 {
     assert(input->own.base != NULL && input->start == 0 && input->end == size);
+    note_size(input, size);
     struct buffer buffer = input->own;
     input->own = (struct buffer){0};
     drop_own(input);

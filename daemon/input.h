@@ -6,7 +6,11 @@
  * really arrives, never by a claimed length.
  *
  * A message that is too large for the scratch is read up to exactly its end, so that its buffer
- * holds nothing else and can become the home of its blob (input_detach). Loop thread. */
+ * holds nothing else and can become the home of its blob (input_detach). Who has sent a large
+ * message is believed: the next one has its buffer at once, as far as twice the bytes of that one,
+ * and when it follows directly only its beginning is read into the scratch. So it lies where it
+ * arrived, and a claim still gets no memory that the same peer has not filled before. Loop thread.
+ */
 #ifndef MREGION_DAEMON_INPUT_H
 #define MREGION_DAEMON_INPUT_H
 
@@ -21,14 +25,11 @@
  * borrow never fits. */
 #define SCRATCH_SIZE ((size_t)64 * 1024)
 
+/* The same where the last message was a large one: enough to see how long this one is. */
+#define FIRST_READ ((size_t)4 * 1024)
+
 /* So much into a buffer of the connection's own: what one has of the loop at a time is bounded. */
 #define READ_MAX ((size_t)256 * 1024)
-
-/* Memory on the heap, counted in the budget. */
-struct buffer {
-    uint8_t *base;
-    size_t capacity;
-};
 
 struct input {
     struct budget *budget;
@@ -37,6 +38,8 @@ struct input {
     uint8_t *base;     /* own.base or scratch; [start, end) has arrived and is not handled */
     size_t start;
     size_t end;
+    size_t proven;    /* bytes of the last message that was too large for the scratch, or 0 */
+    bool after_large; /* nothing has been handled since that */
 };
 
 void input_init(struct input *input, struct budget *budget, uint8_t *scratch);
@@ -56,7 +59,7 @@ static inline const uint8_t *input_bytes(const struct input *input)
 uv_buf_t input_room(struct input *input);
 void input_filled(struct input *input, size_t size);
 
-/* The first size bytes are handled. */
+/* The first message, of size bytes, is handled. */
 void input_consume(struct input *input, size_t size);
 
 /* Makes the first message, of size bytes, zeros, and whatever else it may have left behind on its
@@ -75,7 +78,7 @@ enum input_status input_prepare(struct input *input, const struct conn *conn, ui
 uint64_t input_growth(const struct input *input, uint64_t wanted);
 
 /* Hands over the buffer, which holds exactly one message of size bytes; the input is empty then.
- * Give it back with buffer_free. */
+ * Give it back with budget_keep, or with buffer_free. */
 struct buffer input_detach(struct input *input, size_t size);
 void buffer_free(struct buffer *buffer, struct budget *budget);
 

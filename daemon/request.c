@@ -98,7 +98,9 @@ void request_free(struct request *request)
     plan_free(request->plan, &server->budget);
     stream_release(request->stream);
     list_release(request);
-    if (request->home.base != NULL)
+    if (request->home.memory > SCRATCH_SIZE)
+        budget_keep(&server->budget, &request->home);
+    else if (request->home.base != NULL)
         buffer_free(&request->home, &server->budget);
     if (conn->held == request)
         request_release(request);

@@ -403,6 +403,7 @@ static void stop(struct server *server)
     uv_run(&server->loop, UV_RUN_DEFAULT);
     int error = uv_loop_close(&server->loop);
     assert(error == 0);
+    budget_release_kept(&server->budget);
     request_cache_release(&server->requests);
     pieces_release(&server->pieces);
     tls_pool_release(&server->tls_pool);

@@ -1,4 +1,5 @@
 #include <check.h>
+#include <stdlib.h>
 
 #include "daemon/budget.h"
 #include "tests/support_main.h"
@@ -107,6 +108,104 @@ START_TEST(limits_may_change)
 }
 END_TEST
 
+static struct buffer taken(size_t memory)
+{
+    ck_assert(budget_take(&budget, CONN(0), memory));
+    struct buffer buffer = {malloc(memory), memory, memory};
+    ck_assert_ptr_nonnull(buffer.base);
+    return buffer;
+}
+
+static void keep(size_t memory)
+{
+    struct buffer buffer = taken(memory);
+    budget_keep(&budget, &buffer);
+    ck_assert_ptr_null(buffer.base);
+}
+
+START_TEST(kept_buffers_are_taken_again)
+{
+    struct buffer buffer, a = taken(500000), b = taken(450000), c = taken(500000);
+    uint8_t *bases[] = {a.base, b.base, c.base};
+    budget_keep(&budget, &a);
+    budget_keep(&budget, &b);
+    budget_keep(&budget, &c);
+    ck_assert_uint_eq(budget.used, 0);
+    ck_assert(!budget_take_kept(&budget, CONN(0), 500001, 0, &buffer));
+    ck_assert(!budget_take_kept(&budget, CONN(0), 300000, 0, &buffer)); /* too much memory for it */
+    /* of two alike that which came last */
+    ck_assert(budget_take_kept(&budget, CONN(0), 460000, 100000, &buffer));
+    ck_assert_ptr_eq(buffer.base, bases[2]);
+    ck_assert_uint_eq(buffer.capacity, 460000);
+    ck_assert_uint_eq(budget.used, 400000);
+    budget_add(&budget, 100000); /* which the caller had counted */
+    budget_keep(&budget, &buffer);
+    ck_assert(budget_take_kept(&budget, CONN(0), 440000, 0, &buffer));
+    ck_assert_ptr_eq(buffer.base, bases[1]);
+    budget_keep(&budget, &buffer);
+    budget_release_kept(&budget);
+    ck_assert_uint_eq(budget.kept_size, 0);
+    ck_assert_uint_eq(budget.used, 0);
+}
+END_TEST
+
+START_TEST(kept_buffers_make_room)
+{
+    struct buffer buffer;
+    for (int i = 0; i < 5; i++)
+        keep(MESSAGE);
+    ck_assert_uint_eq(budget.kept_size, LIMIT);
+    struct buffer others[4];
+    for (int i = 0; i < 4; i++)
+        others[i] = taken(MESSAGE - 1);
+    ck_assert_uint_le(budget.used + budget.kept_size, LIMIT);
+    for (int i = 0; i < 4; i++)
+        budget_keep(&budget, &others[i]);
+    ck_assert_uint_eq(budget.kept_count, 4);
+    ck_assert(budget_take(&budget, CONN(0), LIMIT - MESSAGE));
+    ck_assert_uint_le(budget.used + budget.kept_size, LIMIT);
+    ck_assert_uint_eq(budget.kept_count, 1);
+    /* who waits is first */
+    budget.waiting = (struct conn *)(void *)&room[1];
+    ck_assert(!budget_take_kept(&budget, CONN(0), MESSAGE - 1, 0, &buffer));
+    ck_assert_uint_eq(budget.kept_size, 0);
+    budget.waiting = NULL;
+}
+END_TEST
+
+START_TEST(only_so_many_buffers_are_kept)
+{
+    struct buffer buffers[BUFFERS_KEPT + 1];
+    for (int i = 0; i < BUFFERS_KEPT + 1; i++)
+        buffers[i] = taken(1000);
+    for (int i = 0; i < BUFFERS_KEPT + 1; i++)
+        budget_keep(&budget, &buffers[i]);
+    ck_assert_uint_eq(budget.kept_count, BUFFERS_KEPT);
+    ck_assert_uint_eq(budget.used, 0);
+    budget_release_kept(&budget);
+}
+END_TEST
+
+/* Those that were not needed for a while are given up, and no others. */
+START_TEST(kept_buffers_age)
+{
+    struct buffer buffer, others[3];
+    for (int i = 0; i < 3; i++)
+        others[i] = taken(500000);
+    for (int i = 0; i < 3; i++)
+        budget_keep(&budget, &others[i]);
+    budget_age_kept(&budget); /* they have just come */
+    ck_assert_uint_eq(budget.kept_count, 3);
+    ck_assert(budget_take_kept(&budget, CONN(0), 500000, 0, &buffer));
+    budget_keep(&budget, &buffer);
+    budget_age_kept(&budget);
+    ck_assert_uint_eq(budget.kept_count, 1);
+    budget_age_kept(&budget);
+    ck_assert_uint_eq(budget.kept_count, 0);
+    ck_assert_uint_eq(budget.kept_size, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("budget");
@@ -119,6 +218,10 @@ int main(void)
     tcase_add_test(tcase, small_ones_come_and_go_beside_an_overdraft);
     tcase_add_test(tcase, nobody_overtakes_those_who_wait);
     tcase_add_test(tcase, limits_may_change);
+    tcase_add_test(tcase, kept_buffers_are_taken_again);
+    tcase_add_test(tcase, kept_buffers_make_room);
+    tcase_add_test(tcase, only_so_many_buffers_are_kept);
+    tcase_add_test(tcase, kept_buffers_age);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }

@@ -4,6 +4,9 @@
 #include "daemon/input.h"
 #include "tests/support_main.h"
 
+/* What is counted for a large message. */
+#define PAGES(size) (((size) + 4095) / 4096 * 4096)
+
 static struct budget budget;
 static uint8_t scratch[SCRATCH_SIZE];
 static struct input input;
@@ -73,12 +76,12 @@ START_TEST(grows_with_what_arrives)
     }
     ck_assert_uint_eq(input_size(&input), sizeof message);
     ck_assert_mem_eq(input_bytes(&input), message, sizeof message);
-    ck_assert_uint_eq(budget.used, sizeof message);
+    ck_assert_uint_eq(budget.used, PAGES(sizeof message));
 
     struct buffer buffer = input_detach(&input, sizeof message);
     ck_assert_mem_eq(buffer.base, message, sizeof message);
     ck_assert_uint_eq(input_size(&input), 0);
-    ck_assert_uint_eq(budget.used, sizeof message);
+    ck_assert_uint_eq(budget.used, PAGES(sizeof message));
     buffer_free(&buffer, &budget);
 }
 END_TEST
@@ -95,6 +98,102 @@ START_TEST(a_large_message_is_read_to_its_end_only)
         arrived += arrive(stream + arrived, sizeof stream - arrived);
     }
     ck_assert_uint_eq(input_size(&input), large);
+}
+END_TEST
+
+/* A message comes in as many reads as there is room for; returns how many places it has had. */
+static unsigned arrive_whole(const uint8_t *message, size_t size)
+{
+    unsigned places = 0;
+    size_t arrived = 0;
+    const uint8_t *place = NULL;
+    while (arrived < size) {
+        arrived += arrive(message + arrived, size - arrived);
+        ck_assert(input_keep(&input));
+        if (arrived < size)
+            ck_assert_int_eq(input_prepare(&input, NULL, size), INPUT_READY);
+        places += input_bytes(&input) != place;
+        place = input_bytes(&input);
+    }
+    ck_assert_mem_eq(input_bytes(&input), message, size);
+    return places;
+}
+
+static void detach(size_t size)
+{
+    struct buffer buffer = input_detach(&input, size);
+    buffer_free(&buffer, &budget);
+}
+
+/* The second large message has its buffer as soon as its size is known, and arrives there. */
+START_TEST(what_was_sent_before_is_believed)
+{
+    static uint8_t message[600000];
+    for (size_t i = 0; i < sizeof message; i++)
+        message[i] = (uint8_t)(i * 7 + i / 251);
+    ck_assert_uint_eq(input_room(&input).len, SCRATCH_SIZE);
+    (void)arrive_whole(message, sizeof message);
+    detach(sizeof message);
+
+    ck_assert_uint_eq(input_room(&input).len, FIRST_READ);
+    ck_assert_uint_eq(arrive_whole(message, sizeof message), 1);
+    ck_assert_uint_eq(input.own.capacity, sizeof message);
+    ck_assert_uint_eq(budget.used, PAGES(sizeof message));
+    detach(sizeof message);
+}
+END_TEST
+
+/* A claim has no more than twice of that, and what is small is not read in parts. */
+START_TEST(what_is_claimed_is_not)
+{
+    static uint8_t message[100000];
+    (void)arrive_whole(message, sizeof message);
+    detach(sizeof message);
+    arrive(message, FIRST_READ);
+    ck_assert(input_keep(&input));
+    ck_assert_int_eq(input_prepare(&input, NULL, 1000000), INPUT_READY);
+    ck_assert_uint_eq(budget.used, PAGES(2 * sizeof message));
+    input_release(&input);
+
+    ck_assert_uint_eq(input_room(&input).len, FIRST_READ);
+    arrive(message, 100);
+    input_consume(&input, 60);
+    input_consume(&input, 40);
+    ck_assert_uint_eq(input_room(&input).len, SCRATCH_SIZE);
+}
+END_TEST
+
+/* A buffer that was kept is read into like a new one: not beyond the message's end. */
+START_TEST(a_kept_buffer_is_read_into)
+{
+    static uint8_t stream[3 * SCRATCH_SIZE];
+    const size_t first = 2 * SCRATCH_SIZE + 1000, second = 2 * SCRATCH_SIZE - 3000;
+    for (size_t i = 0; i < sizeof stream; i++)
+        stream[i] = (uint8_t)(i * 5 + i / 253);
+    (void)arrive_whole(stream, first);
+    struct buffer buffer = input_detach(&input, first);
+    const uint8_t *base = buffer.base;
+    size_t memory = buffer.memory;
+    budget_keep(&budget, &buffer);
+    ck_assert_uint_eq(budget.used, 0);
+
+    size_t arrived = arrive(stream, FIRST_READ);
+    ck_assert(input_keep(&input));
+    ck_assert_int_eq(input_prepare(&input, NULL, second), INPUT_READY);
+    ck_assert_ptr_eq(input.own.base, base);
+    ck_assert_uint_eq(budget.used, memory);
+    arrived += arrive(stream + arrived, sizeof stream - arrived);
+    ck_assert_uint_eq(arrived, second);
+    ck_assert_mem_eq(input_bytes(&input), stream, second);
+    /* it turns out to be longer */
+    ck_assert_int_eq(input_prepare(&input, NULL, first), INPUT_READY);
+    ck_assert_ptr_eq(input.own.base, base);
+    arrived += arrive(stream + arrived, sizeof stream - arrived);
+    ck_assert_uint_eq(arrived, first);
+    ck_assert_int_eq(input_prepare(&input, NULL, 2 * first), INPUT_READY);
+    ck_assert_mem_eq(input_bytes(&input), stream, first);
+    ck_assert_uint_eq(budget.used, PAGES(2 * first));
+    input_release(&input);
 }
 END_TEST
 
@@ -155,6 +254,9 @@ int main(void)
     tcase_add_test(tcase, what_is_left_survives_another_read);
     tcase_add_test(tcase, grows_with_what_arrives);
     tcase_add_test(tcase, a_large_message_is_read_to_its_end_only);
+    tcase_add_test(tcase, what_was_sent_before_is_believed);
+    tcase_add_test(tcase, what_is_claimed_is_not);
+    tcase_add_test(tcase, a_kept_buffer_is_read_into);
     tcase_add_test(tcase, a_secret_is_wiped);
     tcase_add_test(tcase, waits_where_the_budget_is_full);
     suite_add_tcase(suite, tcase);
