@@ -156,6 +156,25 @@ START_TEST(a_record_spans_segments)
 }
 END_TEST
 
+/* What was read of one segment is not what the other has there. */
+START_TEST(the_same_place_of_two_segments)
+{
+    struct journal_reader reader;
+    create(0);
+    create(1);
+    uint64_t one = append(100, 0);
+    append(JOURNAL_PAYLOAD - 2 * DISK_BLOCK, 0);
+    uint64_t two = append(100, 0);
+    ck_assert_uint_eq(two, one + JOURNAL_PAYLOAD);
+    open_reader(&reader);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert(is_record(&reader, one));
+        ck_assert(is_record(&reader, two));
+    }
+    journal_reader_release(&reader);
+}
+END_TEST
+
 /* A segment is written in one way until it is full, whatever is wanted meanwhile. */
 START_TEST(the_way_of_writing_changes_with_the_segment)
 {
@@ -512,6 +531,7 @@ int main(void)
     tcase_add_test(tests, positions);
     tcase_add_test(tests, records_are_found_where_they_are);
     tcase_add_test(tests, a_record_spans_segments);
+    tcase_add_test(tests, the_same_place_of_two_segments);
     tcase_add_test(tests, the_way_of_writing_changes_with_the_segment);
     tcase_add_test(tests, what_a_failed_sync_lost_is_not_read);
     tcase_add_test(tests, what_is_not_synced_is_read);
