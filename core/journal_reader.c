@@ -175,6 +175,9 @@ static int read_file(struct journal_reader *reader, uint64_t seq, uint64_t offse
         if (part == 0) {
             int code =
                 read_piece(reader, seq, round_down(offset, JOURNAL_PIECE), JOURNAL_PIECE, err);
+            /* What cannot be read may be beside what is wanted. */
+            if (code == ERR_IO_ERROR)
+                code = read_piece(reader, seq, round_down(offset, DISK_BLOCK), DISK_BLOCK, err);
             if (code != 0)
                 return code;
             part = at_hand(reader, seq, offset);

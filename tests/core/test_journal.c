@@ -175,6 +175,22 @@ START_TEST(the_same_place_of_two_segments)
 }
 END_TEST
 
+/* A sector of it may be bad that nobody needs. */
+START_TEST(a_piece_that_cannot_be_read_is_read_in_blocks)
+{
+    struct journal_reader reader;
+    create(0);
+    append(100, 0);
+    uint64_t two = append(DISK_BLOCK, 0);
+    open_reader(&reader);
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){.ops = SIM_BIT(SIM_READ), .nth = 1, .error = EIO});
+    ck_assert(is_record(&reader, two));
+    ck_assert_uint_eq(simdisk_faults_hit(disk), 1);
+    journal_reader_release(&reader);
+}
+END_TEST
+
 /* A segment is written in one way until it is full, whatever is wanted meanwhile. */
 START_TEST(the_way_of_writing_changes_with_the_segment)
 {
@@ -502,8 +518,9 @@ START_TEST(looking_behind_fails)
     append(JOURNAL_PIECE, 0);
     open_reader(&reader);
     for (uint64_t nth = 1; nth <= 3; nth++) {
-        simdisk_set_fault(
-            disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_READ), .nth = nth, .error = EIO});
+        simdisk_set_fault(disk,
+                          (struct simdisk_fault){
+                              .ops = SIM_BIT(SIM_READ), .nth = nth, .error = EIO, .forever = true});
         ck_assert_int_eq(journal_reader_look_behind(&reader, 0, &end, &synced, &err), ERR_IO_ERROR);
     }
     simdisk_set_fault(disk, (struct simdisk_fault){0});
@@ -532,6 +549,7 @@ int main(void)
     tcase_add_test(tests, records_are_found_where_they_are);
     tcase_add_test(tests, a_record_spans_segments);
     tcase_add_test(tests, the_same_place_of_two_segments);
+    tcase_add_test(tests, a_piece_that_cannot_be_read_is_read_in_blocks);
     tcase_add_test(tests, the_way_of_writing_changes_with_the_segment);
     tcase_add_test(tests, what_a_failed_sync_lost_is_not_read);
     tcase_add_test(tests, what_is_not_synced_is_read);
