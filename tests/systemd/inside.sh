@@ -124,8 +124,8 @@ issue() {
     mv /etc/tls.new /etc/tls.pem
 }
 issue
-cp "$configuration" /etc/mregiond.yaml
-mount --bind /etc/mregiond.yaml "$configuration" # which cannot be written here
+cp "$configuration" /etc/changed.yaml
+mount --bind /etc/changed.yaml "$configuration" # which may lie where nothing can be written
 
 echo "-- users of the configuration who are users of the machine"
 setpriv --reuid mregiond --regid mregiond --clear-groups cat /etc/tls.key 2>/dev/null &&
