@@ -1,0 +1,285 @@
+#include "support_scene.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/store.h"
+#include "support_craft.h"
+#include "support_region.h"
+#include "tests/fuzz/fuzz.h"
+
+/* ---- The disk ---- */
+
+/* Where blobs of many sizes lie, some of them freed again. Made once. */
+static struct simdisk *templates[2]; /* well; with damaged pages */
+static struct simdisk *disk_of_server;
+
+int io_posix_new(const char *path, struct io **ret_io)
+{
+    (void)path;
+    *ret_io = simdisk_io(disk_of_server);
+    return 0;
+}
+
+void io_posix_free(struct io *io)
+{
+    (void)io;
+}
+
+static uint64_t add(struct region *region, const uint8_t *bytes, uint64_t size)
+{
+    uint64_t address = 0;
+    struct err err;
+    int code = REGION_WAIT;
+    while (code == REGION_WAIT) {
+        code = region_add(region, bytes, size, &address, &err);
+        drive_settle(region);
+    }
+    FUZZ_REQUIRE(code == 0);
+    return address;
+}
+
+static void fill(struct region *region, unsigned number)
+{
+    static const uint64_t sizes[] = {10, 100, 3000, 5000, 20000, 70000, 300000, 1200000, 64};
+    static uint8_t bytes[1200000];
+    uint64_t addresses[sizeof sizes / sizeof sizes[0]];
+    struct err err;
+    drive_pattern(bytes, sizeof bytes, number);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        if (sizes[i] < 1000000 || number == 0)
+            addresses[i] = add(region, bytes, sizes[i]);
+    }
+    for (size_t i = 2; i < 6; i += 3)
+        FUZZ_REQUIRE(region_deallocate(region, (struct extent){addresses[i], sizes[i]}, &err) == 0);
+    region_hurry(region);
+    drive_settle(region);
+}
+
+static struct simdisk *new_disk(void)
+{
+    static const char *const names[] = {"main", "b", "c"};
+    struct simdisk *disk = simdisk_new(1);
+    struct region_options options = region_options_default();
+    struct store *store;
+    struct err err;
+    FUZZ_REQUIRE(store_open(simdisk_io(disk), false, &store, &err) == 0);
+    for (unsigned i = 0; i < 3; i++) {
+        struct region *region;
+        options.checksum = i == 1 ? CHECKSUM_OFF : CHECKSUM_ON;
+        options.page_cache = 1 * MIB;
+        FUZZ_REQUIRE(store_create_region(store, names[i], &options, &region, &err) == 0);
+        if (i < 2)
+            fill(region, i);
+        region_close(region);
+    }
+    store_close(store);
+    return disk;
+}
+
+static void make_templates(void)
+{
+    static const uint64_t damaged[] = {9000, 150000, 900000};
+    for (int i = 0; i < 2; i++)
+        templates[i] = new_disk();
+    for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++)
+        craft_write(templates[1], "regions/main/data", damaged[i], "damaged", 7);
+}
+
+/* ---- The configuration ---- */
+
+#define CONFS 8
+
+/* In memory, where there is such a place: there is a socket in it for each run. */
+static char folder[64];
+static char socket_path[sizeof folder + 8];
+static char conf_paths[CONFS][sizeof folder + 8];
+
+/* @H stands for a hash of "secret", @U and @G for our own uid and gid, @J for the smallest journal.
+ */
+#define REGIONS(main, c)                                                                           \
+    "regions:\n- {name: main, journal_size: @J, " main "}\n"                                       \
+    "- {name: b, durability: interval, flush_interval: 20ms, fit: lowest}\n"                       \
+    "- {name: c, durability: none, discard: 64KiB, " c "}\n"
+#define USERS                                                                                      \
+    "users:\n- {name: alice, password_hash: '@H', grants: [{regions: main, access: write}, "       \
+    "{regions: 'x*', access: admin}]}\n"                                                           \
+    "- {name: bob, password_hash: '@H', grants: [{regions: '?', access: read}]}\n"                 \
+    "- {name: carol, password_hash: '@H'}\n"
+#define SMALL                                                                                      \
+    "max_message: 64KiB\nmax_unread: 64KiB\nmax_buffered: 128KiB\nmax_pipeline: 3\n"               \
+    "max_batch: 4\nmax_uploads: 2\nmax_regions: 4\n"
+#define SHORT "message_timeout: 1s\nidle_timeout: 1s\nstall_timeout: 1s\nupload_timeout: 1s\n"
+
+static const char *const confs[CONFS] = {
+    REGIONS("page_cache: 1MiB", "token_window: 2"),
+    SMALL REGIONS("page_cache: 64KiB", "max_size: 1MiB"),
+    USERS "- {name: dora, uid: @U, grants: [{regions: '*', access: admin}]}\n" REGIONS(
+        "page_cache: 1MiB", "scrub_interval: 1h"),
+    USERS REGIONS("page_cache: 0", "token_window: 1"),
+    SHORT REGIONS("fit: largest", "page_cache: 0"),
+    "max_message: 512KiB\nmax_buffered: 512KiB\n" REGIONS("page_cache: 128KiB", "fit: largest"),
+    SMALL SHORT USERS "- {name: dora, gid: @G, grants: [{regions: '*', access: write}]}\n" REGIONS(
+        "page_cache: 1MiB", "page_cache: 1MiB"),
+    "max_connections: 3\nmax_connections_per_peer: 2\nlog_level: debug\n" REGIONS(
+        "token_window: 3", "scrub_interval: 1h"),
+};
+
+static void remove_folder(void)
+{
+    for (int i = 0; i < CONFS; i++)
+        (void)unlink(conf_paths[i]);
+    (void)unlink(socket_path);
+    (void)rmdir(folder);
+}
+
+static void make_folder(void)
+{
+    static const char *const places[] = {"/dev/shm", "/tmp"};
+    for (int i = 0; i < 2 && (i == 0 || folder[0] == '\0'); i++) {
+        (void)snprintf(folder, sizeof folder, "%s/mregion-fuzz-XXXXXX", places[i]);
+        if (mkdtemp(folder) == NULL)
+            folder[0] = '\0';
+    }
+    FUZZ_REQUIRE(folder[0] != '\0');
+}
+
+static void write_text(FILE *file, const char *text, const char *hash)
+{
+    for (; *text != '\0'; text++) {
+        if (*text != '@')
+            (void)fputc(*text, file);
+        else if (*++text == 'H')
+            (void)fputs(hash, file);
+        else
+            (void)fprintf(file, "%ju",
+                          *text == 'U'   ? (uintmax_t)getuid()
+                          : *text == 'G' ? (uintmax_t)getgid()
+                                         : (uintmax_t)JOURNAL_SIZE_MIN);
+    }
+}
+
+static void write_conf(int which, const char *hash)
+{
+    FILE *file;
+    (void)snprintf(conf_paths[which], sizeof conf_paths[which], "%s/%d", folder, which);
+    file = fopen(conf_paths[which], "we");
+    FUZZ_REQUIRE(file != NULL);
+    FUZZ_REQUIRE(fprintf(file, "data_dir: %s\nlisten: [{unix: %s}]\n", folder, socket_path) > 0);
+    write_text(file, confs[which], hash);
+    FUZZ_REQUIRE(fclose(file) == 0);
+}
+
+static void make_confs(void)
+{
+    char hash[crypto_pwhash_STRBYTES];
+    FUZZ_REQUIRE(sodium_init() >= 0);
+    make_folder();
+    (void)snprintf(socket_path, sizeof socket_path, "%s/socket", folder);
+    FUZZ_REQUIRE(crypto_pwhash_str(hash, "secret", 6, crypto_pwhash_OPSLIMIT_MIN,
+                                   crypto_pwhash_MEMLIMIT_MIN) == 0);
+    for (int i = 0; i < CONFS; i++)
+        write_conf(i, hash);
+    (void)atexit(remove_folder);
+}
+
+void scene_reconfigure(struct scene *scene, unsigned which)
+{
+    scene->arguments.config = conf_paths[which % CONFS];
+}
+
+/* ---- One scene ---- */
+
+void scene_init(struct scene *scene, const uint8_t *bytes)
+{
+    struct conf_error error;
+    if (templates[0] == NULL) {
+        make_templates();
+        make_confs();
+    }
+    *scene = (struct scene){.socket = socket_path,
+                            .may_fail = bytes[0] & 8,
+                            .fault = bytes[3] % 16,
+                            .nth_low = bytes[4],
+                            .nth_high = bytes[5]};
+    scene_reconfigure(scene, bytes[0]);
+    scene->disk = disk_of_server = simdisk_crash_none(templates[bytes[0] >> 3 & 1]);
+    simdisk_set_cold_reads(scene->disk, bytes[0] & 64 ? 30 : 0);
+    if (arguments_load(&scene->arguments, &scene->conf, &error) != 0) {
+        (void)fprintf(stderr, "%s\n", error.text);
+        abort();
+    }
+}
+
+void scene_begin_faults(struct scene *scene)
+{
+    static const struct simdisk_fault faults[] = {
+        {.ops = SIM_BIT(SIM_WRITE), .error = EIO},
+        {.ops = SIM_SYNCS, .error = EIO},
+        {.ops = SIM_CHANGES | SIM_SYNCS, .error = EIO, .forever = true},
+        {.ops = SIM_BIT(SIM_ALLOCATE) | SIM_BIT(SIM_WRITE), .error = ENOSPC, .forever = true},
+        {.ops = SIM_BIT(SIM_ALLOCATE), .error = ENOSPC},
+        {.ops = SIM_BIT(SIM_READ) | SIM_BIT(SIM_READ_NOW), .error = EIO},
+        {.ops = SIM_ALL, .error = EIO},
+    };
+    uint64_t nth = 1 + scene->nth_low + (uint64_t)(scene->nth_high % 4) * 256;
+    simdisk_set_capacity(scene->disk, (scene->nth_high & 8 ? 24 : 40) * MIB);
+    if (scene->fault >= 8)
+        return;
+    scene->may_fail = true;
+    scene->may_lie = scene->fault == 7;
+    if (scene->may_lie) {
+        simdisk_set_lie(scene->disk, LIE_NONE + 1 + scene->nth_high / 16 % (LIE_LIES - 1), NULL,
+                        nth);
+        return;
+    }
+    struct simdisk_fault fault = faults[scene->fault];
+    fault.nth = nth;
+    simdisk_set_fault(scene->disk, fault);
+}
+
+/* ---- The end ---- */
+
+static int open_region(void *context, const char *name)
+{
+    struct region *region;
+    struct err err;
+    if (store_open_region(context, name, NULL, &region, NULL, &err) != 0) {
+        (void)fprintf(stderr, "region %s: %s\n", name, err.text);
+        return -1;
+    }
+    const char *wrong = region_check(region);
+    if (wrong != NULL)
+        (void)fprintf(stderr, "region %s: %s\n", name, wrong);
+    region_close(region);
+    return wrong == NULL ? 0 : -1;
+}
+
+void scene_verify(struct simdisk *disk)
+{
+    struct store *store;
+    struct err err;
+    FUZZ_REQUIRE(store_open(simdisk_io(disk), false, &store, &err) == 0);
+    FUZZ_REQUIRE(store_list(store, open_region, store, &err) == 0);
+    store_close(store);
+    FUZZ_REQUIRE(simdisk_breaches(disk) == 0 && simdisk_open_files(disk) == 0);
+    simdisk_free(disk);
+}
+
+void scene_end(struct scene *scene)
+{
+    struct simdisk *disk = scene->disk;
+    arguments_release(&scene->arguments);
+    FUZZ_REQUIRE(simdisk_breaches(disk) == 0 && simdisk_open_files(disk) == 0);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    simdisk_set_hook(disk, NULL, NULL);
+    simdisk_set_capacity(disk, 0);
+    if (scene->may_lie)
+        simdisk_free(disk);
+    else
+        scene_verify(disk);
+}

@@ -1,0 +1,40 @@
+/* What a server finds when it starts: a configuration, and a disk with regions in which there is
+ * something. And what becomes of the disk. */
+#ifndef MREGION_TESTS_SUPPORT_SCENE_H
+#define MREGION_TESTS_SUPPORT_SCENE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+#include "daemon/arguments.h"
+#include "daemon/certificates.h"
+#include "support_simdisk.h"
+
+/* The largest that any of the configurations has. */
+#define SCENE_MESSAGE_MAX ((uint64_t)64 * 1024 * 1024)
+
+struct scene {
+    struct conf conf; /* for server_run, as are the next two */
+    struct certificates certificates;
+    struct arguments arguments;
+    struct simdisk *disk;
+    const char *socket; /* the path that it listens on */
+    bool may_fail;      /* something of the disk does */
+    bool may_lie;
+    uint8_t fault, nth_low, nth_high;
+};
+
+/* From 6 bytes: 0 says which configuration and disk, 3 what fails, 4 and 5 when. */
+void scene_init(struct scene *scene, const uint8_t *bytes);
+/* From now on calls fail as they are to. */
+void scene_begin_faults(struct scene *scene);
+/* What a reload is going to find. */
+void scene_reconfigure(struct scene *scene, unsigned which);
+/* The server has ended: verifies the disk. */
+void scene_end(struct scene *scene);
+
+/* Whether all regions on the disk open and are consistent; takes it. */
+void scene_verify(struct simdisk *disk);
+
+#endif
