@@ -34,6 +34,8 @@
 /* What waits for something gets it long before. */
 #define TURNS_MAX 40000
 #define STILL_TURNS_MAX 1500
+/* What TLS says to who speaks none. */
+#define ALERT_SIZE 7
 
 enum phase { PLAYING, FINISHING, STOPPING };
 /* How the workers get on. */
@@ -48,13 +50,13 @@ static struct {
     enum pace pace;
     bool has_small_sockets;
     bool is_stopped_early;
-    bool is_power_cut;
     uint64_t conns_seen;
     unsigned turns, still_turns;
     unsigned pause; /* turns until the next step */
     struct rng rng;
     uint32_t next_id;
     struct client clients[CLIENTS];
+    struct tls_pool tls_pool; /* of the clients */
     struct scene scene;
     struct simdisk *after_cut;
 } run;
@@ -74,12 +76,21 @@ static size_t waiting_to_be_sent(void)
     return size;
 }
 
+/* With TLS there are also those who speak none. */
+static void open_client(size_t which)
+{
+    struct client *client = &run.clients[which];
+    if (!client_open(client, run.scene.socket) || !run.scene.is_tls || which == 2)
+        return;
+    client_secure(client, scene_context(which == 0), &run.tls_pool);
+}
+
 static struct client *take_client(void)
 {
-    struct client *client = &run.clients[take() % CLIENTS];
-    if (!client->was_open)
-        (void)client_open(client, run.scene.socket);
-    return client;
+    size_t which = take() % CLIENTS;
+    if (!run.clients[which].was_open)
+        open_client(which);
+    return &run.clients[which];
 }
 
 static void do_call(struct client *client)
@@ -104,12 +115,14 @@ static void do_raw(struct client *client)
 static void do_damage(struct client *client)
 {
     unsigned where = take(), how = take();
-    size_t left = client->to_send.size - client->sent;
+    bool is_encrypted = client->encrypted.size > client->encrypted_sent;
+    struct bytes *bytes = is_encrypted ? &client->encrypted : &client->to_send;
+    size_t left = bytes->size - (is_encrypted ? client->encrypted_sent : client->sent);
     if (left == 0)
         return;
-    uint8_t *last = client->to_send.base + client->to_send.size - 1;
+    uint8_t *last = bytes->base + bytes->size - 1;
     if (where & 128)
-        client->to_send.size -= min_u64(left, how % 16 + 1);
+        bytes->size -= min_u64(left, how % 16 + 1);
     else
         last[-(ptrdiff_t)(where % left)] ^= (uint8_t)(how | 1);
 }
@@ -330,6 +343,10 @@ static bool are_answers_complete(const struct client *client)
 static void check_answers(void)
 {
     for (size_t i = 0; i < CLIENTS; i++) {
+        if (run.scene.is_tls && run.clients[i].tls == NULL) {
+            FUZZ_REQUIRE(run.clients[i].received.size <= ALERT_SIZE);
+            continue;
+        }
         const char *wrong =
             client_judge(&run.clients[i], are_answers_complete(&run.clients[i]), SCENE_MESSAGE_MAX);
         if (wrong != NULL)
@@ -342,6 +359,8 @@ static void on_turn(uv_idle_t *idle)
 {
     (void)idle;
     clock_advance(5000);
+    if (run.scene.is_tls && run.turns == 0)
+        run.server->listeners->is_tls = true;
     FUZZ_REQUIRE(run.turns++ < TURNS_MAX && run.still_turns < STILL_TURNS_MAX);
     if (run.has_small_sockets)
         shrink_sockets();
@@ -426,6 +445,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unblock_signals();
     for (size_t i = 0; i < CLIENTS; i++)
         client_release(&run.clients[i]);
+    tls_pool_release(&run.tls_pool);
     if (run.after_cut != NULL)
         scene_verify(run.after_cut);
     scene_end(&run.scene);

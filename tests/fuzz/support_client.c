@@ -13,6 +13,7 @@
 #include "daemon/dispatch.h"
 #include "proto/frame.h"
 #include "proto/rpc.h"
+#include "proto/tls.h"
 #include "tests/fuzz/fuzz.h"
 
 uint8_t *bytes_add(struct bytes *bytes, size_t size)
@@ -50,51 +51,138 @@ void client_close(struct client *client)
     client->fd = -1;
 }
 
-static bool send_slice(struct client *client)
+/* A slice of what there is, to the socket. Whether it took any. */
+static bool send_slice(struct client *client, const struct bytes *bytes, size_t *sent)
 {
-    size_t left = client->to_send.size - client->sent;
+    size_t left = bytes->size - *sent;
     /* a long message does not take for ever */
     size_t slice = (size_t)min_u64(left, max_u64(client->slice, left / 256));
-    if (left > 0 && !client->is_shut) {
-        ssize_t size = send(client->fd, client->to_send.base + client->sent, slice, MSG_NOSIGNAL);
-        if (size > 0)
-            client->sent += (size_t)size;
-        else if (errno != EAGAIN)
-            client->is_shut = client->is_broken = true;
-        return size > 0;
-    }
-    if (!client->wants_shut || client->is_shut)
+    if (left == 0 || client->is_shut)
         return false;
+    ssize_t size = send(client->fd, bytes->base + *sent, slice, MSG_NOSIGNAL);
+    if (size > 0)
+        *sent += (size_t)size;
+    else if (errno != EAGAIN)
+        client->is_shut = client->is_broken = true;
+    return size > 0;
+}
+
+/* Once all is sent. */
+static bool shut(struct client *client)
+{
     client->is_shut = true;
     return shutdown(client->fd, SHUT_WR) == 0;
 }
 
-static bool read_some(struct client *client)
+/* What came of the socket, 0 at its end or when there is nothing. */
+static size_t read_some(struct client *client, uint8_t *room, size_t size)
+{
+    if (client->appetite == 0 || client->has_end)
+        return 0;
+    ssize_t had = recv(client->fd, room, min_u64(size, client->appetite), 0);
+    if (had > 0)
+        return (size_t)had;
+    client->has_end = had == 0 || errno != EAGAIN;
+    client->is_broken |= had < 0 && errno != EAGAIN;
+    return 0;
+}
+
+static bool turn_plain(struct client *client)
 {
     uint8_t room[65536];
-    if (client->appetite == 0 || client->has_end)
-        return false;
-    ssize_t size = recv(client->fd, room, min_u64(sizeof room, client->appetite), 0);
+    bool has_sent = send_slice(client, &client->to_send, &client->sent);
+    if (!has_sent && client->wants_shut && !client->is_shut && client->sent == client->to_send.size)
+        has_sent = shut(client);
+    size_t size = read_some(client, room, sizeof room);
     if (size > 0)
-        memcpy(bytes_add(&client->received, (size_t)size), room, (size_t)size);
-    else if (size == 0)
-        client->has_end = true;
-    else if (errno != EAGAIN)
-        client->has_end = client->is_broken = true;
-    return size > 0;
+        memcpy(bytes_add(&client->received, size), room, size);
+    return size > 0 || has_sent;
+}
+
+/* ---- Through TLS ---- */
+
+void client_secure(struct client *client, struct ssl_ctx_st *context, struct tls_pool *pool)
+{
+    client->tls = tls_new_client(context, pool);
+    FUZZ_REQUIRE(client->tls != NULL);
+}
+
+/* What TLS has for the network. */
+static void take_encrypted(struct client *client)
+{
+    size_t size;
+    const uint8_t *bytes;
+    while ((bytes = tls_waiting(client->tls, &size)) != NULL) {
+        memcpy(bytes_add(&client->encrypted, size), bytes, size);
+        tls_sent(client->tls, size);
+    }
+}
+
+static void encrypt(struct client *client)
+{
+    size_t taken = 0, left = client->to_send.size - client->sent;
+    if (left > 0) {
+        struct iovec piece = {client->to_send.base + client->sent,
+                              min_u64(left, max_u64(client->slice, left / 256))};
+        client->is_broken |= tls_write(client->tls, &piece, 1, TLS_CHUNK, &taken) == TLS_FAILED;
+    }
+    client->sent += taken;
+    take_encrypted(client);
+    if (client->wants_shut && client->sent == client->to_send.size && tls_is_open(client->tls))
+        tls_end(client->tls);
+    take_encrypted(client);
+}
+
+static void decrypt(struct client *client, const uint8_t *bytes, size_t size)
+{
+    uint8_t room[16384];
+    size_t had;
+    enum tls_status status;
+    tls_feed(client->tls, bytes, size);
+    while ((status = tls_read(client->tls, room, sizeof room, &had)) == TLS_BYTES)
+        memcpy(bytes_add(&client->received, had), room, had);
+    client->is_broken |= status == TLS_FAILED;
+    client->has_tls_end |= status == TLS_ENDED;
+    FUZZ_REQUIRE(tls_keep(client->tls));
+    take_encrypted(client);
+}
+
+static bool turn_secure(struct client *client)
+{
+    uint8_t room[65536];
+    if (!client->is_broken && !client->is_shut) {
+        if (!client->has_begun) {
+            size_t had;
+            client->has_begun = true;
+            (void)tls_read(client->tls, room, sizeof room, &had);
+        }
+        encrypt(client);
+    }
+    bool has_moved = send_slice(client, &client->encrypted, &client->encrypted_sent);
+    bool is_through = client->is_broken || tls_has_ended(client->tls);
+    if (!has_moved && client->wants_shut && !client->is_shut && is_through &&
+        client->encrypted_sent == client->encrypted.size)
+        has_moved = shut(client);
+    size_t size = read_some(client, room, sizeof room);
+    if (size > 0 && !client->is_broken && !client->has_tls_end)
+        decrypt(client, room, size);
+    if (client->has_end && !client->has_tls_end)
+        client->is_broken = true;
+    return has_moved || size > 0;
 }
 
 bool client_turn(struct client *client)
 {
     if (client->fd < 0)
         return false;
-    bool has_sent = send_slice(client);
-    return read_some(client) || has_sent;
+    return client->tls != NULL ? turn_secure(client) : turn_plain(client);
 }
 
 void client_release(struct client *client)
 {
     client_close(client);
+    tls_free(client->tls);
+    free(client->encrypted.base);
     free(client->to_send.base);
     free(client->received.base);
     *client = (struct client){.fd = -1};

@@ -15,6 +15,10 @@ struct bytes {
 /* Room for size bytes at the end, which count from now on. */
 uint8_t *bytes_add(struct bytes *bytes, size_t size);
 
+struct ssl_ctx_st;
+struct tls;
+struct tls_pool;
+
 struct client {
     int fd; /* -1: it is closed, or was never open */
     bool was_open;
@@ -28,10 +32,18 @@ struct client {
     struct bytes received;
     size_t slice;    /* bytes it sends at a time */
     size_t appetite; /* bytes it reads at a time */
+
+    struct tls *tls;        /* it speaks TLS, or NULL */
+    bool has_begun;         /* with the handshake */
+    bool has_tls_end;       /* the server has said that it sends no more */
+    struct bytes encrypted; /* all that was to be sent then */
+    size_t encrypted_sent;
 };
 
 /* Connects to the Unix socket. False: it does not listen. */
 bool client_open(struct client *client, const char *path);
+/* It speaks TLS from now on; nothing was sent yet. The pool is borrowed until client_release. */
+void client_secure(struct client *client, struct ssl_ctx_st *context, struct tls_pool *pool);
 /* One slice, one read. Whether anything moved. */
 bool client_turn(struct client *client);
 void client_close(struct client *client);

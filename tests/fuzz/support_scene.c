@@ -1,6 +1,8 @@
 #include "support_scene.h"
 
 #include <errno.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,11 +95,14 @@ static void make_templates(void)
 /* ---- The configuration ---- */
 
 #define CONFS 8
+/* The same once more with TLS. */
+#define CONFS_ALL (2 * CONFS)
 
 /* In memory, where there is such a place: there is a socket in it for each run. */
 static char folder[64];
 static char socket_path[sizeof folder + 8];
-static char conf_paths[CONFS][sizeof folder + 8];
+static char pem_path[sizeof folder + 8]; /* certificate and key, the server's and the clients' */
+static char conf_paths[CONFS_ALL][sizeof folder + 8];
 
 /* @H stands for a hash of "secret", @U and @G for our own uid and gid, @J for the smallest journal.
  */
@@ -109,7 +114,8 @@ static char conf_paths[CONFS][sizeof folder + 8];
     "users:\n- {name: alice, password_hash: '@H', grants: [{regions: main, access: write}, "       \
     "{regions: 'x*', access: admin}]}\n"                                                           \
     "- {name: bob, password_hash: '@H', grants: [{regions: '?', access: read}]}\n"                 \
-    "- {name: carol, password_hash: '@H'}\n"
+    "- {name: carol, password_hash: '@H'}\n"                                                       \
+    "- {name: eve, certificate: CN=eve, grants: [{regions: '*', access: write}]}\n"
 #define SMALL                                                                                      \
     "max_message: 64KiB\nmax_unread: 64KiB\nmax_buffered: 128KiB\nmax_pipeline: 3\n"               \
     "max_batch: 4\nmax_uploads: 2\nmax_regions: 4\n"
@@ -131,8 +137,9 @@ static const char *const confs[CONFS] = {
 
 static void remove_folder(void)
 {
-    for (int i = 0; i < CONFS; i++)
+    for (int i = 0; i < CONFS_ALL; i++)
         (void)unlink(conf_paths[i]);
+    (void)unlink(pem_path);
     (void)unlink(socket_path);
     (void)rmdir(folder);
 }
@@ -170,8 +177,52 @@ static void write_conf(int which, const char *hash)
     file = fopen(conf_paths[which], "we");
     FUZZ_REQUIRE(file != NULL);
     FUZZ_REQUIRE(fprintf(file, "data_dir: %s\nlisten: [{unix: %s}]\n", folder, socket_path) > 0);
-    write_text(file, confs[which], hash);
+    if (which >= CONFS)
+        (void)fprintf(file,
+                      "tls_certificate: %s\ntls_key: %s\ntls_ca: %s\ntls_clients: optional\n"
+                      "tls_minimum: %s\n",
+                      pem_path, pem_path, pem_path, which % 2 == 0 ? "1.2" : "1.3");
+    write_text(file, confs[which % CONFS], hash);
     FUZZ_REQUIRE(fclose(file) == 0);
+}
+
+static X509 *own_certificate;
+static EVP_PKEY *own_key;
+
+/* Both ends have the same one, its own authority. */
+static void make_certificate(void)
+{
+    X509 *certificate = own_certificate = X509_new();
+    own_key = EVP_EC_gen("P-256");
+    FUZZ_REQUIRE(certificate != NULL && own_key != NULL);
+    X509_NAME *name = X509_get_subject_name(certificate);
+    FUZZ_REQUIRE(X509_set_version(certificate, X509_VERSION_3) == 1 &&
+                 ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1) == 1);
+    FUZZ_REQUIRE(X509_gmtime_adj(X509_getm_notBefore(certificate), -3600) != NULL &&
+                 X509_time_adj_ex(X509_getm_notAfter(certificate), 1000, 0, NULL) != NULL);
+    FUZZ_REQUIRE(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"eve",
+                                            -1, -1, 0) == 1);
+    FUZZ_REQUIRE(X509_set_issuer_name(certificate, name) == 1 &&
+                 X509_set_pubkey(certificate, own_key) == 1 &&
+                 X509_sign(certificate, own_key, EVP_sha256()) > 0);
+    FILE *file = fopen(pem_path, "we");
+    FUZZ_REQUIRE(file != NULL && PEM_write_X509(file, certificate) == 1);
+    FUZZ_REQUIRE(PEM_write_PrivateKey(file, own_key, NULL, NULL, 0, NULL, NULL) == 1);
+    FUZZ_REQUIRE(fclose(file) == 0);
+}
+
+SSL_CTX *scene_context(bool has_certificate)
+{
+    static SSL_CTX *contexts[2];
+    SSL_CTX **context = &contexts[has_certificate];
+    if (*context != NULL)
+        return *context;
+    *context = SSL_CTX_new(TLS_client_method());
+    FUZZ_REQUIRE(*context != NULL);
+    if (has_certificate)
+        FUZZ_REQUIRE(SSL_CTX_use_certificate(*context, own_certificate) == 1 &&
+                     SSL_CTX_use_PrivateKey(*context, own_key) == 1);
+    return *context;
 }
 
 static void make_confs(void)
@@ -180,16 +231,18 @@ static void make_confs(void)
     FUZZ_REQUIRE(sodium_init() >= 0);
     make_folder();
     (void)snprintf(socket_path, sizeof socket_path, "%s/socket", folder);
+    (void)snprintf(pem_path, sizeof pem_path, "%s/pem", folder);
     FUZZ_REQUIRE(crypto_pwhash_str(hash, "secret", 6, crypto_pwhash_OPSLIMIT_MIN,
                                    crypto_pwhash_MEMLIMIT_MIN) == 0);
-    for (int i = 0; i < CONFS; i++)
+    make_certificate();
+    for (int i = 0; i < CONFS_ALL; i++)
         write_conf(i, hash);
     (void)atexit(remove_folder);
 }
 
 void scene_reconfigure(struct scene *scene, unsigned which)
 {
-    scene->arguments.config = conf_paths[which % CONFS];
+    scene->arguments.config = conf_paths[which % CONFS_ALL];
 }
 
 /* ---- One scene ---- */
@@ -206,13 +259,15 @@ void scene_init(struct scene *scene, const uint8_t *bytes)
                             .fault = bytes[3] % 16,
                             .nth_low = bytes[4],
                             .nth_high = bytes[5]};
-    scene_reconfigure(scene, bytes[0]);
+    scene->is_tls = bytes[0] & 128;
+    scene_reconfigure(scene, bytes[0] % CONFS + (scene->is_tls ? (unsigned)CONFS : 0));
     scene->disk = disk_of_server = simdisk_crash_none(templates[bytes[0] >> 3 & 1]);
     simdisk_set_cold_reads(scene->disk, bytes[0] & 64 ? 30 : 0);
     if (arguments_load(&scene->arguments, &scene->conf, &error) != 0) {
         (void)fprintf(stderr, "%s\n", error.text);
         abort();
     }
+    FUZZ_REQUIRE(certificates_load(&scene->conf.tls, &scene->certificates, &error) == 0);
 }
 
 void scene_begin_faults(struct scene *scene)

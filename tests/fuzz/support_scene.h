@@ -14,12 +14,15 @@
 /* The largest that any of the configurations has. */
 #define SCENE_MESSAGE_MAX ((uint64_t)64 * 1024 * 1024)
 
+struct ssl_ctx_st;
+
 struct scene {
     struct conf conf; /* for server_run, as are the next two */
     struct certificates certificates;
     struct arguments arguments;
     struct simdisk *disk;
     const char *socket; /* the path that it listens on */
+    bool is_tls;        /* it is to speak TLS on it */
     bool may_fail;      /* something of the disk does */
     bool may_lie;
     uint8_t fault, nth_low, nth_high;
@@ -31,6 +34,8 @@ void scene_init(struct scene *scene, const uint8_t *bytes);
 void scene_begin_faults(struct scene *scene);
 /* What a reload is going to find. */
 void scene_reconfigure(struct scene *scene, unsigned which);
+/* What clients connect with, with a certificate of their own or without. */
+struct ssl_ctx_st *scene_context(bool has_certificate);
 /* The server has ended: verifies the disk. */
 void scene_end(struct scene *scene);
 
