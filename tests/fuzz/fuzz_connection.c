@@ -38,6 +38,7 @@
 #define ALERT_SIZE 7
 
 enum phase { PLAYING, FINISHING, STOPPING };
+enum sockets { SOCKETS, SMALL_SOCKETS, LARGE_SOCKETS };
 /* How the workers get on. */
 enum pace { AT_ONCE, ROUND, ANY, HELD };
 
@@ -48,7 +49,7 @@ static struct {
     uv_idle_t idle;
     enum phase phase;
     enum pace pace;
-    bool has_small_sockets;
+    enum sockets sockets;
     bool is_stopped_early;
     uint64_t conns_seen;
     unsigned turns, still_turns;
@@ -237,17 +238,21 @@ static void play(void)
 
 /* ---- Turns of the loop ---- */
 
-/* Their sockets take little. */
-static void shrink_sockets(void)
+/* Their sockets take little, or more than one has of the loop at a stretch (where we may). */
+static void resize_sockets(void)
 {
     struct conn *conn;
-    int fd, size = 1;
+    int fd, little = 1, much = 2 * (int)STRETCH_BYTES;
     for (conn = run.server->conns; conn != NULL; conn = conn->next) {
         if (conn->number <= run.conns_seen)
             continue;
         run.conns_seen = conn->number;
-        if (uv_fileno((uv_handle_t *)&conn->handle.stream, &fd) == 0)
-            (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+        if (uv_fileno((uv_handle_t *)&conn->handle.stream, &fd) != 0)
+            continue;
+        if (run.sockets == SMALL_SOCKETS)
+            (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+        else
+            (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &much, sizeof much);
     }
 }
 
@@ -362,8 +367,8 @@ static void on_turn(uv_idle_t *idle)
     if (run.scene.is_tls && run.turns == 0)
         run.server->listeners->is_tls = true;
     FUZZ_REQUIRE(run.turns++ < TURNS_MAX && run.still_turns < STILL_TURNS_MAX);
-    if (run.has_small_sockets)
-        shrink_sockets();
+    if (run.sockets != SOCKETS)
+        resize_sockets();
     if (run.phase == PLAYING)
         play();
     if (run.phase != PLAYING)
@@ -418,7 +423,7 @@ static void begin(const uint8_t *data, size_t size)
     run.end = data + size;
     run.rng.state = data[2];
     run.pace = (enum pace)(data[2] % 4);
-    run.has_small_sockets = data[1] & 4;
+    run.sockets = (enum sockets)(data[1] / 4 % 3);
     run.next_id = 1;
     clock_reset(ticks[data[1] % 4]);
     workers_on_start = on_start;

@@ -18,6 +18,7 @@ struct making {
     msgpack_packer packer;
     struct rng rng; /* of what the bytes do not say */
     uint8_t method, region, first, second, size, options;
+    bool is_change;                   /* of a batch */
     const struct region_entry *entry; /* that is meant, or NULL */
     struct extent block;              /* in it, that is meant */
 };
@@ -158,6 +159,7 @@ static void pack_change(struct making *batch)
     struct making making = *batch;
     const struct method *method;
     bool has_region = rng_chance(&batch->rng, 20);
+    making.is_change = true;
     do
         making.method = (uint8_t)rng_below(&batch->rng, METHODS);
     while (!method_is_change((enum method_id)making.method) && rng_chance(&batch->rng, 97));
@@ -176,7 +178,7 @@ static void pack_change(struct making *batch)
 
 static void pack_changes(struct making *making)
 {
-    unsigned count = making->first % (CHANGES_MAX + 1);
+    unsigned count = making->is_change ? 0 : making->first % (CHANGES_MAX + 1);
     msgpack_pack_array(&making->packer, count);
     for (unsigned i = 0; i < count; i++)
         pack_change(making);

@@ -40,6 +40,8 @@ bool client_open(struct client *client, const char *path)
         client->fd = -1;
         return false;
     }
+    /* More than the server reads at a stretch, where we may. */
+    (void)setsockopt(client->fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){1 << 20}, sizeof(int));
     client->was_open = true;
     return true;
 }

@@ -17,7 +17,7 @@
 /* ---- The disk ---- */
 
 /* Where blobs of many sizes lie, some of them freed again. Made once. */
-static struct simdisk *templates[2]; /* well; with damaged pages */
+static struct simdisk *templates[2]; /* well; with damaged pages and many holes */
 static struct simdisk *disk_of_server;
 
 int io_posix_new(const char *path, struct io **ret_io)
@@ -58,11 +58,32 @@ static void fill(struct region *region, unsigned number)
     }
     for (size_t i = 2; i < 6; i += 3)
         FUZZ_REQUIRE(region_deallocate(region, (struct extent){addresses[i], sizes[i]}, &err) == 0);
+}
+
+/* More free blocks than are listed at a stretch. */
+static void make_holes(struct region *region)
+{
+    static const uint8_t bytes[8];
+    struct err err;
+    for (unsigned i = 0; i < 2200; i++) {
+        uint64_t address = add(region, bytes, sizeof bytes);
+        if (i % 2 == 0)
+            FUZZ_REQUIRE(region_deallocate(region, (struct extent){address, 4}, &err) == 0);
+    }
+}
+
+/* As an orderly stop leaves it. */
+static void write_checkpoint(struct region *region)
+{
+    uint64_t ticket;
+    struct err err;
     region_hurry(region);
+    drive_settle(region);
+    FUZZ_REQUIRE(region_request_checkpoint(region, &ticket, &err) == 0);
     drive_settle(region);
 }
 
-static struct simdisk *new_disk(void)
+static struct simdisk *new_disk(bool has_holes)
 {
     static const char *const names[] = {"main", "b", "c"};
     struct simdisk *disk = simdisk_new(1);
@@ -77,6 +98,9 @@ static struct simdisk *new_disk(void)
         FUZZ_REQUIRE(store_create_region(store, names[i], &options, &region, &err) == 0);
         if (i < 2)
             fill(region, i);
+        if (i == 1 && has_holes)
+            make_holes(region);
+        write_checkpoint(region);
         region_close(region);
     }
     store_close(store);
@@ -87,7 +111,7 @@ static void make_templates(void)
 {
     static const uint64_t damaged[] = {9000, 150000, 900000};
     for (int i = 0; i < 2; i++)
-        templates[i] = new_disk();
+        templates[i] = new_disk(i == 1);
     for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++)
         craft_write(templates[1], "regions/main/data", damaged[i], "damaged", 7);
 }
@@ -128,7 +152,7 @@ static const char *const confs[CONFS] = {
         "page_cache: 1MiB", "scrub_interval: 1h"),
     USERS REGIONS("page_cache: 0", "token_window: 1"),
     SHORT REGIONS("fit: largest", "page_cache: 0"),
-    "max_message: 512KiB\nmax_buffered: 512KiB\n" REGIONS("page_cache: 128KiB", "fit: largest"),
+    "max_message: 1600KiB\nmax_buffered: 1600KiB\n" REGIONS("page_cache: 128KiB", "fit: largest"),
     SMALL SHORT USERS "- {name: dora, gid: @G, grants: [{regions: '*', access: write}]}\n" REGIONS(
         "page_cache: 1MiB", "page_cache: 1MiB"),
     "max_connections: 3\nmax_connections_per_peer: 2\nlog_level: debug\n" REGIONS(
