@@ -28,7 +28,7 @@ static uint64_t pages_of(const struct region *region)
     return max_u64(region->pages, round_up(region->space.size, REGION_PAGE) / REGION_PAGE);
 }
 
-void region_get_info(const struct region *region, struct region_info *ret_info)
+void region_get_info_now(const struct region *region, struct region_info *ret_info)
 {
     const struct freespace *space = &region->space;
     uint64_t pages = pages_of(region);
@@ -46,6 +46,9 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         .largest_free = maxtree_largest(&space->tree),
         .index_memory = maxtree_memory(&space->tree),
         .journal_bytes = region->written - region->checkpoint.start,
+        .journal_written = region->written - region->written_at_open,
+        .cache_hits = region->cache_hits,
+        .cache_misses = region->cache_misses,
         .checkpoints = region->checkpoints,
         .commits = region->commits,
         .tokens = tokens_count(&region->tokens),
@@ -59,10 +62,20 @@ void region_get_info(const struct region *region, struct region_info *ret_info)
         .reserved = region->reserved.bytes,
         .read_only = region->read_only || region->is_failing || region->is_failed,
     };
-    /* Without an answer it is 0, which no data file has. */
-    (void)region->io->ops->usage(region->io, region->data, &ret_info->disk_bytes);
     for (size_t i = 0; i < sizeof ret_info->uuid; i++)
         ret_info->uuid[i] = region->meta.uuid[i];
+}
+
+void region_get_info(const struct region *region, struct region_info *ret_info)
+{
+    region_get_info_now(region, ret_info);
+    /* Without an answer it is 0, which no data file has. */
+    (void)region->io->ops->usage(region->io, region->data, &ret_info->disk_bytes);
+}
+
+uint64_t region_commits(const struct region *region)
+{
+    return region->commits;
 }
 
 void region_set_migrated(struct region *region, uint32_t from)
@@ -151,6 +164,11 @@ uint64_t region_applied_ticket(const struct region *region)
 uint64_t region_checkpoint_ticket(const struct region *region)
 {
     return region->checkpoint_done;
+}
+
+bool region_is_checkpointing(const struct region *region)
+{
+    return region->checkpoint_state != CHECKPOINT_IDLE;
 }
 
 uint64_t region_ticket(const struct region *region)

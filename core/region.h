@@ -74,6 +74,9 @@ struct region_info {
     uint64_t commits;           /* batches made durable since the region was opened */
     uint64_t recovered_records; /* journal records replayed when it was opened */
     uint64_t cut_bytes;         /* torn tail cut when it was opened */
+    uint64_t journal_written;   /* bytes of journal since the region was opened */
+    uint64_t cache_hits;        /* pages that loads found verified in memory, since then */
+    uint64_t cache_misses;      /* and those that they did not */
     uint64_t disk_bytes;        /* what the data file really occupies */
     uint64_t discarded_bytes;   /* given back to the file system since the region was opened */
     uint64_t tokens;            /* remembered now */
@@ -85,6 +88,9 @@ struct region_info {
 };
 
 void region_get_info(const struct region *region, struct region_info *ret_info);
+/* The same but for disk_bytes, which is 0: without a system call. */
+void region_get_info_now(const struct region *region, struct region_info *ret_info);
+uint64_t region_commits(const struct region *region);
 uint64_t region_id(const struct region *region);
 const char *region_name(const struct region *region);
 uint64_t region_size(const struct region *region);
@@ -401,6 +407,8 @@ uint64_t region_done_ticket(const struct region *region);
 /* Changes up to this ticket are in the data file's cache: loads that waited for them may read. */
 uint64_t region_applied_ticket(const struct region *region);
 uint64_t region_checkpoint_ticket(const struct region *region);
+/* Whether one is under way. */
+bool region_is_checkpointing(const struct region *region);
 /* Why the attempt at this checkpoint came to nothing while the region goes on (a full disk); NULL
  * when it did not, or has not yet. A request that waits is then answered with it: its ticket is
  * void. */

@@ -192,8 +192,12 @@ static size_t read_part_now(struct region *region, uint64_t address, uint8_t *bu
 {
     uint64_t page = page_of(address);
     const uint8_t *bytes = pagecache_find(&region->cache, page);
-    if (bytes == NULL)
+    if (bytes != NULL) {
+        region->cache_hits++;
+    } else {
+        region->cache_misses++;
         bytes = cache_page_now(region, page);
+    }
     if (bytes == NULL)
         return 0;
     copy_cached(buffer, bytes + address % DATA_PAGE, size);
@@ -217,11 +221,13 @@ static size_t read_few_now(struct region *region, uint64_t first, uint8_t *buffe
     const uint8_t *bytes = pagecache_find(&region->cache, first);
     size_t missing = 1;
     if (bytes != NULL) {
+        region->cache_hits++;
         copy_cached(buffer, bytes, DATA_PAGE);
         return 1;
     }
     while (missing < count && !has_cached(region, first + missing))
         missing++;
+    region->cache_misses += missing;
     size_t good = read_pages_now(region, first, missing, buffer);
     for (size_t i = 0; i < good; i++)
         if (is_worth_keeping(region))
@@ -368,6 +374,8 @@ enum region_hold region_hold_now(struct region *region, struct extent block,
         holds[i].chunk = NULL;
         missing++;
     }
+    region->cache_hits += count - missing;
+    region->cache_misses += missing;
     if (missing == 0 ||
         hold_all_missing(region, run, is_load_worth_keeping(region, run.first, count, missing),
                          holds))

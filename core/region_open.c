@@ -118,6 +118,7 @@ static int start_journal(struct region *region, const struct recovery *recovery,
         journal_add(journal, recovery->first_segment + i);
     journal->next = journal->synced = recovery->journal_start;
     region->written = region->applied = region->written_back = recovery->journal_start;
+    region->written_at_open = region->written;
     return 0;
 }
 

@@ -409,6 +409,8 @@ struct region {
     struct err failure;
 
     uint64_t checkpoints, commits;
+    uint64_t written_at_open; /* lsn */
+    uint64_t cache_hits, cache_misses;
     struct region_report report;
 };
 

@@ -132,12 +132,46 @@ static void settle(struct region_entry *entry)
     run_parked(entry);
 }
 
+/* ---- Statistics ---- */
+
+static void count_commit(const struct lane *lane)
+{
+    struct region_entry *entry = lane->entry;
+    uint64_t commits = region_commits(entry->region);
+    if (commits == entry->commits)
+        return; /* a flush, or it was counted when it was durable */
+    entry->commits = commits;
+    histogram_add(&entry->server->stats.commit, (lane->durable_ns - lane->begun_ns) / 1000, 1);
+}
+
+static void note_checkpoint(struct region_entry *entry)
+{
+    if (entry->checkpoint_ns != 0 || !region_is_checkpointing(entry->region))
+        return;
+    entry->checkpoint_ns = uv_hrtime();
+    entry->checkpoint_ticket = region_checkpoint_ticket(entry->region);
+}
+
+static void count_checkpoint(struct region_entry *entry)
+{
+    if (entry->checkpoint_ns == 0 || region_is_checkpointing(entry->region))
+        return;
+    uint64_t us = (uv_hrtime() - entry->checkpoint_ns) / 1000;
+    entry->checkpoint_ns = 0;
+    if (region_checkpoint_ticket(entry->region) == entry->checkpoint_ticket)
+        return; /* it came to nothing */
+    histogram_add(&entry->server->stats.checkpoint, us, 1);
+}
+
+/* ---- Jobs ---- */
+
 /* The worker goes on with the job: nothing of the region's but who waited for the batch is looked
  * at. */
 static void on_durable(struct work *note)
 {
     struct lane *lane = (struct lane *)(void *)((char *)note - offsetof(struct lane, durable));
     region_job_durable(lane->entry->region, lane->job);
+    count_commit(lane);
     answer_changes(lane->entry);
     answer_retries(lane->entry);
 }
@@ -149,6 +183,10 @@ static void on_job_done(struct work *work)
     struct region_job *job = lane->job;
     lane->job = NULL;
     region_job_done(entry->region, job);
+    if (lane == &entry->lanes[LANE_COMMIT])
+        count_commit(lane);
+    else if (lane == &entry->lanes[LANE_BACKGROUND])
+        count_checkpoint(entry);
     if (lane == &entry->lanes[LANE_SCRUB])
         scrub_piece_done(entry);
     settle(entry);
@@ -160,9 +198,15 @@ static void on_job_done(struct work *work)
 static void run_job(struct work *work)
 {
     struct lane *lane = (struct lane *)work;
-    if (region_job_begin(lane->job))
+    bool is_durable;
+    lane->begun_ns = uv_hrtime();
+    is_durable = region_job_begin(lane->job);
+    lane->durable_ns = uv_hrtime();
+    if (is_durable)
         workers_tell(&lane->entry->server->workers, &lane->durable);
     region_job_run(lane->job);
+    if (!is_durable)
+        lane->durable_ns = uv_hrtime();
 }
 
 static void start_lane(struct region_entry *entry, enum region_lane number, uint64_t at_ms)
@@ -173,6 +217,8 @@ static void start_lane(struct region_entry *entry, enum region_lane number, uint
     lane->job = region_next_job(entry->region, number, at_ms);
     if (lane->job == NULL)
         return;
+    if (number == LANE_BACKGROUND)
+        note_checkpoint(entry);
     enum work_class kind = number == LANE_COMMIT ? WORK_COMMIT : WORK_OTHER;
     workers_submit(&entry->server->workers, kind, &lane->work);
 }

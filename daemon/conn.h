@@ -104,6 +104,7 @@ struct conn {
     uint64_t stall_moved;   /* as many as there were */
     uint64_t stall_ms;      /* when it was first seen holding memory that others wait for */
     uint64_t seen_ms;       /* when it was last looked at for that */
+    uint64_t parked_ns;     /* when the turn of the message came that is parked; 0: none is */
     uint64_t begun_ms;      /* when the message that has come in part was begun; 0: there is none */
     uint64_t linger_ms;     /* when lingering ends */
     size_t writing;         /* bytes of the write under way */

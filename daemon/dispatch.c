@@ -46,6 +46,9 @@ enum outcome call_bool(struct call *call, bool value)
 enum outcome call_error(struct call *call, const struct err *err)
 {
     call->server->counters.requests_failed++;
+    stats_error(&call->server->stats, call->args.method, err->code);
+    if (call->entry != NULL)
+        call->entry->errors++;
     if (!call->envelope.is_notification)
         answer_error(call->conn, call->envelope.msgid, err);
     return HANDLED;
@@ -148,6 +151,7 @@ static enum outcome execute(struct call *call)
 {
     struct err err;
     const struct method *method = &methods[call->args.method];
+    call->server->stats.kind = call->args.method;
     if (call->envelope.is_notification && method->access <= METHOD_OPEN)
         return HANDLED; /* nobody wants to know, and nothing would change */
     if (call->server->conf.users_count > 0)
@@ -161,9 +165,16 @@ static enum outcome execute(struct call *call)
 static void finish(const struct call *call, enum outcome outcome)
 {
     struct conn *conn = call->conn;
-    if (outcome == PARKED)
+    struct stats *stats = &call->server->stats;
+    if (outcome == PARKED) {
+        conn->parked_ns = stats->begun_ns;
         return;
+    }
+    conn->parked_ns = 0;
     conn->server->requests_total++;
+    stats_executed(stats, call->args.method, call->size);
+    if (call->entry != NULL)
+        call->entry->operations[call->args.method]++;
     /* a message whose buffer became the home of its blob is gone already; so is a closed
      * connection's input */
     if (input_size(&conn->input) > 0)
@@ -176,6 +187,7 @@ static void begin(struct call *call, struct conn *conn)
     call->server = conn->server;
     call->conn = conn;
     call->entry = NULL;
+    stats_begin(&conn->server->stats, conn->parked_ns);
 }
 
 size_t dispatch_short(struct conn *conn, uint64_t size_max)

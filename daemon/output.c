@@ -242,6 +242,7 @@ void output_sent(struct output *output, uint64_t size)
 {
     assert(size <= output->pending);
     output->pending -= size;
+    output->pieces->sent_bytes += size;
     while (output->first != NULL) {
         struct piece *piece = output->first;
         size_t left = piece->used - piece->sent;

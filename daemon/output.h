@@ -50,6 +50,7 @@ struct pieces {
     struct budget *budget;
     struct piece *free, *free_small;
     unsigned free_count, free_small_count;
+    uint64_t sent_bytes; /* of all outputs */
 };
 
 void pieces_init(struct pieces *pieces, struct budget *budget);

@@ -12,6 +12,7 @@
 
 #include "core/err.h"
 #include "core/region.h"
+#include "daemon/stats.h"
 #include "daemon/worker.h"
 #include "proto/rpc.h"
 
@@ -28,6 +29,8 @@ struct lane {
     struct work durable; /* the note that its job's batch is */
     struct region_entry *entry;
     struct region_job *job; /* under way, or NULL */
+    uint64_t begun_ns;      /* when a worker took it */
+    uint64_t durable_ns; /* when its batch was durable, or, if that is not waited for, it ended */
 };
 
 /* An open region and who waits for it. */
@@ -40,13 +43,18 @@ struct region_entry {
     bool is_dropping; /* nobody finds it any more; it goes when nothing is under way */
 
     struct lane lanes[LANES];
-    uv_timer_t deadline;  /* region_deadline_ms */
-    uint64_t rest_ticket; /* region_ticket when rest looked last */
-    bool is_touched;      /* in regions.touched */
-    bool is_retrying;     /* the first of those parked is being run */
-    bool has_failed;      /* its failure was logged */
-    bool cannot_discard;  /* likewise */
-    bool is_scrub_queued; /* in regions.scrubs */
+    uv_timer_t deadline;              /* region_deadline_ms */
+    uint64_t operations[STATS_KINDS]; /* by method, executed; of them failed: */
+    uint64_t errors;
+    uint64_t commits;           /* region_commits when it was looked at last */
+    uint64_t checkpoint_ns;     /* when the checkpoint under way was begun; 0: there is none */
+    uint64_t checkpoint_ticket; /* as it was then */
+    uint64_t rest_ticket;       /* region_ticket when rest looked last */
+    bool is_touched;            /* in regions.touched */
+    bool is_retrying;           /* the first of those parked is being run */
+    bool has_failed;            /* its failure was logged */
+    bool cannot_discard;        /* likewise */
+    bool is_scrub_queued;       /* in regions.scrubs */
     struct region_entry *touched_next;
     struct region_entry *scrub_previous, *scrub_next;
 

@@ -11,6 +11,7 @@
 #include "daemon/conn.h"
 #include "daemon/list.h"
 #include "daemon/plan.h"
+#include "daemon/regions.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
 #include "daemon/stream.h"
@@ -48,6 +49,7 @@ struct request *request_new(struct conn *conn, struct region_entry *entry, uint3
                             bool is_notification)
 {
     struct request_cache *cache = &conn->server->requests;
+    struct stats *stats = &conn->server->stats;
     struct request *request = cache->free;
     if (request != NULL) {
         cache->free = request->next;
@@ -63,6 +65,9 @@ struct request *request_new(struct conn *conn, struct region_entry *entry, uint3
     request->previous = request->next = NULL;
     request->state = REQUEST_NEW;
     request->msgid = msgid;
+    request->kind = stats->kind;
+    request->begun_ns = stats->begun_ns;
+    stats->is_waiting = true;
     request->is_notification = is_notification;
     request->has_pin = false;
     request->result = RESULT_NIL;
@@ -207,8 +212,15 @@ static bool is_answered(const struct request *request)
     return !request->is_notification && conn_takes_answers(request->conn);
 }
 
+/* It is over, for better or worse. */
+static void count(const struct request *request)
+{
+    stats_answered(&request->conn->server->stats, request->kind, request->begun_ns);
+}
+
 void request_succeed(struct request *request)
 {
+    count(request);
     if (request->act != NULL)
         audit_end(request, NULL);
     if (is_answered(request)) {
@@ -236,6 +248,10 @@ void request_succeed(struct request *request)
 void request_fail(struct request *request, const struct err *err)
 {
     request->conn->server->counters.requests_failed++;
+    stats_error(&request->conn->server->stats, request->kind, err->code);
+    if (request->entry != NULL)
+        request->entry->errors++;
+    count(request);
     if (request->act != NULL)
         audit_end(request, err);
     if (is_answered(request))

@@ -93,6 +93,8 @@ struct request {
     struct request *previous, *next; /* in one of the entry's lists, or the free list */
     enum request_state state;
     uint32_t msgid;
+    unsigned kind; /* for the statistics: its method, and when its turn came */
+    uint64_t begun_ns;
     bool is_notification;
     bool has_pin;
     enum result_type result;

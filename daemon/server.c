@@ -93,6 +93,7 @@ static void turn(struct server *server)
         flush_dirty(server);
     } while (server->ready != NULL || server->dirty != NULL || server->regions.touched != NULL ||
              may_grant(server)); /* what was sent has left room */
+    stats_end_turn(&server->stats);
     rest_watch(server);
     if (server->phase > SERVER_RUNNING)
         advance_stop(server);

@@ -29,6 +29,7 @@
 #include "daemon/request.h"
 #include "daemon/rest.h"
 #include "daemon/sandbox.h"
+#include "daemon/stats.h"
 #include "daemon/worker.h"
 #include "proto/tls.h"
 
@@ -78,6 +79,7 @@ struct server {
     uint64_t conns_total;
     uint64_t requests_total;
     struct counters counters;
+    struct stats stats;
     uint64_t authentications;         /* that went well */
     uint64_t authentication_failures; /* that did not */
     uint64_t refusals;                /* of what a user, or nobody, may not do */

@@ -14,6 +14,7 @@
 #include "daemon/privileges.h"
 #include "daemon/regions.h"
 #include "daemon/server.h"
+#include "daemon/syncs.h"
 
 int startup_open_directory(const char *path, bool read_only, struct io **ret_io,
                            struct store **ret_store, struct err *err)
@@ -202,6 +203,7 @@ int startup_open_store(struct server *server, struct err *err)
     status = startup_open_directory(conf->data_dir, false, &server->io, &server->store, err);
     if (status != 0)
         return status;
+    syncs_watch(server->io);
     const struct store_migration migration = {
         .is_refused = conf->migrate == MIGRATE_REFUSE,
         .progress = on_migration,

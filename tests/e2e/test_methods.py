@@ -528,6 +528,9 @@ class ServerMethods(Region):
         self.connect(self.server.unix).call("ping")
         self.assertEqual(self.client.call("serverInfo")["connections"], count + 1)
 
+    def test_stats(self):
+        self.assertGreater(self.client.call("stats")["requests"], 0)
+
     def test_unknown_method(self):
         for name in ("", "addblob", "ping\0", "x" * 100000, b"\xff\xfe", "système"):
             with self.assertRaises(RpcError) as caught:

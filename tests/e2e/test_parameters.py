@@ -80,6 +80,7 @@ class Parameters(Bad):
     def test_wrong_values_of_options(self):
         wrong = {
             "from": self.WRONG["U"], "limit": self.WRONG["U"],
+            "after": [0, 1, 1.5, None, True, [], "x" * 65, "a\0b"],
             "max_size": [-1, 1.5, None, True, [], "many", 2**64 - 1],
             "journal_size": [-1, 1.5, None, True, [], "many", 0, 1, 2**64 - 1],
             "flush_interval": [-1, 1.5, None, True, [], "often", 0, 2**64 - 1],

@@ -1,0 +1,176 @@
+"""stats(): every request is counted once, where it belongs, and by how long it took; regions that may
+not be seen are not in it."""
+import os
+import unittest
+
+from case import Case
+from mpack import Client, RpcError
+
+PAGE = 4096
+USERS = """
+listen: [{{unix: {socket}}}]
+regions: [{{name: main}}, {{name: other}}]
+users:
+  - name: alice
+    uid: {uid}
+    grants: [{{regions: main, access: write}}]
+"""
+
+
+def count(histogram):
+    return sum(entry[1] for entry in histogram)
+
+
+class Stats(Case):
+    def setUp(self):
+        self.served = self.server(regions=["main", "other"]).start()
+        self.client = self.connect(self.served)
+
+    def stats(self, *options):
+        return self.client.call("stats", *options)
+
+    def test_each_request_counts_once(self):
+        blocks = [self.client.call("addBlob", "main", bytes(100)) for _ in range(20)]
+        for address in blocks[:10]:
+            self.client.call("loadBlob", "main", address, 100)
+        for _ in range(3):
+            with self.assertRaises(RpcError):
+                self.client.call("loadBlob", "main", 10**9, 1)
+        with self.assertRaises(RpcError):
+            self.client.call("noSuchMethod")
+        self.client.notify("clear", "other")
+        self.client.call("size", "other")
+        stats = self.stats()
+        methods = stats["methods"]
+        wanted = {"addBlob": (20, 0), "loadBlob": (13, 3), "unknown": (1, 1), "clear": (1, 0),
+                  "size": (1, 0)}
+        self.assertEqual({name: (method["requests"], method["errors"])
+                          for name, method in methods.items()}, wanted)
+        for name, method in methods.items():
+            with self.subTest(name):
+                uppers = [upper for upper, _ in method["latency"]]
+                self.assertEqual(uppers, sorted(set(uppers)))
+        self.assertEqual(count(methods["addBlob"]["latency"]), 20)
+        self.assertEqual(count(methods["loadBlob"]["latency"]), 13)
+        self.assertEqual((stats["requests"], stats["errors"]), (36, 4))
+        self.assertEqual(stats["error_codes"], {"out_of_bounds": 3, "no_such_method": 1})
+        self.assertGreater(stats["bytes_received"], 20 * 100)
+        self.assertGreater(stats["bytes_sent"], 10 * 100)
+        self.assertEqual(stats["connections"], 1)
+        main, other = stats["regions"]["main"], stats["regions"]["other"]
+        self.assertEqual(main["operations"], {"addBlob": 20, "loadBlob": 13})
+        self.assertEqual(main["errors"], 3)
+        self.assertEqual(other["operations"], {"clear": 1, "size": 1})
+        self.assertEqual(main["allocated"], 2000)
+        self.assertFalse(main["read_only"])
+
+    def test_pipelined_requests_of_many_kinds(self):
+        ids, turns = [], 50
+        for i in range(turns):
+            ids += [self.client.send("addBlob", "main", b"x" * 64), self.client.send("ping"),
+                    self.client.send("allocate", "other", 10),
+                    self.client.send("batch", "main", [["addBlob", b"y"]]),
+                    self.client.send("isAllocated", "main", 0, 1)]
+        for msgid in ids:
+            self.client.wait(msgid)
+        methods = self.stats()["methods"]
+        for name in ("addBlob", "ping", "allocate", "batch", "isAllocated"):
+            self.assertEqual(methods[name]["requests"], turns)
+            self.assertEqual(count(methods[name]["latency"]), turns)
+
+    def test_commits_syncs_and_checkpoints(self):
+        before = self.stats()
+        for _ in range(5):
+            self.client.call("addBlob", "main", bytes(10))
+        self.client.call("checkpoint", "main")
+        after = self.stats()
+        self.assertEqual(after["commits"] - before["commits"], 5)
+        self.assertEqual(count(after["commit_latency"]), after["commits"])
+        self.assertGreaterEqual(after["syncs"] - before["syncs"], 5)
+        self.assertEqual(count(after["sync_latency"]), after["syncs"])
+        self.assertEqual(after["checkpoints"] - before["checkpoints"], 1)
+        self.assertEqual(count(after["checkpoint_latency"]), after["checkpoints"])
+        region = after["regions"]["main"]
+        self.assertEqual((region["commits"], region["checkpoints"]), (5, 1))
+        self.assertGreaterEqual(region["journal_written"], 5 * PAGE)
+        self.assertEqual(region["journal_bytes"], 0)
+        self.assertGreater(after["time_us"], before["time_us"])
+
+    def test_commits_that_are_not_waited_for(self):
+        self.client.call("createRegion", "lazy", {"durability": "none"})
+        before = self.stats()["commits"]
+        self.client.call("addBlob", "lazy", bytes(10))
+        self.assertEqual(self.stats()["commits"] - before, 1)
+
+    def test_the_page_cache(self):
+        address = self.client.call("addBlob", "main", bytes(PAGE))
+        self.client.call("loadBlob", "main", address, 10)
+        first = self.stats()["regions"]["main"]
+        for _ in range(10):
+            self.client.call("loadBlob", "main", address, 10)
+        second = self.stats()["regions"]["main"]
+        self.assertGreaterEqual(first["cache_misses"], 1)
+        self.assertEqual(second["cache_hits"] - first["cache_hits"], 10)
+        self.assertEqual(second["cache_misses"], first["cache_misses"])
+        self.client.call("loadBlob", "main", address, PAGE)  # held where it is
+        self.assertEqual(self.stats()["regions"]["main"]["cache_hits"] - second["cache_hits"], 1)
+
+    def test_uploads_count_for_their_region(self):
+        upload = self.client.call("beginBlob", "other", 10)
+        self.client.call("appendBlob", upload, bytes(10))
+        self.assertEqual(self.stats()["uploads"], 1)
+        self.client.call("commitBlob", upload)
+        self.assertEqual(self.stats()["regions"]["other"]["operations"],
+                         {"beginBlob": 1, "appendBlob": 1, "commitBlob": 1})
+
+    def test_regions_in_pages(self):
+        names = [f"r{i:02}" for i in range(20)]
+        for name in names:
+            self.client.call("createRegion", name)
+        everything = sorted(names + ["main", "other"])
+        self.assertEqual(sorted(self.stats()["regions"]), everything)
+        seen, after, more = [], "", True
+        while more:
+            page = self.stats({"after": after, "limit": 7})
+            names, more = list(page["regions"]), page["more"]
+            self.assertLessEqual(len(names), 7)
+            seen += names
+            after = names[-1]
+        self.assertEqual(seen, everything)
+        self.assertEqual(self.stats({"limit": 0})["regions"], {})
+        self.assertEqual(self.stats({"after": "zzz"})["regions"], {})
+        self.assertFalse(self.stats({"after": "zzz"})["more"])
+
+    def test_a_region_that_is_dropped_is_not_in_it(self):
+        self.client.call("addBlob", "other", b"x")
+        self.client.call("dropRegion", "other")
+        stats = self.stats()
+        self.assertEqual(list(stats["regions"]), ["main"])
+        self.assertEqual(stats["methods"]["dropRegion"]["requests"], 1)
+        self.assertEqual(count(stats["methods"]["dropRegion"]["latency"]), 1)
+
+
+class Seen(Case):
+    def test_only_what_may_be_seen(self):
+        server = self.server(config=" ")
+        server.write_config(USERS.format(socket=server.path("s"), uid=os.getuid()))
+        client = Client(server.start().unix)
+        self.addCleanup(client.close)
+        client.call("addBlob", "main", b"x")
+        stats = client.call("stats")
+        self.assertEqual(list(stats["regions"]), ["main"])
+        self.assertFalse(stats["more"])
+        self.assertFalse(client.call("stats", {"limit": 1})["more"])
+
+    def test_nobody_sees_anything(self):
+        server = self.server(config=" ")
+        server.write_config(USERS.format(socket=server.path("s"), uid=os.getuid() + 1))
+        client = Client(server.start().unix)
+        self.addCleanup(client.close)
+        with self.assertRaises(RpcError) as caught:
+            client.call("stats")
+        self.assertEqual(caught.exception.code, "unauthenticated")
+
+
+if __name__ == "__main__":
+    unittest.main()
