@@ -16,6 +16,7 @@ void cli_init(struct cli *cli)
 void cli_release(struct cli *cli)
 {
     mregion_close(cli->connection);
+    cli_password_forget();
     free(cli->region);
     cli->connection = NULL;
     cli->region = NULL;

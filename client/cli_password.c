@@ -149,11 +149,33 @@ static int read_file(const struct cli *cli, const char *path, struct password *p
 
 /* ---- Who it is ---- */
 
+/* Of the shell, whose commands have connections of their own: what was typed once. Never written to
+ * a disk. */
+static struct password *typed;
+
+static void keep_typed(const struct password *password)
+{
+    if (typed == NULL)
+        typed = sodium_init() < 0 ? NULL : sodium_malloc(sizeof *typed);
+    if (typed != NULL)
+        *typed = *password;
+}
+
+void cli_password_forget(void)
+{
+    sodium_free(typed);
+    typed = NULL;
+}
+
 static int find_password(const struct cli *cli, struct password *password)
 {
     const char *value = getenv("MREGION_PASSWORD");
     char prompt[300];
 
+    if (typed != NULL) {
+        *password = *typed;
+        return CLI_OK;
+    }
     if (cli->password_file != NULL)
         return read_file(cli, cli->password_file, password);
     if (value != NULL && strlen(value) > CLI_PASSWORD_MAX)
@@ -181,6 +203,8 @@ int cli_password_authenticate(struct cli *cli)
     if (status == CLI_OK && mregion_authenticate(cli->connection, cli->user, password.bytes,
                                                  password.size, &error) != MREGION_OK)
         status = cli_fail_library(cli, &error, NULL);
+    if (status == CLI_OK && cli->is_shell)
+        keep_typed(&password);
     sodium_memzero(&password, sizeof password);
     return status;
 }

@@ -13,6 +13,9 @@
  * or, on a terminal, typed. 0, or an exit code with the reason printed. */
 int cli_password_authenticate(struct cli *cli);
 
+/* The shell keeps it for its commands until then. */
+void cli_password_forget(void);
+
 /* passwd [NAME] */
 int cli_password_hash(struct cli *cli, const struct cli_arguments *arguments);
 

@@ -2,26 +2,21 @@
 
 #include <errno.h>
 #include <histedit.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/cli_command.h"
 #include "client/cli_script.h"
+#include "client/cli_shell_private.h"
 #include "client/cli_signal.h"
+#include "client/cli_words.h"
 
 #define HISTORY_LINES 1000
-
-/* What libedit calls back for has no argument for it. */
-struct shell {
-    struct cli *cli;
-    EditLine *edit;
-    History *history;
-    char *history_path; /* NULL: history is not kept */
-    char prompt[128];
-};
 
 /* ---- History ---- */
 
@@ -83,92 +78,6 @@ static void save_history(struct shell *shell)
     free(shell->history_path);
 }
 
-/* ---- Completion ---- */
-
-struct matches {
-    const char *word;
-    size_t length;
-    const char *first;
-    size_t common; /* how many characters all matches have in common */
-    size_t count;
-};
-
-static void match(struct matches *matches, const char *name)
-{
-    size_t same = 0;
-
-    if (name == NULL || strncmp(name, matches->word, matches->length) != 0)
-        return;
-    if (matches->count++ == 0) {
-        matches->first = name;
-        matches->common = strlen(name);
-    }
-    while (same < matches->common && name[same] == matches->first[same])
-        same++;
-    matches->common = same;
-}
-
-static void match_commands(struct matches *matches)
-{
-    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
-        match(matches, command->name);
-        match(matches, command->short_name);
-    }
-}
-
-static void print_match(const struct matches *matches, const char *name)
-{
-    if (name != NULL && strncmp(name, matches->word, matches->length) == 0)
-        (void)printf("%s  ", name);
-}
-
-static void print_matches(const struct matches *matches)
-{
-    (void)putchar('\n');
-    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
-        print_match(matches, command->name);
-        print_match(matches, command->short_name);
-    }
-    (void)putchar('\n');
-    (void)fflush(stdout);
-}
-
-/* The first word is a command, and so is the one after help; the others are files. */
-static bool is_command_word(const char *line, size_t length)
-{
-    size_t start = strspn(line, " \t");
-
-    if (start > length)
-        start = length;
-    if (length - start > 5 && strncmp(line + start, "help ", 5) == 0)
-        return memchr(line + start + 5, ' ', length - start - 5) == NULL;
-    return memchr(line + start, ' ', length - start) == NULL;
-}
-
-static unsigned char complete(EditLine *edit, int character)
-{
-    const LineInfo *line = el_line(edit);
-    const char *word = line->cursor;
-    struct matches matches;
-    char rest[64];
-
-    if (!is_command_word(line->buffer, (size_t)(line->cursor - line->buffer)))
-        return _el_fn_complete(edit, character);
-    while (word > line->buffer && word[-1] != ' ' && word[-1] != '\t')
-        word--;
-    matches = (struct matches){.word = word, .length = (size_t)(line->cursor - word)};
-    match_commands(&matches);
-    if (matches.count == 0)
-        return CC_ERROR;
-    if (matches.common == matches.length && matches.count > 1) {
-        print_matches(&matches);
-        return CC_REDISPLAY;
-    }
-    (void)snprintf(rest, sizeof rest, "%.*s%s", (int)(matches.common - matches.length),
-                   matches.first + matches.length, matches.count == 1 ? " " : "");
-    return el_insertstr(edit, rest) == 0 ? CC_REFRESH : CC_ERROR;
-}
-
 /* ---- Typing ---- */
 
 /* As libedit's own, except that Ctrl-C ends the line, which libedit would read on. */
@@ -218,8 +127,7 @@ static bool shell_init(struct shell *shell, struct cli *cli)
     (void)setvbuf(stdin, NULL, _IONBF, 0);
     (void)el_set(shell->edit, EL_GETCFN, read_character);
     load_history(shell);
-    (void)el_wset(shell->edit, EL_ADDFN, L"complete", L"complete a command or a file", complete);
-    (void)el_set(shell->edit, EL_BIND, "^I", "complete", NULL);
+    shell_complete_init(shell);
     (void)el_set(shell->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     (void)el_source(shell->edit, NULL);
     return true;
@@ -228,7 +136,54 @@ static bool shell_init(struct shell *shell, struct cli *cli)
 static void shell_release(struct shell *shell)
 {
     save_history(shell);
+    shell_complete_release(shell);
     el_end(shell->edit);
+}
+
+/* ---- Commands ---- */
+
+/* use and quit are about the shell itself. */
+static bool is_own(const char *line)
+{
+    struct cli_words words;
+    const struct cli_command *command;
+
+    if (cli_words_split(line, &words) != CLI_WORDS_OK)
+        return true;
+    command = words.count > 0 ? cli_command_find(words.items[0]) : NULL;
+    cli_words_release(&words);
+    return command == NULL || command->group == CLI_LINES;
+}
+
+/* In a process of its own, with a connection of its own: whatever a request waits for, Ctrl-C ends
+ * it, and the shell goes on. */
+static void run_command(struct shell *shell, const char *line)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+    int ended;
+    pid_t child;
+
+    (void)fflush(stdout);
+    (void)sigaction(SIGINT, &ignore, &before);
+    child = fork();
+    if (child == 0) {
+        (void)signal(SIGINT, SIG_DFL);
+        cli_signal_init();
+        /* The shell goes on with its own. */
+        shell->kept = shell->cli->connection;
+        shell->cli->connection = NULL;
+        ended = cli_script_line(shell->cli, line);
+        mregion_close(shell->cli->connection);
+        cli_signal_finish();
+        exit(ended);
+    }
+    if (child < 0)
+        (void)cli_fail(shell->cli, CLI_LOCAL_IO, "no process for the command: %s", strerror(errno));
+    while (child > 0 && waitpid(child, &ended, 0) < 0 && errno == EINTR)
+        ;
+    (void)sigaction(SIGINT, &before, NULL);
+    if (child > 0 && WIFSIGNALED(ended))
+        (void)putchar('\n');
 }
 
 static void run_line(struct shell *shell, const char *line)
@@ -242,7 +197,10 @@ static void run_line(struct shell *shell, const char *line)
     }
     if (copy[strspn(copy, " \t")] != '\0' && shell->history != NULL)
         (void)history(shell->history, &event, H_ENTER, copy);
-    (void)cli_script_line(shell->cli, copy);
+    if (is_own(copy))
+        (void)cli_script_line(shell->cli, copy);
+    else
+        run_command(shell, copy);
     free(copy);
 }
 
@@ -251,12 +209,12 @@ int cli_shell_run(struct cli *cli)
     struct shell shell;
     const char *region;
     const char *line;
-    int count;
-    int status = cli_connect(cli);
+    int count, status;
 
+    cli->is_shell = true;
+    status = cli_connect(cli);
     if (status != CLI_OK)
         return status;
-    cli->is_shell = true;
     if (!shell_init(&shell, cli))
         return cli_no_memory(cli);
     (void)puts("help lists the commands, quit ends.");

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import termios
 import threading
+import time
 
 import msgpack
 
@@ -93,10 +94,11 @@ class CliCase(Case):
         self.assertEqual(said.count("\n"), 1, said)
         return (done.stdout or b"").decode()
 
-    def on_terminal(self, *args, typed=(), env=None, size=None, prompt=b"> "):
+    def on_terminal(self, *args, typed=(), env=None, size=None, prompt=b"> ",
+                    waits=None):
         """Runs it on a terminal of its own, of size (rows, columns): types each of typed once the
-        screen shows the prompt before it, and returns the exit status and everything that was
-        shown."""
+        screen shows the prompt before it (waits: or, for those numbers, once the function says so),
+        and returns the exit status and everything that was shown."""
         try:
             controller, terminal = pty.openpty()
         except OSError as error:
@@ -109,9 +111,14 @@ class CliCase(Case):
         os.close(terminal)
         shown = b""
         typed = list(typed)
+        count = len(typed)
         seen = 0
         try:
             while True:
+                if typed and (waits or {}).get(count - len(typed)):
+                    while not waits[count - len(typed)]():
+                        time.sleep(0.001)
+                    os.write(controller, typed.pop(0))
                 # The prompt comes before the line's editor takes what is typed.
                 asks = typed and shown.find(prompt, seen) >= 0
                 if asks and not termios.tcgetattr(controller)[3] & termios.ICANON:

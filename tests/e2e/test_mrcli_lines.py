@@ -127,6 +127,46 @@ class Shell(CliCase):
         self.assertIn("\npong\n", shown)
         self.assertNotIn("no such command", shown)
 
+    def test_completion_of_regions_and_options(self):
+        self.out("create", "a-long-name")
+        status, shown = self.on_terminal(typed=[b"use a-l\t\n", b"size\n", b"map --ro\t1 --col\t9\n",
+                                                b"create --dur\tint\t b\n", b"use ma\t\n",
+                                                b"drop a-l\tx\x15map --\t\x15quit\n"])
+        shown = self.plain(shown)
+        self.assertEqual(status, 0, shown)
+        self.assertIn("mrcli a-long-name> ", shown)
+        self.assertIn("--rows 1", shown)
+        self.assertIn("--columns 9", shown)
+        self.assertIn("--durability interval b", shown)
+        self.assertIn("--columns  --rows  --watch  --interval", shown)
+        self.assertIn("a-long-name x", shown)
+        self.assertEqual(self.out("list").split(), ["a-long-name", "b", "main"])
+        self.assertIn("interval", self.out("-r", "b", "info"))
+
+    def test_hints(self):
+        _, shown = self.on_terminal(typed=[b"load 0+0 /dev/null\n", b"map \x15quit\n"])
+        self.assertIn("REF [FILE]", shown)
+        self.assertIn("[OPTION]...", shown)
+
+    def test_ctrl_c_ends_a_request(self):
+        """The server never answers: Ctrl-C once ends the wait, and the shell goes on."""
+        answered = []
+
+        def answer(method, params):
+            answered.append(method)
+            return {"listRegions": (None, ["main"]), "ping": (None, "pong")}.get(method)
+
+        for command in (b"size\n", b"allocate 9\n", b"load 0+9\n", b"checkpoint\n", b"export file\n"):
+            answered.clear()
+            with FakeServer(answer) as fake:
+                status, shown = self.on_terminal(
+                    "-s", fake.address, "--timeout", "1h",
+                    typed=[command, b"\x03", b"ping\n", b"quit\n"],
+                    waits={1: lambda: any(name not in ("listRegions", "ping") for name in answered)})
+            shown = self.plain(shown)
+            self.assertEqual(status, 0, shown)
+            self.assertIn("\npong\n", shown)
+
     def test_several_regions(self):
         self.out("create", "other")
         status, shown = self.on_terminal(typed=[b"size\n", b"use other\n", b"size\n", b"quit\n"],
