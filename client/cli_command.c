@@ -15,6 +15,7 @@
 #include "client/cli_nearest.h"
 #include "client/cli_output.h"
 #include "client/cli_password.h"
+#include "client/cli_stats.h"
 
 /* ---- Commands of our own ---- */
 

@@ -80,6 +80,25 @@ const msgpack_object *cli_value(const msgpack_object *object, const char *key)
     return NULL;
 }
 
+static void copy_text(const msgpack_object *value, char *ret_text, size_t size)
+{
+    size_t length = 0;
+
+    if (value != NULL && value->type == MSGPACK_OBJECT_STR) {
+        length = value->via.str.size < size ? value->via.str.size : size - 1;
+        memcpy(ret_text, value->via.str.ptr, length);
+    }
+    ret_text[length] = '\0';
+}
+
+bool cli_value_key(const msgpack_object *object, uint32_t i, char *ret_name, size_t size)
+{
+    if (object == NULL || object->type != MSGPACK_OBJECT_MAP || i >= object->via.map.size)
+        return false;
+    copy_text(&object->via.map.ptr[i].key, ret_name, size);
+    return ret_name[0] != '\0';
+}
+
 uint64_t cli_value_number(const msgpack_object *object, const char *key)
 {
     const msgpack_object *value = cli_value(object, key);
@@ -89,12 +108,5 @@ uint64_t cli_value_number(const msgpack_object *object, const char *key)
 
 void cli_value_text(const msgpack_object *object, const char *key, char *ret_text, size_t size)
 {
-    const msgpack_object *value = cli_value(object, key);
-    size_t length = 0;
-
-    if (value != NULL && value->type == MSGPACK_OBJECT_STR) {
-        length = value->via.str.size < size ? value->via.str.size : size - 1;
-        memcpy(ret_text, value->via.str.ptr, length);
-    }
-    ret_text[length] = '\0';
+    copy_text(cli_value(object, key), ret_text, size);
 }

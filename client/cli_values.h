@@ -31,6 +31,10 @@ int cli_pack_region(msgpack_packer *packer, const char *region);
 /* The value of a key; NULL where object is no map, or has no such key. */
 const msgpack_object *cli_value(const msgpack_object *object, const char *key);
 
+/* The name of its entry number i, cut to what fits. False where there is none, or it has no name.
+ */
+bool cli_value_key(const msgpack_object *object, uint32_t i, char *ret_name, size_t size);
+
 /* A number of the map; 0 where there is none. */
 uint64_t cli_value_number(const msgpack_object *object, const char *key);
 
