@@ -105,13 +105,15 @@ static int check_room(const struct mregion *connection, uint64_t size, struct mr
     const struct pending_table *table = &connection->pending;
 
     if (table->count >= connection->tickets_max)
-        return error_set(error, MREGION_ERR_FULL, "%zu tickets are open: collect some first",
+        return error_set(error, MREGION_ERR_FULL,
+                         "%zu requests are open: collect some first, or wait for their answers",
                          table->count);
     if (table->count > 0 && table->kept + size > connection->kept_max)
-        return error_set(error, MREGION_ERR_FULL,
-                         "answers and requests of %llu bytes are kept until they are collected: "
-                         "collect some first",
-                         (unsigned long long)table->kept);
+        return error_set(
+            error, MREGION_ERR_FULL,
+            "requests and answers of %llu bytes are kept: collect some first, or wait for "
+            "answers",
+            (unsigned long long)table->kept);
     return MREGION_OK;
 }
 
@@ -126,7 +128,7 @@ int call_submit_ticket(struct mregion *connection, const struct request *request
         code = check_room(connection, size, error);
     /* What nobody collects makes room when it is answered. */
     if (code == MREGION_ERR_FULL && connection->fd >= 0) {
-        wire_poll(connection);
+        drive_poll(connection);
         code = check_room(connection, size, error);
     }
     if (code != MREGION_OK)

@@ -161,7 +161,7 @@ void connection_look(struct mregion *connection)
         connection->out.size > connection->sent)
         return;
     if (connection->secure != NULL) {
-        wire_poll(connection); /* an end may be there that TLS has announced */
+        drive_poll(connection); /* an end may be there that TLS has announced */
         return;
     }
     count = recv(connection->fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);

@@ -6,6 +6,7 @@
 #include "client/attempt.h"
 #include "client/deadline.h"
 #include "client/error.h"
+#include "client/loop.h"
 #include "client/outbox.h"
 #include "client/wire.h"
 
@@ -75,7 +76,7 @@ static bool is_over(const struct mregion *connection, int64_t deadline)
     return connection->fd < 0 && deadline_left(deadline) == 0;
 }
 
-int drive_connect(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+static int connect_it(struct mregion *connection, int64_t deadline, struct mregion_error *error)
 {
     int code = STEP_WAIT;
 
@@ -112,7 +113,7 @@ static bool is_awaited(const struct mregion *connection)
            (pending != NULL && !pending->is_async && !pending->is_forgotten);
 }
 
-int drive_send(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+static int send_queue(struct mregion *connection, int64_t deadline, struct mregion_error *error)
 {
     int code;
 
@@ -131,7 +132,7 @@ int drive_send(struct mregion *connection, int64_t deadline, struct mregion_erro
     return code;
 }
 
-int drive_flush(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+static int flush(struct mregion *connection, int64_t deadline, struct mregion_error *error)
 {
     int code;
 
@@ -156,16 +157,46 @@ static int receive_more(struct mregion *connection, const struct pending *pendin
     return wait_for(connection, deadline, error);
 }
 
+/* ---- For those who block ---- */
+
+/* What was received here for others is handed over elsewhere: somebody's loop has to hear of it. */
+static int armed(struct mregion *connection, int code)
+{
+    loop_arm(connection);
+    return code;
+}
+
+int drive_connect(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+{
+    return armed(connection, connect_it(connection, deadline, error));
+}
+
+int drive_send(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+{
+    return armed(connection, send_queue(connection, deadline, error));
+}
+
+int drive_flush(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+{
+    return armed(connection, flush(connection, deadline, error));
+}
+
 int drive_until_answered(struct mregion *connection, const struct pending *pending,
                          int64_t deadline, struct mregion_error *error)
 {
     int code = MREGION_OK;
 
     while (pending->state == PENDING_WAITING && (code == MREGION_OK || code == MREGION_ERR_LOST)) {
-        code = drive_send(connection, deadline, error);
+        code = send_queue(connection, deadline, error);
         if (code == MREGION_OK)
             code = receive_more(connection, pending, deadline, error);
     }
     /* The end of the connection may have come right behind the answer. */
-    return pending->state == PENDING_WAITING ? code : MREGION_OK;
+    return armed(connection, pending->state == PENDING_WAITING ? code : MREGION_OK);
+}
+
+void drive_poll(struct mregion *connection)
+{
+    wire_poll(connection);
+    loop_arm(connection);
 }

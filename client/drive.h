@@ -22,5 +22,7 @@ int drive_flush(struct mregion *connection, int64_t deadline, struct mregion_err
  */
 int drive_until_answered(struct mregion *connection, const struct pending *pending,
                          int64_t deadline, struct mregion_error *error);
+/* Sends and receives what can be now. */
+void drive_poll(struct mregion *connection);
 
 #endif

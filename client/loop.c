@@ -11,6 +11,9 @@
 #include "client/error.h"
 #include "client/wire.h"
 
+/* A socket that cannot be watched is looked at so often. */
+#define RETRY_MS 10
+
 /* The same numbers for both system calls. */
 _Static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT, "poll and epoll differ");
 
@@ -59,18 +62,21 @@ static void set_timer(struct loop *loop, int64_t until)
     (void)timerfd_settime(loop->timer, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
-/* A socket that was closed is not in there any more. */
-static void watch(struct mregion *connection, int fd, short events)
+/* A socket that was closed is not in there any more. False: the system has no room for it. */
+static bool watch(struct mregion *connection, int fd, short events)
 {
     struct loop *loop = &connection->loop;
     uint64_t number = fd < 0 ? 0 : connection->attempt.dial.opened;
     struct epoll_event event = {.events = (uint32_t)events};
 
     if (number == 0 || (number == loop->watched && events == loop->events))
-        return;
-    (void)epoll_ctl(loop->fd, number == loop->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+        return true;
+    if (epoll_ctl(loop->fd, number == loop->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) !=
+        0)
+        return false;
     loop->watched = number;
     loop->events = events;
+    return true;
 }
 
 static bool has_work(const struct mregion *connection)
@@ -97,6 +103,7 @@ void loop_arm(struct mregion *connection)
         until = loop->deadline;
     if (connection->pending.over != NULL || (connection->fd >= 0 && wire_has_input(connection)))
         until = 0;
-    watch(connection, fd, events);
+    if (!watch(connection, fd, events) && until > deadline_after(RETRY_MS))
+        until = deadline_after(RETRY_MS);
     set_timer(loop, until);
 }

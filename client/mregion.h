@@ -104,7 +104,7 @@ enum mregion_code {
     MREGION_ERR_PROTOCOL = 103, /* what came is no answer of mregiond's; the connection is closed */
     MREGION_ERR_MEMORY = 104,   /* out of memory here */
     MREGION_ERR_ARGUMENT = 105, /* a parameter that makes no sense; nothing was sent */
-    MREGION_ERR_FULL = 106,     /* too many tickets are open: collect some first */
+    MREGION_ERR_FULL = 106,     /* too many requests are open, or too large ones */
     MREGION_ERR_LOCAL_IO = 107, /* the file descriptor that was given failed */
     MREGION_ERR_CANCELED = 108  /* the progress callback, or mregion_cancel, said so */
 };
@@ -646,8 +646,10 @@ MREGION_API void mregion_forget(struct mregion *connection, mregion_ticket ticke
  *     that right after submitting saves a turn of the loop.
  *   - Back-pressure: what is submitted is copied and kept until it is answered. Beyond tickets_max
  *     requests, or kept_max bytes where one alone may pass that, a submit returns FULL;
- *     mregion_set_on_room says when to go on. A blob must fit one message of the server: ARGUMENT,
- *     which may come with the answer, for the server may not have been asked yet.
+ *     mregion_set_on_room says when to go on.
+ *   - A blob must fit one message of the server: ARGUMENT, which may come with the answer, for the
+ *     server may not have been asked yet. A larger one is allocated, and then stored, or loaded, in
+ *     parts.
  *   - The functions that block may be called on the same connection, and block. What they receive
  *     for others is handed over by the next mregion_process. */
 

@@ -446,6 +446,34 @@ START_TEST(a_change_by_name_is_lost)
 }
 END_TEST
 
+static void talk_nonsense(struct fake *self, int fd, unsigned number)
+{
+    struct fake_request request;
+
+    if (number > 0) {
+        script(self, fd, number);
+    } else if (fake_read(self, fd, &request)) {
+        (void)fake_write(fd, "\xc1", 1);
+        fake_drop(&request);
+    }
+}
+
+START_TEST(nonsense_is_the_end_of_what_is_open)
+{
+    start(NULL);
+    fake.script = talk_nonsense;
+    OK(add(0, 0, NULL));
+    OK(add(1, 0, NULL));
+    turn_until(2);
+    expect(0, MREGION_ERR_PROTOCOL, "does not speak as mregiond does");
+    expect(1, MREGION_ERR_PROTOCOL, "does not speak as mregiond does");
+    OK(add(2, 0, NULL));
+    turn_until(3);
+    expect(2, MREGION_OK, "");
+    finish();
+}
+END_TEST
+
 /* ---- Who asks ---- */
 
 START_TEST(credentials_come_first)
@@ -675,6 +703,26 @@ START_TEST(blocking_calls_hand_nothing_over)
 }
 END_TEST
 
+/* The socket is empty then, and says nothing any more. */
+START_TEST(what_a_blocking_call_has_received_shows)
+{
+    struct pollfd waiting = {.events = POLLIN};
+    uint64_t address;
+
+    start(NULL);
+    waiting.fd = descriptor();
+    OK(add(0, 0, NULL));
+    mregion_process(connection);
+    OK(mregion_add(connection, "m", "y", 1, &address, &error));
+    ck_assert_uint_eq(heard_count, 0);
+    ck_assert_int_eq(poll(&waiting, 1, 0), 1);
+    turn_until(1);
+    mregion_process(connection);
+    ck_assert_int_eq(poll(&waiting, 1, 0), 0);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("async");
@@ -692,6 +740,7 @@ int main(void)
     tcase_add_test(tests, a_host_that_does_not_exist);
     tcase_add_test(tests, sent_again_with_the_same_token);
     tcase_add_test(tests, a_change_by_name_is_lost);
+    tcase_add_test(tests, nonsense_is_the_end_of_what_is_open);
     tcase_add_test(tests, credentials_come_first);
     tcase_add_test(tests, credentials_that_are_refused);
     tcase_add_test(tests, full_and_room_again);
@@ -702,6 +751,7 @@ int main(void)
     tcase_add_test(tests, closed_in_a_callback);
     tcase_add_test(tests, callbacks_may_do_anything);
     tcase_add_test(tests, blocking_calls_hand_nothing_over);
+    tcase_add_test(tests, what_a_blocking_call_has_received_shows);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }

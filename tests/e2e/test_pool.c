@@ -35,7 +35,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-    mregion_pool_free(pool);
+    mregion_pool_free(pool); /* NULL where there was none */
     server_remove(&server);
 }
 
@@ -145,6 +145,36 @@ START_TEST(many_threads_and_a_server_that_is_killed)
 }
 END_TEST
 
+/* Names are looked up by threads of their own, some of which are still at it when nobody waits any
+ * more. Port 1 is nobody's. */
+static void *connect_in_vain(void *data)
+{
+    struct worker *worker = data;
+    struct mregion *connection;
+
+    for (unsigned i = 0; i < 20 && !worker->has_failed; i++) {
+        struct mregion_options options = {.connect_timeout_ms = i % 2 == 0 ? 1 : 5000};
+
+        worker->has_failed = mregion_connect("tcp:localhost:1", &options, &connection,
+                                             &worker->error) != MREGION_ERR_CONNECT;
+    }
+    return NULL;
+}
+
+START_TEST(names_in_threads)
+{
+    struct worker workers[THREADS] = {{0}};
+
+    for (unsigned i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, connect_in_vain, &workers[i]), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        ck_assert_int_eq(pthread_join(workers[i].thread, NULL), 0);
+        ck_assert_msg(!workers[i].has_failed, "%s", workers[i].error.text);
+        ck_assert_ptr_nonnull(strstr(workers[i].error.text, "cannot connect to tcp:localhost:1: "));
+    }
+}
+END_TEST
+
 /* ---- One after the other ---- */
 
 START_TEST(as_many_as_there_may_be)
@@ -243,6 +273,7 @@ int main(void)
     tcase_add_checked_fixture(threads, setup, teardown);
     tcase_add_test(threads, many_threads);
     tcase_add_test(threads, many_threads_and_a_server_that_is_killed);
+    tcase_add_test(threads, names_in_threads);
     tcase_add_checked_fixture(alone, setup, teardown);
     tcase_add_test(alone, as_many_as_there_may_be);
     tcase_add_test(alone, as_if_it_were_new);
