@@ -17,8 +17,10 @@
 /* Verified in one trip to a worker: others are to have their turn. */
 #define VERIFY_AT_ONCE (16 * STREAM_PIECE)
 #define PIECES 2
+/* What they hold. */
+#define BEGINNING ((uint64_t)PIECES * STREAM_PIECE)
 
-_Static_assert(STREAM_MIN > PIECES * STREAM_PIECE, "a streamed answer is larger than its pieces");
+_Static_assert(STREAM_MIN >= BEGINNING, "a streamed answer is larger than its pieces");
 
 struct stream {
     struct request *request;
@@ -26,7 +28,7 @@ struct stream {
     struct stream *entry_previous, *entry_next; /* entry->streams, while the block is pinned */
     bool is_pinned;
     bool is_reading;      /* at a worker */
-    uint64_t verified;    /* bytes of the block, from its beginning */
+    uint64_t verified;    /* bytes of the block behind its beginning, which comes last */
     uint64_t queued;      /* bytes that are in the output, or were sent */
     struct piece *spare;  /* neither being read into nor to be sent */
     struct piece *filled; /* that the worker reads into */
@@ -46,6 +48,15 @@ static uint64_t left(const struct stream *stream)
 
 /* ---- The beginning and the end ---- */
 
+static void free_all(struct piece *piece)
+{
+    while (piece != NULL) {
+        struct piece *next = piece->next;
+        free(piece);
+        piece = next;
+    }
+}
+
 static struct stream *stream_new(struct request *request)
 {
     struct conn *conn = request->conn;
@@ -55,16 +66,15 @@ static struct stream *stream_new(struct request *request)
     stream->request = request;
     for (int i = 0; i < PIECES; i++) {
         struct piece *piece = piece_new(&conn->server->pieces, piece_capacity(), true);
-        if (piece == NULL)
-            break;
+        if (piece == NULL) {
+            free_all(stream->spare); /* what it is charged with is the caller's to give back */
+            free(stream);
+            return NULL;
+        }
         piece->next = stream->spare;
         stream->spare = piece;
     }
-    if (stream->spare != NULL && stream->spare->next != NULL)
-        return stream;
-    free(stream->spare); /* what it is charged with is the caller's to give back */
-    free(stream);
-    return NULL;
+    return stream;
 }
 
 static void unpin(struct stream *stream)
@@ -108,21 +118,38 @@ static void finish(struct stream *stream)
 
 /* ---- Reading at a worker ---- */
 
+/* Bytes of the block that begin so far behind its start. Whether they are well. */
+static bool read_part(struct request *request, uint64_t offset, uint8_t *room, uint64_t size)
+{
+    struct err err;
+    request->err.code = ERR_OK;
+    if (region_read(request->entry->region, request->block.address + offset, room, (size_t)size,
+                    &request->damaged, &err) == 0)
+        return true;
+    request->err = err;
+    return false;
+}
+
+/* First what lies behind the beginning, then the beginning, which stays in the pieces. */
 static void run_verify(struct work *work)
 {
     struct request *request = request_of_work(work);
     struct stream *stream = request->stream;
-    uint64_t end = min_u64(request->block.size, stream->verified + VERIFY_AT_ONCE);
-    request->err.code = ERR_OK;
+    uint64_t rest = request->block.size - BEGINNING;
+    uint64_t end = min_u64(rest, stream->verified + VERIFY_AT_ONCE);
     while (stream->verified < end) {
         uint64_t size = min_u64(end - stream->verified, STREAM_PIECE);
-        struct err err;
-        if (region_read(request->entry->region, request->block.address + stream->verified,
-                        stream->spare->bytes, size, &request->damaged, &err) != 0) {
-            request->err = err;
+        if (!read_part(request, BEGINNING + stream->verified, stream->spare->bytes, size))
             return;
-        }
         stream->verified += size;
+    }
+    if (end < rest)
+        return;
+    uint64_t offset = 0;
+    for (struct piece *piece = stream->spare; piece != NULL; piece = piece->next) {
+        if (!read_part(request, offset, piece->bytes + RPC_BIN_HEADER_MAX, STREAM_PIECE))
+            return;
+        offset += STREAM_PIECE;
     }
 }
 
@@ -131,12 +158,8 @@ static void run_fill(struct work *work)
     struct request *request = request_of_work(work);
     struct stream *stream = request->stream;
     struct piece *piece = stream->filled;
-    struct err err;
-    request->err.code = ERR_OK;
-    if (region_read(request->entry->region, request->block.address + stream->queued,
-                    piece->bytes + RPC_BIN_HEADER_MAX, piece->used - RPC_BIN_HEADER_MAX,
-                    &request->damaged, &err) != 0)
-        request->err = err;
+    (void)read_part(request, stream->queued, piece->bytes + RPC_BIN_HEADER_MAX,
+                    piece->used - RPC_BIN_HEADER_MAX);
 }
 
 static void submit(struct stream *stream, void (*run)(struct work *), void (*done)(struct work *))
@@ -165,10 +188,16 @@ static bool is_back(struct stream *stream)
 
 static void on_filled(struct work *work);
 
-static void fill(struct stream *stream, struct piece *piece, uint64_t size)
+/* So many bytes of the block are in it, or will be. */
+static void set_size(struct piece *piece, uint64_t size)
 {
     piece->used = RPC_BIN_HEADER_MAX + (size_t)size;
     piece->sent = RPC_BIN_HEADER_MAX;
+}
+
+static void fill(struct stream *stream, struct piece *piece, uint64_t size)
+{
+    set_size(piece, size);
     stream->filled = piece;
     submit(stream, run_fill, on_filled);
 }
@@ -195,6 +224,15 @@ static bool is_in_the_way(const struct stream *stream)
     return stream->request->pin.is_in_the_way || stream->request->entry->is_dropping;
 }
 
+/* Out of the list of spare pieces, to which it comes back once it is sent. */
+static struct piece *take_spare(struct stream *stream)
+{
+    struct piece *piece = stream->spare;
+    stream->spare = piece->next;
+    piece->home = &stream->spare;
+    return piece;
+}
+
 /* It waits for its peer, or has just been read. */
 static void go_on(struct stream *stream)
 {
@@ -209,8 +247,7 @@ static void go_on(struct stream *stream)
     }
     if (piece == NULL)
         return;
-    stream->spare = piece->next;
-    piece->home = &stream->spare;
+    take_spare(stream);
     fill(stream, piece, min_u64(left(stream), STREAM_PIECE));
 }
 
@@ -260,10 +297,7 @@ static void on_filled(struct work *work)
     struct stream *stream = request->stream;
     if (!is_back(stream))
         return;
-    if (request->err.code != ERR_OK && stream->last == NULL) {
-        refuse(stream);
-        return;
-    }
+    assert(stream->last != NULL);
     if (request->err.code != ERR_OK) {
         break_off(stream);
         return;
@@ -279,6 +313,16 @@ static void on_filled(struct work *work)
 
 /* ---- Verifying ---- */
 
+/* It was read last, so it is there. */
+static void send_beginning(struct stream *stream)
+{
+    while (stream->spare != NULL) {
+        struct piece *piece = take_spare(stream);
+        set_size(piece, STREAM_PIECE);
+        queue(stream, piece);
+    }
+}
+
 static void on_verified(struct work *work)
 {
     struct request *request = request_of_work(work);
@@ -287,9 +331,10 @@ static void on_verified(struct work *work)
         return;
     if (request->err.code != ERR_OK) {
         refuse(stream);
-    } else if (stream->verified < request->block.size) {
+    } else if (stream->verified < request->block.size - BEGINNING) {
         submit(stream, run_verify, on_verified);
     } else {
+        send_beginning(stream);
         go_on(stream);
     }
 }

@@ -5,8 +5,10 @@
  *
  * waiting     bytes are on their way into the data file (REQUEST_LOADING)
  * verifying   a worker reads and verifies all of it, so that a load of damaged bytes is answered
- * with an error like any other: once the answer has begun there is no way back sending     it is
- * read and verified once more, into one of the stream's two pieces while the other is being sent
+ *             with an error like any other: once the answer has begun there is no way back. The
+ *             beginning comes last and stays in the stream's pieces
+ * sending     the beginning is sent; what follows is read and verified once more, into a piece that
+ *             was sent while others are being sent
  *
  * The block is pinned all the while, so that what is sent is what was there at one moment. Whoever
  * reads slowly must not hold up changes of the region for that: once the pin is in the way of a

@@ -171,20 +171,44 @@ class LargeLoads(Loads):
         self.assertTrue(self.client.wait(msgid) == blob)
         self.assertEqual(self.client.wait_closed(), [])
 
-    def test_damage_is_answered(self):
-        """Also where it lies at the end: nothing has been sent by then."""
-        size = 8 * MIB
+    def check_damage(self, size, offset):
+        """Of a blob of that size, so far behind its start."""
         address, _ = self.add(size)
         self.client.call("checkpoint", "main")
         with open(os.path.join(self.daemon.data_dir, "regions", "main", "data"), "r+b") as file:
-            file.seek(address + size - 100)
+            file.seek(address + offset)
             file.write(b"\0" * 50)
         with self.assertRaises(RpcError) as caught:
             self.client.call("loadBlob", "main", address, size)
         self.assertEqual(caught.exception.code, "corrupt")
-        self.assertIn(str((address + size - 100) // 4096 * 4096), caught.exception.sentence)
+        self.assertIn(str((address + offset) // 4096 * 4096), caught.exception.sentence)
+        return address
+
+    def test_damage_is_answered(self):
+        """Also where it lies at the end: nothing has been sent by then."""
+        size = 8 * MIB
+        address = self.check_damage(size, size - 100)
         self.assertEqual(len(self.client.call("loadBlob", "main", address, size - 8192)),
                          size - 8192)
+
+    def test_damage_of_the_beginning_is_answered(self):
+        """Which is verified last, and sent from where it was read for that."""
+        for offset in 100, PIECES // 2 + 5000, PIECES + 5000:
+            self.check_damage(2 * MIB, offset)
+
+    def bytes_read(self):
+        with open(f"/proc/{self.daemon.process.pid}/io", encoding="ascii") as file:
+            return int(re.search(r"rchar: (\d+)", file.read())[1])
+
+    def test_the_beginning_is_read_once(self):
+        size, count = MIB + 256 * 1024, 10
+        address, blob = self.add(size)
+        before = self.bytes_read()
+        for _ in range(count):
+            self.assertTrue(self.client.call("loadBlob", "main", address, size) == blob)
+        each = (self.bytes_read() - before) // count
+        self.assertGreater(each, size)  # verified before, and what follows read once more
+        self.assertLess(each, 2 * size - PIECES + 64 * 1024)
 
     def test_damage_in_the_middle_of_an_answer(self):
         """What was well when the answer began: it is never completed with other bytes."""
