@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The most that a record is on the network: what is longer is more than one. */
+#define RECORD_MAX (5 + TLS_RECORD + 2048)
+
 struct tls {
     SSL *ssl;
     struct tls_pool *pool;
@@ -146,6 +149,16 @@ static BIO *make_bio(struct tls *tls)
 
 /* ---- Beginning and end ---- */
 
+/* Whether OpenSSL frees the buffer of a record, and with it what was decrypted there, after it: not
+ * when the next record is coming. */
+static void give_back_buffers(const struct tls *tls, bool does)
+{
+    if (does)
+        SSL_set_mode(tls->ssl, SSL_MODE_RELEASE_BUFFERS);
+    else
+        SSL_clear_mode(tls->ssl, SSL_MODE_RELEASE_BUFFERS);
+}
+
 static struct tls *new_session(SSL_CTX *context, struct tls_pool *pool)
 {
     struct tls *tls = calloc(1, sizeof *tls);
@@ -162,8 +175,8 @@ static struct tls *new_session(SSL_CTX *context, struct tls_pool *pool)
     }
     SSL_set_bio(tls->ssl, bio, bio);
     /* Bytes that were taken are sent, whatever is offered next, and from wherever it is then. */
-    SSL_set_mode(tls->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                               SSL_MODE_RELEASE_BUFFERS);
+    SSL_set_mode(tls->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    give_back_buffers(tls, true);
     return tls;
 }
 
@@ -386,6 +399,13 @@ static bool begins_well(struct tls *tls)
     return !tls->is_server || tls->in[0] == 0x16;
 }
 
+/* Once the handshake is through OpenSSL is asked only when there is something to be had: that it
+ * finds nothing takes as long as a small record does. */
+static bool may_have_more(const struct tls *tls)
+{
+    return !tls->is_open || tls->peer_ended || tls->in_size > 0 || SSL_pending(tls->ssl) > 0;
+}
+
 enum tls_status tls_read(struct tls *tls, void *room, size_t size, size_t *ret_size)
 {
     enum tls_status status = TLS_MORE;
@@ -397,8 +417,9 @@ enum tls_status tls_read(struct tls *tls, void *room, size_t size, size_t *ret_s
         return TLS_FAILED;
     }
     ERR_clear_error();
-    while (filled < size) {
+    while (filled < size && may_have_more(tls)) {
         size_t got;
+        give_back_buffers(tls, tls->in_size <= RECORD_MAX);
         int result = SSL_read_ex(tls->ssl, (uint8_t *)room + filled, size - filled, &got);
         if (result <= 0) {
             status = status_of(tls, result);
@@ -445,6 +466,14 @@ static const uint8_t *next_record(struct tls *tls, const struct iovec *pieces, u
     return tls->pool->record;
 }
 
+static size_t total(const struct iovec *pieces, unsigned count, size_t most)
+{
+    size_t size = 0;
+    for (unsigned i = 0; i < count && size < most; i++)
+        size += pieces[i].iov_len;
+    return size < most ? size : most;
+}
+
 enum tls_status tls_write(struct tls *tls, const struct iovec *pieces, unsigned count, size_t most,
                           size_t *ret_taken)
 {
@@ -456,12 +485,12 @@ enum tls_status tls_write(struct tls *tls, const struct iovec *pieces, unsigned 
     if (tls->out_end > 0 || !tls_is_open(tls) || tls->has_ended)
         return TLS_MORE;
     ERR_clear_error();
+    most = total(pieces, count, most);
     while (taken < most) {
         size_t size, written;
         const uint8_t *bytes = next_record(tls, pieces, count, taken, &size);
-        if (size == 0)
-            break;
         size = size < most - taken ? size : most - taken;
+        give_back_buffers(tls, taken + size == most);
         int result = SSL_write_ex(tls->ssl, bytes, size, &written);
         if (result <= 0)
             return fail(tls); /* nothing can be in its way */

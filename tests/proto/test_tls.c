@@ -2,6 +2,7 @@
 #include "proto/tls.h"
 
 #include <check.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -257,6 +258,47 @@ START_TEST(bounded)
 }
 END_TEST
 
+#ifndef __SANITIZE_ADDRESS__
+/* All that the client has said, from there to the server and out of it. */
+static void send_all(struct pair *pair, const uint8_t *text, size_t size)
+{
+    static uint8_t room[TLS_CHUNK];
+    struct iovec piece = {.iov_base = (void *)(uintptr_t)text, .iov_len = size};
+    size_t taken, waiting, got = 0, part;
+    const uint8_t *bytes;
+
+    ck_assert_int_eq(tls_write(pair->client.tls, &piece, 1, TLS_CHUNK, &taken), TLS_BYTES);
+    ck_assert_uint_eq(taken, size);
+    bytes = tls_waiting(pair->client.tls, &waiting);
+    tls_feed(pair->server.tls, bytes, waiting);
+    while (tls_read(pair->server.tls, room + got, sizeof room - got, &part) == TLS_BYTES)
+        got += part;
+    ck_assert_uint_eq(got, size);
+    ck_assert_mem_eq(room, text, size);
+    tls_sent(pair->client.tls, waiting);
+}
+
+/* Buffers are there while records follow each other, and are not kept after the last one, however
+ * long that is. */
+START_TEST(no_buffers_at_rest)
+{
+    uint8_t *text = text_of(TLS_CHUNK, 5);
+    struct pair pair;
+
+    open_pair(&pair, versions[_i], SIZE_MAX);
+    talk(&pair);
+    send_all(&pair, text, 50); /* the pool has its buffer now */
+    const size_t before = mallinfo2().uordblks;
+    for (size_t size = TLS_RECORD / 4; size <= TLS_CHUNK; size += TLS_RECORD / 4) {
+        send_all(&pair, text, size);
+        ck_assert_uint_lt(mallinfo2().uordblks, before + TLS_RECORD / 2);
+    }
+    close_pair(&pair);
+    free(text);
+}
+END_TEST
+#endif
+
 /* A peer that has itself answered without ever taking an answer costs the buffer and no more. */
 START_TEST(flood)
 {
@@ -397,6 +439,9 @@ int main(void)
     tcase_add_loop_test(test_case, random_slices, 0, 2);
     tcase_add_loop_test(test_case, all_at_once, 0, 2);
     tcase_add_loop_test(test_case, bounded, 0, 2);
+#ifndef __SANITIZE_ADDRESS__
+    tcase_add_loop_test(test_case, no_buffers_at_rest, 0, 2);
+#endif
     tcase_add_test(test_case, flood);
     tcase_add_loop_test(test_case, changed_bytes, 0, 2);
     tcase_add_loop_test(test_case, end_behind_bytes, 0, 2);
