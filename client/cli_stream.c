@@ -54,7 +54,8 @@ size_t stream_put_head(struct stream_chain *chain, const struct stream_head *hea
     put_u64(body + HEAD_SIZE, head->size);
     put_u64(body + HEAD_PAGES, head->pages);
     put_u64(body + HEAD_IN_USE, head->in_use);
-    memcpy(body + HEAD_TEXT, head->text, head->text_size);
+    if (head->text_size > 0)
+        memcpy(body + HEAD_TEXT, head->text, head->text_size);
     return seal(chain, STREAM_HEAD, HEAD_TEXT + head->text_size, record);
 }
 
