@@ -68,9 +68,11 @@ class Client:
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.timeout = timeout
-        self.socket.settimeout(timeout)
+        # With a timeout a Unix socket would not wait where many others do already.
+        self.socket.settimeout(None if family == socket.AF_UNIX else timeout)
         try:
             self.socket.connect(address)
+            self.socket.settimeout(timeout)
         except OSError:
             self.socket.close()
             raise
