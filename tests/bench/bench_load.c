@@ -4,8 +4,7 @@
  *     bench_load [--server ADDR] [--protocol NAME] [--region NAME] [--size N] [--connections N]
  *                [--pipeline N] [--mix ADD:LOAD:REMOVE] [--deallocate] [--preload N] [--first N]
  *                [--clear | --renew] [--warmup S] [--seconds S] [--requests N] [--pid PID]
- * [--folder DIR]
- *                [--label TEXT] [--json]
+ *                [--folder DIR] [--certificate FILE --key FILE] [--label TEXT] [--json]
  *
  * Loads and removes take blobs that were added before; every loaded blob is checked against what
  * was stored. A run that only removes ends when a connection has no blob left. Prints one line:
@@ -96,11 +95,13 @@ static void print_json(const struct histogram *latencies, const struct result *r
 /* ---- The command line ---- */
 
 enum {
-    OPTION_CLEAR = 256,
+    OPTION_CERTIFICATE = 256,
+    OPTION_CLEAR,
     OPTION_DEALLOCATE,
     OPTION_FIRST,
     OPTION_FOLDER,
     OPTION_JSON,
+    OPTION_KEY,
     OPTION_PID,
     OPTION_RENEW,
     OPTION_WARMUP
@@ -203,6 +204,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 'L':
         options.label = argument;
         return 0;
+    case OPTION_CERTIFICATE:
+        options.certificate = argument;
+        return 0;
+    case OPTION_KEY:
+        options.key = argument;
+        return 0;
     case OPTION_CLEAR:
         options.clears = true;
         return 0;
@@ -224,7 +231,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 }
 
 static const struct argp_option argp_options[] = {
-    {"server", 's', "ADDR", 0, "tcp:HOST:PORT or unix:PATH", 0},
+    {"server", 's', "ADDR", 0, "tcp:HOST:PORT, tls:HOST:PORT or unix:PATH", 0},
+    {"certificate", OPTION_CERTIFICATE, "FILE", 0, "Shown to the server, with TLS", 0},
+    {"key", OPTION_KEY, "FILE", 0, "The certificate's", 0},
     {"protocol", 'o', "NAME", 0, "mregion (default), resp, memcached, iproto or raw", 0},
     {"redis", 'R', NULL, 0, "The same as --protocol resp", 0},
     {"region", 'r', "NAME", 0, "Region to work in (default main)", 0},

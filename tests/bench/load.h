@@ -99,7 +99,8 @@ struct options {
     const char *server;
     const char *region;
     const char *label;
-    const char *folder; /* on the disk whose writes are counted */
+    const char *folder;            /* on the disk whose writes are counted */
+    const char *certificate, *key; /* to show where the server asks for it, or NULL */
     uint64_t size, connections, pipeline, preload, first, requests;
     double seconds, warmup;
     unsigned mix[KINDS]; /* percent */

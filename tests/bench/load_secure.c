@@ -44,10 +44,21 @@ static void shake_hands(int fd, struct tls *tls)
     die("%s: no handshake: %s", options.server, tls_reason(tls));
 }
 
+static void show_certificate(void)
+{
+    if (options.certificate == NULL || options.key == NULL)
+        return;
+    if (SSL_CTX_use_certificate_chain_file(context, options.certificate) != 1 ||
+        SSL_CTX_use_PrivateKey_file(context, options.key, SSL_FILETYPE_PEM) != 1)
+        die("%s, %s: no certificate with its key", options.certificate, options.key);
+}
+
 struct tls *secure_open(int fd)
 {
-    if (context == NULL)
+    if (context == NULL) {
         context = need(SSL_CTX_new(TLS_client_method()));
+        show_certificate();
+    }
     struct tls *tls = need(tls_new_client(context, &pool));
     shake_hands(fd, tls);
     return tls;
