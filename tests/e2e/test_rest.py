@@ -31,15 +31,15 @@ class Rest(Case):
     def memory(self):
         return self.status("RssAnon") * 1024
 
-    def burst(self):
+    def burst(self, blob=BLOB, count=REQUESTS):
         """Many at once; the most memory that was seen meanwhile."""
-        messages = b"".join(request(i, "addBlob", ["main", BLOB]) for i in range(REQUESTS))
+        messages = b"".join(request(i, "addBlob", ["main", blob]) for i in range(count))
 
         def add():
             with Client(self.daemon.tcp) as client:
                 sending = threading.Thread(target=client.socket.sendall, args=(messages,))
                 sending.start()
-                for _ in range(REQUESTS):
+                for _ in range(count):
                     self.assertIsNone(client.receive()[1])
                 sending.join()
 
@@ -71,6 +71,15 @@ class Rest(Case):
 
     def test_gives_its_memory_back(self):
         self.check_rest()
+
+    def test_buffers_of_large_messages(self):
+        """They are kept for the next ones, and not for longer."""
+        if os.environ.get("MREGION_ASAN"):
+            self.skipTest("a sanitizer keeps what is freed")
+        self.start("")
+        before = self.memory()
+        self.assertGreater(self.burst(BLOB * 256, 10), before + 4 * MIB)
+        self.wait_until(lambda: self.memory() < before + MIB)
 
     def test_what_is_flushed_late(self):
         """Nobody asks anything any more when these batches are done."""
