@@ -46,9 +46,10 @@ struct cli {
     bool keep_going;
     bool is_script; /* commands come from standard input, so that no file can */
     bool is_shell;
-    bool is_ended;    /* quit was typed */
-    size_t line;      /* of the script, from 1; 0 outside of one */
-    const char *file; /* that has the line; NULL: standard input */
+    bool keeps_password; /* that was typed once, for further connections */
+    bool is_ended;       /* quit was typed */
+    size_t line;         /* of the script, from 1; 0 outside of one */
+    const char *file;    /* that has the line; NULL: standard input */
     struct mregion *connection;
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/cli_batch.h"
+#include "client/cli_bench.h"
 #include "client/cli_blob.h"
 #include "client/cli_change.h"
 #include "client/cli_check.h"

@@ -149,8 +149,7 @@ static int read_file(const struct cli *cli, const char *path, struct password *p
 
 /* ---- Who it is ---- */
 
-/* Of the shell, whose commands have connections of their own: what was typed once. Never written to
- * a disk. */
+/* What was typed once, for who has several connections. Never written to a disk. */
 static struct password *typed;
 
 static void keep_typed(const struct password *password)
@@ -203,7 +202,7 @@ int cli_password_authenticate(struct cli *cli)
     if (status == CLI_OK && mregion_authenticate(cli->connection, cli->user, password.bytes,
                                                  password.size, &error) != MREGION_OK)
         status = cli_fail_library(cli, &error, NULL);
-    if (status == CLI_OK && cli->is_shell)
+    if (status == CLI_OK && cli->keeps_password)
         keep_typed(&password);
     sodium_memzero(&password, sizeof password);
     return status;

@@ -13,7 +13,7 @@
  * or, on a terminal, typed. 0, or an exit code with the reason printed. */
 int cli_password_authenticate(struct cli *cli);
 
-/* The shell keeps it for its commands until then. */
+/* What was typed is kept until then, where the cli says so. */
 void cli_password_forget(void);
 
 /* passwd [NAME] */

@@ -211,7 +211,7 @@ int cli_shell_run(struct cli *cli)
     const char *line;
     int count, status;
 
-    cli->is_shell = true;
+    cli->is_shell = cli->keeps_password = true;
     status = cli_connect(cli);
     if (status != CLI_OK)
         return status;
