@@ -17,6 +17,7 @@
 /* cairo is loaded when somebody wants a picture: it takes longer than all else that mrcli does at
  * its start. */
 #define FUNCTIONS(FUNCTION)                                                                        \
+    FUNCTION(cairo_debug_reset_static_data)                                                        \
     FUNCTION(cairo_create)                                                                         \
     FUNCTION(cairo_destroy)                                                                        \
     FUNCTION(cairo_fill)                                                                           \
@@ -60,6 +61,19 @@ static bool load(const char **ret_reason)
     if (!is_whole)
         *ret_reason = dlerror();
     return is_whole;
+}
+
+/* What it and fontconfig have kept for further pictures. */
+static void release(void)
+{
+    void *fontconfig = dlopen("libfontconfig.so.1", RTLD_NOW | RTLD_NOLOAD);
+    void *found = fontconfig != NULL ? dlsym(fontconfig, "FcFini") : NULL;
+    void (*finish)(void);
+
+    library.cairo_debug_reset_static_data();
+    memcpy(&finish, &found, sizeof found);
+    if (found != NULL)
+        finish();
 }
 
 struct color {
@@ -206,8 +220,12 @@ int map_draw(const struct cli *cli, const struct map *map, enum map_image kind,
 {
     const char *reason = NULL;
 
-    if (load(&reason))
-        return draw_loaded(cli, map, kind, target);
+    if (load(&reason)) {
+        int status = draw_loaded(cli, map, kind, target);
+
+        release();
+        return status;
+    }
     return cli_fail(cli, CLI_LOCAL_IO, "%s: cannot draw: cairo is needed: %s", target->name,
                     reason);
 }

@@ -139,7 +139,7 @@ END_TEST
 static enum stream_status read_crafted(uint64_t count, const struct mregion_block *blocks,
                                        size_t bytes)
 {
-    struct stream_head head = {.size = 30};
+    struct stream_head head = {.size = 30, .text = ""};
     size_t blocks_size = count < 4 ? count * sizeof *blocks : 0;
     struct stream_chain chain;
     size_t length;

@@ -19,6 +19,9 @@ MIB = 1 << 20
 class Export(CliCase):
     def setUp(self):
         super().setUp()
+        # What is imported has the same options, and nobody here waits for a disk.
+        self.out("drop", "main")
+        self.out("create", "--durability", "none", "main")
         self.client = Client(self.mregiond.unix)
         self.addCleanup(self.client.close)
 
@@ -154,7 +157,7 @@ class Export(CliCase):
         for name in ("none", "some", "cut", "middle", "more"):
             self.fails(6, f"{name}: record [0-9]+, before byte", "import", name, "copy")
             self.assertEqual(self.regions(), ["main"], name)
-        for at in random.Random(5).sample(range(len(whole)), 20):
+        for at in random.Random(5).sample(range(len(whole)), 8):
             changed = bytearray(whole)
             changed[at] ^= 1 << at % 8
             self.write("bad", bytes(changed))
