@@ -5,10 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Frees some of those that have been kept for longest. */
+static void drop_kept(struct budget *budget, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        budget->kept_size -= budget->kept[i].memory;
+        free(budget->kept[i].base);
+    }
+    budget->kept_count -= count;
+    memmove(budget->kept, budget->kept + count, budget->kept_count * sizeof budget->kept[0]);
+    if (budget->kept_idle > budget->kept_count)
+        budget->kept_idle = budget->kept_count;
+}
+
+/* What is used, and what may be, comes before what is kept. */
+static void make_room(struct budget *budget)
+{
+    while (budget->kept_count > 0 && budget->used + budget->kept_size > budget->limit)
+        drop_kept(budget, 1);
+}
+
 void budget_set_limits(struct budget *budget, uint64_t limit, uint64_t max_message)
 {
     budget->limit = limit;
     budget->overdraft = 2 * max_message;
+    make_room(budget);
 }
 
 void budget_init(struct budget *budget, uint64_t limit, uint64_t max_message)
@@ -24,19 +45,6 @@ bool budget_fits(const struct budget *budget, const struct conn *conn, uint64_t 
     if (budget->overdrawn == NULL)
         return size <= budget->overdraft;
     return budget->overdrawn == conn && budget->used + size <= budget->floor + budget->overdraft;
-}
-
-/* Frees some of those that have been kept for longest. */
-static void drop_kept(struct budget *budget, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        budget->kept_size -= budget->kept[i].memory;
-        free(budget->kept[i].base);
-    }
-    budget->kept_count -= count;
-    memmove(budget->kept, budget->kept + count, budget->kept_count * sizeof budget->kept[0]);
-    if (budget->kept_idle > budget->kept_count)
-        budget->kept_idle = budget->kept_count;
 }
 
 bool budget_take(struct budget *budget, const struct conn *conn, uint64_t size)
@@ -55,8 +63,7 @@ bool budget_take(struct budget *budget, const struct conn *conn, uint64_t size)
         budget->floor = budget->used > budget->limit ? budget->used : budget->limit;
     }
     budget->used += size;
-    while (budget->kept_count > 0 && budget->used + budget->kept_size > budget->limit)
-        drop_kept(budget, 1);
+    make_room(budget);
     return true;
 }
 
@@ -65,6 +72,7 @@ void budget_add(struct budget *budget, uint64_t size)
     budget->used += size;
     if (budget->overdrawn != NULL)
         budget->floor += size;
+    make_room(budget);
 }
 
 void budget_give(struct budget *budget, uint64_t size)

@@ -173,6 +173,25 @@ START_TEST(kept_buffers_make_room)
 }
 END_TEST
 
+/* What is not asked for, and a limit that is lowered, takes the room from those that are kept too.
+ */
+START_TEST(kept_buffers_are_within_the_limit_always)
+{
+    for (int i = 0; i < 5; i++)
+        keep(MESSAGE);
+    ck_assert_uint_eq(budget.kept_size, LIMIT);
+    budget_add(&budget, MESSAGE + 1);
+    ck_assert_uint_eq(budget.kept_count, 2);
+    for (int i = 0; i < 10; i++)
+        ck_assert(budget_take(&budget, CONN(0), 1000));
+    ck_assert_uint_le(budget.used + budget.kept_size, LIMIT);
+    budget_set_limits(&budget, 2 * MESSAGE, MESSAGE);
+    ck_assert_uint_le(budget.used + budget.kept_size, 2 * MESSAGE);
+    budget_release_kept(&budget);
+    ck_assert_uint_eq(budget.kept_size, 0);
+}
+END_TEST
+
 START_TEST(only_so_many_buffers_are_kept)
 {
     struct buffer buffers[BUFFERS_KEPT + 1];
@@ -220,6 +239,7 @@ int main(void)
     tcase_add_test(tcase, limits_may_change);
     tcase_add_test(tcase, kept_buffers_are_taken_again);
     tcase_add_test(tcase, kept_buffers_make_room);
+    tcase_add_test(tcase, kept_buffers_are_within_the_limit_always);
     tcase_add_test(tcase, only_so_many_buffers_are_kept);
     tcase_add_test(tcase, kept_buffers_age);
     suite_add_tcase(suite, tcase);
