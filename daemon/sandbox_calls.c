@@ -94,19 +94,17 @@ static const int allowed[] = {
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
     SCMP_SYS(ppoll_time64),
-    /* descriptors */
+    /* descriptors; fcntl is below */
     SCMP_SYS(close),
     SCMP_SYS(close_range),
     SCMP_SYS(dup),
     SCMP_SYS(dup2),
     SCMP_SYS(dup3),
-    SCMP_SYS(fcntl),
-    SCMP_SYS(fcntl64),
     SCMP_SYS(read),
     SCMP_SYS(readv),
     SCMP_SYS(write),
     SCMP_SYS(writev),
-    /* sockets; making them is below */
+    /* sockets; making them, and sending to an address, is below */
     SCMP_SYS(accept),
     SCMP_SYS(accept4),
     SCMP_SYS(getpeername),
@@ -116,8 +114,6 @@ static const int allowed[] = {
     SCMP_SYS(recvfrom),
     SCMP_SYS(recvmsg),
     SCMP_SYS(send),
-    SCMP_SYS(sendmsg),
-    SCMP_SYS(sendto),
     SCMP_SYS(setsockopt),
     SCMP_SYS(shutdown),
     /* files */
@@ -223,6 +219,11 @@ static const unsigned long requests[] = {
     FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FIONBIO, FIOCLEX, FIONREAD, TCGETS,
 };
 
+/* fcntl would also name a process that gets signals for a descriptor. */
+static const unsigned long commands[] = {
+    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL,
+};
+
 static int add_all(scmp_filter_ctx filter, uint32_t action, const int *calls, size_t count)
 {
     int status = 0;
@@ -278,17 +279,49 @@ static int add_own(scmp_filter_ctx filter)
     return status;
 }
 
-/* A socket is there for messages to the service manager; nobody is ever connected to. */
-static int add_sockets_and_requests(scmp_filter_ctx filter)
+/* A socket is there for messages to the service manager; nobody is ever connected to. With
+ * MSG_FASTOPEN sending is connecting: a listener that was shut down would do for it. */
+static int add_sockets(scmp_filter_ctx filter)
 {
-    int status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                                  SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    const struct {
+        uint32_t action;
+        int call;
+        struct scmp_arg_cmp argument;
+    } rules[] = {
+        {SCMP_ACT_ALLOW, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX)},
+        {SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), SCMP_A0(SCMP_CMP_NE, AF_UNIX)},
+        {SCMP_ACT_ALLOW, SCMP_SYS(sendmsg), SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0)},
+        {SCMP_ACT_ALLOW, SCMP_SYS(sendto), SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0)},
+        {SCMP_ACT_KILL_PROCESS, SCMP_SYS(sendmsg),
+         SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, MSG_FASTOPEN)},
+        {SCMP_ACT_KILL_PROCESS, SCMP_SYS(sendto),
+         SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, MSG_FASTOPEN)},
+    };
+    int status = 0;
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0] && status == 0; i++)
+        status = seccomp_rule_add(filter, rules[i].action, rules[i].call, 1, rules[i].argument);
+    return status;
+}
+
+/* The upper half of the number is none of the kernel's business. */
+static int add_numbers(scmp_filter_ctx filter, int call, const unsigned long *numbers, size_t count)
+{
+    int status = 0;
+    for (size_t i = 0; i < count && status == 0; i++)
+        status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
+                                  SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, numbers[i]));
+    return status;
+}
+
+static int add_requests(scmp_filter_ctx filter)
+{
+    size_t count = sizeof commands / sizeof commands[0];
+    int status =
+        add_numbers(filter, SCMP_SYS(ioctl), requests, sizeof requests / sizeof requests[0]);
     if (status == 0)
-        status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-                                  SCMP_A0(SCMP_CMP_NE, AF_UNIX));
-    for (size_t i = 0; i < sizeof requests / sizeof requests[0] && status == 0; i++)
-        status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                                  SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, requests[i]));
+        status = add_numbers(filter, SCMP_SYS(fcntl), commands, count);
+    if (status == 0)
+        status = add_numbers(filter, SCMP_SYS(fcntl64), commands, count);
     return status;
 }
 
@@ -302,7 +335,9 @@ static int add_rules(scmp_filter_ctx filter)
     if (status == 0)
         status = add_own(filter);
     if (status == 0)
-        status = add_sockets_and_requests(filter);
+        status = add_sockets(filter);
+    if (status == 0)
+        status = add_requests(filter);
     if (status == 0 && UNLISTED != SCMP_ACT_ERRNO(ENOSYS))
         status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     return status;

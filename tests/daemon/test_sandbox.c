@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -291,6 +292,8 @@ static void reach_out(void)
     MUST(error_of(syscall(SYS_pidfd_open, getppid(), 0)), ENOSYS);
     MUST(error_of(syscall(SYS_io_uring_setup, 1, NULL)), ENOSYS);
     MUST(error_of(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)), ENOSYS);
+    MUST(error_of(fcntl(fd, F_SETOWN, getppid())), ENOSYS);
+    MUST(error_of(fcntl(fd, F_SETSIG, SIGKILL)), ENOSYS);
 }
 
 static void make_code(void)
@@ -378,10 +381,48 @@ static void become_root(void)
     (void)!setuid(0);
 }
 
+/* A listener on a port of its own. */
+static int listener(struct sockaddr_in *address)
+{
+    socklen_t size = sizeof *address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    MUST(error_of(bind(fd, (struct sockaddr *)address, size)), 0);
+    MUST(error_of(listen(fd, 1)), 0);
+    MUST(error_of(getsockname(fd, (struct sockaddr *)address, &size)), 0);
+    return fd;
+}
+
+/* One's own listener is made a socket that goes to somebody else's. */
+static void connect_by_sending(void)
+{
+    struct sockaddr_in own, other;
+    int fd = listener(&own);
+    (void)listener(&other);
+    restrict_calls();
+    MUST(error_of(shutdown(fd, SHUT_RDWR)), 0);
+    (void)sendto(fd, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&other, sizeof other);
+}
+
+static void connect_by_message(void)
+{
+    struct sockaddr_in own, other;
+    int fd = listener(&own);
+    (void)listener(&other);
+    struct iovec vector = {"x", 1};
+    struct msghdr message = {
+        .msg_name = &other, .msg_namelen = sizeof other, .msg_iov = &vector, .msg_iovlen = 1};
+    restrict_calls();
+    MUST(error_of(shutdown(fd, SHUT_RDWR)), 0);
+    (void)sendmsg(fd, &message, MSG_FASTOPEN | MSG_NOSIGNAL);
+}
+
 START_TEST(deadly_calls)
 {
     static void (*const acts[])(void) = {
-        run_program, run_program_by_descriptor, copy_itself, trace, leave_namespace, become_root,
+        run_program, run_program_by_descriptor, copy_itself,        trace, leave_namespace,
+        become_root, connect_by_sending,        connect_by_message,
     };
     for (size_t i = 0; i < sizeof acts / sizeof acts[0]; i++)
         assert_end(acts[i], -SIGSYS);
