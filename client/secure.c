@@ -149,9 +149,10 @@ static void list_names(X509 *certificate, char *text, size_t size)
         } else if (name->type == GEN_IPADD) {
             int length = ASN1_STRING_length(name->d.iPAddress);
 
-            if (inet_ntop(length == 4 ? AF_INET : AF_INET6,
-                          ASN1_STRING_get0_data(name->d.iPAddress), word, sizeof word) != NULL &&
-                (length == 4 || length == 16))
+            /* Nobody has vouched for it yet: it may be of any length. */
+            if ((length == 4 || length == 16) &&
+                inet_ntop(length == 4 ? AF_INET : AF_INET6,
+                          ASN1_STRING_get0_data(name->d.iPAddress), word, sizeof word) != NULL)
                 append(text, size, word);
         }
     }

@@ -149,6 +149,10 @@ class Trust(ClientCase):
         self.authority.issue("nameless", hosts="")
         self.fails(69, r".* is not accepted: it is for nameless, and not for 127\.0\.0\.1: ",
                    self.server_with("nameless"), "ping")
+        # An address of five bytes, and one of none: no name, and nothing is read behind them.
+        self.authority.issue("crooked", hosts="DER:30:11:82:06:68:6f:73:74:2e:61:87:05:01:02:03:04:05:87:00")
+        self.fails(69, r".* is not accepted: it is for host\.a, and not for 127\.0\.0\.1: ",
+                   self.server_with("crooked"), "ping")
         self.fails(69, ".* and not for example.net", server, "--server-name", "example.net", "ping")
 
     def test_client_certificate(self):
