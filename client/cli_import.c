@@ -40,7 +40,7 @@ struct import {
     uint64_t pages;
     uint64_t in_use;
     bool is_made;    /* the region, here */
-    bool is_touched; /* some of it may be there */
+    bool is_touched; /* something was sent to be placed in it */
     uint64_t end;    /* of what is sent or gathered */
     uint8_t *gathered;
     size_t gathered_size; /* the last bytes before end */
@@ -129,6 +129,7 @@ static int send_piece(struct import *import, uint64_t address, const uint8_t *by
         return status;
     sent = &import->sent[(import->sent_first + import->sent_count) % WINDOW];
     sent->address = address;
+    import->is_touched = true;
     code = bytes == NULL
                ? mregion_submit_allocate(connection, import->region, size, &sent->ticket, &error)
                : mregion_submit_add(connection, import->region, bytes, size, &sent->ticket, &error);
@@ -382,7 +383,6 @@ static int read_all(struct import *import, const char *name)
     import->pages = import->record.head.pages;
     import->in_use = import->record.head.in_use;
     status = find_region(import);
-    import->is_touched = status == CLI_OK;
     if (status == CLI_OK)
         status = next_record(import);
     while (status == CLI_OK && import->record.kind == STREAM_DATA) {
@@ -408,13 +408,13 @@ static void undo(struct import *import)
     struct mregion_error error;
 
     forget_all(import);
-    if (!import->is_touched)
-        return;
     if (import->is_made) {
         if (mregion_drop_region(connection, import->region, &error) != MREGION_OK)
             (void)cli_fail(import->cli, CLI_REFUSED,
                            "%s has a part of it, and cannot be dropped: %s", import->region,
                            error.text);
+    } else if (!import->is_touched) {
+        return; /* it is as it was */
     } else if (mregion_clear(connection, import->region, &error) != MREGION_OK) {
         (void)cli_fail(import->cli, CLI_REFUSED, "%s has a part of it, and cannot be cleared: %s",
                        import->region, error.text);

@@ -177,6 +177,19 @@ class Export(CliCase):
         self.assertRegex(done.stderr.decode(), r"cut off\nmrcli: fresh is empty, but has been used")
         self.assertEqual(self.out("-r", "fresh", "allocated"), "0\n")
 
+    def test_a_region_that_was_there_and_got_nothing_is_as_it_was(self):
+        self.fill(6, blobs=8, holes=4)
+        self.out("export", "file")
+        self.write("some", self.read("file")[:2000])
+        number = self.out("create", "fresh")
+        commits = self.client.call("regionInfo", "fresh")["commits"]
+        self.fails(6, "some: record 1, before byte [0-9]+: the stream is cut off", "import", "some",
+                   "fresh")
+        self.assertEqual(self.client.call("regionInfo", "fresh")["commits"], commits)
+        self.out("import", "file", "fresh")
+        self.assertEqual(self.out("-r", "fresh", "id"), number)
+        self.assert_same("main", "fresh")
+
     def test_no_space(self):
         self.out("create", "--max-size", "1MiB", "small")
         self.out("-r", "small", "allocate", "1MiB")
