@@ -266,6 +266,7 @@ void mregion_pool_give(struct mregion_pool *pool, struct mregion *connection)
     mregion_set_timeout(connection, 0);
     mregion_set_progress(connection, NULL, NULL);
     mregion_set_token(connection, NULL);
+    mregion_set_on_room(connection, NULL, NULL);
     (void)pthread_mutex_lock(&pool->lock);
     pool->idle[pool->idle_count++] = connection;
     (void)pthread_cond_signal(&pool->is_given);

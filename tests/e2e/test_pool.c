@@ -2,6 +2,7 @@
 #include <check.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -204,23 +205,47 @@ static int never(uint64_t done, uint64_t total, void *context)
     return 1;
 }
 
+static void nobodys_room(struct mregion *connection, void *data)
+{
+    (void)connection;
+    (void)data;
+    abort();
+}
+
+static void on_added(struct mregion *connection, const struct mregion_answer *answer, void *data)
+{
+    (void)connection;
+    ck_assert_int_eq(answer->code, MREGION_OK);
+    *(bool *)data = true;
+}
+
 /* What the one before has left on it is of no concern to the next. */
 START_TEST(as_if_it_were_new)
 {
     static const uint8_t token[MREGION_TOKEN_SIZE] = {1};
+    static const struct mregion_options options = {.tickets_max = 1};
+    bool is_added = false;
+    struct mregion_async async = {.on_answer = on_added, .data = &is_added};
     struct mregion *connection, *same;
     uint64_t first, second;
     mregion_ticket ticket;
 
-    make_pool(NULL, 0);
+    make_pool(&options, 0);
     OK(mregion_pool_take(pool, &connection, &error));
     mregion_set_progress(connection, never, NULL);
+    mregion_set_on_room(connection, nobodys_room, NULL);
     mregion_set_token(connection, token);
     mregion_pool_give(pool, connection);
     OK(mregion_pool_take(pool, &same, &error));
     ck_assert_ptr_eq(same, connection);
     OK(mregion_add(same, "main", "x", 1, &first, &error));
     OK(mregion_add(same, "main", "x", 1, &second, &error));
+    OK(mregion_async_add(same, "main", "x", 1, &async, NULL, &error));
+    FAILS(MREGION_ERR_FULL, mregion_async_add(same, "main", "x", 1, NULL, NULL, &error));
+    while (!is_added) {
+        mregion_process(same);
+        (void)usleep(1000);
+    }
     /* One that is not in order is not handed out again. */
     OK(mregion_submit_add(same, "main", "x", 1, &ticket, &error));
     mregion_pool_give(pool, same);
