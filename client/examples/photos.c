@@ -11,7 +11,8 @@
  *     ./photos unix:/run/mregiond/mregiond.sock main photos.db get NAME FILE
  *     ./photos unix:/run/mregiond/mregiond.sock main photos.db remove NAME
  *     ./photos unix:/run/mregiond/mregiond.sock main photos.db list */
-#define _XOPEN_SOURCE 700 /* realpath, strdup */
+/* For realpath and strdup. NOLINTNEXTLINE(bugprone-reserved-identifier) */
+#define _XOPEN_SOURCE 700
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -210,7 +210,7 @@ static void split(struct mregion_block tree, const char *key, struct mregion_blo
 static void put(const char *key, const char *value)
 {
     uint64_t slot = ROOT, height = hash(key, strlen(key));
-    struct mregion_block tree = load_root(), old = nothing, left, right;
+    struct mregion_block tree = load_root(), old = nothing, left = nothing, right = nothing;
 
     while (tree.size > 0) {
         struct node node = load(tree);
