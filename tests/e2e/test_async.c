@@ -149,6 +149,22 @@ START_TEST(a_batch)
 }
 END_TEST
 
+/* Which no other attempt changes, and so nobody waits for one. */
+START_TEST(a_server_that_is_not_who_it_should_be)
+{
+    static const struct mregion_tls tls = {.server_name = "other.example"};
+    static const struct mregion_options options = {.tls = &tls};
+
+    if (getenv("MREGION_TEST_TLS") == NULL)
+        return;
+    close_all();
+    open_at(server.address, &options);
+    fails(MREGION_ERR_CONNECT,
+          mregion_async_call(connection, "ping", NULL, 0, &async, NULL, &error));
+    ck_assert_msg(strstr(heard.text, "and not for other.example") != NULL, "%s", heard.text);
+}
+END_TEST
+
 /* ---- Many ---- */
 
 /* Blobs that are added as fast as they are taken, until there are enough. */
@@ -295,6 +311,7 @@ int main(void)
     tcase_add_checked_fixture(usual, setup, teardown);
     tcase_add_test(usual, every_request);
     tcase_add_test(usual, a_batch);
+    tcase_add_test(usual, a_server_that_is_not_who_it_should_be);
     tcase_add_test(usual, more_than_may_be_under_way);
     tcase_add_test(usual, the_server_is_killed_and_comes_back);
     tcase_add_test(broken, the_wire_breaks);
