@@ -11,9 +11,6 @@
  *     ./photos unix:/run/mregiond/mregiond.sock main photos.db get NAME FILE
  *     ./photos unix:/run/mregiond/mregiond.sock main photos.db remove NAME
  *     ./photos unix:/run/mregiond/mregiond.sock main photos.db list */
-/* For realpath and strdup. NOLINTNEXTLINE(bugprone-reserved-identifier) */
-#define _XOPEN_SOURCE 700
-
 #include <fcntl.h>
 #include <inttypes.h>
 #include <mregion.h>

@@ -3,7 +3,10 @@ import os
 import random
 import sqlite3
 import subprocess
+import threading
 import unittest
+import urllib.error
+import urllib.request
 
 from mpack import Client
 from server import DEADLINE, Server
@@ -63,6 +66,62 @@ class Restarted(unittest.TestCase):
             return client.call("allocated", "main")
         finally:
             client.close()
+
+    # ---- Many files ----
+
+    def test_import(self):
+        files = [self.file("file %d" % i, os.urandom(1 + i * 997)) for i in range(60)]
+        lines = self.run_it("import", *files).splitlines()
+        self.restart()
+        client = Client(self.server.unix)
+        self.addCleanup(client.close)
+        self.assertEqual(sorted(line.split(" ", 1)[1] for line in lines), sorted(files))
+        for line in lines:
+            reference, path = line.split(" ", 1)
+            with open(path, "rb") as file:
+                self.assertEqual(client.call("loadBlob", "main", *map(int, reference.split("+"))),
+                                 file.read())
+        error = self.run_it("import", files[0], "/nowhere", status=1)
+        self.assertIn("import: /nowhere: local_io: ", error)
+
+    # ---- HTTP ----
+
+    def gateway(self):
+        command = [EXAMPLES["example_gateway"], "unix:" + self.server.unix, "main", "0"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stdout.close)
+        return process.stdout.readline().strip()
+
+    def test_gateway(self):
+        url = self.gateway()
+        client = Client(self.server.unix)
+        blobs = [os.urandom(1 + i * 50021) for i in range(20)]
+        places = [client.call("addBlob", "main", blob) for blob in blobs]
+        client.close()
+        for _ in range(2):
+            # All at once, each over a connection of its own.
+            answers = [None] * len(blobs)
+
+            def get(i, url=url, answers=answers):
+                with urllib.request.urlopen("%s/%d+%d" % (url, places[i], len(blobs[i])),
+                                            timeout=DEADLINE) as answer:
+                    answers[i] = answer.read()
+
+            threads = [threading.Thread(target=get, args=(i,)) for i in range(len(blobs))]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertEqual([answer == blob for answer, blob in zip(answers, blobs)],
+                             [True] * len(blobs))
+            self.restart()
+        for path, status in (("/1+", 400), ("/%d+1" % (1 << 40), 404), ("/0+%d" % (1 << 40), 413)):
+            with self.assertRaises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(url + path, timeout=DEADLINE)
+            self.assertEqual(caught.exception.code, status)
+            caught.exception.close()
 
     # ---- The log ----
 

@@ -56,7 +56,7 @@ for example in "$here"/../../client/examples/*.c; do
         fi
     fi
     # shellcheck disable=SC2046,SC2086
-    "$CC" -Wall -Wextra -Werror -std=c11 "$example" -o "$work/example" $(pc --cflags --libs) $flags
+    "$CC" -Wall -Wextra -Werror "$example" -o "$work/example" $(pc --cflags --libs) $flags
 done
 
 echo "-- the headers are good C99, C11 and C++17 by themselves"
