@@ -303,6 +303,36 @@ START_TEST(canceled_once_it_is_sent)
 }
 END_TEST
 
+/* The answer to a canceled one comes before anybody was told, and a cancel behind an answer. */
+START_TEST(canceled_and_answered)
+{
+    mregion_ticket canceled, answered;
+    uint64_t address;
+
+    start(NULL);
+    set_flag(&server.is_silent, true);
+    OK(add(0, 0, &canceled));
+    OK(add(1, 0, &answered));
+    turn();
+    wait_for_requests(1);
+    mregion_cancel(connection, canceled);
+    set_flag(&server.is_silent, false);
+    OK(mregion_add(connection, "m", "y", 1, &address, &error));
+    ck_assert_uint_eq(address, 3);
+    mregion_cancel(connection, answered);
+    turn_until(2);
+    expect(0, MREGION_ERR_CANCELED, "may have happened");
+    expect(1, MREGION_OK, "");
+    ck_assert_uint_eq(heard[1].number, 2);
+    OK(add(2, 0, NULL));
+    turn_until(3);
+    expect(2, MREGION_OK, "");
+    finish();
+    ck_assert_uint_eq(heard_count, 3);
+    ck_assert_uint_eq(fake.connections, 1);
+}
+END_TEST
+
 /* The rest of it goes on, so that the connection does. */
 START_TEST(canceled_in_the_middle_of_its_message)
 {
@@ -736,6 +766,7 @@ int main(void)
     tcase_add_test(tests, blobs_errors_and_nobody);
     tcase_add_test(tests, canceled_before_it_is_sent);
     tcase_add_test(tests, canceled_once_it_is_sent);
+    tcase_add_test(tests, canceled_and_answered);
     tcase_add_test(tests, canceled_in_the_middle_of_its_message);
     tcase_add_test(tests, too_late);
     tcase_add_test(tests, nobody_listens);
