@@ -101,6 +101,7 @@ int conf_init_defaults(struct conf *conf, struct conf_error *error)
 void conf_release(struct conf *conf)
 {
     members_clear_listens(conf);
+    members_clear_http(conf);
     members_clear_users(conf);
     free(conf->data_dir);
     free(conf->tls.certificate);
@@ -229,6 +230,9 @@ int conf_add_listen(struct conf *conf, const char *address, struct conf_error *e
     conf->listens_replaced = true;
     if (members_find_listen(conf, &listen) != NULL)
         code = fail(error, -EINVAL, "--listen: %s is given twice", listen.address);
+    else if (members_find_http(conf, &listen) != NULL)
+        code = fail(error, -EINVAL, "--listen: %s is one of http's in the configuration",
+                    listen.address);
     else if (conf->listens_count == CONF_LISTENS_MAX)
         code =
             fail(error, -EINVAL, "--listen: at most %d addresses may be given", CONF_LISTENS_MAX);

@@ -25,6 +25,7 @@
 /* Every listener costs descriptors and every region files and memory at the start; these are far
  * above use and keep the checks for duplicates cheap. */
 #define CONF_LISTENS_MAX 64
+#define CONF_HTTP_MAX 16
 #define CONF_REGIONS_MAX 4096
 /* Looked through when somebody connects, authenticates or names another region than before. */
 #define CONF_USERS_MAX 1024
@@ -139,6 +140,8 @@ struct conf {
     struct conf_tls tls;
     struct conf_run_as run_as; /* nobody has looked yet whether there is such a user */
     enum sandbox_switch sandbox;
+    struct conf_listen *http; /* none: nothing is served over HTTP */
+    size_t http_count;
     struct conf_region *regions; /* to create where missing; may be none */
     size_t regions_count;
     struct conf_user *users; /* none: everybody may do everything */

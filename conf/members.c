@@ -14,15 +14,25 @@ static void *grow(void *items, size_t count, size_t item_size)
     return reallocarray(items, count == 0 ? 1 : count * 2, item_size);
 }
 
+static int add_listen(struct conf_listen **listens, size_t *count, const struct conf_listen *listen)
+{
+    struct conf_listen *grown = grow(*listens, *count, sizeof **listens);
+
+    if (grown == NULL)
+        return -ENOMEM;
+    *listens = grown;
+    grown[(*count)++] = *listen;
+    return 0;
+}
+
 int members_add_listen(struct conf *conf, const struct conf_listen *listen)
 {
-    struct conf_listen *listens = grow(conf->listens, conf->listens_count, sizeof conf->listens[0]);
+    return add_listen(&conf->listens, &conf->listens_count, listen);
+}
 
-    if (listens == NULL)
-        return -ENOMEM;
-    conf->listens = listens;
-    conf->listens[conf->listens_count++] = *listen;
-    return 0;
+int members_add_http(struct conf *conf, const struct conf_listen *listen)
+{
+    return add_listen(&conf->http, &conf->http_count, listen);
 }
 
 int members_add_region(struct conf *conf, const struct conf_region *region)
@@ -58,13 +68,25 @@ int members_add_grant(struct conf_user *user, const struct conf_grant *grant)
     return 0;
 }
 
+static const struct conf_listen *find_listen(const struct conf_listen *listens, size_t count,
+                                             const struct conf_listen *listen)
+{
+    for (size_t i = 0; i < count; i++)
+        if (address_is_same(&listens[i], listen))
+            return &listens[i];
+    return NULL;
+}
+
 const struct conf_listen *members_find_listen(const struct conf *conf,
                                               const struct conf_listen *listen)
 {
-    for (size_t i = 0; i < conf->listens_count; i++)
-        if (address_is_same(&conf->listens[i], listen))
-            return &conf->listens[i];
-    return NULL;
+    return find_listen(conf->listens, conf->listens_count, listen);
+}
+
+const struct conf_listen *members_find_http(const struct conf *conf,
+                                            const struct conf_listen *listen)
+{
+    return find_listen(conf->http, conf->http_count, listen);
 }
 
 const struct conf_region *members_find_region(const struct conf_region *regions, size_t count,
@@ -76,13 +98,23 @@ const struct conf_region *members_find_region(const struct conf_region *regions,
     return NULL;
 }
 
+static void clear_listens(struct conf_listen **listens, size_t *count)
+{
+    for (size_t i = 0; i < *count; i++)
+        address_release(&(*listens)[i]);
+    free(*listens);
+    *listens = NULL;
+    *count = 0;
+}
+
 void members_clear_listens(struct conf *conf)
 {
-    for (size_t i = 0; i < conf->listens_count; i++)
-        address_release(&conf->listens[i]);
-    free(conf->listens);
-    conf->listens = NULL;
-    conf->listens_count = 0;
+    clear_listens(&conf->listens, &conf->listens_count);
+}
+
+void members_clear_http(struct conf *conf)
+{
+    clear_listens(&conf->http, &conf->http_count);
 }
 
 void members_release_user(struct conf_user *user)

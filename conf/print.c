@@ -220,14 +220,15 @@ static void print_no_user(FILE *to)
 
 static bool is_list(const struct setting *setting)
 {
-    return setting->kind == KIND_LISTENS || setting->kind == KIND_REGIONS ||
-           setting->kind == KIND_USERS;
+    return setting->kind == KIND_LISTENS || setting->kind == KIND_HTTP ||
+           setting->kind == KIND_REGIONS || setting->kind == KIND_USERS;
 }
 
 static void print_top(struct printer *printer, const struct setting *setting,
                       const struct conf *conf)
 {
     size_t count = setting->kind == KIND_LISTENS   ? conf->listens_count
+                   : setting->kind == KIND_HTTP    ? conf->http_count
                    : setting->kind == KIND_REGIONS ? conf->regions_count
                                                    : conf->users_count;
 
@@ -242,9 +243,13 @@ static void print_top(struct printer *printer, const struct setting *setting,
     (void)fputs(count == 0 ? " []\n" : "\n", printer->to);
     if (setting->kind == KIND_USERS && count == 0)
         print_no_user(printer->to);
+    if (setting->kind == KIND_HTTP && count == 0)
+        (void)fputs("  # - tcp: 127.0.0.1:9421\n", printer->to);
     for (size_t i = 0; i < count; i++) {
         if (setting->kind == KIND_LISTENS)
             print_listen(printer, &conf->listens[i]);
+        else if (setting->kind == KIND_HTTP)
+            print_listen(printer, &conf->http[i]);
         else if (setting->kind == KIND_REGIONS)
             print_region(printer, &conf->regions[i]);
         else

@@ -173,6 +173,51 @@ static int read_listen(struct reader *reader, struct position at)
     return code;
 }
 
+/* What is seen there is nobody's but this machine's: a proxy asks others who they are, and has TLS.
+ */
+static int check_http(struct events *events, const struct conf_listen *listen,
+                      const struct keys *keys)
+{
+    char ignored[ADDRESS_PROBLEM_SIZE];
+
+    if (listen->is_tls)
+        return events_fail(
+            events, keys->at[SETTING_LISTEN_tls],
+            "http has no TLS: take tcp on loopback, or unix, and put a proxy in front "
+            "that has it");
+    if (!listen->is_unix && address_lets_strangers_in(listen, NULL, ignored))
+        return events_fail(events, keys->value_at[SETTING_LISTEN_tcp],
+                           "http is for this machine only, and \"%s\" is not on loopback: take "
+                           "127.0.0.1 or ::1, or unix, and for others put a proxy in front",
+                           listen->host);
+    return 0;
+}
+
+/* One listener of http, likewise. */
+static int read_http(struct reader *reader, struct position at)
+{
+    struct events *events = &reader->events;
+    struct conf_listen listen = {.mode = address_default_mode()};
+    const struct conf_listen *same;
+    struct keys keys = {0};
+    int code = read_words(events, SCOPE_LISTEN, &keys, &listen);
+
+    if (code == 0)
+        code = check_listen(events, &keys, at);
+    if (code == 0)
+        code = check_http(events, &listen, &keys);
+    if (code == 0 && (same = members_find_http(reader->conf, &listen)) != NULL)
+        code = events_fail(events, at, "a second listener of http on %s; the first is on line %zu",
+                           listen.address, same->line);
+    listen.line = at.line;
+    listen.column = at.column;
+    if (code == 0 && members_add_http(reader->conf, &listen) != 0)
+        code = events_fail_memory(events);
+    if (code != 0)
+        address_release(&listen);
+    return code;
+}
+
 /* One region, likewise. */
 static int read_region(struct reader *reader, struct position at)
 {
@@ -334,6 +379,9 @@ static int read_top_value(struct reader *reader, const struct setting *setting)
     case KIND_LISTENS:
         members_clear_listens(reader->conf);
         return read_list(reader, setting, &value, "unix: /path/of/socket", read_listen);
+    case KIND_HTTP:
+        members_clear_http(reader->conf);
+        return read_list(reader, setting, &value, "tcp: 127.0.0.1:9421", read_http);
     case KIND_REGIONS:
         reader->conf->regions_count = 0;
         return read_list(reader, setting, &value, "name: main", read_region);
@@ -378,6 +426,21 @@ static int check_tls(struct reader *reader, const struct keys *keys)
     return 0;
 }
 
+/* Two listeners cannot have one socket, whatever is spoken there. */
+static int check_sockets(struct reader *reader)
+{
+    const struct conf *conf = reader->conf;
+
+    for (size_t i = 0; i < conf->http_count; i++) {
+        const struct conf_listen *listen = &conf->http[i];
+
+        if (members_find_listen(conf, listen) != NULL)
+            return events_fail(&reader->events, (struct position){listen->line, listen->column},
+                               "%s is one of listen's; take another one for http", listen->address);
+    }
+    return 0;
+}
+
 /* What no key can know alone. A default gives way, so that who needs larger messages need not know
  * about max_buffered. */
 static int check_across(struct reader *reader, const struct keys *keys)
@@ -417,7 +480,9 @@ static int read_top(struct reader *reader)
     }
     if (code == 0)
         code = check_across(reader, &keys);
-    return code != 0 ? code : check_tls(reader, &keys);
+    if (code == 0)
+        code = check_tls(reader, &keys);
+    return code != 0 ? code : check_sockets(reader);
 }
 
 static bool is_nothing(const struct event *event)

@@ -38,6 +38,7 @@ enum setting_kind {
     KIND_TCP,       /* HOST:PORT: struct conf_listen */
     KIND_TLS,       /* likewise */
     KIND_LISTENS,   /* a list of mappings of SCOPE_LISTEN */
+    KIND_HTTP,      /* likewise, with some that are refused */
     KIND_REGIONS,   /* a list of mappings of SCOPE_REGION */
     KIND_USERS,     /* a list of mappings of SCOPE_USER */
     KIND_GRANTS,    /* a list of mappings of SCOPE_GRANT */

@@ -16,6 +16,7 @@
 
 #include "daemon/accept.h"
 #include "daemon/files.h"
+#include "daemon/http.h"
 #include "daemon/log.h"
 #include "daemon/privileges.h"
 #include "daemon/server.h"
@@ -287,6 +288,19 @@ static int open_passed(struct server *server, int fd, const char *name, struct e
     return adopt(server, fd, is_tls, err) != NULL ? 0 : (int)err->code;
 }
 
+/* Those of the configuration alone. */
+static int open_http(struct server *server, const struct conf *conf, struct err *err)
+{
+    int status = 0;
+    for (size_t i = 0; i < conf->http_count && status == 0; i++) {
+        const struct conf_listen *listen = &conf->http[i];
+        status = listen->is_unix ? open_unix(server, listen, err) : open_tcp(server, listen, err);
+        if (status == 0)
+            server->listeners->is_http = true;
+    }
+    return status;
+}
+
 static void reverse(struct server *server)
 {
     struct listener *reversed = NULL;
@@ -318,6 +332,8 @@ int listeners_open(struct server *server, const struct conf *conf, struct err *e
     free_names(names, passed);
     if (passed > 0 && !conf->listens_replaced) {
         log_info("the service manager's sockets take the place of the configuration's");
+        if (status == 0)
+            status = open_http(server, conf, err);
         reverse(server);
         return status;
     }
@@ -325,6 +341,8 @@ int listeners_open(struct server *server, const struct conf *conf, struct err *e
         const struct conf_listen *listen = &conf->listens[i];
         status = listen->is_unix ? open_unix(server, listen, err) : open_tcp(server, listen, err);
     }
+    if (status == 0)
+        status = open_http(server, conf, err);
     reverse(server);
     return status;
 }
@@ -337,7 +355,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status; /* accepting finds out what is wrong */
     (void)events;
     for (unsigned i = 0; i < ACCEPTS_MAX && uv_is_active((uv_handle_t *)poll); i++)
-        if (!accept_connection(listener->server, listener))
+        if (listener->is_http ? !http_accept(listener->server, listener)
+                              : !accept_connection(listener->server, listener))
             break;
 }
 
@@ -382,7 +401,7 @@ static bool fits(const struct listener *listener, const struct conf *wanted, con
         *ret_need = "tls_certificate and tls_key";
         return false;
     }
-    if (wanted->users_count > 0 || !listener->is_open ||
+    if (wanted->users_count > 0 || !listener->is_open || listener->is_http ||
         (listener->asks_all && asks_all(true, wanted)))
         return true;
     *ret_need = listener->asks_all ? "users, or tls_clients: required" : "users";
@@ -421,7 +440,7 @@ int listeners_start(struct server *server, struct err *err)
     if (status != 0)
         return status;
     for (struct listener *listener = server->listeners; listener != NULL; listener = listener->next)
-        log_print("listening on %s", listener->address);
+        log_print(listener->is_http ? "serving HTTP on %s" : "listening on %s", listener->address);
     return 0;
 }
 

@@ -24,6 +24,7 @@ struct listener {
     bool is_unix;
     bool is_open; /* to other machines, or to more than owner and group */
     bool is_tls;
+    bool is_http;
     bool asks_all; /* whoever has connected since the start had to show a certificate */
     char *path;    /* Unix: the file to remove at the end, if it is still the same; else NULL */
     dev_t device;

@@ -27,13 +27,13 @@ static void run_load(struct work *work)
         conf_release(&reload->conf);
 }
 
-static bool same_listens(const struct conf *a, const struct conf *b)
+static bool same_listens(const struct conf_listen *a, size_t a_count, const struct conf_listen *b,
+                         size_t b_count)
 {
-    if (a->listens_count != b->listens_count)
+    if (a_count != b_count)
         return false;
-    for (size_t i = 0; i < a->listens_count; i++)
-        if (strcmp(a->listens[i].address, b->listens[i].address) != 0 ||
-            a->listens[i].mode != b->listens[i].mode)
+    for (size_t i = 0; i < a_count; i++)
+        if (strcmp(a[i].address, b[i].address) != 0 || a[i].mode != b[i].mode)
             return false;
     return true;
 }
@@ -66,12 +66,14 @@ static void apply(struct server *server, struct conf *wanted)
     struct conf *conf = &server->conf;
     if (strcmp(conf->data_dir, wanted->data_dir) != 0)
         log_warning("reload: data_dir has changed: that takes a restart");
-    if (!same_listens(conf, wanted))
+    if (!same_listens(conf->listens, conf->listens_count, wanted->listens, wanted->listens_count))
         log_warning("reload: listen has changed: that takes a restart");
     if (strcmp(conf->run_as.name, wanted->run_as.name) != 0)
         log_warning("reload: user has changed: that takes a restart");
     if (conf->sandbox != wanted->sandbox)
         log_warning("reload: sandbox has changed: that takes a restart");
+    if (!same_listens(conf->http, conf->http_count, wanted->http, wanted->http_count))
+        log_warning("reload: http has changed: that takes a restart");
     log_set_level(wanted->log_level);
     certificates_release(&server->certificates); /* connections have references of their own */
     server->certificates = server->reload.certificates;
@@ -93,6 +95,10 @@ static void apply(struct server *server, struct conf *wanted)
     old.data_dir = wanted->data_dir;
     old.listens = wanted->listens;
     old.listens_count = wanted->listens_count;
+    conf->http = old.http;
+    conf->http_count = old.http_count;
+    old.http = wanted->http;
+    old.http_count = wanted->http_count;
     listeners_reloaded(server);
     if (has_users) {
         access_begin_users(server);

@@ -368,6 +368,8 @@ static int start(struct server *server, struct err *err)
     certificates_log(&server->certificates);
     access_begin_users(server);
     if (status == 0)
+        status = http_start(server, err);
+    if (status == 0)
         status = listeners_start(server, err);
     if (status == 0)
         status = sandbox_restrict_calls(&server->sandbox, err);
@@ -389,6 +391,7 @@ static void stop(struct server *server)
     listeners_close(server);
     if (server->has_workers)
         workers_stop(&server->workers);
+    http_stop(server);
     startup_close_store(server);
     sandbox_release(&server->sandbox);
     uv_close((uv_handle_t *)&server->idle, NULL);

@@ -19,6 +19,7 @@
 #include "daemon/authenticate.h"
 #include "daemon/budget.h"
 #include "daemon/certificates.h"
+#include "daemon/http.h"
 #include "daemon/input.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
@@ -72,6 +73,7 @@ struct server {
     struct audit audit;
     struct reload reload;
 
+    struct http http;
     struct listener *listeners;
     bool accepting_pauses; /* for want of file descriptors */
     struct conn *conns;

@@ -115,6 +115,9 @@ void assert_conf_eq(const struct conf *a, const struct conf *b)
     ck_assert_uint_eq(a->listens_count, b->listens_count);
     for (size_t i = 0; i < a->listens_count; i++)
         assert_listen_eq(&a->listens[i], &b->listens[i]);
+    ck_assert_uint_eq(a->http_count, b->http_count);
+    for (size_t i = 0; i < a->http_count; i++)
+        assert_listen_eq(&a->http[i], &b->http[i]);
     ck_assert_uint_eq(a->regions_count, b->regions_count);
     for (size_t i = 0; i < a->regions_count; i++)
         assert_region_eq(&a->regions[i], &b->regions[i]);

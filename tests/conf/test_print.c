@@ -52,6 +52,7 @@ START_TEST(everything_else)
                    "max_connections_per_peer: 100000\nidle_timeout: 168h\n"
                    "message_timeout: 0ms\nmax_unread: 1GiB\nstall_timeout: 1h\n"
                    "user: '0'\nsandbox: off\n"
+                   "http: [{tcp: '[::1]:9421'}, {unix: /h, mode: 0666}]\n"
                    "regions: [{name: '2024', durability: none, flush_interval: 1ms, fit: lowest},\n"
                    "  {name: 'null', durability: interval, flush_interval: 1h, fit: largest},\n"
                    "  {name: '1e5', max_size: 4194304TiB, journal_size: 64GiB, checksum: off,\n"
@@ -71,6 +72,8 @@ START_TEST(everything_else)
     ck_assert_ptr_nonnull(strstr(text, "\n    uid: 4294967294\n"));
     ck_assert_ptr_nonnull(strstr(text, "\n      - regions: \"*\"\n"));
     ck_assert_ptr_null(strstr(text, "18446744073709551615"));
+    ck_assert_ptr_nonnull(strstr(text, "\n  - tcp: \"[::1]:9421\"\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\n  - unix: /h\n    mode: 0666\n"));
     ck_assert_uint_eq(conf.users_count, 4);
     ck_assert_uint_eq(conf.users[2].grants_count, 2);
     ck_assert_int_eq(conf.users[2].grants[1].access, ACCESS_WRITE);

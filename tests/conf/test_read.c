@@ -186,6 +186,39 @@ START_TEST(tls_listeners)
 }
 END_TEST
 
+START_TEST(http)
+{
+    static const struct refusal cases[] = {
+        {"http: 127.0.0.1:9421\n",
+         "f:1:7: http must be a list such as \"- tcp: 127.0.0.1:9421\", not \"127.0.0.1:9421\""},
+        {"http: [tls: '127.0.0.1:1']\n",
+         "f:1:8: http has no TLS: take tcp on loopback, or unix, and put a proxy in front that has "
+         "it"},
+        {"http:\n- tcp: 192.0.2.1:1\n",
+         "f:2:8: http is for this machine only, and \"192.0.2.1\" is not on loopback: take "
+         "127.0.0.1 or ::1, or unix, and for others put a proxy in front"},
+        {"users: [{name: a, uid: 1}]\nhttp:\n- tcp: '[::]:1'\n",
+         "f:3:8: http is for this machine only, and \"::\" is not on loopback: take 127.0.0.1 or "
+         "::1, or unix, and for others put a proxy in front"},
+        {"http:\n- tcp: 127.0.0.1:1\n  mode: 0600\n",
+         "f:3:3: mode is for unix listeners; TCP has no permissions"},
+        {"http:\n- tcp: 127.0.0.1:1\n- tcp: localhost:1\n",
+         "f:3:3: a second listener of http on tcp:localhost:1; the first is on line 2"},
+        {"http: [tcp: '[::1]:1']\nlisten: [tcp: '[0:0::1]:1']\n",
+         "f:1:8: tcp:[::1]:1 is one of listen's; take another one for http"},
+        {"http:\n- mode: 0600\n", "f:2:3: a listener needs a key unix, tcp or tls"},
+    };
+    struct conf conf = parse_conf("http: [{tcp: '127.0.0.1:9421'}, {unix: /h, mode: 0666}]\n");
+
+    ASSERT_REFUSALS(cases);
+    ck_assert_uint_eq(conf.http_count, 2);
+    ck_assert_str_eq(conf.http[0].address, "tcp:127.0.0.1:9421");
+    ck_assert_str_eq(conf.http[1].path, "/h");
+    ck_assert_uint_eq(conf.http[1].mode, 0666);
+    conf_release(&conf);
+}
+END_TEST
+
 START_TEST(file_paths)
 {
     struct conf_error error;
@@ -348,5 +381,6 @@ START_TEST(buffered_grows_with_messages)
 }
 END_TEST
 
-RUN_SUITE("conf/read", keys, shapes, listeners, tls_keys, tls_listeners, file_paths, most_regions,
-          most_listeners, file_size, empty_files, whole_file, buffered_grows_with_messages)
+RUN_SUITE("conf/read", keys, shapes, listeners, tls_keys, tls_listeners, http, file_paths,
+          most_regions, most_listeners, file_size, empty_files, whole_file,
+          buffered_grows_with_messages)
