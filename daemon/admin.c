@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/commit.h"
+#include "daemon/events.h"
 #include "daemon/files.h"
 #include "daemon/log.h"
 #include "daemon/regions.h"
@@ -104,6 +105,7 @@ static void on_created(struct work *work)
                     "region %s was made, but there is no memory to open it", task->name);
         } else {
             id = entry->id;
+            events_created(entry);
         }
     }
     finish(server, id);
@@ -114,6 +116,8 @@ static void on_dropped(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
     struct server *server = task->server;
+    if (task->err.code == ERR_OK)
+        events_dropped(task->entry);
     regions_free(task->entry);
     if (task->region != NULL && regions_add(server, task->region) == NULL)
         region_close(task->region);

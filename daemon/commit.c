@@ -5,6 +5,7 @@
 
 #include "daemon/admin.h"
 #include "daemon/conn.h"
+#include "daemon/events.h"
 #include "daemon/handle.h"
 #include "daemon/log.h"
 #include "daemon/regions.h"
@@ -108,6 +109,7 @@ static void log_failure(struct region_entry *entry)
     entry->has_failed = true;
     log_error("region %s has failed and is read-only now; a restart recovers it: %s", entry->name,
               failure->text);
+    events_read_only(entry, failure);
 }
 
 static void log_discard(struct region_entry *entry)
@@ -161,6 +163,7 @@ static void count_checkpoint(struct region_entry *entry)
     if (region_checkpoint_ticket(entry->region) == entry->checkpoint_ticket)
         return; /* it came to nothing */
     histogram_add(&entry->server->stats.checkpoint, us, 1);
+    events_checkpoint(entry, us);
 }
 
 /* ---- Jobs ---- */

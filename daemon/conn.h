@@ -69,15 +69,16 @@ struct conn {
     struct conn *previous, *next; /* all connections */
 
     enum conn_state state;
-    bool is_closed;   /* the handle is gone */
-    bool is_reading;  /* uv_read_start is in force */
-    bool is_writing;  /* the write request below is under way */
-    bool has_failed;  /* it was ended for a bad message */
-    bool is_lost;     /* nobody is there to read answers */
-    bool is_ready;    /* in the server's list of those to be run again this turn */
-    bool is_dirty;    /* in the server's list of those with output */
-    bool is_later;    /* in the server's list of those that go on after the others */
-    bool is_yielding; /* nothing is executed or read until then */
+    bool is_closed;     /* the handle is gone */
+    bool is_reading;    /* uv_read_start is in force */
+    bool is_writing;    /* the write request below is under way */
+    bool has_failed;    /* it was ended for a bad message */
+    bool is_lost;       /* nobody is there to read answers */
+    bool is_ready;      /* in the server's list of those to be run again this turn */
+    bool is_dirty;      /* in the server's list of those with output */
+    bool is_subscribed; /* to events */
+    bool is_later;      /* in the server's list of those that go on after the others */
+    bool is_yielding;   /* nothing is executed or read until then */
     struct conn *ready_next, *dirty_next, *later_next;
     uint64_t stretch;    /* the server's iteration that these belong to: */
     uint64_t stretch_ns; /* spent on its requests */
@@ -95,6 +96,7 @@ struct conn {
     struct output output;
     uint64_t reserved;      /* bytes of answers that requests under way will add to output */
     uint64_t in_flight;     /* requests under way; they point here */
+    uint64_t events_lost;   /* since the last one that it was told */
     uint64_t scrubs;        /* of which wait for a scrub */
     struct stream *streams; /* of which are large loads */
     struct upload *uploads; /* that it has begun */

@@ -75,6 +75,7 @@ struct server {
 
     struct http http;
     struct listener *listeners;
+    bool has_subscribers;  /* to events; or had some the last time */
     bool accepting_pauses; /* for want of file descriptors */
     struct conn *conns;
     uint64_t conns_count;

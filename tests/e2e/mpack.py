@@ -81,6 +81,7 @@ class Client:
         self.unpacker = msgpack.Unpacker(raw=False, strict_map_key=True,
                                          max_buffer_size=2**31 - 1)
         self.at_end = False  # nothing more will come
+        self.events = []  # that have come, in order
         self.answers = {}  # msgid: (error, result), not waited for yet
         self.next_msgid = 0
 
@@ -151,7 +152,24 @@ class Client:
                     raise Closed from None
                 self._fill()
                 continue
+            if len(message) == 3:
+                self._check_event(message)
+                continue
             return self._check(message)
+
+    def wait_event(self, **wanted):
+        """The next event that has these; those before it are forgotten."""
+        while True:
+            while self.events:
+                event = self.events.pop(0)
+                if all(event.get(key) == value for key, value in wanted.items()):
+                    return event
+            self.wait(self.send("ping"))
+
+    def _check_event(self, message):
+        kind, method, params = message
+        assert kind == NOTIFICATION and method == "event" and len(params) == 1, message
+        self.events.append(params[0])
 
     def _fill(self):
         try:

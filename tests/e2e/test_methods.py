@@ -531,6 +531,9 @@ class ServerMethods(Region):
     def test_stats(self):
         self.assertGreater(self.client.call("stats")["requests"], 0)
 
+    def test_subscribe(self):
+        self.assertIsNone(self.client.call("subscribe"))
+
     def test_unknown_method(self):
         for name in ("", "addblob", "ping\0", "x" * 100000, b"\xff\xfe", "système"):
             with self.assertRaises(RpcError) as caught:
