@@ -3,8 +3,8 @@
 
 # shellcheck disable=SC2034  # for those who source this
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libmsgpack-dev libyaml-dev
-    libisal-dev libmicrohttpd-dev libseccomp-dev libssl-dev libsystemd-dev libsodium-dev libjansson-dev
-    libedit-dev libsmartcols-dev libcairo2-dev uthash-dev)
+    libisal-dev libmicrohttpd-dev libseccomp-dev libssl-dev libsystemd-dev libsodium-dev systemtap-sdt-dev
+    libjansson-dev libedit-dev libsmartcols-dev libcairo2-dev uthash-dev)
 
 # usage: need_packages PACKAGE...
 # Installs those that are missing, as root or through sudo; says what is missing where it cannot.

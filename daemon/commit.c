@@ -8,6 +8,7 @@
 #include "daemon/events.h"
 #include "daemon/handle.h"
 #include "daemon/log.h"
+#include "daemon/probes.h"
 #include "daemon/regions.h"
 #include "daemon/request.h"
 #include "daemon/scrub.h"
@@ -143,13 +144,16 @@ static void count_commit(const struct lane *lane)
     if (commits == entry->commits)
         return; /* a flush, or it was counted when it was durable */
     entry->commits = commits;
-    histogram_add(&entry->server->stats.commit, (lane->durable_ns - lane->begun_ns) / 1000, 1);
+    uint64_t us = (lane->durable_ns - lane->begun_ns) / 1000;
+    histogram_add(&entry->server->stats.commit, us, 1);
+    PROBE_COMMIT(entry->name, us);
 }
 
 static void note_checkpoint(struct region_entry *entry)
 {
     if (entry->checkpoint_ns != 0 || !region_is_checkpointing(entry->region))
         return;
+    PROBE_CHECKPOINT_BEGIN(entry->name);
     entry->checkpoint_ns = uv_hrtime();
     entry->checkpoint_ticket = region_checkpoint_ticket(entry->region);
 }
@@ -159,9 +163,11 @@ static void count_checkpoint(struct region_entry *entry)
     if (entry->checkpoint_ns == 0 || region_is_checkpointing(entry->region))
         return;
     uint64_t us = (uv_hrtime() - entry->checkpoint_ns) / 1000;
+    bool is_complete = region_checkpoint_ticket(entry->region) != entry->checkpoint_ticket;
     entry->checkpoint_ns = 0;
-    if (region_checkpoint_ticket(entry->region) == entry->checkpoint_ticket)
-        return; /* it came to nothing */
+    PROBE_CHECKPOINT_END(entry->name, us, is_complete);
+    if (!is_complete)
+        return;
     histogram_add(&entry->server->stats.checkpoint, us, 1);
     events_checkpoint(entry, us);
 }

@@ -9,6 +9,7 @@
 #include "daemon/conn.h"
 #include "daemon/handle.h"
 #include "daemon/log.h"
+#include "daemon/probes.h"
 #include "daemon/regions.h"
 #include "daemon/server.h"
 #include "proto/methods.h"
@@ -47,6 +48,7 @@ enum outcome call_error(struct call *call, const struct err *err)
 {
     call->server->counters.requests_failed++;
     stats_error(&call->server->stats, call->args.method, err->code);
+    call->server->stats.code = err->code;
     if (call->entry != NULL)
         call->entry->errors++;
     if (!call->envelope.is_notification)
@@ -152,6 +154,7 @@ static enum outcome execute(struct call *call)
     struct err err;
     const struct method *method = &methods[call->args.method];
     call->server->stats.kind = call->args.method;
+    PROBE_REQUEST_BEGIN(call->conn->number, call->envelope.msgid, method->name);
     if (call->envelope.is_notification && method->access <= METHOD_OPEN)
         return HANDLED; /* nobody wants to know, and nothing would change */
     if (call->server->conf.users_count > 0)
@@ -173,6 +176,9 @@ static void finish(const struct call *call, enum outcome outcome)
     conn->parked_ns = 0;
     conn->server->requests_total++;
     stats_executed(stats, call->args.method, call->size);
+    if (!stats->is_waiting)
+        PROBE_REQUEST_END(conn->number, call->envelope.msgid, stats_kind_name(call->args.method),
+                          stats->code);
     if (call->entry != NULL)
         call->entry->operations[call->args.method]++;
     /* a message whose buffer became the home of its blob is gone already; so is a closed

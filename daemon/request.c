@@ -11,6 +11,7 @@
 #include "daemon/conn.h"
 #include "daemon/list.h"
 #include "daemon/plan.h"
+#include "daemon/probes.h"
 #include "daemon/regions.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
@@ -213,14 +214,15 @@ static bool is_answered(const struct request *request)
 }
 
 /* It is over, for better or worse. */
-static void count(const struct request *request)
+static void count(const struct request *request, enum err_code code)
 {
+    PROBE_REQUEST_END(request->conn->number, request->msgid, stats_kind_name(request->kind), code);
     stats_answered(&request->conn->server->stats, request->kind, request->begun_ns);
 }
 
 void request_succeed(struct request *request)
 {
-    count(request);
+    count(request, ERR_OK);
     if (request->act != NULL)
         audit_end(request, NULL);
     if (is_answered(request)) {
@@ -251,7 +253,7 @@ void request_fail(struct request *request, const struct err *err)
     stats_error(&request->conn->server->stats, request->kind, err->code);
     if (request->entry != NULL)
         request->entry->errors++;
-    count(request);
+    count(request, err->code);
     if (request->act != NULL)
         audit_end(request, err);
     if (is_answered(request))

@@ -12,6 +12,7 @@
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/privileges.h"
+#include "daemon/probes.h"
 #include "daemon/regions.h"
 #include "daemon/server.h"
 #include "daemon/syncs.h"
@@ -102,9 +103,11 @@ static int open_region(void *context, const char *name)
     struct err reason;
     notify_extend_timeout(MIGRATION_PATIENCE_S);
     notify_status("recovering region %s", name);
+    PROBE_RECOVERY_BEGIN(name);
     int status =
         store_open_region(server->store, name, configured != NULL ? &configured->options : NULL,
                           &region, &report, &reason);
+    PROBE_RECOVERY_END(name, report.records, status);
     if (status != 0)
         return err_set(opening->err, reason.code, "cannot open region %s: %s", name, reason.text);
     log_report(name, &report);

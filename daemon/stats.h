@@ -60,8 +60,9 @@ struct stats {
     uint64_t turn_ns; /* 0: none has begun */
     uint64_t begun_ns;
     unsigned kind;
-    bool is_waiting; /* a struct request was made of it, which counts when it is answered */
-    uint64_t kinds;  /* bits: of which some were answered in the turn in which they came... */
+    enum err_code code; /* that it fails with */
+    bool is_waiting;    /* a struct request was made of it, which counts when it is answered */
+    uint64_t kinds;     /* bits: of which some were answered in the turn in which they came... */
     uint32_t answered[STATS_KINDS];        /* ...so many */
     struct stats_run runs[STATS_RUNS + 1]; /* the first stands for none */
     size_t run_count;
@@ -84,6 +85,7 @@ static inline void stats_begin(struct stats *stats, uint64_t waited_ns)
     if (__builtin_expect(turn_ns == 0, 0))
         turn_ns = stats_begin_turn(stats);
     stats->begun_ns = waited_ns != 0 ? waited_ns : turn_ns;
+    stats->code = ERR_OK;
     stats->is_waiting = false;
 }
 
