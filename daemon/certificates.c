@@ -347,15 +347,6 @@ static SSL_CTX *new_context(const struct conf_tls *conf)
     return NULL;
 }
 
-bool certificates_prepare(void)
-{
-    /* The first context brings the library's configuration, providers and random numbers along. */
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    SSL_CTX_free(context);
-    ERR_clear_error();
-    return context != NULL;
-}
-
 int certificates_load(const struct conf_tls *conf, struct certificates *certificates,
                       struct conf_error *error)
 {

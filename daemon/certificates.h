@@ -24,9 +24,6 @@ struct certificates {
     char key_warning[CONF_ERROR_SIZE];
 };
 
-/* Has the TLS library read the files of its own, which it could not once files are restricted.
- * False where it cannot. */
-bool certificates_prepare(void);
 /* Fills *certificates, to be given to certificates_release. -EINVAL or -ENOMEM with the error
  * filled and *certificates empty. A process that has read a key leaves no core dump, nor lets
  * itself be looked into. */

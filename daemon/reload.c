@@ -22,7 +22,10 @@ static void run_load(struct work *work)
     reload->status = arguments_load(reload->server->arguments, &reload->conf, &reload->error);
     if (reload->status != 0)
         return;
-    reload->status = certificates_load(&reload->conf.tls, &reload->certificates, &reload->error);
+    reload->certificates = (struct certificates){0};
+    if (reload->has_tls)
+        reload->status =
+            certificates_load(&reload->conf.tls, &reload->certificates, &reload->error);
     if (reload->status != 0)
         conf_release(&reload->conf);
 }
@@ -74,6 +77,8 @@ static void apply(struct server *server, struct conf *wanted)
         log_warning("reload: sandbox has changed: that takes a restart");
     if (!same_listens(conf->http, conf->http_count, wanted->http, wanted->http_count))
         log_warning("reload: http has changed: that takes a restart");
+    if (wanted->tls.certificate != NULL && !server->reload.has_tls)
+        log_warning("reload: tls_certificate is new: that takes a restart");
     log_set_level(wanted->log_level);
     certificates_release(&server->certificates); /* connections have references of their own */
     server->certificates = server->reload.certificates;
@@ -170,6 +175,7 @@ void reload_start(struct server *server)
     log_info("reloading the configuration");
     reload->is_running = true;
     reload->server = server;
+    reload->has_tls = server->certificates.context != NULL;
     reload->work = (struct work){.run = run_load, .done = on_loaded};
     workers_submit(&server->workers, WORK_OTHER, &reload->work);
 }

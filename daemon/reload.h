@@ -2,9 +2,9 @@
  *
  * The file is read on a worker, and so are those of TLS. What applies at once is taken over: the
  * options of regions, new regions, users, the log level and the limits, and, for new connections,
- * certificates. What needs a restart (data_dir, listen) is named in the log. A wrong file is
- * refused as a whole and everything stays as it was, and so is one that does not have what the open
- * listeners need. Loop thread. */
+ * certificates. What needs a restart (data_dir, listen, the first certificate) is named in the log.
+ * A wrong file is refused as a whole and everything stays as it was, and so is one that does not
+ * have what the open listeners need. Loop thread. */
 #ifndef MREGION_DAEMON_RELOAD_H
 #define MREGION_DAEMON_RELOAD_H
 
@@ -21,6 +21,7 @@ struct reload {
     struct server *server;
     bool is_running;
     bool is_wanted; /* another one, when this one is through */
+    bool has_tls;   /* the TLS library has read its own files, which are out of reach by now */
     struct conf conf;
     struct certificates certificates;
     struct conf_error error;

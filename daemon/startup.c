@@ -183,9 +183,6 @@ int startup_restrict_files(struct server *server, struct err *err)
     const struct conf *conf = &server->conf;
     struct sandbox *sandbox = &server->sandbox;
     int status = sandbox_init(sandbox, conf->sandbox == SANDBOX_ON, err);
-    bool is_prepared = server->certificates.context != NULL;
-    if (status == 0 && sandbox->is_on && !is_prepared && !certificates_prepare())
-        status = err_set(err, ERR_INTERNAL, "cannot set TLS up: out of memory");
     if (status == 0)
         status = sandbox_allow(sandbox, conf->data_dir, SANDBOX_CHANGE, err);
     if (status == 0)
