@@ -60,6 +60,7 @@ struct export
     uint64_t size;
     uint64_t pages;
     uint64_t in_use;
+    uint64_t piece;  /* loaded with one request, at most */
     uint64_t listed; /* up to here */
     struct mregion_block part[PART];
     size_t part_count;
@@ -80,6 +81,7 @@ static int read_moment(struct export *export, struct cli_answer *info, struct mo
     if (cli_answer_call(export->cli, "serverInfo", NULL, &server, &error) != MREGION_OK)
         return cli_fail_library(export->cli, &error, NULL);
     ret_moment->uptime_s = cli_value_number(&server.unpacked.data, "uptime_s");
+    export->piece = stream_piece(cli_value_number(&server.unpacked.data, "max_message"));
     cli_answer_release(&server);
     if (cli_answer_call(export->cli, "regionInfo", export->region, info, &error) != MREGION_OK)
         return cli_fail_library(export->cli, &error, NULL);
@@ -188,8 +190,8 @@ static int write_head(struct export *export)
 
 /* ---- In ---- */
 
-/* The next piece of what is in use, within one record's bytes of a multiple of them. *ret_piece is
- * of size 0 behind the last. */
+/* The next piece of what is in use, up to a multiple of the largest piece. *ret_piece is of size 0
+ * behind the last, and where there is no room for it. */
 static int next_piece(struct export *export, size_t room, struct mregion_block *ret_piece)
 {
     struct mregion_block *block = &export->part[export->part_next];
@@ -213,7 +215,7 @@ static int next_piece(struct export *export, size_t room, struct mregion_block *
         if (export->part_count == 0)
             return CLI_OK;
     }
-    until = round_down(block->address, STREAM_BYTES_MAX) + STREAM_BYTES_MAX;
+    until = round_down(block->address, export->piece) + export->piece;
     *ret_piece = *block;
     if (block->size > until - block->address)
         ret_piece->size = until - block->address;

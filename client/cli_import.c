@@ -42,6 +42,7 @@ struct import {
     bool is_made;    /* the region, here */
     bool is_touched; /* something was sent to be placed in it */
     uint64_t end;    /* of what is sent or gathered */
+    uint64_t piece;  /* added with one request, at most */
     uint8_t *gathered;
     size_t gathered_size; /* the last bytes before end */
     struct sent sent[WINDOW];
@@ -170,7 +171,7 @@ static int gather(struct import *import, const uint8_t *bytes, uint64_t size)
     int status = CLI_OK;
 
     while (size > 0 && status == CLI_OK) {
-        uint64_t until = round_down(import->end, STREAM_BYTES_MAX) + STREAM_BYTES_MAX;
+        uint64_t until = round_down(import->end, import->piece) + import->piece;
         size_t part = (size_t)min_u64(size, until - import->end);
 
         if (bytes != NULL) {
@@ -311,9 +312,13 @@ static int make_region(struct import *import)
 /* A region of this name that has never been used will do. */
 static int find_region(struct import *import)
 {
+    struct mregion_server_info server;
     struct mregion_memory_info info;
     struct mregion_error error;
 
+    if (mregion_server_info(import->cli->connection, &server, &error) != MREGION_OK)
+        return cli_fail_library(import->cli, &error, NULL);
+    import->piece = stream_piece(server.max_message);
     switch (mregion_memory_info(import->cli->connection, import->region, &info, &error)) {
     case MREGION_OK:
         if (info.size == 0)

@@ -25,6 +25,15 @@ static uint32_t record_crc(uint32_t before, const uint8_t *header, const uint8_t
     return crc32c(crc32c(before, header, AT_CRC), body, length);
 }
 
+uint64_t stream_piece(uint64_t max_message)
+{
+    uint64_t piece = STREAM_BYTES_MAX;
+
+    while (piece > 1 && piece > max_message / 2)
+        piece /= 2;
+    return piece;
+}
+
 /* ---- Writing ---- */
 
 void stream_start(struct stream_chain *chain, uint8_t start[STREAM_START_SIZE])

@@ -32,6 +32,10 @@ struct stream_end {
     uint64_t bytes;
 };
 
+/* How much is best sent or loaded at a time by who has such messages: a power of two, and no more
+ * than a record has. */
+uint64_t stream_piece(uint64_t max_message);
+
 /* ---- Writing ---- */
 
 /* What one record says of all before it. */

@@ -213,6 +213,16 @@ START_TEST(a_length_costs_no_memory)
 }
 END_TEST
 
+START_TEST(pieces)
+{
+    ck_assert_uint_eq(stream_piece(UINT64_MAX), STREAM_BYTES_MAX);
+    ck_assert_uint_eq(stream_piece(2 * STREAM_BYTES_MAX), STREAM_BYTES_MAX);
+    ck_assert_uint_eq(stream_piece(2 * STREAM_BYTES_MAX - 1), STREAM_BYTES_MAX / 2);
+    ck_assert_uint_eq(stream_piece(65536), 32768);
+    ck_assert_uint_eq(stream_piece(0), 1);
+}
+END_TEST
+
 START_TEST(what_cannot_be_read)
 {
     int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -235,6 +245,7 @@ int main(void)
     tcase_add_test(tcase, what_is_no_block_is_refused);
     tcase_add_test(tcase, a_newer_version);
     tcase_add_test(tcase, a_length_costs_no_memory);
+    tcase_add_test(tcase, pieces);
     tcase_add_test(tcase, what_cannot_be_read);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);

@@ -11,7 +11,7 @@ import unittest
 
 from cli import CliCase, FakeServer, default_signals
 from mpack import Client, RpcError
-from server import DEADLINE, MRCLI
+from server import DEADLINE, MRCLI, Server
 
 MIB = 1 << 20
 
@@ -328,6 +328,31 @@ class Export(CliCase):
                 "allocatedBlocksInRange": (None, [[0, 9]])}[method]) as fake:
             self.fails(6, "corrupt: page 0 is damaged", "-s", fake.address, "export", "file")
         self.assertEqual(os.listdir(self.folder), [])
+
+
+class SmallMessages(CliCase):
+    """The stream's records are larger than the server's messages."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.mregiond = Server(config="x")
+        cls.addClassCleanup(cls.mregiond.remove)
+        cls.mregiond.write_config(f"listen: [unix: {cls.mregiond.path('s')}]\n"
+                                  "max_message: 64KiB\nregions: [name: main]\n")
+        cls.mregiond.start()
+
+    def test_there_and_back(self):
+        content = random.Random(11).randbytes(3 * MIB + 17)
+        self.out("add", self.write("x", content))
+        self.out("deallocate", "100+20")
+        self.out("deallocate", "1MiB+100KiB")
+        self.out("export", "file")
+        self.out("import", "file", "copy")
+        for command in (("free-list",), ("load", "120+900KiB"), ("load", "2MiB+1MiB")):
+            self.assertEqual(self.run_mrcli(*command).stdout,
+                             self.run_mrcli("-r", "copy", *command).stdout, command)
+        self.assertEqual(self.run_mrcli("-r", "copy", "load", "2MiB+1MiB").stdout,
+                         content[2 * MIB:3 * MIB])
 
 
 if __name__ == "__main__":
