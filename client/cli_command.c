@@ -17,6 +17,7 @@
 #include "client/cli_output.h"
 #include "client/cli_password.h"
 #include "client/cli_stats.h"
+#include "client/cli_terminal.h"
 
 /* ---- Commands of our own ---- */
 
@@ -104,10 +105,11 @@ static const char *shown_name(const struct cli_command *command)
                                                                       : command->name;
 }
 
-void cli_command_list(FILE *file)
+void cli_command_list(FILE *file, const void *nothing)
 {
     const struct cli_command *before = NULL;
 
+    (void)nothing;
     for (const struct cli_command *command = cli_commands; command->name != NULL;
          before = command, command++) {
         char usage[64];
@@ -155,8 +157,10 @@ static void print_option(FILE *file, const struct cli_option *option)
                   option->value != NULL ? option->value : "");
 }
 
-static void print_help(FILE *file, const struct cli_command *command)
+static void print_help(FILE *file, const void *context)
 {
+    const struct cli_command *command = context;
+
     print_usage(file, command);
     (void)fprintf(file, "  %s\n", command->help);
     if (command->short_name != NULL)
@@ -193,14 +197,12 @@ static int run_help(struct cli *cli, const struct cli_arguments *arguments)
     const struct cli_command *command;
 
     if (arguments->count == 0) {
-        cli_command_list(stdout);
-        return CLI_OK;
+        return cli_terminal_print(cli_command_list, NULL) ? CLI_OK : cli_no_memory(cli);
     }
     command = cli_command_find(arguments->items[0]);
     if (command == NULL)
         return fail_unknown(cli, arguments->items[0]);
-    print_help(stdout, command);
-    return CLI_OK;
+    return cli_terminal_print(print_help, command) ? CLI_OK : cli_no_memory(cli);
 }
 
 /* ---- Running ---- */
@@ -354,7 +356,7 @@ int cli_command_run(struct cli *cli, char *const *words, size_t count)
     arguments.items = items;
     status = take_arguments(cli, words, count, items, &arguments, &is_help);
     if (status == CLI_OK && is_help)
-        print_help(stdout, arguments.command);
+        status = cli_terminal_print(print_help, arguments.command) ? CLI_OK : cli_no_memory(cli);
     else if (status == CLI_OK)
         status = run(cli, &arguments);
     flushed = cli_output_flush(cli);

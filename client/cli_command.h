@@ -89,7 +89,7 @@ int cli_command_run(struct cli *cli, char *const *words, size_t count);
 /* A line for a shell, for the command's help; NULL where there is none. */
 const char *cli_command_example(const struct cli_command *command);
 
-/* All commands, for --help. */
-void cli_command_list(FILE *file);
+/* All commands, for --help. (For cli_terminal_print, which has something to pass on.) */
+void cli_command_list(FILE *file, const void *nothing);
 
 #endif

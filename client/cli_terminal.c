@@ -40,7 +40,87 @@ void cli_terminal_look(struct cli_terminal *terminal)
         terminal->rows = size.ws_row;
 }
 
-/* ---- Live ---- */
+/* ---- Long lines ---- */
+
+/* Where to break what begins with a word and is too long: at the last blank before its first room
+ * characters have ended, or behind the word if that is longer. */
+static size_t break_at(const char *line, size_t length, size_t room)
+{
+    size_t at = room;
+
+    while (at > 0 && line[at] != ' ')
+        at--;
+    while (at > 0 && line[at - 1] == ' ')
+        at--;
+    if (at == 0)
+        while (at < length && line[at] != ' ')
+            at++;
+    return at;
+}
+
+/* What is far to the right comes nearer, and what follows is four further in. */
+static void fold_line(FILE *file, const char *line, size_t length, size_t columns)
+{
+    size_t blanks = strspn(line, " ");
+    size_t indent = length <= columns || blanks < columns / 4 ? blanks : columns / 4;
+
+    if (blanks >= length)
+        blanks = indent = length;
+    line += blanks;
+    length -= blanks;
+    for (bool is_first = true;; is_first = false) {
+        size_t word = strcspn(line, " \n"), fitting = columns > word ? columns - word : 0;
+        /* A long word has no other place. */
+        size_t shown = indent < fitting ? indent : fitting;
+        size_t room = columns - shown;
+        size_t at = length <= room ? length : break_at(line, length, room);
+
+        (void)fprintf(file, "%*s%.*s\n", (int)shown, "", (int)at, line);
+        line += at;
+        length -= at;
+        blanks = strspn(line, " ");
+        if (blanks >= length)
+            return;
+        line += blanks;
+        length -= blanks;
+        indent += is_first ? 4 : 0;
+    }
+}
+
+void cli_terminal_fold(FILE *file, const char *text, int columns)
+{
+    while (*text != '\0') {
+        size_t length = strcspn(text, "\n");
+
+        fold_line(file, text, length, (size_t)columns);
+        text += length + (text[length] == '\n');
+    }
+}
+
+bool cli_terminal_print(void (*function)(FILE *file, const void *context), const void *context)
+{
+    struct cli_terminal terminal;
+    char *text = NULL;
+    size_t size;
+    FILE *memory;
+
+    cli_terminal_look(&terminal);
+    if (!terminal.is_terminal) {
+        function(stdout, context);
+        return true;
+    }
+    memory = open_memstream(&text, &size);
+    if (memory == NULL)
+        return false;
+    function(memory, context);
+    if (fclose(memory) != 0) {
+        free(text);
+        return false;
+    }
+    cli_terminal_fold(stdout, text, terminal.columns);
+    free(text);
+    return true;
+}
 
 bool cli_live_parse(const char *text, uint64_t *ret_ms)
 {

@@ -18,6 +18,13 @@ struct cli_terminal {
 
 void cli_terminal_look(struct cli_terminal *terminal);
 
+/* A text of lines for standard output; on a terminal those that are wider than it are broken at
+ * blanks. What function prints to its file. False when memory is out. */
+bool cli_terminal_print(void (*function)(FILE *file, const void *context), const void *context);
+
+/* The lines of a text, none wider than columns as far as it has blanks. */
+void cli_terminal_fold(FILE *file, const char *text, int columns);
+
 /* ---- What is shown again and again ---- */
 
 struct cli_live {

@@ -128,6 +128,34 @@ START_TEST(intervals)
 }
 END_TEST
 
+static const char *folded(const char *text, int columns)
+{
+    static char copy[512];
+    FILE *file = fmemopen(copy, sizeof copy, "w");
+
+    cli_terminal_fold(file, text, columns);
+    (void)fclose(file);
+    return copy;
+}
+
+START_TEST(long_lines)
+{
+    ck_assert_str_eq(folded("a\n\nbc\n", 40), "a\n\nbc\n");
+    ck_assert_str_eq(folded("one two", 40), "one two\n");
+    ck_assert_str_eq(folded("one two three four\nx\n", 16), "one two three\n    four\nx\n");
+    ck_assert_str_eq(folded("  one       two three", 15), "  one       two\n      three\n");
+    ck_assert_str_eq(folded("1234567890abcdefgh ij", 12), "1234567890abcdefgh\n    ij\n");
+    ck_assert_str_eq(folded("  1234567890abcdef ij   ", 10), "1234567890abcdef\n      ij\n");
+    ck_assert_str_eq(folded("          two three four", 16), "    two three\n        four\n");
+    ck_assert_str_eq(folded("  -o       a b c d e f g h", 12),
+                     "  -o       a\n      b c d\n      e f g\n      h\n");
+    ck_assert_str_eq(folded("    \nx", 3), "   \nx\n");
+    ck_assert_str_eq(folded("    ab 123456789 c", 12), "   ab\n   123456789\n       c\n");
+    ck_assert_str_eq(folded("12345678", 8), "12345678\n");
+    ck_assert_str_eq(folded("1234 678 ", 8), "1234 678\n");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("client/cli_map");
@@ -138,6 +166,7 @@ int main(void)
     tcase_add_test(tcase, extremes);
     tcase_add_test(tcase, pictures);
     tcase_add_test(tcase, intervals);
+    tcase_add_test(tcase, long_lines);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }

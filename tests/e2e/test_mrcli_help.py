@@ -56,6 +56,14 @@ class Help(CliCase):
         for line in self.out("--help").splitlines():
             self.assertLessEqual(len(line), 100)
 
+    def test_a_narrow_terminal(self):
+        for args in (("--help",), ("help",), ("help", "bench"), ("help", "map")):
+            status, shown = self.on_terminal(*args, size=(24, 40))
+            self.assertEqual(status, 0)
+            lines = shown.replace("\r", "").split("\n")
+            self.assertEqual([line for line in lines if len(line) > 40], [], args)
+            self.assertGreater(len(lines), 5)
+
     def test_what_was_meant(self):
         self.fails(64, r"no such command: pnig \(did you mean ping\? mrcli help lists them\)", "pnig")
         self.fails(64, r"no such command: frobnicate \(mrcli help lists them\)", "frobnicate")
