@@ -165,7 +165,17 @@ static int note_hole(struct import *import, uint64_t size)
     return CLI_OK;
 }
 
-/* The next bytes, zeros where they are NULL. */
+/* Copies bytes, or zeros where they are NULL. */
+static void copy_part(struct import *import, const uint8_t *bytes, size_t part)
+{
+    if (bytes != NULL)
+        memcpy(import->gathered + import->gathered_size, bytes, part);
+    else
+        memset(import->gathered + import->gathered_size, 0, part);
+    import->gathered_size += part;
+}
+
+/* The next bytes, zeros where they are NULL. What makes a whole piece is sent as it is. */
 static int gather(struct import *import, const uint8_t *bytes, uint64_t size)
 {
     int status = CLI_OK;
@@ -174,16 +184,14 @@ static int gather(struct import *import, const uint8_t *bytes, uint64_t size)
         uint64_t until = round_down(import->end, import->piece) + import->piece;
         size_t part = (size_t)min_u64(size, until - import->end);
 
-        if (bytes != NULL) {
-            memcpy(import->gathered + import->gathered_size, bytes, part);
-            bytes += part;
-        } else {
-            memset(import->gathered + import->gathered_size, 0, part);
-        }
-        import->gathered_size += part;
+        if (bytes != NULL && part == import->piece)
+            status = send_piece(import, import->end, bytes, part);
+        else
+            copy_part(import, bytes, part);
         import->end += part;
         size -= part;
-        if (import->end == until)
+        bytes = bytes != NULL ? bytes + part : NULL;
+        if (status == CLI_OK && import->end == until)
             status = send_gathered(import);
     }
     return status;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/cli_output.h"
 #include "client/cli_parse.h"
@@ -239,6 +240,9 @@ static int draw(struct cli *cli, const char *region, const struct plan *plan)
         if (plan->images[kind] == NULL)
             continue;
         status = cli_output_flush(cli);
+        if (status == CLI_OK && strcmp(plan->images[kind], "-") == 0 && isatty(STDOUT_FILENO) != 0)
+            status = cli_fail(cli, CLI_USAGE,
+                              "map: standard output is a terminal: name a file, or a pipe");
         if (status == CLI_OK)
             status = cli_target_open(cli, plan->images[kind], &target);
         if (status != CLI_OK)

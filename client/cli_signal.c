@@ -15,7 +15,7 @@ static const char *volatile temporary;
 /* Of the terminal that shows another screen. */
 #define LEAVE "\033[?1049l\033[?25h"
 static volatile sig_atomic_t has_screen;
-static int screen_fd;
+static int screen_fd; /* whose modes are to be set again; -1: it is no terminal */
 static struct termios before_screen;
 
 static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
@@ -25,12 +25,12 @@ void cli_signal_screen(int fd)
 {
     struct termios keys;
 
-    screen_fd = fd;
-    if (tcgetattr(fd, &before_screen) != 0)
+    screen_fd = tcgetattr(fd, &before_screen) == 0 ? fd : -1;
+    has_screen = 1;
+    if (screen_fd < 0)
         return;
     keys = before_screen;
     keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-    has_screen = 1;
     (void)tcsetattr(fd, TCSANOW, &keys);
 }
 
@@ -40,7 +40,7 @@ void cli_signal_screen_end(void)
         return;
     has_screen = 0;
     /* If the terminal is gone there is nothing to bring back. */
-    if (write(STDOUT_FILENO, LEAVE, sizeof LEAVE - 1) > 0)
+    if (write(STDOUT_FILENO, LEAVE, sizeof LEAVE - 1) > 0 && screen_fd >= 0)
         (void)tcsetattr(screen_fd, TCSANOW, &before_screen);
 }
 

@@ -24,8 +24,9 @@ bool cli_signal_wait_for_input(int fd);
 enum cli_signal_wait { CLI_SIGNAL_TIME, CLI_SIGNAL_INPUT, CLI_SIGNAL_CAME };
 enum cli_signal_wait cli_signal_wait(int fd, uint64_t wait_ms);
 
-/* The terminal fd shows another screen, and takes single keys without showing them; it is as before
- * after cli_signal_screen_end, and also when a signal ends the process. */
+/* Standard output shows another screen, and the terminal fd, if it is one, takes single keys
+ * without showing them; it is as before after cli_signal_screen_end, and also when a signal ends
+ * the process. */
 void cli_signal_screen(int fd);
 void cli_signal_screen_end(void);
 

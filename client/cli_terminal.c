@@ -146,6 +146,7 @@ void cli_live_begin(struct cli_live *live, uint64_t interval_ms, uint64_t count,
     *live = (struct cli_live){.interval_ms = interval_ms, .left = count, .is_screen = is_screen};
     if (!is_screen)
         return;
+    live->has_keyboard = isatty(STDIN_FILENO) != 0;
     cli_signal_screen(STDIN_FILENO);
     (void)fputs(ENTER, stdout);
     (void)fflush(stdout);
@@ -166,7 +167,7 @@ bool cli_live_next(struct cli_live *live)
         return false;
     while (live->has_begun) {
         enum cli_signal_wait what =
-            cli_signal_wait(live->is_screen ? STDIN_FILENO : -1, live->interval_ms);
+            cli_signal_wait(live->has_keyboard ? STDIN_FILENO : -1, live->interval_ms);
 
         if (what == CLI_SIGNAL_TIME)
             break;

@@ -31,6 +31,7 @@ struct cli_live {
     uint64_t interval_ms;
     uint64_t left; /* of the pictures; UINT64_MAX: until a signal */
     bool is_screen;
+    bool has_keyboard; /* q ends it */
     bool has_begun;
 };
 

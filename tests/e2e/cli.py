@@ -95,7 +95,7 @@ class CliCase(Case):
         return (done.stdout or b"").decode()
 
     def on_terminal(self, *args, typed=(), env=None, size=None, prompt=b"> ",
-                    waits=None):
+                    waits=None, command=(MRCLI,)):
         """Runs it on a terminal of its own, of size (rows, columns): types each of typed once the
         screen shows the prompt before it (waits: or, for those numbers, once the function says so),
         and returns the exit status and everything that was shown."""
@@ -105,7 +105,7 @@ class CliCase(Case):
             self.skipTest(f"this machine has no terminals: {error}")
         if size is not None:
             fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-        process = subprocess.Popen([MRCLI, *args], stdin=terminal, stdout=terminal, stderr=terminal,
+        process = subprocess.Popen([*command, *args], stdin=terminal, stdout=terminal, stderr=terminal,
                                    cwd=self.folder, env={**self.environment, **(env or {})},
                                    preexec_fn=take_terminal)
         os.close(terminal)

@@ -9,6 +9,7 @@ import xml.etree.ElementTree
 import zlib
 
 from cli import CliCase
+from server import MRCLI
 
 KIB = 1 << 10
 
@@ -85,6 +86,16 @@ class Map(CliCase):
         self.assertEqual(status, -signal.SIGINT)
         self.assertTrue(shown.endswith("\x1b[?1049l\x1b[?25h"), shown)
 
+    def test_live_without_a_keyboard(self):
+        """Nothing is read from a standard input that is no terminal, and the screen comes back."""
+        script = 'printf "map -w -i 10ms -n 3\\nping\\nquit\\n" | "$0"'
+        status, shown = self.on_terminal(command=("sh", "-c", script, MRCLI))
+        self.assertEqual((status, shown.count("external")), (0, 3), shown)
+        self.assertTrue(shown.endswith("\x1b[?1049l\x1b[?25hpong\r\n"), shown)
+        status, shown = self.on_terminal(
+            command=("sh", "-c", '"$0" map -w -i 10ms -n 3 </dev/null', MRCLI))
+        self.assertEqual((status, shown.count("external")), (0, 3), shown)
+
     def test_images(self):
         self.out("map", "--svg", "map.svg", "--png", "map.png")
         root = xml.etree.ElementTree.fromstring(self.read("map.svg"))
@@ -120,6 +131,9 @@ class Map(CliCase):
             self.fails(74, "standard output: cannot write", "map", stdout=full)
 
     def test_wrong_options(self):
+        status, shown = self.on_terminal("map", "--png", "-")
+        self.assertEqual((status, shown), (64, "mrcli: map: standard output is a terminal: name a "
+                                               "file, or a pipe\r\n"))
         for args, pattern in ((("--columns", "0"), "map: --columns: \"0\" is not a whole number"),
                               (("--rows=1001",), "map: --rows"), (("--rows", "x"), "map: --rows"),
                               (("-i", "0"), "map: --interval: \"0\" is not a time"),
