@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conf/settings.h"
 #include "core/bytes.h"
 #include "core/store.h"
 #include "support_craft.h"
@@ -200,6 +201,8 @@ static void write_conf(int which, const char *hash)
     file = fopen(conf_paths[which], "we");
     FUZZ_REQUIRE(file != NULL);
     FUZZ_REQUIRE(fprintf(file, "data_dir: %s\nlisten: [{unix: %s}]\n", folder, socket_path) > 0);
+    if (setting_find(SCOPE_TOP, "sandbox", 7) != NULL)
+        (void)fprintf(file, "sandbox: off\n"); /* there would be no next run */
     if (which >= CONFS)
         (void)fprintf(file,
                       "tls_certificate: %s\ntls_key: %s\ntls_ca: %s\ntls_clients: optional\n"
