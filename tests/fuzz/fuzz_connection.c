@@ -29,6 +29,7 @@
 #define HEAD 6
 #define CLIENTS 4
 #define STEPS_MAX 400
+#define RELOADS_MAX 4
 /* All that the clients send. */
 #define SEND_MAX (4 * MIB)
 /* What waits for something gets it long before. */
@@ -44,7 +45,7 @@ enum pace { AT_ONCE, ROUND, ANY, HELD };
 
 static struct {
     const uint8_t *at, *end; /* of the input */
-    unsigned steps;
+    unsigned steps, reloads;
     struct server *server;
     uv_idle_t idle;
     enum phase phase;
@@ -153,6 +154,8 @@ static void do_drop(struct client *client)
 
 static void do_reload(void)
 {
+    if (++run.reloads > RELOADS_MAX)
+        return;
     scene_reconfigure(&run.scene, take());
     (void)raise(SIGHUP);
 }
