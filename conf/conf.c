@@ -20,6 +20,13 @@ const char *log_level_name(enum log_level level)
     return (unsigned)level < LOG_LEVELS ? names[level] : NULL;
 }
 
+const char *log_format_name(enum log_format format)
+{
+    static const char *const names[LOG_FORMATS] = {"text", "json"};
+
+    return (unsigned)format < LOG_FORMATS ? names[format] : NULL;
+}
+
 const char *migrate_name(enum migrate migrate)
 {
     static const char *const names[MIGRATES] = {

@@ -52,6 +52,8 @@ struct conf_error {
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVELS };
 
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMATS };
+
 struct conf_listen {
     char *address; /* as written: "tcp:HOST:PORT", "tls:HOST:PORT" or "unix:PATH" */
     bool is_unix;
@@ -136,6 +138,7 @@ struct conf {
     uint64_t upload_timeout_ms;
     uint64_t max_regions; /* for a client to create one */
     enum log_level log_level;
+    enum log_format log_format;
     enum migrate migrate;
     struct conf_tls tls;
     struct conf_run_as run_as; /* nobody has looked yet whether there is such a user */
@@ -186,6 +189,8 @@ int conf_print(const struct conf *conf, FILE *to);
 
 /* "error", "warning", "info", "debug"; NULL for a number that is none of the enum. */
 const char *log_level_name(enum log_level level);
+/* "text", "json"; likewise. */
+const char *log_format_name(enum log_format format);
 /* "auto", "refuse"; likewise. */
 const char *migrate_name(enum migrate migrate);
 /* "read", "write", "admin"; likewise. */

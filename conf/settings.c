@@ -86,6 +86,8 @@ const char *setting_word(const struct setting *setting, unsigned index)
     switch (setting->kind) {
     case KIND_LOG_LEVEL:
         return log_level_name((enum log_level)index);
+    case KIND_LOG_FORMAT:
+        return log_format_name((enum log_format)index);
     case KIND_DURABILITY:
         return durability_name((enum durability)index);
     case KIND_FIT:
@@ -179,6 +181,7 @@ void setting_format_facts(const struct setting *setting, char *text, size_t size
                        setting->default_text);
         break;
     case KIND_LOG_LEVEL:
+    case KIND_LOG_FORMAT:
     case KIND_DURABILITY:
     case KIND_FIT:
     case KIND_CHECKSUM:

@@ -19,6 +19,7 @@ enum setting_kind {
     KIND_COUNT,      /* uint64_t */
     KIND_MODE,       /* octal: unsigned */
     KIND_LOG_LEVEL,  /* a word: enum log_level */
+    KIND_LOG_FORMAT, /* a word: enum log_format */
     KIND_DURABILITY, /* a word: enum durability */
     KIND_FIT,        /* a word: enum fit */
     KIND_CHECKSUM,   /* a word: enum checksum */

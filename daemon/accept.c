@@ -90,7 +90,8 @@ static void refuse(struct conn *conn, const char *limit, uint64_t most)
     struct server *server = conn->server;
     server->counters.connections_refused++;
     if (log_allow(&server->refuse_limit, "refused connections"))
-        log_warning("%s: refused: %s, %" PRIu64 ", are open", conn->peer, limit, most);
+        log_warning_about((&(struct log_about){.peer = conn->peer}),
+                          "%s: refused: %s, %" PRIu64 ", are open", conn->peer, limit, most);
     conn_close(conn);
 }
 
@@ -132,7 +133,7 @@ static void admit(struct conn *conn, int fd, const struct listener *listener)
         return;
     }
     if (log_has_level(LOG_LEVEL_DEBUG) || log_allow(&server->accept_limit, "new connections"))
-        log_info("%s: open", conn->peer);
+        log_info_about((&(struct log_about){.peer = conn->peer}), "%s: open", conn->peer);
     access_identify(conn);
     conn_start(conn);
 }

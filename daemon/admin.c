@@ -45,9 +45,12 @@ static void finish(struct server *server, uint64_t id)
     struct admin_task *task = server->admin.first;
     const char *verb = task->entry == NULL ? "create" : "drop";
     if (task->err.code == ERR_OK)
-        log_info("region %s: %s", task->name, task->entry == NULL ? "created" : "dropped");
+        log_info_about((&(struct log_about){.region = task->name}), "region %s: %s", task->name,
+                       task->entry == NULL ? "created" : "dropped");
     else if (task->request == NULL)
-        log_error("cannot %s region %s: %s", verb, task->name, task->err.text);
+        log_error_about(
+            (&(struct log_about){.region = task->name, .error = err_name(task->err.code)}),
+            "cannot %s region %s: %s", verb, task->name, task->err.text);
     if (task->request != NULL) {
         task->request->result = task->entry == NULL ? RESULT_UINT : RESULT_NIL;
         task->request->number = id;

@@ -44,11 +44,30 @@ static const char *name_of_user(const struct conn *conn)
     return conn->identity.user != NULL ? conn->identity.user->name : "-";
 }
 
+/* What a line says with "-" is not known. */
+static const char *known_or_null(const char *name)
+{
+    return strcmp(name, "-") == 0 ? NULL : name;
+}
+
+static struct log_about about(const char *user, const char *peer, const char *act,
+                              const char *region, const char *result)
+{
+    return (struct log_about){
+        .region = known_or_null(region),
+        .peer = peer,
+        .user = known_or_null(user),
+        .method = act,
+        .error = strcmp(result, "ok") == 0 ? NULL : result,
+    };
+}
+
 static void write_line(const char *user, const char *peer, const char *act, const char *region,
                        const char *result)
 {
-    log_audit("audit: user=%s peer=\"%s\" act=%s region=%s result=%s", user, peer, act, region,
-              result);
+    const struct log_about subject = about(user, peer, act, region, result);
+    log_audit(&subject, "audit: user=%s peer=\"%s\" act=%s region=%s result=%s", user, peer, act,
+              region, result);
 }
 
 static uint64_t now_s(void)
@@ -62,7 +81,7 @@ static uint64_t now_s(void)
 static bool settle(struct log_limit *limit, const char *what, bool at_once)
 {
     if (limit->dropped > 0 && (at_once || limit->second != now_s())) {
-        log_audit("audit: %s: %llu more like it were not logged", what,
+        log_audit(NULL, "audit: %s: %llu more like it were not logged", what,
                   (unsigned long long)limit->dropped);
         limit->dropped = 0;
     }
@@ -99,19 +118,24 @@ void audit_authenticated(struct conn *conn)
 {
     struct server *server = conn->server;
     enum known_by by = conn->identity.by;
+    const struct log_about subject =
+        about(name_of_user(conn), conn->peer, "authenticate", "-", "ok");
     /* passwords are bounded by what it costs to verify them */
     if (by == KNOWN_BY_PASSWORD || allow(server, &server->audit.known, known))
-        log_audit("audit: user=%s peer=\"%s\" act=authenticate by=%s result=ok", name_of_user(conn),
-                  conn->peer, known_by_name(by));
+        log_audit(&subject, "audit: user=%s peer=\"%s\" act=authenticate by=%s result=ok",
+                  name_of_user(conn), conn->peer, known_by_name(by));
 }
 
 void audit_not_authenticated(struct conn *conn, const char *user, size_t size, enum err_code code)
 {
     char name[NAME_SIZE];
     struct server *server = conn->server;
+    const char *written = write_name(user, size, name);
+    const struct log_about subject =
+        about(written, conn->peer, "authenticate", "-", err_name(code));
     if (allow(server, &server->audit.failures, failures))
-        log_audit("audit: user=%s peer=\"%s\" act=authenticate by=password result=%s",
-                  write_name(user, size, name), conn->peer, err_name(code));
+        log_audit(&subject, "audit: user=%s peer=\"%s\" act=authenticate by=password result=%s",
+                  written, conn->peer, err_name(code));
 }
 
 void audit_expelled(struct conn *conn, const char *user)

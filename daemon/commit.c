@@ -108,8 +108,9 @@ static void log_failure(struct region_entry *entry)
     if (failure == NULL || entry->has_failed)
         return;
     entry->has_failed = true;
-    log_error("region %s has failed and is read-only now; a restart recovers it: %s", entry->name,
-              failure->text);
+    log_error_about((&(struct log_about){.region = entry->name, .error = err_name(failure->code)}),
+                    "region %s has failed and is read-only now; a restart recovers it: %s",
+                    entry->name, failure->text);
     events_read_only(entry, failure);
 }
 
@@ -118,8 +119,10 @@ static void log_discard(struct region_entry *entry)
     if (!region_cannot_discard(entry->region) || entry->cannot_discard)
         return;
     entry->cannot_discard = true;
-    log_warning("region %s: its file system cannot take free space back: discard has no effect",
-                entry->name);
+    log_warning_about(
+        (&(struct log_about){.region = entry->name}),
+        "region %s: its file system cannot take free space back: discard has no effect",
+        entry->name);
 }
 
 static void settle(struct region_entry *entry)

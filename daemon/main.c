@@ -64,6 +64,8 @@ static int run(const struct arguments *arguments, struct conf *conf,
             break;
         }
         log_init(conf->log_level);
+        log_set_format(conf->log_format);
+        log_open_journal();
         return server_run(conf, certificates, arguments); /* takes both */
     case MODE_CHECK_CONFIG:
         status = privileges_check_user(conf, arguments->config, &error) == 0

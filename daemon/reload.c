@@ -80,6 +80,7 @@ static void apply(struct server *server, struct conf *wanted)
     if (wanted->tls.certificate != NULL && !server->reload.has_tls)
         log_warning("reload: tls_certificate is new: that takes a restart");
     log_set_level(wanted->log_level);
+    log_set_format(wanted->log_format);
     certificates_release(&server->certificates); /* connections have references of their own */
     server->certificates = server->reload.certificates;
     certificates_log(&server->certificates);

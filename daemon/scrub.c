@@ -196,20 +196,24 @@ void scrub_log_findings(struct region_entry *entry)
     uint64_t more;
     size_t count = region_take_findings(entry->region, findings, FINDINGS, &more);
     for (size_t i = 0; i < count; i++) {
-        log_error("region %s: page at %" PRIu64 " %s: what is stored in [%" PRIu64 ", %" PRIu64
-                  ") is damaged",
-                  entry->name, findings[i].address,
-                  findings[i].is_unreadable ? "cannot be read" : "does not match its checksum",
-                  findings[i].address, findings[i].address + DATA_PAGE);
+        log_error_about(
+            (&(struct log_about){.region = entry->name, .error = err_name(ERR_CORRUPT)}),
+            "region %s: page at %" PRIu64 " %s: what is stored in [%" PRIu64 ", %" PRIu64
+            ") is damaged",
+            entry->name, findings[i].address,
+            findings[i].is_unreadable ? "cannot be read" : "does not match its checksum",
+            findings[i].address, findings[i].address + DATA_PAGE);
         events_corrupt(entry, &findings[i]);
     }
     if (more > 0)
         events_more_corrupt(entry, more);
     if (more > 0 && log_allow(&entry->server->damage_limit, "further damaged pages"))
-        log_error("region %s: %" PRIu64
-                  " further damaged pages; a scrub counts all of them, regionInfo tells their "
-                  "number",
-                  entry->name, more);
+        log_error_about(
+            (&(struct log_about){.region = entry->name, .error = err_name(ERR_CORRUPT)}),
+            "region %s: %" PRIu64
+            " further damaged pages; a scrub counts all of them, regionInfo tells their "
+            "number",
+            entry->name, more);
 }
 
 uint64_t scrub_finished_s(const struct region_entry *entry)

@@ -55,20 +55,25 @@ static void on_migration(void *context, const char *folder, uint64_t done, uint6
 
 static void log_report(const char *name, const struct region_report *report)
 {
-    log_info("region %s: open, %" PRIu64 " free blocks; checkpoint %" PRIu64 ", %" PRIu64
-             " journal records replayed",
-             name, report->free_blocks, report->checkpoint_sequence, report->records);
+    const struct log_about about = {.region = name};
+    log_info_about(&about,
+                   "region %s: open, %" PRIu64 " free blocks; checkpoint %" PRIu64 ", %" PRIu64
+                   " journal records replayed",
+                   name, report->free_blocks, report->checkpoint_sequence, report->records);
     if (report->migrated_from != 0)
-        log_info("region %s: migrated from format %" PRIu32 " to %d", name, report->migrated_from,
-                 REGION_FORMAT);
+        log_info_about(&about, "region %s: migrated from format %" PRIu32 " to %d", name,
+                       report->migrated_from, REGION_FORMAT);
     if (report->damaged > 0)
-        log_error("region %s: %" PRIu64
-                  " pages that the journal had changed do not match their checksums",
-                  name, report->damaged);
+        log_error_about(&about,
+                        "region %s: %" PRIu64
+                        " pages that the journal had changed do not match their checksums",
+                        name, report->damaged);
     if (report->cut_bytes > 0)
-        log_warning("region %s: cut %" PRIu64 " bytes of a torn tail off the journal at %" PRIu64
-                    ": the last write before the crash had not been acknowledged",
-                    name, report->cut_bytes, report->cut_at);
+        log_warning_about(&about,
+                          "region %s: cut %" PRIu64
+                          " bytes of a torn tail off the journal at %" PRIu64
+                          ": the last write before the crash had not been acknowledged",
+                          name, report->cut_bytes, report->cut_at);
 }
 
 /* Hands an open region to the table. */
@@ -124,7 +129,8 @@ static int create_region(struct server *server, const struct conf_region *config
     if (status != 0)
         return err_set(err, reason.code, "cannot create region %s: %s", configured->name,
                        reason.text);
-    log_info("region %s: created", configured->name);
+    log_info_about((&(struct log_about){.region = configured->name}), "region %s: created",
+                   configured->name);
     return enter(server, region, err);
 }
 

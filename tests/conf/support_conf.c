@@ -100,6 +100,7 @@ void assert_conf_eq(const struct conf *a, const struct conf *b)
     ck_assert_uint_eq(a->tls.handshake_ms, b->tls.handshake_ms);
     ck_assert_uint_eq(a->max_buffered, b->max_buffered);
     ck_assert_int_eq(a->log_level, b->log_level);
+    ck_assert_int_eq(a->log_format, b->log_format);
     ck_assert_uint_eq(a->max_batch, b->max_batch);
     ck_assert_uint_eq(a->max_uploads, b->max_uploads);
     ck_assert_uint_eq(a->upload_timeout_ms, b->upload_timeout_ms);

@@ -167,6 +167,8 @@ START_TEST(region_values)
         {"log_level: warn\n",
          "f:1:12: log_level must be error, warning, info or debug, not \"warn\"; did you mean "
          "\"warning\"?"},
+        {"log_format: Json\n",
+         "f:1:13: log_format must be text or json, not \"Json\"; did you mean \"json\"?"},
         {"log_level: 3\n",
          "f:1:12: log_level must be error, warning, info or debug, not the number 3"},
         {"regions:\n- name: a\n- fit: tight\n", "f:3:3: a region needs a key name"},
