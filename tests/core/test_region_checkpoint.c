@@ -45,8 +45,10 @@ START_TEST(a_checkpoint_does_not_stop_the_region)
         drive_deallocate(region, (uint64_t)i * 20, 10);
     drive_settle(region);
     ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    ck_assert(!region_is_checkpointing(region));
     for (int i = 0; region_checkpoint_ticket(region) < ticket; i++) {
         drive_step(region, LANE_BACKGROUND);
+        ck_assert(region_is_checkpointing(region) == (region_checkpoint_ticket(region) < ticket));
         if (i < 8) {
             drive_deallocate(region, (uint64_t)i * 40 + 10, 10);
             drive_deallocate(region, (uint64_t)(2 * COUNT - i) * 10 - 10, 10 * (i % 2 == 0));

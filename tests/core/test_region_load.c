@@ -164,6 +164,37 @@ START_TEST(held_pages_are_read_once)
 END_TEST
 
 /* The block is changed, freed and taken by another: what is held is what was there. */
+static void assert_counts(uint64_t hits, uint64_t misses)
+{
+    struct region_info info;
+    region_get_info_now(region, &info);
+    ck_assert_uint_eq(info.cache_hits, hits);
+    ck_assert_uint_eq(info.cache_misses, misses);
+}
+
+/* Each page that a load looks for counts once, whichever way it goes. */
+START_TEST(hits_and_misses_are_counted)
+{
+    uint64_t a = drive_add(region, big, BLOB), pages = BLOB / DATA_PAGE;
+    drive_settle(region);
+    assert_counts(0, 0);
+    load(a + 1, big + 1, 10);
+    assert_counts(0, 1);
+    load(a + 20, big + 20, 10);
+    assert_counts(1, 1);
+    load(a, big, BLOB);
+    assert_counts(2, pages);
+    hold(a, BLOB);
+    let_go(a, BLOB);
+    assert_counts(2 + pages, pages);
+    drive_store(region, a, small, 10);
+    drive_settle(region);
+    hold(a, 2 * DATA_PAGE);
+    let_go(a, 2 * DATA_PAGE);
+    assert_counts(3 + pages, pages + 1);
+}
+END_TEST
+
 START_TEST(held_pages_stay_as_they_were)
 {
     static uint8_t old[BLOB];
@@ -284,6 +315,7 @@ int main(void)
                                   whole_pages_do_not_flood_the_cache,
                                   without_a_cache,
                                   held_pages_are_read_once,
+                                  hits_and_misses_are_counted,
                                   held_pages_stay_as_they_were,
                                   what_cannot_be_held,
                                   a_damaged_page_is_not_held,
