@@ -33,11 +33,9 @@ void assert_refusals(const struct refusal *cases, size_t count);
 #define TOP_KEYS                                                                                   \
     "data_dir, listen, max_message, max_connections, max_connections_per_peer, idle_timeout, "     \
     "message_timeout, max_pipeline, max_unread, max_buffered, stall_timeout, log_level, "          \
-    "max_batch, max_uploads, upload_timeout, max_regions, migrate, users, tls_certificate, "       \
-    "tls_key, tls_ca, tls_clients, tls_minimum, tls_handshake, user, sandbox, http, regions"
     "log_format, max_batch, max_uploads, upload_timeout, max_regions, migrate, users, "            \
-    "tls_certificate, "                                                                            \
-    "tls_key, tls_ca, tls_clients, tls_minimum, tls_handshake, http, regions"
+    "tls_certificate, tls_key, tls_ca, tls_clients, tls_minimum, tls_handshake, user, sandbox, "   \
+    "http, regions"
 
 /* count times the piece, between a head and a tail; to be freed. */
 char *repeat(const char *head, const char *piece, size_t count, const char *tail);
