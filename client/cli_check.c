@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/cli_progress.h"
+#include "client/cli_terminal.h"
 
 /* ---- What is printed ---- */
 
@@ -18,13 +19,42 @@ static int widest_name(char *const *names, size_t count)
     return (int)widest;
 }
 
-static void print_heading(enum cli_form form, int width)
+/* Rows come one by one, as the regions are looked at. */
+#define COUNTS 4
+
+struct layout {
+    enum cli_form form;
+    int name_width;
+    int count_width;
+    bool is_narrow; /* the terminal */
+};
+
+static void choose_layout(struct layout *layout, enum cli_form form, char *const *names,
+                          size_t count)
 {
-    if (form == CLI_TABLE)
-        (void)printf("%-*s  %10s  %10s  %10s  %10s\n", width, "REGION", "PAGES", "VERIFIED",
-                     "UNVERIFIED", "DAMAGED");
-    else if (form == CLI_JSON)
+    struct cli_terminal terminal;
+
+    cli_terminal_look(&terminal);
+    *layout =
+        (struct layout){.form = form, .name_width = widest_name(names, count), .count_width = 10};
+    layout->is_narrow = terminal.columns < layout->name_width + COUNTS * (2 + layout->count_width);
+    if (layout->is_narrow)
+        layout->count_width = 6;
+}
+
+static void print_heading(const struct layout *layout)
+{
+    static const char *const headings[2][COUNTS] = {{"PAGES", "VERIFIED", "UNVERIFIED", "DAMAGED"},
+                                                    {"PAGES", "GOOD", "NOSUM", "BAD"}};
+
+    if (layout->form == CLI_JSON)
         (void)fputc('[', stdout);
+    if (layout->form != CLI_TABLE)
+        return;
+    (void)printf("%-*s", layout->name_width, "REGION");
+    for (size_t i = 0; i < COUNTS; i++)
+        (void)printf("  %*s", layout->count_width, headings[layout->is_narrow][i]);
+    (void)putchar('\n');
 }
 
 static void print_json(const char *name, const struct mregion_scrub_result *result)
@@ -37,18 +67,24 @@ static void print_json(const char *name, const struct mregion_scrub_result *resu
     (void)fputs("]}", stdout);
 }
 
-static void print_result(enum cli_form form, int width, const char *name,
+static void print_result(const struct layout *layout, const char *name,
                          const struct mregion_scrub_result *result)
 {
-    if (form == CLI_JSON) {
+    const uint64_t counts[COUNTS] = {result->pages, result->verified, result->unverified,
+                                     result->damaged};
+
+    if (layout->form == CLI_JSON) {
         print_json(name, result);
         return;
     }
-    if (form == CLI_TABLE)
-        (void)printf("%-*s  %10" PRIu64 "  %10" PRIu64 "  %10" PRIu64 "  %10" PRIu64 "\n", width,
-                     name, result->pages, result->verified, result->unverified, result->damaged);
+    if (layout->form == CLI_TABLE) {
+        (void)printf("%-*s", layout->name_width, name);
+        for (size_t i = 0; i < COUNTS; i++)
+            (void)printf("  %*" PRIu64, layout->count_width, counts[i]);
+        (void)putchar('\n');
+    }
     for (size_t i = 0; i < result->damages_count; i++) {
-        if (form == CLI_TABLE)
+        if (layout->form == CLI_TABLE)
             (void)printf("%s: damaged page at %" PRIu64 "\n", name, result->damages[i]);
         else
             (void)printf("%s\t%" PRIu64 "\n", name, result->damages[i]);
@@ -61,12 +97,14 @@ static void print_result(enum cli_form form, int width, const char *name,
 static int check_regions(struct cli *cli, char *const *names, size_t count)
 {
     struct mregion_scrub_result *result = malloc(sizeof *result);
-    int width = widest_name(names, count), status = CLI_OK;
+    struct layout layout;
+    int status = CLI_OK;
     uint64_t damaged = 0;
 
     if (result == NULL)
         return cli_no_memory(cli);
-    print_heading(cli->form, width);
+    choose_layout(&layout, cli->form, names, count);
+    print_heading(&layout);
     for (size_t i = 0; i < count && status == CLI_OK; i++) {
         struct cli_progress progress;
         struct mregion_error error;
@@ -81,7 +119,7 @@ static int check_regions(struct cli *cli, char *const *names, size_t count)
         }
         if (cli->form == CLI_JSON && i > 0)
             (void)fputc(',', stdout);
-        print_result(cli->form, width, names[i], result);
+        print_result(&layout, names[i], result);
         damaged += result->damaged;
     }
     if (cli->form == CLI_JSON)

@@ -64,6 +64,16 @@ class Help(CliCase):
             self.assertEqual([line for line in lines if len(line) > 40], [], args)
             self.assertGreater(len(lines), 5)
 
+    def test_check_on_a_narrow_terminal(self):
+        self.out("allocate", "64KiB")
+        for size, pattern in (((24, 40), r"REGION +PAGES +GOOD +NOSUM +BAD\nmain +16 +"),
+                              ((24, 80), r"REGION +PAGES +VERIFIED +UNVERIFIED +DAMAGED\nmain +16 +")):
+            status, shown = self.on_terminal("-r", "main", "check", size=size)
+            shown = re.sub(r"\x1b\[K|\r", "", shown)
+            self.assertEqual(status, 0)
+            self.assertRegex(shown, pattern)
+            self.assertEqual([line for line in shown.split("\n") if len(line) > size[1]], [])
+
     def test_what_was_meant(self):
         self.fails(64, r"no such command: pnig \(did you mean ping\? mrcli help lists them\)", "pnig")
         self.fails(64, r"no such command: frobnicate \(mrcli help lists them\)", "frobnicate")
