@@ -27,6 +27,9 @@
 /* How long a change may take from showing to being counted. */
 #define SETTLE_MS 100
 
+/* How often a block may be another one than it was a moment ago, until it is too much. */
+#define TRIES_MAX 1000
+
 /* Records from one look at the region to the next: nobody waits for hours to hear of a change. */
 #define CHECK_EVERY 256
 
@@ -34,6 +37,11 @@
 static const char *const marks[] = {"uuid",      "commits",     "size",
                                     "allocated", "free_blocks", "largest_free"};
 #define MARKS (sizeof marks / sizeof *marks)
+
+const struct cli_option cli_export_options[] = {
+    {"anyway", NULL, 0, NULL, 0},
+    {NULL, NULL, 0, NULL, 0},
+};
 
 struct moment {
     uint64_t numbers[MARKS];
@@ -44,6 +52,7 @@ struct moment {
 struct slot {
     mregion_ticket tickets[STREAM_BLOCKS_MAX];
     struct mregion_block blocks[STREAM_BLOCKS_MAX];
+    bool is_gone[STREAM_BLOCKS_MAX];
     size_t count;
     size_t bytes;
     uint8_t *record; /* the bytes are first loaded behind room for all blocks */
@@ -59,6 +68,8 @@ struct export
     struct moment before;
     uint64_t size;
     uint64_t pages;
+    bool is_lax;     /* changes are no failure */
+    uint8_t *single; /* a record with one block, for what is loaded once more */
     uint64_t in_use;
     uint64_t piece;  /* loaded with one request, at most */
     uint64_t listed; /* up to here */
@@ -103,9 +114,13 @@ static int check_moment(struct export *export)
     if (now.uptime_s >= export->before.uptime_s && strcmp(now.uuid, export->before.uuid) == 0 &&
         memcmp(now.numbers, export->before.numbers, sizeof now.numbers) == 0)
         return CLI_OK;
+    if (export->is_lax) {
+        export->chain.sum.has_changed = true;
+        return CLI_OK;
+    }
     return cli_fail(export->cli, CLI_AGAIN,
                     "%s is being changed: an export is of one moment, so try again when nobody "
-                    "writes",
+                    "writes, or take what comes with --anyway",
                     export->region);
 }
 
@@ -255,11 +270,10 @@ static int begin_slot(struct export *export, struct slot *slot)
     return CLI_OK;
 }
 
-/* Collects the loads of a record, and writes it. */
-static int end_slot(struct export *export, struct slot *slot)
+/* Collects the loads of a record; *ret_gone is set where a block is not there any more, whose size
+ * is 0 then. */
+static int collect_slot(struct export *export, struct slot *slot, bool *ret_gone)
 {
-    /* The bytes have room for more blocks in front of them than there are. */
-    uint8_t *record = slot->record + (STREAM_BLOCKS_MAX - slot->count) * sizeof slot->blocks[0];
     struct mregion_error error;
     int status = CLI_OK;
 
@@ -268,17 +282,86 @@ static int end_slot(struct export *export, struct slot *slot)
 
         if (code != MREGION_ERR_TIMEOUT)
             slot->tickets[i] = 0;
+        slot->is_gone[i] = code == MREGION_ERR_NOT_ALLOCATED || code == MREGION_ERR_OUT_OF_BOUNDS;
+        *ret_gone = *ret_gone || slot->is_gone[i];
         /* That a block was freed meanwhile is a change like another. */
-        if (code == MREGION_ERR_NOT_ALLOCATED || code == MREGION_ERR_OUT_OF_BOUNDS)
+        if (slot->is_gone[i])
             status = check_moment(export);
-        if (status == CLI_OK && code != MREGION_OK)
+        if (status == CLI_OK && code != MREGION_OK && !(slot->is_gone[i] && export->is_lax))
             status = cli_fail_library(export->cli, &error, NULL);
     }
-    if (status != CLI_OK)
-        return status;
-    if (export->chain.number % CHECK_EVERY == 0)
+    return status;
+}
+
+/* The bytes are in the record already. */
+static int write_single(struct export *export, struct mregion_block block)
+{
+    return write_out(export, export->single,
+                     stream_put_data(&export->chain, &block, 1, export->single));
+}
+
+/* What is left of a block that was changed: as it is now, part by part. */
+static int write_rest(struct export *export, struct mregion_block block)
+{
+    struct mregion *connection = export->cli->connection;
+    uint64_t at = block.address, end = block.address + block.size;
+    struct mregion_error error;
+    struct mregion_block part;
+    size_t count;
+    int status = CLI_OK;
+
+    for (unsigned tries = 0; status == CLI_OK && at < end; tries++) {
+        int code = mregion_allocated_blocks_in_range(connection, export->region, at, end, 1, &part,
+                                                     &count, &error);
+
+        if (code == MREGION_OK && count == 0)
+            break;
+        if (code == MREGION_OK)
+            code = mregion_load(connection, export->region, part.address, part.size,
+                                stream_bytes_of(export->single, 1), &error);
+        if (code == MREGION_OK) {
+            status = write_single(export, part);
+            at = part.address + part.size;
+            tries = 0;
+        } else if (code != MREGION_ERR_NOT_ALLOCATED || tries == TRIES_MAX) {
+            status = cli_fail_library(export->cli, &error, NULL);
+        }
+    }
+    return status;
+}
+
+/* Block by block. */
+static int write_apart(struct export *export, const struct slot *slot)
+{
+    const uint8_t *loaded = stream_bytes_of(slot->record, STREAM_BLOCKS_MAX);
+    int status = CLI_OK;
+
+    for (size_t i = 0; i < slot->count && status == CLI_OK; i++) {
+        struct mregion_block block = slot->blocks[i];
+
+        if (slot->is_gone[i]) {
+            status = write_rest(export, block);
+        } else {
+            memcpy(stream_bytes_of(export->single, 1), loaded, block.size);
+            status = write_single(export, block);
+        }
+        loaded += block.size;
+    }
+    return status;
+}
+
+static int end_slot(struct export *export, struct slot *slot)
+{
+    /* The bytes have room for more blocks in front of them than there are. */
+    uint8_t *record = slot->record + (STREAM_BLOCKS_MAX - slot->count) * sizeof slot->blocks[0];
+    bool has_gone = false;
+    int status = collect_slot(export, slot, &has_gone);
+
+    if (status == CLI_OK && export->chain.number % CHECK_EVERY == 0)
         status = check_moment(export);
-    if (status == CLI_OK)
+    if (status == CLI_OK && has_gone)
+        status = write_apart(export, slot);
+    else if (status == CLI_OK)
         status = write_out(export, record,
                            stream_put_data(&export->chain, slot->blocks, slot->count, record));
     cli_progress_show(&export->progress, export->chain.sum.bytes, export->in_use);
@@ -334,6 +417,8 @@ static void export_free(struct export *export)
         }
         free(slot->record);
     }
+    if (export != NULL)
+        free(export->single);
     free(export);
 }
 
@@ -345,6 +430,11 @@ static struct export *export_new(struct cli *cli, const char *region)
         return NULL;
     export->cli = cli;
     export->region = region;
+    export->single = malloc(STREAM_RECORD_MAX);
+    if (export->single == NULL) {
+        export_free(export);
+        return NULL;
+    }
     for (size_t i = 0; i < SLOTS; i++) {
         export->slots[i].record = malloc(STREAM_RECORD_MAX);
         if (export->slots[i].record == NULL) {
@@ -355,18 +445,20 @@ static struct export *export_new(struct cli *cli, const char *region)
     return export;
 }
 
-static int run(struct export *export, const char *path, bool is_quiet)
+static int run(struct export *export, const char *path)
 {
     struct cli *cli = export->cli;
     int status = cli_target_open(cli, path, &export->target);
 
     if (status != CLI_OK)
         return status;
-    cli_progress_begin(&export->progress, cli->connection, export->region, is_quiet);
+    cli_progress_begin(&export->progress, cli->connection, export->region, false);
     /* Pieces are no progress of their own. */
     mregion_set_progress(cli->connection, NULL, NULL);
     status = write_all(export);
     cli_progress_end(&export->progress, cli->connection);
+    if (status == CLI_OK && export->chain.sum.has_changed)
+        (void)cli_fail(cli, CLI_OK, CLI_EXPORT_CHANGED, export->region);
     if (status == CLI_OK)
         return cli_target_commit(cli, &export->target, false);
     cli_target_abandon(&export->target);
@@ -389,7 +481,9 @@ int cli_export(struct cli *cli, const struct cli_arguments *arguments)
     if (status != CLI_OK)
         return status;
     export = export_new(cli, region);
-    status = export == NULL ? cli_no_memory(cli) : run(export, path, false);
+    if (export != NULL)
+        export->is_lax = arguments->options[0] != NULL;
+    status = export == NULL ? cli_no_memory(cli) : run(export, path);
     export_free(export);
     return status;
 }

@@ -463,6 +463,8 @@ static int run(struct import *import, const char *name)
     mregion_set_progress(cli->connection, NULL, NULL);
     status = read_all(import, name);
     cli_progress_end(&import->progress, cli->connection);
+    if (status == CLI_OK && import->record.has_changed)
+        (void)cli_fail(cli, CLI_OK, CLI_EXPORT_CHANGED, import->region);
     if (status == CLI_OK)
         print_result(import);
     else

@@ -17,7 +17,7 @@ enum { START_VERSION = 8, START_CRC = 12 };
 enum { AT_KIND = 0, AT_LENGTH = 4, AT_NUMBER = 8, AT_CRC = 12 };
 enum { HEAD_SIZE = 0, HEAD_PAGES = 8, HEAD_IN_USE = 16, HEAD_TEXT = 24 };
 enum { DATA_COUNT = 0, DATA_BLOCKS = 8, BLOCK_SIZE = 16 };
-enum { END_BLOCKS = 0, END_BYTES = 8, END_SIZE = 16 };
+enum { END_BLOCKS = 0, END_BYTES = 8, END_FLAGS = 16, END_SIZE = 24 };
 
 static uint32_t record_crc(uint32_t before, const uint8_t *header, const uint8_t *body,
                            size_t length)
@@ -97,6 +97,7 @@ size_t stream_put_end(struct stream_chain *chain, uint8_t *record)
 
     put_u64(body + END_BLOCKS, chain->sum.blocks);
     put_u64(body + END_BYTES, chain->sum.bytes);
+    put_u64(body + END_FLAGS, chain->sum.has_changed);
     return seal(chain, STREAM_END, END_SIZE, record);
 }
 
@@ -203,14 +204,19 @@ static enum stream_status take_data(struct stream_reader *reader, size_t length,
     return STREAM_OK;
 }
 
-static enum stream_status take_end(struct stream_reader *reader, size_t length)
+static enum stream_status take_end(struct stream_reader *reader, size_t length,
+                                   struct stream_record *record)
 {
+    uint64_t flags = get_u64(reader->body + END_FLAGS);
     uint8_t byte;
     ssize_t count;
 
     if (length != END_SIZE || get_u64(reader->body + END_BLOCKS) != reader->chain.sum.blocks ||
         get_u64(reader->body + END_BYTES) != reader->chain.sum.bytes)
         return damaged(reader, "the end counts other blocks than came");
+    if (flags > 1)
+        return damaged(reader, "the end says what is not known");
+    record->has_changed = flags == 1;
     count = read(reader->fd, &byte, 1);
     if (count < 0)
         return STREAM_UNREADABLE;
@@ -228,7 +234,7 @@ static enum stream_status take(struct stream_reader *reader, size_t length,
     case STREAM_DATA:
         return take_data(reader, length, record);
     case STREAM_END:
-        return take_end(reader, length);
+        return take_end(reader, length, record);
     default:
         return damaged(reader, "a record of no kind that is known");
     }

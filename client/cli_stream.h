@@ -30,6 +30,7 @@ struct stream_head {
 struct stream_end {
     uint64_t blocks;
     uint64_t bytes;
+    bool has_changed; /* the region, meanwhile */
 };
 
 /* How much is best sent or loaded at a time by who has such messages: a power of two, and no more
@@ -63,7 +64,8 @@ size_t stream_put_data(struct stream_chain *chain, const struct mregion_block *b
 struct stream_record {
     enum stream_kind kind;
     struct stream_head head;
-    size_t count; /* of data */
+    bool has_changed; /* of end */
+    size_t count;     /* of data */
     struct mregion_block blocks[STREAM_BLOCKS_MAX];
     const uint8_t *bytes;
 };

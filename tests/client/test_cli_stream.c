@@ -43,6 +43,7 @@ static void setup(void)
     append(stream_put_data(&chain, first, 2, record));
     memcpy(stream_bytes_of(record, 1), "wxyz", 4);
     append(stream_put_data(&chain, second, 1, record));
+    chain.sum.has_changed = true;
     append(stream_put_end(&chain, record));
 }
 
@@ -104,6 +105,7 @@ START_TEST(it_comes_back)
     ck_assert_mem_eq(read_record.bytes, "wxyz", 4);
     ck_assert_int_eq(stream_read(reader, &read_record), STREAM_OK);
     ck_assert_int_eq(read_record.kind, STREAM_END);
+    ck_assert(read_record.has_changed);
     (void)close(fds[0]);
 }
 END_TEST
