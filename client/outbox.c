@@ -196,6 +196,7 @@ static bool check_size(struct mregion *connection, struct pending *pending, int 
 static int send_one(struct mregion *connection, struct pending *pending,
                     struct mregion_error *error)
 {
+    static const char no_memory[] = "out of memory for a request";
     msgpack_sbuffer *out = &connection->out;
     int code;
 
@@ -213,6 +214,10 @@ static int send_one(struct mregion *connection, struct pending *pending,
     if (code == MREGION_OK && pending == connection->pending.unsent &&
         connection->sending.left == 0)
         pending_sent(&connection->pending, pending);
+    /* It has left the queue, and no answer will come. */
+    if (code != MREGION_OK && !pending->is_repeatable)
+        pending_fail(&connection->pending, pending, MREGION_ERR_MEMORY, no_memory,
+                     strlen(no_memory));
     return code;
 }
 

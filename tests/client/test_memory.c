@@ -225,6 +225,57 @@ START_TEST(each_allocation_fails)
 }
 END_TEST
 
+/* Nothing is asserted in here: that takes memory, of which there may be none. */
+static void on_answer_or_memory(struct mregion *connection, const struct mregion_answer *answer,
+                                void *data)
+{
+    int *codes = data;
+
+    (void)connection;
+    codes[0]--;
+    if (answer->code != MREGION_OK && answer->code != MREGION_ERR_MEMORY)
+        codes[1] = answer->code;
+}
+
+/* What may be sent once only has not been sent where there was no memory for that, and nobody waits
+ * for its answer. */
+START_TEST(what_is_sent_once_is_answered_once)
+{
+    static const struct mregion_options options = {.no_reconnect = true, .timeout_ms = 5000};
+    long nth = 0;
+
+    has_failed = true;
+    for (; has_failed; nth++) {
+        struct mregion *connection = NULL;
+        int codes[2] = {0, 0};
+        struct mregion_async async = {.on_answer = on_answer_or_memory, .data = codes};
+        struct pollfd waiting = {.events = POLLIN};
+
+        fake_region_init(&region, (uint64_t)32 << 20, MAX_MESSAGE);
+        region.size = SIZE;
+        fake_start(&fake, fake_region_script, &region);
+        ck_assert_int_eq(mregion_connect(fake.address, &options, &connection, &error), 0);
+        ck_assert_int_eq(mregion_fd(connection, &waiting.fd, &error), 0);
+        has_failed = false;
+        for (unsigned i = 1; i <= 10; i++, codes[0]++)
+            ck_assert_int_eq(
+                mregion_async_store(connection, "main", 0, bytes, 1500 * i, &async, NULL, &error),
+                0);
+        countdown = nth;
+        while (codes[0] > 0) {
+            (void)poll(&waiting, 1, -1);
+            mregion_process(connection);
+        }
+        countdown = -1;
+        ck_assert_str_eq(mregion_code_name(codes[1]), mregion_code_name(MREGION_OK));
+        mregion_close(connection);
+        fake_stop(&fake);
+        fake_region_release(&region);
+    }
+    ck_assert_int_ge(nth, 2);
+}
+END_TEST
+
 static void refuse_all(struct fake *server, int fd, unsigned number)
 {
     struct fake_request request;
@@ -262,6 +313,7 @@ int main(void)
 
     tcase_add_loop_test(tcase, each_allocation_fails, 0, STEPS);
     tcase_add_test(tcase, a_refusal_is_still_a_refusal);
+    tcase_add_test(tcase, what_is_sent_once_is_answered_once);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
