@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
@@ -79,6 +81,15 @@ bool privileges_are_too_many(const struct conf *conf)
     return user == NULL || user->pw_uid != 0;
 }
 
+/* Whether it is what has just been made: in a folder of that user's something else may stand in its
+ * place by now, and be a link to a file that is not to be his. */
+static bool is_ours_to_give(int fd)
+{
+    struct stat stat;
+    return fstat(fd, &stat) == 0 && stat.st_uid == geteuid() &&
+           (S_ISDIR(stat.st_mode) || (S_ISSOCK(stat.st_mode) && stat.st_nlink == 1));
+}
+
 int privileges_give(const struct conf *conf, const char *path)
 {
     if (!privileges_are_too_many(conf))
@@ -86,7 +97,14 @@ int privileges_give(const struct conf *conf, const char *path)
     const struct passwd *user = look_up(conf);
     if (user == NULL)
         return errno != 0 ? -errno : -ENOENT;
-    return lchown(path, user->pw_uid, user->pw_gid) == 0 ? 0 : -errno;
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int error = EPERM;
+    if (is_ours_to_give(fd))
+        error = fchownat(fd, "", user->pw_uid, user->pw_gid, AT_EMPTY_PATH) == 0 ? 0 : errno;
+    close(fd);
+    return -error;
 }
 
 int privileges_drop(const struct conf *conf, struct err *err)

@@ -17,7 +17,8 @@ int privileges_check(const struct conf *conf, const char *file, struct conf_erro
 
 /* Whether privileges_drop is going to change anything. */
 bool privileges_are_too_many(const struct conf *conf);
-/* Gives a file to that user; harmless where nothing is going to change. 0 or -errno. */
+/* Gives a folder or a socket that was just made to that user; harmless where nothing is going to
+ * change. 0 or -errno: EPERM where something else stands in its place. */
 int privileges_give(const struct conf *conf, const char *path);
 /* Groups, group and user, with no way back. ERR_INTERNAL. */
 int privileges_drop(const struct conf *conf, struct err *err);

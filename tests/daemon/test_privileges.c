@@ -2,6 +2,7 @@
  * none. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sched.h>
@@ -10,7 +11,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,18 +128,50 @@ static int drop(void)
     return privileges_are_too_many(&conf) ? 7 : 0;
 }
 
-static int give(void)
+/* What the name stands for belongs to nobody after it was given. */
+static int give_one(const char *name, bool *ret_is_given)
 {
     struct conf conf = conf_of("nobody");
     const struct passwd *found = getpwnam("nobody");
-    char name[] = "/tmp/mregion-privileges.XXXXXX";
     struct stat stat;
-    int fd = mkstemp(name);
-    int status = fd < 0 || privileges_give(&conf, name) != 0 || fstat(fd, &stat) != 0
-                     ? 1
-                     : stat.st_uid != found->pw_uid || stat.st_gid != found->pw_gid;
-    unlink(name);
-    return status == 0 && privileges_give(&conf, name) != -ENOENT ? 2 : status;
+    int status = privileges_give(&conf, name);
+    if (lstat(name, &stat) != 0)
+        return -errno;
+    *ret_is_given = stat.st_uid == found->pw_uid && stat.st_gid == found->pw_gid;
+    return status;
+}
+
+static int give(void)
+{
+    struct conf conf = conf_of("nobody");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char folder[] = "/tmp/mregion-privileges.XXXXXX", other[64], command[128];
+    bool is_given[5] = {false};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), file;
+    if (mkdtemp(folder) == NULL)
+        return 1;
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", folder);
+    snprintf(other, sizeof other, "%s/other", folder);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        link(address.sun_path, other) != 0)
+        return 2;
+    int status = 0;
+    if (give_one(other, &is_given[0]) != -EPERM || is_given[0] || unlink(other) != 0)
+        status = 3; /* somebody else's, of two names */
+    if (give_one(address.sun_path, &is_given[1]) != 0 || !is_given[1])
+        status = 4;
+    if (symlink("/etc", other) != 0 || give_one(other, &is_given[2]) != -EPERM || is_given[2] ||
+        unlink(other) != 0)
+        status = 5;
+    file = open(other, O_CREAT | O_RDWR, 0600);
+    if (file < 0 || give_one(other, &is_given[3]) != -EPERM || is_given[3])
+        status = 6;
+    if (give_one(folder, &is_given[4]) != 0 || !is_given[4])
+        status = 7;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    if (system(command) != 0)
+        status = 8;
+    return status == 0 && privileges_give(&conf, folder) != -ENOENT ? 9 : status;
 }
 
 START_TEST(root_becomes_the_user)
