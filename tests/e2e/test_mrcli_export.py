@@ -63,6 +63,15 @@ class Export(CliCase):
     def regions(self):
         return self.out("list").split()
 
+    def read_first(self, pipe):
+        """So much of an export that its blocks have been listed, and wait for the reader."""
+        first = b""
+        while len(first) < 20000:
+            part = pipe.read(20000)
+            self.assertTrue(part)
+            first += part
+        return first
+
     # ---- What comes back ----
 
     def test_holes_everywhere(self):
@@ -243,7 +252,7 @@ class Export(CliCase):
             process = subprocess.Popen([MRCLI, "export"], env=self.environment, cwd=self.folder,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                        bufsize=0)
-            first = process.stdout.read(1)
+            first = self.read_first(process.stdout)
             change()
             rest, said = process.communicate(timeout=DEADLINE)
             self.assertEqual(process.returncode, 75, said)
@@ -259,7 +268,7 @@ class Export(CliCase):
         process = subprocess.Popen([MRCLI, "export", "--anyway"], env=self.environment,
                                    cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    bufsize=0)
-        first = process.stdout.read(1)
+        first = self.read_first(process.stdout)
         self.client.call("deallocate", "main", 28 * MIB + 100, MIB)
         self.client.call("deallocate", "main", 30 * MIB, MIB)
         self.client.call("deallocate", "main", 31 * MIB + 5, 10)
