@@ -168,10 +168,13 @@ class Help(CliCase):
 
     @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
     def test_zsh_on_a_terminal(self):
-        self.write(".zshrc", b"PS1='%% '\nautoload -U compinit\ncompinit -D -u\n"
-                             b"source <(mrcli completion zsh)\n")
+        """Read by its rc file, and found where it is installed."""
         self.environment["ZDOTDIR"] = self.folder
-        self.interactive(["zsh", "-i"], b"% ", [b"mrcli pin\t\n"], rb"pong\r\n")
+        for before, behind in (("", "source <(mrcli completion zsh)"), ("fpath=($PWD $fpath)", "")):
+            self.write("_mrcli", self.out("completion", "zsh").encode())
+            self.write(".zshrc", f"PS1='%% '\n{before}\nautoload -U compinit\ncompinit -D -u\n"
+                                 f"{behind}\n".encode())
+            self.interactive(["zsh", "-i"], b"% ", [b"mrcli pin\t\n"], rb"pong\r\n")
 
     @unittest.skipUnless(shutil.which("fish"), "fish is not installed")
     def test_fish(self):
