@@ -21,7 +21,7 @@ static struct {
     bool to_journal; /* stderr is read by it */
     enum log_format format;
     int journal; /* its socket; -1 */
-    bool places_are_limited;
+    bool is_running;
     uint64_t dropped; /* lines that stderr had no room for */
 } log_state = {.level = LOG_LEVEL_INFO, .journal = -1};
 
@@ -68,9 +68,9 @@ void log_set_format(enum log_format format)
     log_state.format = format;
 }
 
-void log_limit_places(bool is_limited)
+void log_running(bool is_running)
 {
-    log_state.places_are_limited = is_limited;
+    log_state.is_running = is_running;
 }
 
 void log_use_journal(int fd)
@@ -283,7 +283,8 @@ static bool put_entry(enum log_level level, const struct log_about *about, const
 
 static void put_escaped(enum log_level level, const struct log_about *about, const char *escaped)
 {
-    if (log_state.journal >= 0 && put_entry(level, about, escaped))
+    bool may_be_last = level == LOG_LEVEL_ERROR && !log_state.is_running;
+    if (log_state.journal >= 0 && !may_be_last && put_entry(level, about, escaped))
         return;
     if (log_state.format == LOG_FORMAT_JSON && !log_state.to_journal)
         put_json(level, about, escaped);
@@ -393,7 +394,7 @@ bool log_allow(struct log_limit *limit, const char *what)
 
 bool log_place_allows(enum log_level level, struct log_limit *place, const char *format)
 {
-    if (!log_state.places_are_limited || !log_has_level(level))
+    if (!log_state.is_running || !log_has_level(level))
         return log_has_level(level);
     return allow(place, format, LOG_PLACE_LINES);
 }

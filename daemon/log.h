@@ -32,8 +32,10 @@ void log_set_format(enum log_format format);
 void log_open_journal(void);
 /* The same through this datagram socket, which it takes: for tests. */
 void log_use_journal(int fd);
-/* From now on places are limited. */
-void log_limit_places(bool is_limited);
+/* The server runs, and is not about to end because of an error: places are limited from now on. And
+ * errors go the journal's own way: of a process that has ended by the time the journal looks at an
+ * entry it cannot find out which unit it was, while what comes through stderr is known by that. */
+void log_running(bool is_running);
 
 /* What a line is about; NULL: that does not concern it. Borrowed for the call. */
 struct log_about {

@@ -429,7 +429,7 @@ static int serve(struct server *server)
         notify_status("serving %" PRIu64 " region%s", server->regions.count,
                       server->regions.count == 1 ? "" : "s");
         log_print("ready");
-        log_limit_places(true);
+        log_running(true);
         uv_run(&server->loop, UV_RUN_DEFAULT);
     }
     stop(server);

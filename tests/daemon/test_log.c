@@ -202,6 +202,9 @@ START_TEST(entries_of_the_journal)
     const struct log_about about = {
         .region = "main", .peer = "p", .user = "u", .method = "loadBlob", .error = "corrupt"};
     use_journal();
+    log_error("cannot start");
+    ck_assert_str_eq(logged(), "error: cannot start\n");
+    log_running(true);
     log_warning("careful\nMESSAGE=forged");
     ck_assert_str_eq(
         entry(), "SYSLOG_IDENTIFIER=mregiond\nPRIORITY=4\nMESSAGE=careful\\x0aMESSAGE=forged\n");
@@ -213,6 +216,7 @@ START_TEST(entries_of_the_journal)
     close(journal_reader);
     log_error("the journal is gone");
     ck_assert_str_eq(logged(), "error: the journal is gone\n");
+    log_running(false);
     log_use_journal(-1);
 }
 END_TEST
@@ -248,7 +252,7 @@ static unsigned lines_with(const char *text, const char *word)
 
 START_TEST(a_place_is_limited_and_others_are_not)
 {
-    log_limit_places(true);
+    log_running(true);
     for (unsigned i = 0; i < 20 * LOG_PLACE_LINES; i++)
         log_info("again and again");
     log_info("another place");
@@ -256,7 +260,7 @@ START_TEST(a_place_is_limited_and_others_are_not)
     ck_assert_uint_ge(lines_with(text, "again and again\n"), LOG_PLACE_LINES);
     ck_assert_uint_lt(lines_with(text, "again and again\n"), 20 * LOG_PLACE_LINES);
     ck_assert_uint_eq(lines_with(text, "another place\n"), 1);
-    log_limit_places(false);
+    log_running(false);
     for (unsigned i = 0; i < 2 * LOG_PLACE_LINES; i++)
         log_info("at the start");
     ck_assert_uint_eq(lines_with(logged(), "at the start\n"), 2 * LOG_PLACE_LINES);
