@@ -18,11 +18,26 @@ static void drop_kept(struct budget *budget, unsigned count)
         budget->kept_idle = budget->kept_count;
 }
 
+/* Whether so much more is within the limits. */
+static bool is_within(const struct budget *budget, uint64_t size)
+{
+    const struct budget *whole = budget->whole;
+    return budget->used + size <= budget->limit &&
+           (whole == NULL || whole->used + size <= whole->limit);
+}
+
+static void drop_beyond(struct budget *budget)
+{
+    while (budget->kept_count > 0 && !is_within(budget, budget->kept_size))
+        drop_kept(budget, 1);
+}
+
 /* What is used, and what may be, comes before what is kept. */
 static void make_room(struct budget *budget)
 {
-    while (budget->kept_count > 0 && budget->used + budget->kept_size > budget->limit)
-        drop_kept(budget, 1);
+    drop_beyond(budget);
+    if (budget->part != NULL)
+        drop_beyond(budget->part);
 }
 
 void budget_set_limits(struct budget *budget, uint64_t limit, uint64_t max_message)
@@ -32,24 +47,76 @@ void budget_set_limits(struct budget *budget, uint64_t limit, uint64_t max_messa
     make_room(budget);
 }
 
+void budget_set_part_limits(struct budget *part)
+{
+    uint64_t all = part->whole->limit, least = all < BUDGET_PART_MIN ? all : BUDGET_PART_MIN;
+    part->limit = all / BUDGET_PART > least ? all / BUDGET_PART : least;
+    part->overdraft = part->whole->overdraft;
+    make_room(part);
+}
+
 void budget_init(struct budget *budget, uint64_t limit, uint64_t max_message)
 {
     *budget = (struct budget){0};
     budget_set_limits(budget, limit, max_message);
 }
 
+void budget_init_part(struct budget *part, struct budget *whole)
+{
+    *part = (struct budget){.whole = whole};
+    whole->part = part;
+    budget_set_part_limits(part);
+}
+
+bool budget_is_tight(const struct budget *part)
+{
+    uint64_t used = part->used;
+    if (part->overdrawn != NULL && part->floor < used)
+        used = part->floor;
+    return part->whole != NULL && used >= 2 * part->limit;
+}
+
+static bool is_asked_for(const struct budget *budget, uint64_t size)
+{
+    return size >= BUDGET_SMALL || (budget_is_tight(budget) && !budget->is_passing);
+}
+
 bool budget_fits(const struct budget *budget, const struct conn *conn, uint64_t size)
 {
-    if (budget->used + size <= budget->limit)
+    if (!is_asked_for(budget, size) || is_within(budget, size))
         return true;
     if (budget->overdrawn == NULL)
         return size <= budget->overdraft;
     return budget->overdrawn == conn && budget->used + size <= budget->floor + budget->overdraft;
 }
 
+/* What is no part of the overdraft. */
+static void count(struct budget *budget, uint64_t size)
+{
+    budget->used += size;
+    if (budget->overdrawn != NULL)
+        budget->floor += size;
+}
+
+static void end_overdraft(struct budget *budget)
+{
+    if (is_within(budget, 0) || budget->used <= budget->floor)
+        budget->overdrawn = NULL;
+}
+
+static void uncount(struct budget *budget, uint64_t size)
+{
+    assert(size <= budget->used);
+    budget->used -= size;
+    if (budget->overdrawn == NULL)
+        return;
+    budget->floor -= size < budget->floor ? size : budget->floor;
+    end_overdraft(budget);
+}
+
 bool budget_take(struct budget *budget, const struct conn *conn, uint64_t size)
 {
-    if (size < BUDGET_SMALL) {
+    if (!is_asked_for(budget, size)) {
         budget_add(budget, size);
         return true;
     }
@@ -58,41 +125,61 @@ bool budget_take(struct budget *budget, const struct conn *conn, uint64_t size)
         return false;
     if (!budget_fits(budget, conn, size))
         return false;
-    if (budget->overdrawn == NULL && budget->used + size > budget->limit) {
+    if (budget->overdrawn == NULL && !is_within(budget, size)) {
         budget->overdrawn = (struct conn *)(uintptr_t)conn;
         budget->floor = budget->used > budget->limit ? budget->used : budget->limit;
     }
     budget->used += size;
+    if (budget->whole != NULL)
+        count(budget->whole, size);
     make_room(budget);
     return true;
 }
 
 void budget_add(struct budget *budget, uint64_t size)
 {
-    budget->used += size;
-    if (budget->overdrawn != NULL)
-        budget->floor += size;
+    count(budget, size);
+    if (budget->whole != NULL)
+        count(budget->whole, size);
     make_room(budget);
+}
+
+/* Who gave is not known, but a small buffer was no part of the overdraft. */
+static void give(struct budget *budget, uint64_t size)
+{
+    if (size < BUDGET_SMALL) {
+        uncount(budget, size);
+        return;
+    }
+    assert(size <= budget->used);
+    budget->used -= size;
+    if (budget->overdrawn != NULL)
+        end_overdraft(budget);
 }
 
 void budget_give(struct budget *budget, uint64_t size)
 {
-    assert(size <= budget->used);
-    budget->used -= size;
-    if (budget->overdrawn == NULL)
-        return;
-    /* Who gave is not known, but a small buffer was no part of the overdraft. */
-    if (size < BUDGET_SMALL)
-        budget->floor -= size < budget->floor ? size : budget->floor;
-    if (budget->used <= budget->limit || budget->used <= budget->floor)
-        budget->overdrawn = NULL;
+    give(budget, size);
+    if (budget->whole != NULL)
+        uncount(budget->whole, size);
+}
+
+void budget_pass_on(struct budget *part, uint64_t size)
+{
+    if (part->whole != NULL)
+        give(part, size);
+}
+
+void budget_give_passed(struct budget *whole, uint64_t size)
+{
+    uncount(whole, size);
 }
 
 void budget_keep(struct budget *budget, struct buffer *buffer)
 {
-    budget_give(budget, buffer->memory);
+    budget_give_passed(budget->whole != NULL ? budget->whole : budget, buffer->memory);
     if (budget->kept_count < BUFFERS_KEPT &&
-        budget->used + budget->kept_size + buffer->memory <= budget->limit) {
+        is_within(budget, budget->kept_size + buffer->memory)) {
         budget->kept_size += buffer->memory;
         budget->kept[budget->kept_count++] = *buffer;
     } else {

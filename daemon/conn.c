@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <utlist.h>
 
+#include "core/bytes.h"
 #include "daemon/answer.h"
 #include "daemon/certificates.h"
 #include "daemon/dispatch.h"
@@ -103,11 +104,11 @@ void conn_park_upload(struct conn *conn)
     conn->wait = CONN_WAITS_UPLOAD;
 }
 
-void conn_park_memory(struct conn *conn, uint64_t bytes)
+static void park_at(struct conn *conn, struct budget *budget, uint64_t bytes)
 {
     assert(conn->wait == CONN_WAITS_NOT);
-    struct budget *budget = &conn->server->budget;
     conn->wait = CONN_WAITS_MEMORY;
+    conn->wait_budget = budget;
     conn->wait_bytes = bytes;
     if (budget->is_granting)
         DL_PREPEND2(budget->waiting, conn, wait_previous, wait_next);
@@ -116,12 +117,17 @@ void conn_park_memory(struct conn *conn, uint64_t bytes)
     server_sweep_soon(conn->server);
 }
 
+void conn_park_memory(struct conn *conn, uint64_t bytes)
+{
+    park_at(conn, &conn->server->budget, bytes);
+}
+
 void conn_unpark(struct conn *conn)
 {
     if (conn->wait == CONN_WAITS_REGION)
         DL_DELETE2(conn->wait_entry->parked, conn, wait_previous, wait_next);
     else if (conn->wait == CONN_WAITS_MEMORY)
-        DL_DELETE2(conn->server->budget.waiting, conn, wait_previous, wait_next);
+        DL_DELETE2(conn->wait_budget->waiting, conn, wait_previous, wait_next);
     conn->wait = CONN_WAITS_NOT;
     conn->wait_entry = NULL;
 }
@@ -144,12 +150,18 @@ static void lose(struct conn *conn, int error)
 
 /* ---- Reading ---- */
 
+/* Little where beginnings are too many: what is not decrypted yet is one. */
+static size_t tls_room(const struct server *server)
+{
+    return budget_is_tight(&server->arriving) ? BUDGET_FIRST : SCRATCH_SIZE;
+}
+
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
     (void)suggested;
     struct conn *conn = handle->data;
     if (conn->tls != NULL)
-        *buffer = uv_buf_init((char *)conn->server->tls_scratch, SCRATCH_SIZE);
+        *buffer = uv_buf_init((char *)conn->server->tls_scratch, (unsigned)tls_room(conn->server));
     else if (conn->state == CONN_LINGERING)
         *buffer = uv_buf_init((char *)conn->server->scratch, SCRATCH_SIZE);
     else
@@ -275,13 +287,22 @@ static void set_reading(struct conn *conn, bool reading)
         start_reading(conn);
 }
 
+/* Once half of what answers may take (pieces_are_many) is in use, each has this share of the rest.
+ */
+#define OWED_SHARE 16
+
 /* How many bytes of answers may be owed before the next request is executed. Where memory is short,
  * small answers must not pile up either, which are not asked for. Whoever stops here has answers to
  * be sent, and goes on after that. */
 static uint64_t pending_max(const struct server *server)
 {
     const struct budget *budget = &server->budget;
-    return budget->used < budget->limit ? server->conf.max_unread : BUDGET_SMALL;
+    uint64_t owed = server->pieces.used, most = budget->limit / PIECES_PART;
+    if (budget->used >= budget->limit || owed >= most)
+        return BUDGET_SMALL;
+    if (owed < most / 2)
+        return server->conf.max_unread;
+    return min_u64(server->conf.max_unread, max_u64(BUDGET_SMALL, (most - owed) / OWED_SHARE));
 }
 
 /* Whether the next request may be executed now. */
@@ -291,6 +312,30 @@ static bool may_execute(const struct conn *conn)
            conn->wait == CONN_WAITS_NOT && conn->held == NULL && !conn->is_yielding &&
            conn->in_flight < conn->server->conf.max_pipeline &&
            conn->output.pending + conn->reserved < pending_max(conn->server);
+}
+
+/* Bytes that the socket has for us. */
+static uint64_t unread(const struct conn *conn)
+{
+    int fd, count = 0;
+    if (uv_fileno((const uv_handle_t *)&conn->handle.stream, &fd) != 0 ||
+        ioctl(fd, FIONREAD, &count) != 0 || count < 0)
+        return 0;
+    return (uint64_t)count;
+}
+
+/* A small message that is in the socket to its end takes memory for this turn only: where small
+ * ones are asked for, it passes all those who have sent beginnings and no more. */
+static enum input_status prepare(struct conn *conn, uint64_t wanted)
+{
+    struct budget *arriving = &conn->server->arriving;
+    uint64_t missing = wanted - input_size(&conn->input);
+    bool is_small = wanted <= SCRATCH_SIZE && budget_is_tight(arriving);
+    arriving->is_passing = is_small && unread(conn) >= missing;
+    enum input_status status = input_prepare(&conn->input, conn, wanted);
+    arriving->is_passing = false;
+    conn->wait_unread = is_small ? missing : 0;
+    return status;
 }
 
 /* After as much was executed as can be: wanted is what the message at the input's start needs at
@@ -304,6 +349,8 @@ static void settle(struct conn *conn, uint64_t wanted)
         conn_finish(conn);
         return;
     }
+    if (conn->input.own.base == NULL)
+        budget_forget(&conn->server->arriving, conn); /* what it held of that has become whole */
     if (!input_keep(&conn->input)) {
         conn_fail(conn, "out of memory");
         return;
@@ -312,14 +359,14 @@ static void settle(struct conn *conn, uint64_t wanted)
         set_reading(conn, false);
         return;
     }
-    switch (input_prepare(&conn->input, conn, wanted)) {
+    switch (prepare(conn, wanted)) {
     case INPUT_READY:
         set_reading(conn, true);
         break;
     case INPUT_WAIT:
         set_reading(conn, false);
         conn->begun_ms = 0; /* it is not the peer who is slow */
-        conn_park_memory(conn, input_growth(&conn->input, wanted));
+        park_at(conn, &conn->server->arriving, input_growth(&conn->input, wanted));
         break;
     case INPUT_NO_MEMORY:
         conn_fail(conn, "out of memory");
@@ -543,8 +590,8 @@ static void write_later(struct conn *conn)
 {
     uv_buf_t buffers[WRITE_VECTORS];
     unsigned count = next_vectors(conn, buffers, &conn->writing);
-    conn->write.data = conn;
-    int error = uv_write(&conn->write, &conn->handle.stream, buffers, count, on_written);
+    conn->operation.write.data = conn;
+    int error = uv_write(&conn->operation.write, &conn->handle.stream, buffers, count, on_written);
     if (error != 0) {
         lose(conn, error);
         return;
@@ -595,7 +642,7 @@ struct conn *conn_new(struct server *server, bool is_unix)
     conn->is_unix = is_unix;
     identity_init(&conn->identity);
     conn->moved_ms = uv_now(&server->loop);
-    input_init(&conn->input, &server->budget, server->scratch);
+    input_init(&conn->input, &server->arriving, server->scratch);
     output_init(&conn->output, &server->pieces);
     frame_reset(&conn->scanner);
     snprintf(conn->peer, sizeof conn->peer, "connection %" PRIu64, conn->number);
@@ -667,6 +714,7 @@ void conn_close(struct conn *conn)
     budget_give(&server->budget, conn->tls_counted);
     conn->tls_counted = 0;
     budget_forget(&server->budget, conn);
+    budget_forget(&server->arriving, conn);
     DL_DELETE2(server->conns, conn, previous, next);
     server->conns_count--;
     origins_leave(&server->origins, conn->origin);
@@ -690,8 +738,8 @@ static void linger(struct conn *conn)
 {
     conn->state = CONN_LINGERING;
     conn->linger_ms = now_ms() + LINGER_MS;
-    conn->shutdown.data = conn;
-    if (uv_shutdown(&conn->shutdown, &conn->handle.stream, on_shutdown) != 0) {
+    conn->operation.shutdown.data = conn;
+    if (uv_shutdown(&conn->operation.shutdown, &conn->handle.stream, on_shutdown) != 0) {
         conn_close(conn);
         return;
     }
@@ -718,11 +766,7 @@ static void conn_finish(struct conn *conn)
     if (conn->state != CONN_ENDING || conn->in_flight > 0 || conn->output.pending > 0 ||
         conn->is_writing || conn->output.has_failed || !has_said_end(conn))
         return;
-    int fd;
-    int unread = 0;
-    if (uv_fileno((uv_handle_t *)&conn->handle.stream, &fd) == 0)
-        ioctl(fd, FIONREAD, &unread);
-    if (!conn->is_lost && (conn->has_failed || unread > 0))
+    if (!conn->is_lost && (conn->has_failed || unread(conn) > 0))
         linger(conn);
     else
         conn_close(conn);
@@ -781,7 +825,7 @@ void conn_leave_list(struct conn *conn)
 static uint64_t conn_holds(const struct conn *conn)
 {
     return conn->input.own.capacity + conn->output.pending - conn->output.held + conn->tls_counted +
-           stream_idle_count(conn) * STREAM_PIECE;
+           stream_idle_bytes(conn);
 }
 
 /* Whether others would have held pages, not long ago, and could not for those that are held. */
@@ -860,9 +904,11 @@ bool conn_check_time(struct conn *conn)
 static bool is_in_the_way(const struct conn *conn)
 {
     const struct server *server = conn->server;
+    uint64_t begun = budget_is_tight(&server->arriving) ? BUDGET_FIRST : BUDGET_SMALL;
     if (!is_idle(conn))
         return false;
-    return (server->budget.waiting != NULL && conn_holds(conn) > BUDGET_SMALL) ||
+    return (server->arriving.waiting != NULL && conn->input.own.capacity > begun) ||
+           (server->budget.waiting != NULL && conn_holds(conn) > BUDGET_SMALL) ||
            (is_hold_wanted(server) && conn->output.held > BUDGET_SMALL);
 }
 
@@ -882,6 +928,11 @@ static bool has_stalled(struct conn *conn, uint64_t at_ms)
 bool conn_sweep(struct conn *conn, uint64_t at_ms)
 {
     const struct server *server = conn->server;
+    if (conn->wait == CONN_WAITS_MEMORY && conn->wait_budget == &server->arriving &&
+        conn->wait_unread > 0 && unread(conn) >= conn->wait_unread) {
+        conn_unpark(conn);
+        conn_wake(conn);
+    }
     if (conn->state == CONN_LINGERING && at_ms >= conn->linger_ms) {
         conn_close(conn);
         return false;

@@ -86,9 +86,11 @@ struct conn {
     size_t stretch_written;
 
     enum conn_wait wait;
-    struct conn *wait_previous, *wait_next; /* in entry->parked or budget.waiting */
+    struct conn *wait_previous, *wait_next; /* in entry->parked or budget->waiting */
     struct region_entry *wait_entry;
-    uint64_t wait_bytes;  /* what it waits for, with CONN_WAITS_MEMORY */
+    struct budget *wait_budget; /* with CONN_WAITS_MEMORY, and how much */
+    uint64_t wait_bytes;
+    uint64_t wait_unread; /* or so many in its socket, that complete a small message; 0 */
     struct request *held; /* the request that holds it, or NULL */
 
     struct input input;
@@ -110,8 +112,10 @@ struct conn {
     uint64_t begun_ms;      /* when the message that has come in part was begun; 0: there is none */
     uint64_t linger_ms;     /* when lingering ends */
     size_t writing;         /* bytes of the write under way */
-    uv_write_t write;
-    uv_shutdown_t shutdown;
+    union {
+        uv_write_t write;
+        uv_shutdown_t shutdown; /* once nothing is left to be written */
+    } operation;
     struct identity identity;
     struct origin *origin; /* NULL until it is admitted */
     bool is_unix;

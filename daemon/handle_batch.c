@@ -145,6 +145,7 @@ static void go_on(struct request *request, bool are_read)
 static bool keep_message(struct call *call, struct request *request)
 {
     struct input *input = &call->conn->input;
+    struct budget *budget = &call->server->budget;
     struct rpc_param *changes = &request->plan->changes;
     size_t offset = (size_t)(changes->bytes - input_bytes(input));
     if (call->size > SCRATCH_SIZE) {
@@ -154,11 +155,11 @@ static bool keep_message(struct call *call, struct request *request)
         if (base == NULL)
             return false;
         memcpy(base, input_bytes(input), call->size);
-        budget_add(input->budget, call->size);
+        budget_add(budget, call->size);
         request->home = (struct buffer){base, call->size, call->size};
     }
     changes->bytes = request->home.base + offset;
-    plan_charge(request->plan, input->budget);
+    plan_charge(request->plan, budget);
     return true;
 }
 

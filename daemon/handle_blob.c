@@ -165,7 +165,7 @@ enum outcome handle_LOAD_BLOB(struct call *call)
         return HANDLED; /* nobody wants to know */
     if (after == 0 && load_now(call, block))
         return HANDLED;
-    if (block.size > STREAM_MIN)
+    if (stream_is_due(call->server, block.size))
         return stream_begin(call, block, after);
     enum outcome outcome;
     struct request *request = blob_request(call, block, &outcome);

@@ -8,8 +8,6 @@
 #include "core/bytes.h"
 #include "core/limits.h"
 
-/* The least buffer: a page, for a message that came in two packets. */
-#define OWN_MIN ((size_t)4096)
 #define MEMORY_UNIT 4096
 
 _Static_assert(SCRATCH_SIZE <= LARGE_BLOB, "a borrowed blob must have a buffer of its own");
@@ -20,17 +18,20 @@ void input_init(struct input *input, struct budget *budget, uint8_t *scratch)
     *input = (struct input){.budget = budget, .scratch = scratch, .base = scratch};
 }
 
-void buffer_free(struct buffer *buffer, struct budget *budget)
+void buffer_free(struct buffer *buffer, struct budget *whole)
 {
     free(buffer->base);
-    budget_give(budget, buffer->memory);
+    budget_give_passed(whole, buffer->memory);
     *buffer = (struct buffer){0};
 }
 
 static void drop_own(struct input *input)
 {
-    if (input->own.base != NULL)
-        buffer_free(&input->own, input->budget);
+    if (input->own.base != NULL) {
+        free(input->own.base);
+        budget_give(input->budget, input->own.memory);
+        input->own = (struct buffer){0};
+    }
     input->base = input->scratch;
     input->start = input->end = 0;
 }
@@ -40,14 +41,21 @@ void input_release(struct input *input)
     drop_own(input);
 }
 
+/* How much is read at first. Less where the last message was a large one: it is enough to see how
+ * long this one is. And where all beginnings are too many: those have a buffer of their own of this
+ * size, and read on in turn. */
+static size_t first_read(const struct input *input)
+{
+    return input->after_large || budget_is_tight(input->budget) ? BUDGET_FIRST : SCRATCH_SIZE;
+}
+
 uv_buf_t input_room(struct input *input)
 {
     if (input->own.base == NULL) {
         assert(input->start == input->end);
         input->base = input->scratch;
         input->start = input->end = 0;
-        return uv_buf_init((char *)input->scratch,
-                           (unsigned)(input->after_large ? FIRST_READ : SCRATCH_SIZE));
+        return uv_buf_init((char *)input->scratch, (unsigned)first_read(input));
     }
     size_t room = input->own.capacity - input->end;
     assert(input->start == 0 && room > 0);
@@ -101,7 +109,7 @@ bool input_keep(struct input *input)
     if (size == 0 || input->own.base != NULL)
         return true;
     const uint8_t *bytes = input_bytes(input);
-    size_t capacity = OWN_MIN;
+    size_t capacity = BUDGET_FIRST;
     while (capacity < size)
         capacity *= 2;
     uint8_t *base = malloc(capacity);
@@ -197,6 +205,7 @@ struct buffer input_detach(struct input *input, size_t size)
     assert(input->own.base != NULL && input->start == 0 && input->end == size);
     note_size(input, size);
     struct buffer buffer = input->own;
+    budget_pass_on(input->budget, buffer.memory);
     input->own = (struct buffer){0};
     drop_own(input);
     return buffer;

@@ -25,14 +25,11 @@
  * borrow never fits. */
 #define SCRATCH_SIZE ((size_t)64 * 1024)
 
-/* The same where the last message was a large one: enough to see how long this one is. */
-#define FIRST_READ ((size_t)4 * 1024)
-
 /* So much into a buffer of the connection's own: what one has of the loop at a time is bounded. */
 #define READ_MAX ((size_t)256 * 1024)
 
 struct input {
-    struct budget *budget;
+    struct budget *budget; /* of what is not whole yet */
     uint8_t *scratch;
     struct buffer own; /* base is NULL when there is none */
     uint8_t *base;     /* own.base or scratch; [start, end) has arrived and is not handled */
@@ -78,8 +75,9 @@ enum input_status input_prepare(struct input *input, const struct conn *conn, ui
 uint64_t input_growth(const struct input *input, uint64_t wanted);
 
 /* Hands over the buffer, which holds exactly one message of size bytes; the input is empty then.
- * Give it back with budget_keep, or with buffer_free. */
+ * It counts for the whole budget from now on: give it back there with budget_keep, or with
+ * buffer_free. */
 struct buffer input_detach(struct input *input, size_t size);
-void buffer_free(struct buffer *buffer, struct budget *budget);
+void buffer_free(struct buffer *buffer, struct budget *whole);
 
 #endif

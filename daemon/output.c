@@ -25,7 +25,8 @@ void pieces_release(struct pieces *pieces)
 {
     free_all(pieces->free);
     free_all(pieces->free_small);
-    pieces_init(pieces, pieces->budget);
+    pieces->free = pieces->free_small = NULL;
+    pieces->free_count = pieces->free_small_count = 0;
 }
 
 static struct piece *take_free(struct piece **first, unsigned *count)
@@ -61,6 +62,7 @@ struct piece *piece_new(struct pieces *pieces, size_t capacity, bool is_charged)
     if (piece == NULL)
         return NULL;
     *piece = (struct piece){.capacity = capacity};
+    pieces->used += capacity;
     if (!is_charged)
         budget_add(pieces->budget, capacity);
     return piece;
@@ -84,6 +86,7 @@ void piece_free(struct pieces *pieces, struct piece *piece)
         region_let_go(piece->holds, piece->hold_count);
     size_t capacity = piece->capacity;
     budget_give(pieces->budget, capacity);
+    pieces->used -= capacity;
     if (capacity <= SMALL_PIECE &&
         keep_free(&pieces->free_small, &pieces->free_small_count, SMALL_PIECES_KEPT, piece))
         return;

@@ -48,6 +48,7 @@ struct piece {
 /* The recycled pieces of all connections. */
 struct pieces {
     struct budget *budget;
+    uint64_t used; /* bytes of those that are in use */
     struct piece *free, *free_small;
     unsigned free_count, free_small_count;
     uint64_t sent_bytes; /* of all outputs */
@@ -55,6 +56,12 @@ struct pieces {
 
 void pieces_init(struct pieces *pieces, struct budget *budget);
 void pieces_release(struct pieces *pieces);
+/* Whether answers take so much of max_buffered that each is to do with less of it: an eighth. */
+#define PIECES_PART 8
+static inline bool pieces_are_many(const struct pieces *pieces)
+{
+    return pieces->used >= pieces->budget->limit / PIECES_PART;
+}
 
 /* An empty piece with room for capacity bytes, NULL without memory. Counts its capacity in the
  * budget, unless it is charged there already. Free with piece_free. */

@@ -55,10 +55,10 @@ static void apply_region(struct server *server, const struct conf_region *wanted
 }
 
 /* Those that wait for memory find out anew what they need and whether they may have it. */
-static void retry_waiting(struct server *server)
+static void retry_waiting(const struct budget *budget)
 {
     struct conn *conn;
-    while ((conn = server->budget.waiting) != NULL) {
+    while ((conn = budget->waiting) != NULL) {
         conn_unpark(conn);
         conn_wake(conn);
     }
@@ -85,6 +85,7 @@ static void apply(struct server *server, struct conf *wanted)
     server->certificates = server->reload.certificates;
     certificates_log(&server->certificates);
     budget_set_limits(&server->budget, wanted->max_buffered, wanted->max_message);
+    budget_set_part_limits(&server->arriving);
     for (size_t i = 0; i < wanted->regions_count; i++)
         apply_region(server, &wanted->regions[i]);
 
@@ -112,7 +113,8 @@ static void apply(struct server *server, struct conf *wanted)
         audit_reloaded(server, ERR_OK);
     }
     conf_release(&old);
-    retry_waiting(server);
+    retry_waiting(&server->budget);
+    retry_waiting(&server->arriving);
     server_watch_time(server);
     files_raise_limit(server);
 }

@@ -105,7 +105,7 @@ void request_free(struct request *request)
     stream_release(request->stream);
     list_release(request);
     if (request->home.memory > SCRATCH_SIZE)
-        budget_keep(&server->budget, &request->home);
+        budget_keep(&server->arriving, &request->home);
     else if (request->home.base != NULL)
         buffer_free(&request->home, &server->budget);
     if (conn->held == request)

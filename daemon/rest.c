@@ -44,13 +44,13 @@ static void on_rest(uv_timer_t *timer)
 {
     struct server *server = timer->data;
     bool are_quiet = rest_regions(server);
-    budget_age_kept(&server->budget);
+    budget_age_kept(&server->arriving);
     if (!are_quiet || server->rest.events != events(server)) {
         server->rest.events = events(server);
         return;
     }
     uv_timer_stop(timer);
-    budget_release_kept(&server->budget);
+    budget_release_kept(&server->arriving);
     pieces_release(&server->pieces);
     request_cache_release(&server->requests);
     malloc_trim(0);

@@ -46,18 +46,16 @@ static void run_ready(struct server *server)
 }
 
 /* Whether there is room for the first of those who wait for memory. */
-static bool may_grant(const struct server *server)
+static bool may_grant(const struct budget *budget)
 {
-    const struct budget *budget = &server->budget;
     return budget->waiting != NULL &&
            budget_fits(budget, budget->waiting, budget->waiting->wait_bytes);
 }
 
 /* Those who wait for memory, in their order, as far as it goes. */
-static void grant_memory(struct server *server)
+static void grant_memory(struct budget *budget)
 {
-    struct budget *budget = &server->budget;
-    while (may_grant(server)) {
+    while (may_grant(budget)) {
         struct conn *conn = budget->waiting;
         budget->is_granting = true;
         conn_unpark(conn);
@@ -88,11 +86,13 @@ static void turn(struct server *server)
 {
     do {
         run_ready(server);
-        grant_memory(server);
+        grant_memory(&server->budget);
+        grant_memory(&server->arriving);
         commit_pump(server);
         flush_dirty(server);
     } while (server->ready != NULL || server->dirty != NULL || server->regions.touched != NULL ||
-             may_grant(server)); /* what was sent has left room */
+             may_grant(&server->budget) ||
+             may_grant(&server->arriving)); /* what was sent has left room */
     stats_end_turn(&server->stats);
     rest_watch(server);
     if (server->phase > SERVER_RUNNING)
@@ -142,7 +142,8 @@ static void on_check(uv_check_t *check)
 static void on_sweep(uv_timer_t *timer)
 {
     struct server *server = timer->data;
-    bool is_needed = server->budget.waiting != NULL || server->phase == SERVER_DRAINING;
+    bool is_needed = server->budget.waiting != NULL || server->arriving.waiting != NULL ||
+                     server->phase == SERVER_DRAINING;
     struct conn *conn, *next;
     for (conn = server->conns; conn != NULL; conn = next) {
         next = conn->next;
@@ -407,7 +408,7 @@ static void stop(struct server *server)
     uv_run(&server->loop, UV_RUN_DEFAULT);
     int error = uv_loop_close(&server->loop);
     assert(error == 0);
-    budget_release_kept(&server->budget);
+    budget_release_kept(&server->arriving);
     request_cache_release(&server->requests);
     pieces_release(&server->pieces);
     tls_pool_release(&server->tls_pool);
@@ -478,6 +479,7 @@ int server_run(struct conf *conf, struct certificates *certificates,
     server->later_last = &server->later;
     server->uploads_next = first_upload();
     budget_init(&server->budget, conf->max_buffered, conf->max_message);
+    budget_init_part(&server->arriving, &server->budget);
     pieces_init(&server->pieces, &server->budget);
     admin_init(&server->admin);
     int status = serve(server);

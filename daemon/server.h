@@ -97,6 +97,7 @@ struct server {
 
     struct origins origins;
     struct budget budget;
+    struct budget arriving; /* the part of it of messages that are not whole yet */
     struct pieces pieces;
     uint64_t holds_ms; /* when a load could not hold its pages for what others hold, as uv_now; 0 */
     struct request_cache requests;

@@ -17,10 +17,9 @@
 /* Verified in one trip to a worker: others are to have their turn. */
 #define VERIFY_AT_ONCE (16 * STREAM_PIECE)
 #define PIECES 2
-/* What they hold. */
-#define BEGINNING ((uint64_t)PIECES * STREAM_PIECE)
 
-_Static_assert(STREAM_MIN >= BEGINNING, "a streamed answer is larger than its pieces");
+_Static_assert(STREAM_MIN >= PIECES * STREAM_PIECE && STREAM_MIN_MANY >= PIECES * STREAM_PIECE_MANY,
+               "a streamed answer is larger than its pieces");
 
 struct stream {
     struct request *request;
@@ -28,6 +27,7 @@ struct stream {
     struct stream *entry_previous, *entry_next; /* entry->streams, while the block is pinned */
     bool is_pinned;
     bool is_reading;      /* at a worker */
+    size_t piece_size;    /* bytes of the block in each of its pieces */
     uint64_t verified;    /* bytes of the block behind its beginning, which comes last */
     uint64_t queued;      /* bytes that are in the output, or were sent */
     struct piece *spare;  /* neither being read into nor to be sent */
@@ -36,9 +36,15 @@ struct stream {
     uint64_t deadline_ms; /* when the connection is closed for being in the way; 0 */
 };
 
-static size_t piece_capacity(void)
+bool stream_is_due(const struct server *server, uint64_t size)
 {
-    return (size_t)request_memory(STREAM_PIECE);
+    return size > STREAM_MIN || (size > STREAM_MIN_MANY && pieces_are_many(&server->pieces));
+}
+
+/* Bytes of the block that its pieces hold. */
+static uint64_t beginning_size(const struct stream *stream)
+{
+    return PIECES * stream->piece_size;
 }
 
 static uint64_t left(const struct stream *stream)
@@ -57,15 +63,17 @@ static void free_all(struct piece *piece)
     }
 }
 
-static struct stream *stream_new(struct request *request)
+static struct stream *stream_new(struct request *request, size_t piece_size)
 {
     struct conn *conn = request->conn;
     struct stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL)
         return NULL;
     stream->request = request;
+    stream->piece_size = piece_size;
     for (int i = 0; i < PIECES; i++) {
-        struct piece *piece = piece_new(&conn->server->pieces, piece_capacity(), true);
+        struct piece *piece =
+            piece_new(&conn->server->pieces, (size_t)request_memory(piece_size), true);
         if (piece == NULL) {
             free_all(stream->spare); /* what it is charged with is the caller's to give back */
             free(stream);
@@ -135,11 +143,11 @@ static void run_verify(struct work *work)
 {
     struct request *request = request_of_work(work);
     struct stream *stream = request->stream;
-    uint64_t rest = request->block.size - BEGINNING;
+    uint64_t beginning = beginning_size(stream), rest = request->block.size - beginning;
     uint64_t end = min_u64(rest, stream->verified + VERIFY_AT_ONCE);
     while (stream->verified < end) {
-        uint64_t size = min_u64(end - stream->verified, STREAM_PIECE);
-        if (!read_part(request, BEGINNING + stream->verified, stream->spare->bytes, size))
+        uint64_t size = min_u64(end - stream->verified, stream->piece_size);
+        if (!read_part(request, beginning + stream->verified, stream->spare->bytes, size))
             return;
         stream->verified += size;
     }
@@ -147,9 +155,9 @@ static void run_verify(struct work *work)
         return;
     uint64_t offset = 0;
     for (struct piece *piece = stream->spare; piece != NULL; piece = piece->next) {
-        if (!read_part(request, offset, piece->bytes + RPC_BIN_HEADER_MAX, STREAM_PIECE))
+        if (!read_part(request, offset, piece->bytes + RPC_BIN_HEADER_MAX, stream->piece_size))
             return;
-        offset += STREAM_PIECE;
+        offset += stream->piece_size;
     }
 }
 
@@ -238,7 +246,7 @@ static void go_on(struct stream *stream)
 {
     struct piece *piece = stream->spare;
     if (is_in_the_way(stream)) {
-        bool is_last = piece != NULL && left(stream) <= STREAM_PIECE;
+        bool is_last = piece != NULL && left(stream) <= stream->piece_size;
         if (!is_last && fill_rest(stream))
             return;
         if (stream->deadline_ms == 0)
@@ -248,7 +256,7 @@ static void go_on(struct stream *stream)
     if (piece == NULL)
         return;
     take_spare(stream);
-    fill(stream, piece, min_u64(left(stream), STREAM_PIECE));
+    fill(stream, piece, min_u64(left(stream), stream->piece_size));
 }
 
 static void queue(struct stream *stream, struct piece *piece)
@@ -318,7 +326,7 @@ static void send_beginning(struct stream *stream)
 {
     while (stream->spare != NULL) {
         struct piece *piece = take_spare(stream);
-        set_size(piece, STREAM_PIECE);
+        set_size(piece, stream->piece_size);
         queue(stream, piece);
     }
 }
@@ -331,7 +339,7 @@ static void on_verified(struct work *work)
         return;
     if (request->err.code != ERR_OK) {
         refuse(stream);
-    } else if (stream->verified < request->block.size - BEGINNING) {
+    } else if (stream->verified < request->block.size - beginning_size(stream)) {
         submit(stream, run_verify, on_verified);
     } else {
         send_beginning(stream);
@@ -360,14 +368,17 @@ enum outcome stream_begin(struct call *call, struct extent block, uint64_t after
 {
     struct conn *conn = call->conn;
     struct budget *budget = &call->server->budget;
-    uint64_t memory = PIECES * piece_capacity();
+    size_t piece_size = pieces_are_many(&call->server->pieces) || block.size <= STREAM_MIN
+                            ? STREAM_PIECE_MANY
+                            : STREAM_PIECE;
+    uint64_t memory = PIECES * request_memory(piece_size);
     if (!budget_take(budget, conn, memory)) {
         conn_park_memory(conn, memory);
         return PARKED;
     }
     struct request *request = request_new(conn, call->entry, call->envelope.msgid, false);
     if (request != NULL)
-        request->stream = stream_new(request);
+        request->stream = stream_new(request, piece_size);
     if (request == NULL || request->stream == NULL) {
         budget_give(budget, memory);
         if (request != NULL)
@@ -400,6 +411,15 @@ uint64_t stream_idle_count(const struct conn *conn)
     DL_FOREACH2(conn->streams, stream, conn_next)
     count += is_idle(stream);
     return count;
+}
+
+uint64_t stream_idle_bytes(const struct conn *conn)
+{
+    uint64_t bytes = 0;
+    const struct stream *stream;
+    DL_FOREACH2(conn->streams, stream, conn_next)
+    bytes += is_idle(stream) ? stream->piece_size : 0;
+    return bytes;
 }
 
 void stream_sent(struct conn *conn)

@@ -29,16 +29,22 @@
 struct conn;
 struct region_entry;
 struct request;
+struct server;
 struct stream;
 
 /* Loads that are larger are streamed. A smaller one is read whole, and its memory asked for. */
 #define STREAM_MIN MIB
+/* The same while answers take much of the memory (pieces_are_many). */
+#define STREAM_MIN_MANY ((size_t)128 * 1024)
 /* Read at a time: a worker's trip is little beside it, and sending it takes the loop some 100
  * microseconds. */
 #define STREAM_PIECE ((size_t)256 * 1024)
+#define STREAM_PIECE_MANY ((size_t)64 * 1024)
 /* How long a change waits for the peer of a stream. */
 #define YIELD_MS 1000
 
+/* Whether a load of so many bytes is streamed. */
+bool stream_is_due(const struct server *server, uint64_t size);
 /* Begins to answer the load of the block, which may be read after that ticket (0: now). */
 enum outcome stream_begin(struct call *call, struct extent block, uint64_t after);
 /* The ticket was applied. */
@@ -48,6 +54,8 @@ void stream_release(struct stream *stream);
 
 /* How many streams of the connection wait for nothing but its peer. */
 uint64_t stream_idle_count(const struct conn *conn);
+/* Memory of theirs, beside what is in the output. */
+uint64_t stream_idle_bytes(const struct conn *conn);
 /* Bytes of the connection have been sent: its streams go on. */
 void stream_sent(struct conn *conn);
 /* Nobody takes the connection's answers any more: its streams end, those that are being read when

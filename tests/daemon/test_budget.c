@@ -9,7 +9,7 @@
 
 static struct budget budget;
 /* Only compared, so anything with an address will do. */
-static char room[3];
+static char room[4];
 #define CONN(number) ((const struct conn *)(const void *)&room[number])
 
 static void setup(void)
@@ -225,6 +225,110 @@ START_TEST(kept_buffers_age)
 }
 END_TEST
 
+static struct budget part;
+
+/* A part has a limit and an overdraft of its own, and counts for the whole. */
+START_TEST(a_part_of_it)
+{
+    budget_set_limits(&budget, 1024 * MESSAGE, MESSAGE / 2);
+    budget_init_part(&part, &budget);
+    ck_assert_uint_eq(part.limit, 64 * MESSAGE);
+    ck_assert_uint_lt(BUDGET_PART_MIN, part.limit);
+    ck_assert(budget_take(&part, CONN(0), part.limit));
+    ck_assert(budget_take(&part, CONN(1), MESSAGE)); /* the overdraft */
+    ck_assert(!budget_take(&part, CONN(2), MESSAGE));
+    ck_assert_uint_eq(budget.used, part.limit + MESSAGE);
+    part.waiting = (struct conn *)(void *)&room[2];
+    ck_assert(budget_take(&budget, CONN(3), MESSAGE)); /* does not wait for that */
+    part.waiting = NULL;
+    budget_pass_on(&part, MESSAGE); /* CONN(1)'s is whole */
+    ck_assert(budget_take(&part, CONN(2), MESSAGE));
+    ck_assert_uint_eq(part.used, part.limit + MESSAGE);
+    ck_assert_uint_eq(budget.used, part.limit + 3 * MESSAGE);
+    budget_give(&part, part.used);
+    budget_give_passed(&budget, MESSAGE);
+    budget_give(&budget, MESSAGE);
+    ck_assert_uint_eq(part.used, 0);
+    ck_assert_uint_eq(budget.used, 0);
+}
+END_TEST
+
+/* Where the whole is full there is no room in the part either. */
+START_TEST(a_part_of_what_is_full)
+{
+    budget_init_part(&part, &budget);
+    budget_add(&budget, LIMIT);
+    ck_assert(budget_take(&part, CONN(0), MESSAGE));
+    ck_assert_ptr_eq(part.overdrawn, CONN(0));
+    ck_assert(!budget_fits(&part, CONN(1), 3 * MESSAGE));
+    budget_give(&part, MESSAGE);
+    budget_give(&budget, LIMIT);
+    ck_assert(budget_take(&part, CONN(1), MESSAGE));
+    ck_assert_ptr_null(part.overdrawn);
+}
+END_TEST
+
+/* Small ones are asked for once there are as many again as the part may have; large ones that have
+ * overdrawn it do not count. */
+START_TEST(small_ones_get_tight)
+{
+    budget_set_limits(&budget, 1024 * MESSAGE, 64 * MESSAGE);
+    budget_init_part(&part, &budget);
+    ck_assert(budget_take(&part, CONN(0), part.limit));
+    ck_assert(budget_take(&part, CONN(0), part.limit));
+    ck_assert_uint_eq(part.used, 2 * part.limit);
+    ck_assert(!budget_is_tight(&part));
+    while (part.used < 3 * part.limit) {
+        ck_assert(!budget_is_tight(&part));
+        ck_assert(budget_take(&part, CONN(1), BUDGET_SMALL / 2));
+    }
+    ck_assert(budget_is_tight(&part));
+    ck_assert(!budget_take(&part, CONN(1), BUDGET_SMALL / 2));
+    part.is_passing = true;
+    ck_assert(budget_take(&part, CONN(1), BUDGET_SMALL / 2));
+    part.is_passing = false;
+    ck_assert(!budget_is_tight(&budget));
+    budget_give(&part, BUDGET_SMALL / 2);
+    budget_give(&part, BUDGET_SMALL / 2);
+    ck_assert(!budget_is_tight(&part));
+}
+END_TEST
+
+/* What was executed is kept in the part, within its limit and that of the whole. */
+START_TEST(kept_buffers_are_of_the_part)
+{
+    struct buffer buffer, others[3];
+    budget_set_limits(&budget, BUDGET_PART_MIN + 2 * MESSAGE, MESSAGE);
+    budget_init_part(&part, &budget);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(budget_take(&part, CONN(0), MESSAGE));
+        budget_pass_on(&part, MESSAGE);
+        others[i] = (struct buffer){malloc(MESSAGE), MESSAGE, MESSAGE};
+        ck_assert_ptr_nonnull(others[i].base);
+    }
+    ck_assert(budget_take(&part, CONN(0), part.limit - 2 * MESSAGE));
+    for (int i = 0; i < 3; i++)
+        budget_keep(&part, &others[i]);
+    ck_assert_uint_eq(part.kept_size, 2 * MESSAGE);
+    ck_assert_uint_eq(budget.used, part.used);
+
+    ck_assert(budget_take_kept(&part, CONN(0), MESSAGE, 4096, &buffer));
+    budget_add(&part, 4096); /* which the caller had counted */
+    ck_assert_uint_eq(part.used, part.limit - MESSAGE);
+    ck_assert_uint_eq(budget.used, part.used);
+    budget_pass_on(&part, MESSAGE);
+    budget_keep(&part, &buffer);
+    ck_assert_uint_eq(part.kept_size, 2 * MESSAGE);
+
+    /* others take the room in the whole, and in the part */
+    budget_add(&budget, 3 * MESSAGE);
+    ck_assert_uint_eq(part.kept_size, MESSAGE);
+    budget_give(&budget, 3 * MESSAGE);
+    ck_assert(budget_take(&part, CONN(1), 2 * MESSAGE));
+    ck_assert_uint_eq(part.kept_size, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("budget");
@@ -242,6 +346,10 @@ int main(void)
     tcase_add_test(tcase, kept_buffers_are_within_the_limit_always);
     tcase_add_test(tcase, only_so_many_buffers_are_kept);
     tcase_add_test(tcase, kept_buffers_age);
+    tcase_add_test(tcase, a_part_of_it);
+    tcase_add_test(tcase, a_part_of_what_is_full);
+    tcase_add_test(tcase, small_ones_get_tight);
+    tcase_add_test(tcase, kept_buffers_are_of_the_part);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }

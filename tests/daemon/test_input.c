@@ -135,7 +135,7 @@ START_TEST(what_was_sent_before_is_believed)
     (void)arrive_whole(message, sizeof message);
     detach(sizeof message);
 
-    ck_assert_uint_eq(input_room(&input).len, FIRST_READ);
+    ck_assert_uint_eq(input_room(&input).len, BUDGET_FIRST);
     ck_assert_uint_eq(arrive_whole(message, sizeof message), 1);
     ck_assert_uint_eq(input.own.capacity, sizeof message);
     ck_assert_uint_eq(budget.used, PAGES(sizeof message));
@@ -149,13 +149,13 @@ START_TEST(what_is_claimed_is_not)
     static uint8_t message[100000];
     (void)arrive_whole(message, sizeof message);
     detach(sizeof message);
-    arrive(message, FIRST_READ);
+    arrive(message, BUDGET_FIRST);
     ck_assert(input_keep(&input));
     ck_assert_int_eq(input_prepare(&input, NULL, 1000000), INPUT_READY);
     ck_assert_uint_eq(budget.used, PAGES(2 * sizeof message));
     input_release(&input);
 
-    ck_assert_uint_eq(input_room(&input).len, FIRST_READ);
+    ck_assert_uint_eq(input_room(&input).len, BUDGET_FIRST);
     arrive(message, 100);
     input_consume(&input, 60);
     input_consume(&input, 40);
@@ -177,7 +177,7 @@ START_TEST(a_kept_buffer_is_read_into)
     budget_keep(&budget, &buffer);
     ck_assert_uint_eq(budget.used, 0);
 
-    size_t arrived = arrive(stream, FIRST_READ);
+    size_t arrived = arrive(stream, BUDGET_FIRST);
     ck_assert(input_keep(&input));
     ck_assert_int_eq(input_prepare(&input, NULL, second), INPUT_READY);
     ck_assert_ptr_eq(input.own.base, base);
@@ -210,6 +210,56 @@ START_TEST(waits_where_the_budget_is_full)
     ck_assert_uint_eq(input_size(&input), sizeof bytes);
     budget_give(&budget, 2 << 20);
     ck_assert_int_eq(input_prepare(&input, NULL, 300000), INPUT_READY);
+}
+END_TEST
+
+/* Where beginnings are too many, each has a page, and waits for more unless its end is there. */
+START_TEST(beginnings_are_bounded)
+{
+    static uint8_t bytes[SCRATCH_SIZE];
+    struct budget part;
+    budget_init_part(&part, &budget);
+    input_init(&input, &part, scratch);
+    budget_add(&part, 2 * part.limit);
+    ck_assert_uint_eq(input_room(&input).len, BUDGET_FIRST);
+    ck_assert_uint_eq(arrive(bytes, sizeof bytes), BUDGET_FIRST);
+    ck_assert(input_keep(&input));
+    ck_assert_uint_eq(part.used, 2 * part.limit + BUDGET_FIRST);
+    struct conn *self = (struct conn *)(void *)bytes, *other = (struct conn *)(void *)&part;
+    part.waiting = other; /* only compared */
+    ck_assert_int_eq(input_prepare(&input, self, 9000), INPUT_WAIT);
+    part.is_passing = true;
+    ck_assert_int_eq(input_prepare(&input, self, 9000), INPUT_READY);
+    part.is_passing = false;
+    part.waiting = NULL;
+
+    uint64_t held = input.own.capacity;
+    ck_assert_uint_eq(budget.used, 2 * part.limit + held);
+    input_release(&input);
+    budget_give(&part, 2 * part.limit);
+    ck_assert_uint_eq(part.used, 0);
+    ck_assert_uint_eq(input_room(&input).len, SCRATCH_SIZE);
+}
+END_TEST
+
+/* A message that is whole is no part of those that arrive. */
+START_TEST(what_is_whole_makes_room)
+{
+    static uint8_t message[3 * SCRATCH_SIZE];
+    struct budget part;
+    budget_init_part(&part, &budget);
+    input_init(&input, &part, scratch);
+    for (size_t arrived = 0; arrived < sizeof message;) {
+        arrived += arrive(message + arrived, sizeof message - arrived);
+        ck_assert(input_keep(&input));
+        if (arrived < sizeof message)
+            ck_assert_int_eq(input_prepare(&input, NULL, sizeof message), INPUT_READY);
+    }
+    ck_assert_uint_eq(part.used, sizeof message);
+    struct buffer buffer = input_detach(&input, sizeof message);
+    ck_assert_uint_eq(part.used, 0);
+    ck_assert_uint_eq(budget.used, sizeof message);
+    buffer_free(&buffer, &budget);
 }
 END_TEST
 
@@ -259,6 +309,8 @@ int main(void)
     tcase_add_test(tcase, a_kept_buffer_is_read_into);
     tcase_add_test(tcase, a_secret_is_wiped);
     tcase_add_test(tcase, waits_where_the_budget_is_full);
+    tcase_add_test(tcase, beginnings_are_bounded);
+    tcase_add_test(tcase, what_is_whole_makes_room);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }

@@ -1,5 +1,6 @@
 """Ten thousand connections that are silent and a hundred that attack, each in one of the ways of
-ATTACKS, over and over: the server's memory stays below 64 MiB, and another client is served."""
+ATTACKS, over and over: the server's memory stays below 64 MiB, and another client is served. With
+small limits, and with those that it has by itself."""
 import os
 import re
 import resource
@@ -14,12 +15,13 @@ from mpack import Client, pack, request
 
 KIB, MIB = 1 << 10, 1 << 20
 SILENT, ATTACKERS = 1000 if ASAN else 10000, 100
+BEGINNINGS = 200 if ASAN else 2500
 FILES = SILENT + 500  # that this process needs, and the server
 
-# Two settings are for machines with more memory than this is to have: what large messages may take
-# in total, and what a region keeps of its pages.
-CONFIG = "max_connections: 11000\nmax_message: 8MiB\nmax_buffered: 16MiB\nmax_unread: 256KiB\n"
-REGIONS = "regions: [{name: main, page_cache: 4MiB}, {name: bystander, page_cache: 4MiB}]\n"
+DEFAULTS = "max_connections: 11000\n"
+REGIONS = "regions: [{name: main}, {name: bystander}]\n"
+SMALL = "max_message: 8MiB\nmax_buffered: 16MiB\nmax_unread: 256KiB\n"
+SMALL_REGIONS = "regions: [{name: main, page_cache: 4MiB}, {name: bystander, page_cache: 4MiB}]\n"
 
 LARGE = 4 * MIB  # the blob that is loaded, at 0
 ADD = b"\x94\x00\x05\xa7addBlob\x92\xa4main"
@@ -100,16 +102,58 @@ class Crowd(Case):
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 
     @staticmethod
-    def memory(server):
-        """Bytes that the process has for itself, as opposed to what it maps of files."""
+    def memory(server, of="RssAnon"):
+        """Bytes that the process has for itself, as opposed to what it maps of files; VmHWM: the most
+        that it ever had, files too."""
         with open(f"/proc/{server.process.pid}/status", encoding="ascii") as file:
-            return int(re.search(r"RssAnon:\s+(\d+) kB", file.read())[1]) * KIB
+            return int(re.search(of + r":\s+(\d+) kB", file.read())[1]) * KIB
 
-    def test_memory(self):
-        server = self.server(config=CONFIG + REGIONS,
-                             args=["--listen", "tcp:127.0.0.1:0"])
+    def started(self, config):
+        server = self.server(config=config, args=["--listen", "tcp:127.0.0.1:0"])
         server.command += ["--listen", "unix:" + server.path("s")]
-        server.start()
+        return server.start()
+
+    def test_with_defaults(self):
+        self.attack(self.started(DEFAULTS + REGIONS))
+
+    def test_with_small_limits(self):
+        self.attack(self.started(DEFAULTS + SMALL + SMALL_REGIONS))
+
+    def test_beginnings(self):
+        """All send the beginning of a message that is small enough to pass by itself, and together
+        they are far more than 64 MiB. Who sends a whole one is served, and in the end all are."""
+        server = self.started(DEFAULTS + REGIONS)
+        patient = self.connect(server)
+        message = request(1, "addBlob", ["main", bytes(40000)])
+        clients = []
+        for i in range(BEGINNINGS):
+            clients.append(Client(server.tcp if i % 2 else server.unix))
+            self.addCleanup(clients[-1].close)
+            clients[-1].socket.setblocking(False)
+        sent = [0] * BEGINNINGS
+        for i, client in enumerate(clients):
+            try:
+                while sent[i] < len(message) - 1:
+                    sent[i] += client.socket.send(message[sent[i]:-1])
+            except BlockingIOError:
+                pass  # the rest is in nobody's memory
+        patient.call("addBlob", "main", bytes(3000))
+        patient.call("ping")
+        most = self.memory(server, "VmHWM")
+        print(f"{BEGINNINGS} beginnings: {most / MIB:.1f} MiB, {sum(sent) / MIB:.0f} sent", flush=True)
+        if not ASAN:
+            self.assertGreater(sum(sent), 80 * MIB)
+            self.assertLess(most, 64 * MIB)
+        for i, client in enumerate(clients):
+            client.socket.settimeout(client.timeout)
+            client.socket.sendall(message[sent[i]:])
+        for client in clients:
+            self.assertIsNone(client.receive()[1])
+        patient.call("addBlob", "main", bytes(30000))
+        self.assertEqual(patient.call("allocated", "main"), BEGINNINGS * 40000 + 33000)
+        server.stop()
+
+    def attack(self, server):
         patient = self.connect(server)
         patient.call("addBlob", "main", bytes(LARGE))
         before = self.memory(server)
@@ -141,15 +185,16 @@ class Crowd(Case):
                 time.sleep(0.01)
                 most = max(most, self.memory(server))
         bystander.finish()
+        ever = self.memory(server, "VmHWM")
         info = patient.call("serverInfo")
         print(f"one connection: {(quiet - before) / SILENT:.0f} bytes; "
               f"{SILENT} silent ones: {quiet / MIB:.1f} MiB, {ATTACKERS} attackers: "
-              f"{most / MIB:.1f} MiB; {info['requests_total']} requests, "
+              f"{most / MIB:.1f} MiB, {ever / MIB:.1f} at most with files; {info['requests_total']} requests, "
               f"{info['connections_failed']} connections closed, "
               f"{sum(attacker.sent for attacker in attackers) / MIB:.0f} MiB sent", flush=True)
         if not ASAN:  # which keeps what was freed, and more for each allocation
             self.assertLess(quiet, 24 * MIB)
-            self.assertLess(most, 64 * MIB)
+            self.assertLess(ever, 64 * MIB)
         self.assertGreater(info["connections_failed"], 100)
         self.assertGreaterEqual(info["connections"], SILENT)  # none of them was touched
         for client in silent[:10]:

@@ -105,7 +105,7 @@ class Flood(Bad):
             message = request(1, "addBlob", ["flood", bytes([index]) * size])
             for start in range(0, len(message), slice_size):
                 clients[index].send_raw(message[start:start + slice_size])
-                if start == slice_size:
+                if start == 0:
                     barrier.wait()  # all have begun
             results[index] = clients[index].wait(1)
 

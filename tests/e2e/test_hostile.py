@@ -92,7 +92,8 @@ CLASSES = {
         "test_hostile.Ends.test_gone_while_the_disk_works",
     "the end of a connection while a sync hangs": "test_hostile.Held.test_gone_while_a_sync_hangs",
     "the end before the answer": "test_bad_input.Truncated.test_disconnect_before_the_answer",
-    "10,000 silent connections, and 100 that attack": "test_crowd.Crowd.test_memory",
+    "10,000 silent connections, and 100 that attack": "test_crowd.Crowd.test_with_defaults",
+    "messages that are begun, by thousands": "test_crowd.Crowd.test_beginnings",
     "stale sockets": "test_sockets.Sockets.test_stale_is_replaced",
     "symbolic links, folders, pipes in a socket's place":
         "test_sockets.Sockets.test_what_is_no_socket_is_left_alone",

@@ -221,6 +221,23 @@ class Time(Limits):
         self.assert_counts(other, connections_timed_out=2)
         server.stop()
 
+    def test_beginnings_that_others_wait_for(self):
+        """Small ones too, once they are too many; whoever waited meanwhile is served."""
+        server = self.configured("stall_timeout: 1s", "max_message: 1MiB", "max_buffered: 1MiB")
+        other = self.connect_to(server.unix)
+        message = request(1, "addBlob", ["main", bytes(60 * KIB)])
+        clients = [self.connect_to(server.tcp) for _ in range(80)]
+        for client in clients:
+            client.send_raw(message[:40 * KIB])
+        while other.call("serverInfo")["connections_timed_out"] == 0:
+            self.assertLess(other.call("serverInfo")["buffered"], 3 * MIB)
+            time.sleep(0.05)
+        clients[-1].send_raw(message[40 * KIB:])
+        clients[-1].wait(1)
+        server.wait_log("which others wait for, and has hardly moved for stall_timeout, 1000 ms")
+        other.call("addBlob", "main", bytes(60 * KIB))
+        server.stop()
+
     def test_waiting_for_memory_is_no_fault_of_the_client(self):
         server = self.configured("message_timeout: 1s", "max_message: 1MiB", "max_buffered: 1MiB")
         holders = [self.connect_to(server.unix) for _ in range(2)]

@@ -324,6 +324,8 @@ static void check_server(void)
     FUZZ_REQUIRE(server->conns_count == 0 && server->origins.all == NULL);
     FUZZ_REQUIRE(server->budget.used == 0 && server->budget.waiting == NULL &&
                  server->budget.overdrawn == NULL);
+    FUZZ_REQUIRE(server->arriving.used == 0 && server->arriving.waiting == NULL &&
+                 server->arriving.overdrawn == NULL);
     FUZZ_REQUIRE(server->uploads_count == 0);
     FUZZ_REQUIRE(authenticator_is_idle(&server->authenticator) &&
                  server->authenticator.queue == NULL && admin_is_idle(&server->admin));
