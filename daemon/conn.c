@@ -23,6 +23,7 @@
 /* Buffers in one write: far more than a turn usually leaves, and no malloc in a partial one. */
 #define WRITE_VECTORS 64
 
+static void begin_message(struct conn *conn);
 static void conn_finish(struct conn *conn);
 static void run(struct conn *conn);
 static void set_reading(struct conn *conn, bool reading);
@@ -204,6 +205,17 @@ static void on_secured(struct conn *conn)
     access_identify(conn);
 }
 
+/* A message is begun with the first byte of its record, not with the record's last. */
+static void note_record(struct conn *conn)
+{
+    if (input_size(&conn->input) > 0 || !conn->is_reading)
+        return;
+    if (!tls_is_within_record(conn->tls))
+        conn->begun_ms = 0; /* it was a record without a message */
+    else if (conn->begun_ms == 0 && tls_is_open(conn->tls))
+        begin_message(conn);
+}
+
 /* Handles what has arrived, as far as the connection reads, and keeps the rest. */
 static void decrypt(struct conn *conn)
 {
@@ -230,6 +242,7 @@ static void decrypt(struct conn *conn)
     if (!tls_keep(tls))
         conn_fail(conn, "out of memory");
     count_tls(conn);
+    note_record(conn);
     if (conn->is_reading && !tls_has_input(tls))
         start_reading(conn);
 }

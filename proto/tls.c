@@ -17,7 +17,10 @@ struct tls {
     struct tls_pool *pool;
     const uint8_t *in; /* of what was fed, the rest */
     size_t in_size;
-    uint8_t *kept; /* its memory, where it is our own */
+    uint8_t header[5]; /* of the record that OpenSSL has begun to read */
+    size_t header_size;
+    size_t record_left; /* bytes of it behind the header */
+    uint8_t *kept;      /* its memory, where it is our own */
     size_t kept_size;
     struct tls_out *out; /* NULL while nothing waits */
     size_t out_start, out_end;
@@ -96,6 +99,27 @@ static int on_write(BIO *bio, const char *bytes, int size)
     return size;
 }
 
+/* Type and version, then the length; OpenSSL finds out whether they are well. */
+static void follow_records(struct tls *tls, const uint8_t *bytes, size_t size)
+{
+    while (size > 0) {
+        size_t part;
+        if (tls->header_size < sizeof tls->header) {
+            part = 1;
+            tls->header[tls->header_size++] = *bytes;
+            if (tls->header_size == sizeof tls->header)
+                tls->record_left = (size_t)tls->header[3] << 8 | tls->header[4];
+        } else {
+            part = size < tls->record_left ? size : tls->record_left;
+            tls->record_left -= part;
+        }
+        if (tls->header_size == sizeof tls->header && tls->record_left == 0)
+            tls->header_size = 0;
+        bytes += part;
+        size -= part;
+    }
+}
+
 static int on_read(BIO *bio, char *bytes, int size)
 {
     struct tls *tls = BIO_get_data(bio);
@@ -106,6 +130,7 @@ static int on_read(BIO *bio, char *bytes, int size)
         return -1;
     }
     memcpy(bytes, tls->in, part);
+    follow_records(tls, tls->in, part);
     tls->in += part;
     tls->in_size -= part;
     if (tls->in_size == 0)
@@ -388,6 +413,11 @@ bool tls_has_input(const struct tls *tls)
     if (tls->has_failed || tls->peer_ended)
         return !tls->is_told;
     return tls->in_size > 0 || SSL_pending(tls->ssl) > 0;
+}
+
+bool tls_is_within_record(const struct tls *tls)
+{
+    return tls->header_size > 0;
 }
 
 /* The first record of a client is a handshake; whatever else comes, no byte of it is looked at. */

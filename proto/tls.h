@@ -74,6 +74,9 @@ size_t tls_held(const struct tls *tls);
 /* Whether tls_read may have something without being fed. */
 bool tls_has_input(const struct tls *tls);
 
+/* Whether a record has come in part, so that tls_read shows nothing of it yet. */
+bool tls_is_within_record(const struct tls *tls);
+
 enum tls_status {
     TLS_MORE,   /* nothing now: feed it, or send what waits */
     TLS_BYTES,  /* *ret_size of them, at least 1 */

@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 import unittest
 
 import msgpack
@@ -218,6 +219,40 @@ class Hostile(TlsCase):
             trickle(pipe.take())
             self.assertEqual(msgpack.unpackb(pipe.read())[:3], [1, 1, None])
             pipe.close()
+
+    def test_records_that_drip(self):
+        """A message is begun by the first byte of its record, though TLS shows nothing of it before the
+        last; who has sent whole ones has time."""
+        server = self.started("message_timeout: 1s")
+        idle = self.client(server)
+        self.assertEqual(idle.call("ping"), "pong")
+        pipes = []
+        for version in VERSIONS:
+            for first in (1, 5, 6):  # within the record's header, with all of it, and more
+                pipe = Pipe(server.tls, context_for(self.authority, version=version))
+                self.addCleanup(pipe.close)
+                pipe.socket.settimeout(idle.timeout)
+                pipe.handshake()
+                pipe.object.write(request(1, "addBlob", ["main", bytes(10000)]))
+                pipe.data = pipe.take()
+                pipe.socket.sendall(pipe.data[:first])
+                pipes.append(pipe)
+        dripping = pipes.pop()
+        try:
+            for byte in dripping.data[6:]:
+                dripping.socket.sendall(bytes([byte]))
+                time.sleep(0.02)
+            self.fail("it was listened to, to the end")
+        except OSError:
+            pass  # closed
+        for pipe in pipes:
+            with self.assertRaises(OSError):
+                while pipe.read():
+                    pass
+        server.wait_log("closed: a message, of which 0 bytes have come, is not whole after "
+                        "message_timeout, 1000 ms", len(pipes) + 1)
+        self.assertEqual(idle.call("ping"), "pong")
+        self.assertEqual(idle.call("allocated", "main"), 0)
 
     def test_cut_off(self):
         """What had arrived whole is done, the rest is not, and nobody else notices."""

@@ -208,6 +208,31 @@ static void assert_conversation(int version, size_t slice, size_t size)
 
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
+/* Byte by byte, so that each is seen. */
+START_TEST(within_a_record)
+{
+    static const uint8_t text[] = "a message";
+    struct pair pair;
+    open_pair(&pair, TLS1_3_VERSION, 0);
+    talk(&pair);
+    ck_assert(tls_is_open(pair.server.tls) && !tls_is_within_record(pair.server.tls));
+    pair.client.text = text;
+    pair.client.text_size = sizeof text;
+    pair.slice = sizeof text;
+    say(&pair, &pair.client);
+    ck_assert_uint_eq(pair.client.said, sizeof text);
+    pair.slice = 1;
+    size_t size;
+    while (tls_waiting(pair.client.tls, &size) != NULL) {
+        ck_assert_uint_eq(pair.server.heard_size, 0);
+        (void)carry(&pair, &pair.client, &pair.server);
+        ck_assert(tls_is_within_record(pair.server.tls) == (size > 1));
+    }
+    ck_assert_uint_eq(pair.server.heard_size, sizeof text);
+    close_pair(&pair);
+}
+END_TEST
+
 START_TEST(byte_by_byte)
 {
     assert_conversation(versions[_i], 1, 1000);
@@ -435,6 +460,7 @@ int main(void)
     Suite *suite = suite_create("proto/tls");
     TCase *test_case = tcase_create("all");
 
+    tcase_add_test(test_case, within_a_record);
     tcase_add_loop_test(test_case, byte_by_byte, 0, 2);
     tcase_add_loop_test(test_case, random_slices, 0, 2);
     tcase_add_loop_test(test_case, all_at_once, 0, 2);
