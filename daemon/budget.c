@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bytes.h"
+
 /* Frees some of those that have been kept for longest. */
 static void drop_kept(struct budget *budget, unsigned count)
 {
@@ -18,26 +20,20 @@ static void drop_kept(struct budget *budget, unsigned count)
         budget->kept_idle = budget->kept_count;
 }
 
-/* Whether so much more is within the limits. */
-static bool is_within(const struct budget *budget, uint64_t size)
+/* Whether so much may be kept: what is used, and what may be, comes first. */
+static bool may_keep(const struct budget *budget, uint64_t size)
 {
     const struct budget *whole = budget->whole;
-    return budget->used + size <= budget->limit &&
-           (whole == NULL || whole->used + size <= whole->limit);
+    if (whole == NULL)
+        return budget->used + size <= budget->limit;
+    return whole->used + size <= min_u64(BUDGET_KEPT * budget->limit, whole->limit);
 }
 
-static void drop_beyond(struct budget *budget)
-{
-    while (budget->kept_count > 0 && !is_within(budget, budget->kept_size))
-        drop_kept(budget, 1);
-}
-
-/* What is used, and what may be, comes before what is kept. */
 static void make_room(struct budget *budget)
 {
-    drop_beyond(budget);
-    if (budget->part != NULL)
-        drop_beyond(budget->part);
+    struct budget *keeper = budget->part != NULL ? budget->part : budget;
+    while (keeper->kept_count > 0 && !may_keep(keeper, keeper->kept_size))
+        drop_kept(keeper, 1);
 }
 
 void budget_set_limits(struct budget *budget, uint64_t limit, uint64_t max_message)
@@ -66,6 +62,14 @@ void budget_init_part(struct budget *part, struct budget *whole)
     *part = (struct budget){.whole = whole};
     whole->part = part;
     budget_set_part_limits(part);
+}
+
+/* Whether so much more is within the limits. */
+static bool is_within(const struct budget *budget, uint64_t size)
+{
+    const struct budget *whole = budget->whole;
+    return budget->used + size <= budget->limit &&
+           (whole == NULL || whole->used + size <= whole->limit);
 }
 
 bool budget_is_tight(const struct budget *part)
@@ -114,17 +118,24 @@ static void uncount(struct budget *budget, uint64_t size)
     end_overdraft(budget);
 }
 
+static bool may_take(const struct budget *budget, const struct conn *conn, uint64_t size)
+{
+    if (!is_asked_for(budget, size))
+        return true;
+    /* nobody overtakes those who wait */
+    if (budget->waiting != NULL && !budget->is_granting && budget->overdrawn != conn)
+        return false;
+    return budget_fits(budget, conn, size);
+}
+
 bool budget_take(struct budget *budget, const struct conn *conn, uint64_t size)
 {
+    if (!may_take(budget, conn, size))
+        return false;
     if (!is_asked_for(budget, size)) {
         budget_add(budget, size);
         return true;
     }
-    /* nobody overtakes those who wait */
-    if (budget->waiting != NULL && !budget->is_granting && budget->overdrawn != conn)
-        return false;
-    if (!budget_fits(budget, conn, size))
-        return false;
     if (budget->overdrawn == NULL && !is_within(budget, size)) {
         budget->overdrawn = (struct conn *)(uintptr_t)conn;
         budget->floor = budget->used > budget->limit ? budget->used : budget->limit;
@@ -178,8 +189,7 @@ void budget_give_passed(struct budget *whole, uint64_t size)
 void budget_keep(struct budget *budget, struct buffer *buffer)
 {
     budget_give_passed(budget->whole != NULL ? budget->whole : budget, buffer->memory);
-    if (budget->kept_count < BUFFERS_KEPT &&
-        is_within(budget, budget->kept_size + buffer->memory)) {
+    if (budget->kept_count < BUFFERS_KEPT && may_keep(budget, budget->kept_size + buffer->memory)) {
         budget->kept_size += buffer->memory;
         budget->kept[budget->kept_count++] = *buffer;
     } else {
@@ -210,15 +220,14 @@ bool budget_take_kept(struct budget *budget, const struct conn *conn, size_t cap
     if (found == budget->kept_count)
         return false;
     struct buffer buffer = budget->kept[found];
+    if (!may_take(budget, conn, buffer.memory - counted))
+        return false;
     unsigned behind = --budget->kept_count - found;
     memmove(budget->kept + found, budget->kept + found + 1, behind * sizeof buffer);
     budget->kept_size -= buffer.memory;
     if (budget->kept_idle > budget->kept_count)
         budget->kept_idle = budget->kept_count;
-    if (!budget_take(budget, conn, buffer.memory - counted)) {
-        free(buffer.base);
-        return false;
-    }
+    (void)budget_take(budget, conn, buffer.memory - counted);
     buffer.capacity = capacity;
     *ret = buffer;
     return true;

@@ -49,8 +49,8 @@ struct budget {
     struct conn *waiting;   /* linked by wait_next, wait_previous of struct conn */
     bool is_granting;       /* the first of those that waited is being served */
     bool is_passing;        /* the next small buffer is not asked for, however tight it is */
-    /* In no use, so no part of what is used: but used and kept together are within the limit, and
-     * within that of the whole. */
+    /* In no use, so no part of what is used. But with all that is used of the whole they are within
+     * BUDGET_KEPT times the part's limit, and within that of the whole. */
     struct buffer kept[BUFFERS_KEPT]; /* in the order of their coming */
     unsigned kept_count;
     unsigned kept_idle; /* so many were there at any time since budget_age_kept */
@@ -64,6 +64,8 @@ struct budget {
 /* The part: a sixteenth, which is many messages at a time; where that is little, so much of it. */
 #define BUDGET_PART 16
 #define BUDGET_PART_MIN ((uint64_t)16 * 1024 * 1024)
+/* Those that arrive, and as many that are being executed. */
+#define BUDGET_KEPT 2
 
 void budget_init(struct budget *budget, uint64_t limit, uint64_t max_message);
 void budget_init_part(struct budget *part, struct budget *whole);
@@ -86,8 +88,7 @@ void budget_give(struct budget *budget, uint64_t size);
 void budget_pass_on(struct budget *part, uint64_t size);
 void budget_give_passed(struct budget *whole, uint64_t size);
 
-/* Gives a buffer back that was passed on, and keeps its memory in the part while there is room.
- * Takes it. */
+/* Gives a buffer back that was passed on, and keeps its memory while there is room. Takes it. */
 void budget_keep(struct budget *part, struct buffer *buffer);
 /* A kept buffer with the capacity, whose memory is hardly more, counted for the connection instead
  * of counted bytes: like budget_take. False: there is none, or not now. */

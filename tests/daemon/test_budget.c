@@ -165,11 +165,14 @@ START_TEST(kept_buffers_make_room)
     ck_assert(budget_take(&budget, CONN(0), LIMIT - MESSAGE));
     ck_assert_uint_le(budget.used + budget.kept_size, LIMIT);
     ck_assert_uint_eq(budget.kept_count, 1);
-    /* who waits is first */
+    /* who waits is first, and it stays for them */
     budget.waiting = (struct conn *)(void *)&room[1];
     ck_assert(!budget_take_kept(&budget, CONN(0), MESSAGE - 1, 0, &buffer));
-    ck_assert_uint_eq(budget.kept_size, 0);
+    ck_assert_uint_eq(budget.kept_size, MESSAGE - 1);
     budget.waiting = NULL;
+    ck_assert(budget_take_kept(&budget, CONN(0), MESSAGE - 1, 0, &buffer));
+    budget_keep(&budget, &buffer);
+    budget_release_kept(&budget);
 }
 END_TEST
 
@@ -294,11 +297,11 @@ START_TEST(small_ones_get_tight)
 }
 END_TEST
 
-/* What was executed is kept in the part, within its limit and that of the whole. */
+/* What was executed is kept in the part, within twice its limit, what is used of the whole too. */
 START_TEST(kept_buffers_are_of_the_part)
 {
     struct buffer buffer, others[3];
-    budget_set_limits(&budget, BUDGET_PART_MIN + 2 * MESSAGE, MESSAGE);
+    budget_set_limits(&budget, 1024 * MESSAGE, MESSAGE);
     budget_init_part(&part, &budget);
     for (int i = 0; i < 3; i++) {
         ck_assert(budget_take(&part, CONN(0), MESSAGE));
@@ -306,26 +309,48 @@ START_TEST(kept_buffers_are_of_the_part)
         others[i] = (struct buffer){malloc(MESSAGE), MESSAGE, MESSAGE};
         ck_assert_ptr_nonnull(others[i].base);
     }
-    ck_assert(budget_take(&part, CONN(0), part.limit - 2 * MESSAGE));
+    budget_add(&budget, 2 * part.limit - 2 * MESSAGE);
     for (int i = 0; i < 3; i++)
         budget_keep(&part, &others[i]);
     ck_assert_uint_eq(part.kept_size, 2 * MESSAGE);
-    ck_assert_uint_eq(budget.used, part.used);
+    ck_assert_uint_eq(part.used, 0);
+    ck_assert_uint_eq(budget.used, 2 * part.limit - 2 * MESSAGE);
 
     ck_assert(budget_take_kept(&part, CONN(0), MESSAGE, 4096, &buffer));
     budget_add(&part, 4096); /* which the caller had counted */
-    ck_assert_uint_eq(part.used, part.limit - MESSAGE);
-    ck_assert_uint_eq(budget.used, part.used);
+    ck_assert_uint_eq(part.used, MESSAGE);
+    ck_assert_uint_eq(part.kept_size, MESSAGE);
     budget_pass_on(&part, MESSAGE);
     budget_keep(&part, &buffer);
     ck_assert_uint_eq(part.kept_size, 2 * MESSAGE);
 
     /* others take the room in the whole, and in the part */
-    budget_add(&budget, 3 * MESSAGE);
+    budget_add(&budget, MESSAGE);
     ck_assert_uint_eq(part.kept_size, MESSAGE);
-    budget_give(&budget, 3 * MESSAGE);
-    ck_assert(budget_take(&part, CONN(1), 2 * MESSAGE));
+    ck_assert(budget_take(&part, CONN(1), MESSAGE));
     ck_assert_uint_eq(part.kept_size, 0);
+}
+END_TEST
+
+/* Where the whole is little it is the limit, also when it becomes little. */
+START_TEST(kept_buffers_are_within_the_whole)
+{
+    budget_set_limits(&budget, 8 * MESSAGE, MESSAGE);
+    budget_init_part(&part, &budget);
+    ck_assert_uint_eq(part.limit, budget.limit);
+    for (int i = 0; i < 8; i++) {
+        struct buffer buffer = {malloc(MESSAGE), MESSAGE, MESSAGE};
+        ck_assert_ptr_nonnull(buffer.base);
+        budget_add(&budget, MESSAGE);
+        budget_keep(&part, &buffer);
+    }
+    ck_assert_uint_eq(part.kept_size, 8 * MESSAGE);
+    budget_add(&budget, 1);
+    ck_assert_uint_eq(part.kept_size, 7 * MESSAGE);
+    budget_set_limits(&budget, 4 * MESSAGE, MESSAGE);
+    budget_set_part_limits(&part);
+    ck_assert_uint_eq(part.kept_size, 3 * MESSAGE);
+    budget_release_kept(&part);
 }
 END_TEST
 
@@ -350,6 +375,7 @@ int main(void)
     tcase_add_test(tcase, a_part_of_what_is_full);
     tcase_add_test(tcase, small_ones_get_tight);
     tcase_add_test(tcase, kept_buffers_are_of_the_part);
+    tcase_add_test(tcase, kept_buffers_are_within_the_whole);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
