@@ -83,8 +83,9 @@ void log_use_journal(int fd)
 void log_open_journal(void)
 {
     static const struct sockaddr_un address = {AF_UNIX, "/run/systemd/journal/socket"};
-    if (!log_state.to_journal)
-        return;
+    struct stat stat;
+    if (!log_state.to_journal || fstat(STDERR_FILENO, &stat) != 0 || !S_ISSOCK(stat.st_mode))
+        return; /* somebody stands in for it */
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
