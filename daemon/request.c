@@ -27,7 +27,7 @@ static const unsigned moves[REQUEST_STATES] = {
                     MOVE(LISTING) | MOVE(AUTHENTICATING) | MOVE(ADMIN),
     [REQUEST_LOADING] = MOVE(READING) | MOVE(STREAMING),
     [REQUEST_STOPPED] = MOVE(STOPPED) | MOVE(HELD_READING) | MOVE(STAGED),
-    [REQUEST_HELD_READING] = MOVE(STOPPED) | MOVE(STAGED),
+    [REQUEST_HELD_READING] = MOVE(HELD_READING) | MOVE(STOPPED) | MOVE(STAGED),
 };
 
 void request_move(struct request *request, enum request_state state)

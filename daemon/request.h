@@ -16,7 +16,8 @@
  * READING        a load at a worker, its block pinned
  * STREAMING      a large load on its way: see stream.h
  * STOPPED        a remove, or a batch with removes, that waits for the region
- * HELD_READING   the same while a worker reads its blocks, pinned
+ * HELD_READING   the same while a worker reads its blocks, pinned; once more where a batch finds
+ *                that others have changed what is to be read
  * APPENDING      a piece of an upload that is not written yet: see upload.h
  * CHECKPOINTING  waits for region_checkpoint_ticket
  * SCRUBBING      waits for region_scrub_ticket
