@@ -12,6 +12,7 @@
 
 #include "daemon/files.h"
 #include "daemon/listener.h"
+#include "daemon/microhttpd.h"
 #include "daemon/server.h"
 
 #define SWEEP_MS 1000
@@ -35,9 +36,9 @@ void http_drive(struct http *http)
     if (http->is_driving)
         return; /* it goes on by itself */
     http->is_driving = true;
-    (void)MHD_run(http->daemon);
+    (void)mhd.run(http->daemon);
     http->is_driving = false;
-    if (MHD_get_timeout(http->daemon, &after_ms) == MHD_YES)
+    if (mhd.get_timeout(http->daemon, &after_ms) == MHD_YES)
         uv_timer_start(&http->timer, on_timer, after_ms, 0);
     else
         uv_timer_stop(&http->timer);
@@ -62,7 +63,7 @@ static void on_sweep(uv_timer_t *timer)
 static struct http_peer *peer_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info != NULL ? info->socket_context : NULL;
 }
 
@@ -89,7 +90,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     *ret_peer = peer = calloc(1, sizeof *peer);
     if (peer == NULL)
         return; /* libmicrohttpd's own timeout is left */
-    peer->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    peer->fd = mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     peer->deadline_ms = now_ms() + HTTP_REQUEST_MS;
     DL_APPEND2(http->peers, peer, previous, next);
     if (!uv_is_active((uv_handle_t *)&http->sweep))
@@ -117,7 +118,7 @@ bool http_accept(struct server *server, struct listener *listener)
         return true;
     }
     address.ss_family = listener->is_unix ? AF_UNIX : address.ss_family;
-    if (MHD_add_connection(http->daemon, fd, (struct sockaddr *)&address, size) != MHD_YES)
+    if (mhd.add_connection(http->daemon, fd, (struct sockaddr *)&address, size) != MHD_YES)
         log_debug("%s: an HTTP connection came to nothing", listener->address); /* and is closed */
     http_drive(http);
     return true;
@@ -140,35 +141,35 @@ void http_answer(struct visit *visit, unsigned code, const char *type, struct te
     }
     visit->is_ready = true;
     if (visit->is_ordered)
-        MHD_resume_connection(visit->connection);
+        mhd.resume_connection(visit->connection);
 }
 
 /* What is shown is of now, is nobody else's, and no browser is to make anything else of it. */
 static void add_headers(const struct visit *visit, struct MHD_Response *response)
 {
     const char *policy = visit->http->sheets.policy;
-    (void)MHD_add_response_header(response, "Content-Type", visit->type);
-    (void)MHD_add_response_header(response, "Cache-Control", "no-store");
-    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    (void)MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
-    (void)MHD_add_response_header(response, "Content-Security-Policy",
+    (void)mhd.add_response_header(response, "Content-Type", visit->type);
+    (void)mhd.add_response_header(response, "Cache-Control", "no-store");
+    (void)mhd.add_response_header(response, "X-Content-Type-Options", "nosniff");
+    (void)mhd.add_response_header(response, "Referrer-Policy", "no-referrer");
+    (void)mhd.add_response_header(response, "Content-Security-Policy",
                                   strncmp(visit->type, "text/html", 9) == 0 && policy != NULL
                                       ? policy
                                       : "default-src 'none'");
     if (visit->code == MHD_HTTP_METHOD_NOT_ALLOWED)
-        (void)MHD_add_response_header(response, "Allow", "GET, HEAD");
+        (void)mhd.add_response_header(response, "Allow", "GET, HEAD");
 }
 
 static enum MHD_Result send_answer(struct visit *visit)
 {
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(visit->body.used, visit->body.bytes, MHD_RESPMEM_MUST_FREE);
+        mhd.create_response_from_buffer(visit->body.used, visit->body.bytes, MHD_RESPMEM_MUST_FREE);
     if (response == NULL)
         return MHD_NO;
     visit->body = (struct textbuf){0}; /* the response's now */
     add_headers(visit, response);
-    enum MHD_Result result = MHD_queue_response(visit->connection, visit->code, response);
-    MHD_destroy_response(response);
+    enum MHD_Result result = mhd.queue_response(visit->connection, visit->code, response);
+    mhd.destroy_response(response);
     return result;
 }
 
@@ -183,7 +184,7 @@ static void refuse(struct visit *visit, unsigned code, const char *sentence)
 
 static const char *header(struct MHD_Connection *connection, const char *name)
 {
-    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+    return mhd.lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
 static bool is_numeric(const char *host, size_t length)
@@ -207,7 +208,7 @@ static bool is_numeric(const char *host, size_t length)
 static bool is_for_us(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const char *host = header(connection, "Host");
     if (host == NULL || (info != NULL && info->client_addr->sa_family == AF_UNIX))
         return true;
@@ -265,7 +266,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     if (visit->is_ready)
         return send_answer(visit);
     visit->is_ordered = true;
-    MHD_suspend_connection(connection);
+    mhd.suspend_connection(connection);
     return MHD_YES;
 }
 
@@ -311,7 +312,7 @@ int http_start(struct server *server, struct err *err)
     if (!is_wanted(server))
         return 0;
     http->server = server;
-    http->daemon = MHD_start_daemon(
+    http->daemon = mhd.start_daemon(
         MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
         NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
@@ -322,10 +323,10 @@ int http_start(struct server *server, struct err *err)
     if (http->daemon == NULL)
         return err_set(err, ERR_INTERNAL, "cannot serve HTTP: libmicrohttpd does not start: %s",
                        strerror(errno));
-    int fd = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    int fd = mhd.get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     int error = uv_poll_init(&server->loop, &http->poll, fd);
     if (error != 0) {
-        MHD_stop_daemon(http->daemon);
+        mhd.stop_daemon(http->daemon);
         http->daemon = NULL;
         return err_set(err, ERR_INTERNAL, "cannot serve HTTP: %s", uv_strerror(error));
     }
@@ -346,6 +347,6 @@ void http_stop(struct server *server)
     uv_close((uv_handle_t *)&http->poll, NULL);
     uv_close((uv_handle_t *)&http->timer, NULL);
     uv_close((uv_handle_t *)&http->sweep, NULL);
-    MHD_stop_daemon(http->daemon);
+    mhd.stop_daemon(http->daemon);
     http->daemon = NULL;
 }

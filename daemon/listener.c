@@ -18,6 +18,7 @@
 #include "daemon/files.h"
 #include "daemon/http.h"
 #include "daemon/log.h"
+#include "daemon/microhttpd.h"
 #include "daemon/privileges.h"
 #include "daemon/server.h"
 
@@ -288,10 +289,10 @@ static int open_passed(struct server *server, int fd, const char *name, struct e
     return adopt(server, fd, is_tls, err) != NULL ? 0 : (int)err->code;
 }
 
-/* Those of the configuration alone. */
+/* Those of the configuration alone. What serves them is loaded while all files can be read. */
 static int open_http(struct server *server, const struct conf *conf, struct err *err)
 {
-    int status = 0;
+    int status = conf->http_count > 0 ? microhttpd_load(err) : 0;
     for (size_t i = 0; i < conf->http_count && status == 0; i++) {
         const struct conf_listen *listen = &conf->http[i];
         status = listen->is_unix ? open_unix(server, listen, err) : open_tcp(server, listen, err);

@@ -11,6 +11,7 @@
 #include "daemon/http.h"
 #include "daemon/map.h"
 #include "daemon/metrics.h"
+#include "daemon/microhttpd.h"
 #include "daemon/page.h"
 #include "daemon/regions.h"
 #include "daemon/server.h"
@@ -323,7 +324,7 @@ static void answer_page(struct visit *visit)
 /* The number of cells that is asked for; 0: it is none. */
 static unsigned cells_of(struct MHD_Connection *connection)
 {
-    const char *text = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "cells");
+    const char *text = mhd.lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "cells");
     char *end;
     if (text == NULL)
         return MAP_CELLS_DEFAULT;
@@ -357,7 +358,7 @@ static bool visit_map(struct visit *visit, const char *path)
 
 void sheet_visit(struct visit *visit, const char *path)
 {
-    const char *accept = MHD_lookup_connection_value(visit->connection, MHD_HEADER_KIND, "Accept");
+    const char *accept = mhd.lookup_connection_value(visit->connection, MHD_HEADER_KIND, "Accept");
     if (strcmp(path, "/") == 0)
         answer_page(visit);
     else if (strcmp(path, "/healthz") == 0)
