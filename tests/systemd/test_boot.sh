@@ -1,11 +1,13 @@
 #!/bin/bash
-# usage: test_boot.sh STAGE      with PREFIX in the environment
+# usage: test_boot.sh STAGE [INSIDE DEBS]      with PREFIX in the environment
 # The service under a real systemd: one is booted with what is installed, and nothing else, in namespaces
-# of its own, where inside.sh tries everything. Takes root.
+# of its own, where inside.sh tries everything. With the folder DEBS, which is /debs in there, nothing is
+# installed: INSIDE does it, with a dpkg that knows the packages of this machine but ours. Takes root.
 set -euo pipefail
 
 stage=$1
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+inside=${2:-${BASH_SOURCE[0]%/*}/inside.sh}
+debs=${3:-}
 seconds=120 # until a boot that hangs is ended
 
 skip() {
@@ -31,7 +33,7 @@ clean_up() {
 trap clean_up EXIT
 
 mkdir "$work/root" "$work/out"
-cp "$here/inside.sh" "$work/inside.sh"
+cp "$inside" "$work/inside.sh"
 
 # In the namespaces: the root of the new system, in memory but for /usr, over which lies what is
 # installed, and its first process.
@@ -45,12 +47,26 @@ mkdir -p "$root"/{etc/systemd/system,usr,run,var/lib,proc,sys,dev,tmp,out}
 for folder in bin sbin lib lib64; do
     ln -s "usr/$folder" "$root/$folder"
 done
-mount -t overlay -o "lowerdir=$2/usr:/usr" overlay "$root/usr"
+if [[ -z $3 ]]; then
+    mount -t overlay -o "lowerdir=$2/usr:/usr" overlay "$root/usr"
+else
+    mkdir -p "$root"/{debs,var/log,var/lib/dpkg,etc/ld.so.conf.d,over/{usr,dpkg}/{upper,work}}
+    mount --bind "$3" "$root/debs"
+    mount -t overlay -o "lowerdir=/usr,upperdir=$root/over/usr/upper,workdir=$root/over/usr/work" overlay "$root/usr"
+    mount -t overlay -o "lowerdir=/var/lib/dpkg,upperdir=$root/over/dpkg/upper,workdir=$root/over/dpkg/work" overlay \
+        "$root/var/lib/dpkg"
+    cp /etc/ld.so.conf.d/* "$root/etc/ld.so.conf.d"
+    echo "include /etc/ld.so.conf.d/*.conf" >"$root/etc/ld.so.conf"
+    # What keeps services from starting, users that are not in here, an index that takes its time.
+    rm -f "$root/usr/sbin/policy-rc.d"
+    : >"$root/var/lib/dpkg/statoverride"
+    sed -i "/ man-db/d" "$root/var/lib/dpkg/triggers/File"
+fi
 # Only units that are named: others of this machine have no business in here.
 for folder in "$root"/usr/lib/systemd/system/*.wants "$root/usr/lib/systemd/system-generators"; do
     mount -t tmpfs tmpfs "$folder"
 done
-if [[ -d $2/etc ]]; then
+if [[ -z $3 && -d $2/etc ]]; then
     cp -a "$2/etc/." "$root/etc"
 fi
 mount --bind "$1/out" "$root/out"
@@ -72,12 +88,16 @@ mkdir "$root/dev/pts" "$root/dev/shm"
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
-systemd-sysusers --root="$root" mregiond.conf
-systemd-tmpfiles --root="$root" --create mregiond.conf
+service=
+if [[ -z $3 ]]; then
+    systemd-sysusers --root="$root" mregiond.conf
+    systemd-tmpfiles --root="$root" --create mregiond.conf
+    service=mregiond.service
+fi
 cp "$1/inside.sh" "$root/inside.sh"
 cat >"$root/etc/systemd/system/default.target" <<END
 [Unit]
-Wants=systemd-journald.service mregiond.service inside.service
+Wants=systemd-journald.service $service inside.service
 END
 cat >"$root/etc/systemd/system/inside.service" <<END
 [Unit]
@@ -103,7 +123,7 @@ status=0
 # shellcheck disable=SC2016
 timeout -s KILL "$seconds" bash -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' - "$group" \
     unshare --cgroup --pid --mount --ipc --uts --net --kill-child --fork \
-    bash -c "$boot" - "$work" "$stage" >"$work/boot.log" 2>&1 </dev/null || status=$?
+    bash -c "$boot" - "$work" "$stage" "$debs" >"$work/boot.log" 2>&1 </dev/null || status=$?
 if [[ ! -e $work/out/log ]]; then
     skip "no systemd can be booted here (exit $status): $(tail -n 3 "$work/boot.log")"
 fi
