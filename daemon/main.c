@@ -106,6 +106,10 @@ int main(int argc, char **argv)
     /* Workers allocate seldom: a heap of their own each would cost more memory than it saves
      * time. */
     mallopt(M_ARENA_MAX, 1);
+    /* Large messages come and go out of order: on the heap, where malloc would have them after the
+     * first, a flood of them leaves holes several times their size. */
+    mallopt(M_MMAP_THRESHOLD, (int)(2 * MIB));
+    mallopt(M_TRIM_THRESHOLD, (int)(8 * MIB));
     /* A file that would pass RLIMIT_FSIZE, be it the log, is an error like others (EFBIG), and not
      * the end. */
     signal(SIGXFSZ, SIG_IGN);

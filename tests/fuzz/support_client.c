@@ -255,6 +255,17 @@ static bool is_code(const char *text, size_t size)
     return false;
 }
 
+/* What who has subscribed is told between answers. */
+static bool is_event(const msgpack_object *answer)
+{
+    const msgpack_object *items = answer->via.array.ptr;
+    return answer->type == MSGPACK_OBJECT_ARRAY && answer->via.array.size == 3 &&
+           items[0].type == MSGPACK_OBJECT_POSITIVE_INTEGER && items[0].via.u64 == 2 &&
+           items[1].type == MSGPACK_OBJECT_STR && items[1].via.str.size == 5 &&
+           memcmp(items[1].via.str.ptr, "event", 5) == 0 && items[2].type == MSGPACK_OBJECT_ARRAY &&
+           items[2].via.array.size == 1 && items[2].via.array.ptr[0].type == MSGPACK_OBJECT_MAP;
+}
+
 static const char *judge_answer(const msgpack_object *answer, uint32_t *ret_id)
 {
     const msgpack_object *items = answer->via.array.ptr;
@@ -280,6 +291,7 @@ static const char *list_answers(const struct client *client, bool is_complete, s
         msgpack_unpacked unpacked;
         uint64_t size;
         uint32_t id;
+        bool is_told = false;
         const uint8_t *frame = client->received.base + at;
         size_t left = client->received.size - at, offset = 0;
         frame_reset(&scanner);
@@ -294,10 +306,10 @@ static const char *list_answers(const struct client *client, bool is_complete, s
                 MSGPACK_UNPACK_SUCCESS ||
             offset != size)
             wrong = "an answer is not what msgpack-c takes";
-        else
+        else if (!(is_told = is_event(&unpacked.data)))
             wrong = judge_answer(&unpacked.data, &id);
         msgpack_unpacked_destroy(&unpacked);
-        if (wrong == NULL)
+        if (wrong == NULL && !is_told)
             add_id(ids, id);
         at += size;
     }
