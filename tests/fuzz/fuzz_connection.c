@@ -78,10 +78,15 @@ static size_t waiting_to_be_sent(void)
     return size;
 }
 
-/* With TLS there are also those who speak none. */
+/* With TLS there are also those who speak none; and where there is HTTP, somebody who does. */
 static void open_client(size_t which)
 {
     struct client *client = &run.clients[which];
+    client->is_watching = which == CLIENTS - 1 && run.scene.http != NULL;
+    if (client->is_watching) {
+        (void)client_open(client, run.scene.http);
+        return;
+    }
     if (!client_open(client, run.scene.socket) || !run.scene.is_tls || which == 2)
         return;
     client_secure(client, scene_context(which == 0), &run.tls_pool);
@@ -355,6 +360,8 @@ static bool are_answers_complete(const struct client *client)
 static void check_answers(void)
 {
     for (size_t i = 0; i < CLIENTS; i++) {
+        if (run.clients[i].is_watching)
+            continue;
         if (run.scene.is_tls && run.clients[i].tls == NULL) {
             FUZZ_REQUIRE(run.clients[i].received.size <= ALERT_SIZE);
             continue;
@@ -367,12 +374,20 @@ static void check_answers(void)
     }
 }
 
+/* The configuration has TLS for TCP alone. */
+static void secure_listeners(void)
+{
+    struct listener *listener;
+    for (listener = run.server->listeners; listener != NULL; listener = listener->next)
+        listener->is_tls = run.scene.is_tls && !listener->is_http;
+}
+
 static void on_turn(uv_idle_t *idle)
 {
     (void)idle;
     clock_advance(5000);
-    if (run.scene.is_tls && run.turns == 0)
-        run.server->listeners->is_tls = true;
+    if (run.turns == 0)
+        secure_listeners();
     FUZZ_REQUIRE(run.turns++ < TURNS_MAX && run.still_turns < STILL_TURNS_MAX);
     if (run.sockets != SOCKETS)
         resize_sockets();

@@ -22,6 +22,7 @@ struct tls_pool;
 struct client {
     int fd; /* -1: it is closed, or was never open */
     bool was_open;
+    bool is_watching;     /* it speaks HTTP */
     bool is_shut;         /* sends no more */
     bool wants_shut;      /* once all is sent */
     bool has_end;         /* the server has ended the stream, in order */

@@ -119,12 +119,14 @@ static void make_templates(void)
 /* ---- The configuration ---- */
 
 #define CONFS 8
+#define CONF_WATCHED 7
 /* The same once more with TLS. */
 #define CONFS_ALL (2 * CONFS)
 
 /* In memory, where there is such a place: there is a socket in it for each run. */
 static char folder[64];
 static char socket_path[sizeof folder + 8];
+static char http_path[sizeof folder + 8];
 static char pem_path[sizeof folder + 8]; /* certificate and key, the server's and the clients' */
 static char conf_paths[CONFS_ALL][sizeof folder + 8];
 
@@ -165,6 +167,7 @@ static void remove_folder(void)
         (void)unlink(conf_paths[i]);
     (void)unlink(pem_path);
     (void)unlink(socket_path);
+    (void)unlink(http_path);
     (void)rmdir(folder);
 }
 
@@ -208,6 +211,8 @@ static void write_conf(int which, const char *hash)
                       "tls_certificate: %s\ntls_key: %s\ntls_ca: %s\ntls_clients: optional\n"
                       "tls_minimum: %s\n",
                       pem_path, pem_path, pem_path, which % 2 == 0 ? "1.2" : "1.3");
+    if (which % CONFS == CONF_WATCHED)
+        (void)fprintf(file, "http: [{unix: %s}]\n", http_path);
     write_text(file, confs[which % CONFS], hash);
     FUZZ_REQUIRE(fclose(file) == 0);
 }
@@ -257,6 +262,7 @@ static void make_confs(void)
     FUZZ_REQUIRE(sodium_init() >= 0);
     make_folder();
     (void)snprintf(socket_path, sizeof socket_path, "%s/socket", folder);
+    (void)snprintf(http_path, sizeof http_path, "%s/http", folder);
     (void)snprintf(pem_path, sizeof pem_path, "%s/pem", folder);
     FUZZ_REQUIRE(crypto_pwhash_str(hash, "secret", 6, crypto_pwhash_OPSLIMIT_MIN,
                                    crypto_pwhash_MEMLIMIT_MIN) == 0);
@@ -286,6 +292,7 @@ void scene_init(struct scene *scene, const uint8_t *bytes)
                             .nth_low = bytes[4],
                             .nth_high = bytes[5]};
     scene->is_tls = bytes[0] & 128;
+    scene->http = bytes[0] % CONFS == CONF_WATCHED ? http_path : NULL;
     scene_reconfigure(scene, bytes[0] % CONFS + (scene->is_tls ? (unsigned)CONFS : 0));
     scene->disk = disk_of_server = simdisk_crash_none(templates[bytes[0] >> 3 & 1]);
     simdisk_set_cold_reads(scene->disk, bytes[0] & 64 ? 30 : 0);

@@ -22,6 +22,7 @@ struct scene {
     struct arguments arguments;
     struct simdisk *disk;
     const char *socket; /* the path that it listens on */
+    const char *http;   /* the one on which it is watched, or NULL */
     bool is_tls;        /* it is to speak TLS on it */
     bool may_fail;      /* something of the disk does */
     bool may_lie;
