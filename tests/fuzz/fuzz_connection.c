@@ -113,7 +113,8 @@ static void do_call(struct client *client)
 
 static void do_raw(struct client *client)
 {
-    size_t size = min_u64(take(), (uint64_t)(run.end - run.at));
+    size_t size = take();
+    size = min_u64(size, (uint64_t)(run.end - run.at));
     memcpy(bytes_add(&client->to_send, size), run.at, size);
     run.at += size;
 }
