@@ -99,10 +99,11 @@ void conn_park_region(struct conn *conn, struct region_entry *entry)
         DL_APPEND2(entry->parked, conn, wait_previous, wait_next);
 }
 
-void conn_park_upload(struct conn *conn)
+void conn_park_upload(struct conn *conn, const struct upload *upload)
 {
     assert(conn->wait == CONN_WAITS_NOT);
     conn->wait = CONN_WAITS_UPLOAD;
+    conn->wait_upload = upload;
 }
 
 static void park_at(struct conn *conn, struct budget *budget, uint64_t bytes)
@@ -131,6 +132,7 @@ void conn_unpark(struct conn *conn)
         DL_DELETE2(conn->wait_budget->waiting, conn, wait_previous, wait_next);
     conn->wait = CONN_WAITS_NOT;
     conn->wait_entry = NULL;
+    conn->wait_upload = NULL;
 }
 
 /* The peer is gone. What it had sent whole is still executed. */

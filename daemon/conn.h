@@ -88,7 +88,8 @@ struct conn {
     enum conn_wait wait;
     struct conn *wait_previous, *wait_next; /* in entry->parked or budget->waiting */
     struct region_entry *wait_entry;
-    struct budget *wait_budget; /* with CONN_WAITS_MEMORY, and how much */
+    const struct upload *wait_upload; /* which one, with CONN_WAITS_UPLOAD; NULL: any */
+    struct budget *wait_budget;       /* with CONN_WAITS_MEMORY, and how much */
     uint64_t wait_bytes;
     uint64_t wait_unread; /* or so many in its socket, that complete a small message; 0 */
     struct request *held; /* the request that holds it, or NULL */
@@ -174,7 +175,7 @@ void conn_flush(struct conn *conn);
  * The connection is run again then. A connection that waited and has to wait again keeps its
  * place. */
 void conn_park_region(struct conn *conn, struct region_entry *entry);
-void conn_park_upload(struct conn *conn);
+void conn_park_upload(struct conn *conn, const struct upload *upload);
 void conn_park_memory(struct conn *conn, uint64_t bytes);
 /* Takes it out of the list that it waits in. */
 void conn_unpark(struct conn *conn);

@@ -92,7 +92,7 @@ static enum outcome park(struct call *call, const struct upload *upload)
 {
     if (!region_upload_is_busy(upload->bytes))
         return call_park(call);
-    conn_park_upload(call->conn);
+    conn_park_upload(call->conn, upload);
     commit_touch(call->entry);
     return PARKED;
 }
@@ -144,7 +144,7 @@ enum outcome handle_APPEND_BLOB(struct call *call)
     if (upload == NULL)
         return outcome;
     if (!has_room(call, blob->size)) {
-        conn_park_upload(call->conn);
+        conn_park_upload(call->conn, NULL);
         return PARKED;
     }
     struct request *request =

@@ -185,8 +185,11 @@ void upload_settle(struct region_entry *entry)
     DL_FOREACH_SAFE2(entry->uploads, upload, next, entry_next)
     {
         if (!upload->has_ended) {
-            /* As long as nothing has changed whoever waits would only wait again. */
-            if (answer_appends(upload) || !region_upload_is_busy(upload->bytes))
+            /* As long as nothing has changed whoever waits would only wait again, and have this
+             * called again: another upload of the connection that is not busy changes nothing. */
+            bool is_free =
+                upload->conn->wait_upload == upload && !region_upload_is_busy(upload->bytes);
+            if (answer_appends(upload) || is_free)
                 wake(upload->conn);
         } else if (!region_upload_is_writing(upload->bytes)) {
             give_back(upload);
