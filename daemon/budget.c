@@ -85,10 +85,20 @@ static bool is_asked_for(const struct budget *budget, uint64_t size)
     return size >= BUDGET_SMALL || (budget_is_tight(budget) && !budget->is_passing);
 }
 
+/* What the rest of the whole uses goes by itself, so that who asks for the part can wait for it.
+ * Else one message after the other would have the overdraft, and be passed on. */
+static bool are_others_beyond(const struct budget *part)
+{
+    const struct budget *whole = part->whole;
+    return whole != NULL && whole->used - part->used > whole->limit;
+}
+
 bool budget_fits(const struct budget *budget, const struct conn *conn, uint64_t size)
 {
     if (!is_asked_for(budget, size) || is_within(budget, size))
         return true;
+    if (are_others_beyond(budget))
+        return false;
     if (budget->overdrawn == NULL)
         return size <= budget->overdraft;
     return budget->overdrawn == conn && budget->used + size <= budget->floor + budget->overdraft;

@@ -9,10 +9,10 @@
  *
  * What has come of messages that are not whole yet is a part of it with a limit of its own: who
  * sends half a message and waits shall not have all of the memory. A message that became whole
- * counts for the whole budget only (budget_pass_on). Those who wait for the part do not hold up the
- * others. Of small beginnings, too, there may be no end: once they are tight, which is as much
- * again as the part's limit, they are asked for like large ones, but for the first BUDGET_FIRST
- * bytes of each.
+ * counts for the whole budget only (budget_pass_on), and nobody exceeds the part's limit while the
+ * others alone exceed that of the whole. Those who wait for the part do not hold up the others. Of
+ * small beginnings, too, there may be no end: once they are tight, which is as much again as the
+ * part's limit, they are asked for like large ones, but for the first BUDGET_FIRST bytes of each.
  *
  * Buffers in which large messages came and were executed are kept for the next ones, as long as
  * there are such and nobody else needs the room: fresh memory costs more than a copy. They are kept

@@ -273,6 +273,25 @@ END_TEST
 
 /* Small ones are asked for once there are as many again as the part may have; large ones that have
  * overdrawn it do not count. */
+/* Who has the overdraft of the part does not have it anew for each message that is passed on. */
+START_TEST(one_message_after_the_other)
+{
+    int count = 0;
+    budget_set_limits(&budget, 4 * MESSAGE, MESSAGE);
+    budget_init_part(&part, &budget);
+    for (; count < 100 && budget_take(&part, CONN(0), MESSAGE); count++)
+        budget_pass_on(&part, MESSAGE);
+    ck_assert_int_eq(count, 5);
+    ck_assert(!budget_fits(&part, CONN(1), MESSAGE));
+    budget_give_passed(&budget, MESSAGE);
+    ck_assert(budget_take(&part, CONN(1), MESSAGE)); /* the overdraft, as long as it is his */
+    ck_assert(!budget_take(&part, CONN(2), MESSAGE));
+    budget_pass_on(&part, MESSAGE);
+    ck_assert(!budget_take(&part, CONN(2), MESSAGE));
+    budget_give_passed(&budget, 5 * MESSAGE);
+}
+END_TEST
+
 START_TEST(small_ones_get_tight)
 {
     budget_set_limits(&budget, 1024 * MESSAGE, 64 * MESSAGE);
@@ -373,6 +392,7 @@ int main(void)
     tcase_add_test(tcase, kept_buffers_age);
     tcase_add_test(tcase, a_part_of_it);
     tcase_add_test(tcase, a_part_of_what_is_full);
+    tcase_add_test(tcase, one_message_after_the_other);
     tcase_add_test(tcase, small_ones_get_tight);
     tcase_add_test(tcase, kept_buffers_are_of_the_part);
     tcase_add_test(tcase, kept_buffers_are_within_the_whole);
