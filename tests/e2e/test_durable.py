@@ -15,6 +15,12 @@ def token():
 
 
 class Durable(FaultCase):
+    def setUp(self):
+        super().setUp()
+        # A load waits until the blob is in place, so only what comes from here on is held; its page is
+        # in the cache then.
+        self.client.call("loadBlob", "main", self.address, 1000)
+
     def hold(self):
         """From here on nothing is put in place. The next change is answered all the same."""
         self.rule(f"pwritev hold {IN_PLACE}")
@@ -24,7 +30,6 @@ class Durable(FaultCase):
         self.blob = self.old[:100] + self.new + self.old[400:]
 
     def test_loads_wait(self):
-        self.client.call("loadBlob", "main", self.address, 1000)  # its page is in the cache
         self.hold()
         other = self.connect()
         first = other.send("loadBlob", "main", self.address, 1000)

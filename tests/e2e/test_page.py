@@ -158,7 +158,7 @@ class Page(Case):
 
     def test_for_screen_readers(self):
         self.serving()
-        self.page.wait(f"{MAP}.getAttribute('aria-label')")
+        self.page.wait("[...document.querySelectorAll('figure canvas')].filter(map => map.ariaLabel).length == 2")
         nodes = self.page.send("Accessibility.getFullAXTree")["nodes"]
         roles = {}
         for node in nodes:
