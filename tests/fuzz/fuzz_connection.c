@@ -32,6 +32,8 @@
 #define RELOADS_MAX 4
 /* All that the clients send. */
 #define SEND_MAX (4 * MIB)
+/* Who has got so much goes away: few bytes of requests are worth gigabytes of answers. */
+#define RECEIVED_MAX (64 * MIB)
 /* What waits for something gets it long before. */
 #define TURNS_MAX 40000
 #define STILL_TURNS_MAX 1500
@@ -292,8 +294,11 @@ static bool step_workers(void)
 static bool turn_clients(void)
 {
     bool has_moved = false;
-    for (size_t i = 0; i < CLIENTS; i++)
+    for (size_t i = 0; i < CLIENTS; i++) {
         has_moved |= client_turn(&run.clients[i]);
+        if (run.clients[i].received.size > RECEIVED_MAX)
+            do_drop(&run.clients[i]);
+    }
     return has_moved;
 }
 
