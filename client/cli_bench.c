@@ -47,10 +47,12 @@ static void *fill_worker(void *context)
 /* Has all workers do it at once. 0, or the first exit code that is none. */
 static int run_all(const struct cli *cli, struct crew *crew, void *(*work)(void *))
 {
-    struct start *starts = calloc(crew->count, sizeof *starts);
+    struct start *starts = calloc(crew->count + 1, sizeof *starts);
     uint64_t running = 0;
-    int status = starts == NULL ? cli_no_memory(cli) : CLI_OK;
+    int status = CLI_OK;
 
+    if (starts == NULL)
+        return cli_no_memory(cli);
     crew->start_ns = bench_now_ns() + START_NS;
     for (; status == CLI_OK && running < crew->count; running++) {
         int number;

@@ -212,7 +212,7 @@ static int show(struct cli *cli, const char *region, const struct plan *plan)
                    plan->is_live && terminal.is_terminal && cli->form == CLI_TABLE);
     while (status == CLI_OK && cli_live_next(&live)) {
         size_t columns, rows;
-        struct map map;
+        struct map map = {0};
 
         cli_terminal_look(&terminal); /* it may have another size by now */
         choose_cells(plan, &terminal, &columns, &rows);

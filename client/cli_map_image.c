@@ -111,8 +111,8 @@ static void draw_text(cairo_t *cairo, int line, double top, const char *text)
 static void draw_cells(cairo_t *cairo, const struct map *map, double top)
 {
     for (size_t i = 0; i < map->count; i++) {
-        double x = MARGIN + (double)(i % map->columns) * SIDE;
-        double y = top + (double)(i / map->columns) * SIDE;
+        size_t row = i / map->columns, column = i % map->columns;
+        double x = MARGIN + (double)column * SIDE, y = top + (double)row * SIDE;
 
         set_color(cairo, color_of(map, i));
         library.cairo_rectangle(cairo, x, y, SIDE - 1, SIDE - 1);

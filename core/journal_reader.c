@@ -327,7 +327,9 @@ int journal_reader_look_behind(struct journal_reader *reader, uint64_t from, uin
 {
     struct look_behind look = {
         .reader = reader, .bytes = malloc(LOOK_PIECE), .from = from, .end = from};
-    int code = look.bytes == NULL ? err_no_memory(err) : 0;
+    int code = 0;
+    if (look.bytes == NULL)
+        return err_no_memory(err);
     for (size_t i = 0; code == 0 && i < reader->count; i++)
         if (reader->files[i].seq >= journal_seq(from))
             code = look_in_file(&look, &reader->files[i], err);

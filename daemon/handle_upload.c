@@ -35,7 +35,7 @@ static int begin(struct call *call, struct region_upload **ret, struct err *err)
 enum outcome handle_BEGIN_BLOB(struct call *call)
 {
     const struct rpc_param *size = &call->args.params[1];
-    struct region_upload *bytes;
+    struct region_upload *bytes = NULL;
     struct err err;
     if (call->envelope.is_notification)
         return HANDLED; /* nobody would know its handle */
