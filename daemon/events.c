@@ -45,11 +45,13 @@ static void pack(struct conn *conn, const struct event *event, const struct regi
     conn_send(conn);
 }
 
-/* Users may have come, and grants may be others, since it has subscribed. */
+/* Users may have come, and grants may be others, since it has subscribed. Once the peer has sent
+ * its last, what it asked for is all that it gets: TLS may have said the end already, behind which
+ * nothing goes out. */
 static bool may_hear(struct conn *conn, const struct region_entry *entry)
 {
     bool is_known = conn->server->conf.users_count == 0 || conn->identity.user != NULL;
-    return is_known && conn_takes_answers(conn) && access_sees(conn, entry);
+    return is_known && conn->state == CONN_OPEN && access_sees(conn, entry);
 }
 
 static void tell(const struct region_entry *entry, const struct event *event)
