@@ -111,6 +111,12 @@ int meta_decode_v2(const uint8_t *bytes, size_t size, const char *folder, struct
 
 int meta_write(struct io *io, const char *folder, const struct meta *meta, struct err *err)
 {
+    return meta_write_as(io, folder, META_FILE, meta, err);
+}
+
+int meta_write_as(struct io *io, const char *folder, const char *file, const struct meta *meta,
+                  struct err *err)
+{
     uint8_t bytes[META_SIZE] = {0};
     assert(strlen(meta->name) <= REGION_NAME_MAX);
     memcpy(bytes + AT_MAGIC, magic, sizeof magic);
@@ -132,5 +138,5 @@ int meta_write(struct io *io, const char *folder, const struct meta *meta, struc
     put_u64(bytes + AT_SCRUB_RATE, meta->options.scrub_rate);
     put_u64(bytes + AT_PAGE_CACHE, meta->options.page_cache);
     put_u32(bytes + AT_CRC, checksum(bytes, sizeof bytes));
-    return io_replace_small(io, folder, META_FILE, bytes, sizeof bytes, err);
+    return io_replace_small(io, folder, file, bytes, sizeof bytes, err);
 }

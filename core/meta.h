@@ -47,5 +47,8 @@ int meta_check_name(const char name[REGION_NAME_MAX + 1], const char *folder, st
 
 /* Writes the current format, durably, all or nothing. */
 int meta_write(struct io *io, const char *folder, const struct meta *meta, struct err *err);
+/* The same, under another file name. */
+int meta_write_as(struct io *io, const char *folder, const char *file, const struct meta *meta,
+                  struct err *err);
 
 #endif

@@ -108,6 +108,15 @@ const struct err *region_failure(const struct region *region);
  * max_size, journal_size, discard, scrub_interval, scrub_rate) from now on. */
 void region_set_options(struct region *region, const struct region_options *options);
 
+/* What a region's folder and name are to be called, made ahead of the renaming so that what follows
+ * it cannot fail; NULL without memory. */
+struct region_label;
+struct region_label *region_label_new(const char *path, const char *name, struct err *err);
+void region_label_free(struct region_label *label);
+/* The folder has been renamed (store_rename_region). Takes the label. No job is under way from the
+ * moment before the renaming until after this; changes may be staged and pins held. */
+void region_rename(struct region *region, struct region_label *label);
+
 /* ---- Questions (answered from memory) ---- */
 
 /* All check that the block lies within the region's size: ERR_OUT_OF_BOUNDS. */

@@ -397,13 +397,14 @@ void region_let_go(const struct pagecache_hold *holds, size_t count)
 static int read_plain(struct region *region, uint64_t address, uint8_t *buffer, size_t size,
                       struct err *err)
 {
+    const char *folder = region->label->folder;
     ssize_t got = region->io->ops->read(region->io, region->data, buffer, size, address);
     if (got < 0)
-        return err_io_at(err, (int)got, "read", region->folder, "data");
+        return err_io_at(err, (int)got, "read", folder, "data");
     if ((size_t)got < size)
-        return err_set(err, ERR_CORRUPT, "%s/data ends at %llu, within block [%llu, +%zu)",
-                       region->folder, (unsigned long long)address + (size_t)got,
-                       (unsigned long long)address, size);
+        return err_set(err, ERR_CORRUPT, "%s/data ends at %llu, within block [%llu, +%zu)", folder,
+                       (unsigned long long)address + (size_t)got, (unsigned long long)address,
+                       size);
     overlay_read(&region->overlay, address, buffer, size);
     return 0;
 }
@@ -412,10 +413,11 @@ static int read_plain(struct region *region, uint64_t address, uint8_t *buffer, 
 static int read_pages(struct region *region, uint64_t first, size_t count, uint8_t *pages,
                       uint64_t *ret_damaged, struct err *err)
 {
+    const struct region_label *label = region->label;
     uint32_t sums[SUMS_AT_ONCE];
     int code = read_plain(region, first * DATA_PAGE, pages, count * DATA_PAGE, err);
     if (code == 0)
-        code = sums_read(region->io, region->folder, region->sums, first, count, sums, err);
+        code = sums_read(region->io, label->folder, region->sums, first, count, sums, err);
     if (code != 0)
         return code;
     overlay_sums(&region->overlay, first, count, sums);
@@ -426,7 +428,7 @@ static int read_pages(struct region *region, uint64_t first, size_t count, uint8
         return err_set(err, ERR_CORRUPT,
                        "page at %llu of region %s does not match its checksum: what is stored in "
                        "[%llu, %llu) cannot be trusted",
-                       (unsigned long long)*ret_damaged, region->meta.name,
+                       (unsigned long long)*ret_damaged, label->name,
                        (unsigned long long)*ret_damaged,
                        (unsigned long long)*ret_damaged + DATA_PAGE);
     }
@@ -489,10 +491,11 @@ void region_pin(struct region *region, struct region_pin *pin, struct extent blo
 
 void region_unpin(struct region *region, struct region_pin *pin)
 {
-    (void)region;
     pin->previous->next = pin->next;
     pin->next->previous = pin->previous;
     pin->previous = pin->next = NULL;
+    if (region->old_labels != NULL && region->pins.next == &region->pins)
+        region_free_old_labels(region);
 }
 
 bool region_is_extent_pinned(const struct region *region, struct extent extent)

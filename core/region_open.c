@@ -197,9 +197,16 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     pagecache_init(&region->sum_blocks);
     maxtree_init(&region->discard.holes);
     maxtree_init(&region->discard.candidates);
-    region->folder = strdup(path);
-    int code = region->folder == NULL ? err_no_memory(err) : read_meta(region, options, err);
+    struct region_label *label = region_label_new(path, "", err);
+    if (label == NULL) {
+        region_close(region);
+        return ERR_INTERNAL;
+    }
+    region->label = label;
+    region->folder = label->folder;
+    int code = read_meta(region, options, err);
     if (code == 0) {
+        memcpy(label->name, region->meta.name, sizeof label->name);
         journal_init(&region->journal, io, region->folder, region->meta.secret);
         code = open_data(region, err);
     }
@@ -266,6 +273,7 @@ void region_close(struct region *region)
     maxtree_release(&region->discard.candidates);
     overlay_release(&region->overlay);
     free(region->commit.segments);
-    free(region->folder);
+    region_free_old_labels(region);
+    region_label_free(region->label);
     free(region);
 }

@@ -302,10 +302,20 @@ struct atomic {
     struct extentset fresh; /* the pages that they took into use: nothing is in them on the disk */
 };
 
+/* What a region is called. Workers that read look at it whenever they fail, so it never changes:
+ * another one takes its place, and it goes once nothing is pinned. */
+struct region_label {
+    struct region_label *older;
+    char name[REGION_NAME_MAX + 1];
+    char folder[];
+};
+
 struct region {
     struct io *io;
-    char *folder;
-    struct meta meta; /* with the options in force */
+    struct region_label *_Atomic label;
+    struct region_label *old_labels;
+    const char *folder; /* the label's, for the loop and the jobs that it makes */
+    struct meta meta;   /* with the options in force */
     uint32_t format;
     bool read_only; /* opened so */
     struct io_file *data;
@@ -413,6 +423,9 @@ struct region {
     uint64_t cache_hits, cache_misses;
     struct region_report report;
 };
+
+/* Those that nobody looks at any more: nothing is pinned. */
+void region_free_old_labels(struct region *region);
 
 static inline uint64_t region_limit(const struct region *region)
 {

@@ -9,6 +9,7 @@
 #include "core/crc32c.h"
 #include "core/iofile.h"
 #include "core/migrate.h"
+#include "core/rename.h"
 
 #define STORE_FILE "store"
 #define LOCK_FILE "lock"
@@ -324,20 +325,6 @@ static int check_writable(const struct store *store, struct err *err)
                             : 0;
 }
 
-/* A copied or renamed folder would be the same region twice, with the same id. */
-static int check_folder(struct store *store, const char *name, const char *path, struct err *err)
-{
-    struct meta meta;
-    uint32_t version;
-    int code = migrate_read_meta(store->io, path, &meta, &version, err);
-    if (code != 0 || strcmp(meta.name, name) == 0)
-        return code;
-    return err_set(err, ERR_CORRUPT,
-                   "%s holds the region '%s': give the folder that name, or move "
-                   "it out of the way",
-                   path, meta.name);
-}
-
 void store_set_migration(struct store *store, const struct store_migration *migration)
 {
     store->migration = *migration;
@@ -350,7 +337,7 @@ static int find_region(struct store *store, const char *name, char path[IO_PATH_
     int code = check_exists(store, name, err);
     if (code == 0)
         code = io_join(path, REGIONS, name, err);
-    return code == 0 ? check_folder(store, name, path, err) : code;
+    return code == 0 ? rename_settle(store->io, path, name, store->read_only, err) : code;
 }
 
 int store_look_region(struct store *store, const char *name, struct migrate_plan *ret_plan,
@@ -536,4 +523,80 @@ int store_drop_region(struct store *store, const char *name, struct err *err)
     if (code != 0)
         return code;
     return remove_folder(store->io, dropped, err);
+}
+
+/* ---- What they are called and may ---- */
+
+/* The folder's name. Where the new one may not last, it goes back, so that a name that was not
+ * promised is not used; *ret_renamed is whether it could not. */
+static int rename_durably(struct store *store, const char *from, const char *to, bool *ret_renamed,
+                          struct err *err)
+{
+    struct io *io = store->io;
+    int result = io->ops->rename(io, from, to);
+    if (result != 0) {
+        rename_forget(io, from);
+        return err_io(err, result, "rename", from);
+    }
+    result = io->ops->sync_directory(io, REGIONS);
+    *ret_renamed = result == 0 || io->ops->rename(io, to, from) != 0;
+    /* What the first step has written stays where it is after a failure: the disk may have either
+     * name now, and the next open finds out. */
+    return result == 0 ? 0 : err_io(err, result, "sync", REGIONS);
+}
+
+int store_rename_region(struct store *store, const char *name, const char *new_name,
+                        bool *ret_renamed, struct err *err)
+{
+    char from[IO_PATH_SIZE], to[IO_PATH_SIZE];
+    bool is_found = false;
+    struct err ignored;
+    *ret_renamed = false;
+    int code = check_writable(store, err);
+    if (code == 0)
+        code = check_name(new_name, err);
+    if (code == 0)
+        code = find(store, new_name, &is_found, err);
+    if (code == 0 && is_found)
+        code = err_set(err, ERR_EXISTS, "there is a region '%s' already", new_name);
+    if (code == 0)
+        code = find_region(store, name, from, err);
+    if (code == 0)
+        code = io_join(to, REGIONS, new_name, err);
+    if (code != 0)
+        return code;
+    code = rename_prepare(store->io, from, new_name, err);
+    if (code == 0)
+        code = rename_durably(store, from, to, ret_renamed, err);
+    else
+        rename_forget(store->io, from);
+    /* It is called so whether this succeeds or not: the next open makes up for it. */
+    if (code == 0)
+        (void)rename_settle(store->io, to, new_name, false, &ignored);
+    return code;
+}
+
+struct region_label *store_new_label(const char *name, struct err *err)
+{
+    char path[IO_PATH_SIZE];
+    return io_join(path, REGIONS, name, err) == 0 ? region_label_new(path, name, err) : NULL;
+}
+
+int store_set_options(struct store *store, const char *name, const struct region_options *options,
+                      struct err *err)
+{
+    char path[IO_PATH_SIZE];
+    struct meta meta;
+    uint32_t version;
+    int code = check_writable(store, err);
+    if (code == 0)
+        code = region_options_check(options, err);
+    if (code == 0)
+        code = find_region(store, name, path, err);
+    if (code == 0)
+        code = migrate_read_meta(store->io, path, &meta, &version, err);
+    if (code != 0)
+        return code;
+    meta.options = *options;
+    return meta_write(store->io, path, &meta, err);
 }

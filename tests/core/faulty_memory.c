@@ -241,7 +241,30 @@ static int count_region(void *context, const char *name)
     return 0;
 }
 
-/* Makes two regions in a store, lists them and drops one, as far as it comes. */
+/* The other one, as a server has it: open meanwhile. */
+static int live_on(struct store *store, const struct region_options *options, struct err *err)
+{
+    struct region *region;
+    bool is_renamed;
+    int code = store_set_options(store, "beta", options, err);
+    if (code == 0)
+        code = store_open_region(store, "beta", NULL, &region, NULL, err);
+    if (code != 0)
+        return code;
+    struct region_label *label = store_new_label("gamma", err);
+    code = label == NULL ? ERR_INTERNAL
+                         : store_rename_region(store, "beta", "gamma", &is_renamed, err);
+    if (code == 0) {
+        region_rename(region, label);
+        ck_assert_str_eq(region_name(region), "gamma");
+    } else {
+        region_label_free(label);
+    }
+    region_close(region);
+    return code;
+}
+
+/* Makes two regions in a store, lists them, drops one and renames the other, as far as it comes. */
 static int live(struct store *store, struct err *err)
 {
     struct region_options options = scene_region_options(DURABILITY_SYNC, FIT_TIGHT);
@@ -257,7 +280,9 @@ static int live(struct store *store, struct err *err)
     region_close(region);
     code = store_list(store, count_region, &count, err);
     ck_assert(code != 0 || count == 2);
-    return code == 0 ? store_drop_region(store, "alpha", err) : code;
+    if (code == 0)
+        code = store_drop_region(store, "alpha", err);
+    return code == 0 ? live_on(store, &options, err) : code;
 }
 
 /* After a failure: what is there opens, what is not can be made, and all can be dropped. */
@@ -310,7 +335,7 @@ START_TEST(test_in_store)
     while (fail_in_store(nth))
         nth++;
     ck_assert_uint_gt(refused, 20);
-    print_totals("making, listing and dropping regions", false, nth);
+    print_totals("making, listing, renaming and dropping regions", false, nth);
 }
 END_TEST
 

@@ -1,5 +1,6 @@
-/* Calls of the disk fail, once or for ever, while regions are made and dropped, and the power goes
- * right then or later: the store says so, stays usable, and what was acknowledged holds.
+/* Calls of the disk fail, once or for ever, while regions are made, renamed, given other options
+ * and dropped, and the power goes right then or later: the store says so, stays usable, and what
+ * was acknowledged holds.
  *
  * MREGION_FAULTS_LONG: every call, instead of a few of them. */
 #include <check.h>
@@ -14,9 +15,9 @@
 #include "tests/support_figures.h"
 #include "tests/support_main.h"
 
-#define NAMES 2
+#define NAMES 3
 
-static const char *const names[NAMES] = {"alpha", "beta"};
+static const char *const names[NAMES] = {"alpha", "beta", "gamma"};
 
 enum presence {
     ABSENT,
@@ -28,7 +29,10 @@ struct world {
     struct simdisk *disk;
     struct io *io;
     enum presence presence[NAMES];
-    bool is_busy[NAMES]; /* is being made or dropped */
+    bool is_busy[NAMES];   /* is being made or dropped */
+    bool is_one_of_two;    /* the second and the third are one region whose renaming failed */
+    bool is_being_renamed; /* likewise, and it is under way */
+    uint64_t max_size[2];  /* of the first: either */
 };
 
 static void make(struct world *world, struct store *store, size_t i)
@@ -57,6 +61,33 @@ static void drop(struct world *world, struct store *store, size_t i)
     world->presence[i] = code == 0 ? ABSENT : UNCERTAIN;
 }
 
+static void give_name(struct world *world, struct store *store)
+{
+    struct err err = {0};
+    bool is_renamed;
+    world->is_being_renamed = true;
+    int code = store_rename_region(store, names[1], names[2], &is_renamed, &err);
+    world->is_being_renamed = false;
+    if (code != 0)
+        ck_assert(err.text[0] != '\0');
+    ck_assert(code != 0 || is_renamed);
+    world->is_one_of_two = code != 0;
+    world->presence[1] = code == 0 ? ABSENT : UNCERTAIN;
+    world->presence[2] = code == 0 ? PRESENT : UNCERTAIN;
+}
+
+static void set_options(struct world *world, struct store *store)
+{
+    struct err err = {0};
+    struct region_options options = region_options_default();
+    options.max_size = world->max_size[1] = 7 * GIB;
+    int code = store_set_options(store, names[0], &options, &err);
+    if (code != 0)
+        ck_assert(err.text[0] != '\0');
+    else
+        world->max_size[0] = world->max_size[1];
+}
+
 static void work(struct world *world)
 {
     struct err err = {0};
@@ -71,8 +102,12 @@ static void work(struct world *world)
         drop(world, store, 0);
     if (world->presence[0] == ABSENT)
         make(world, store, 0);
+    if (world->presence[0] == PRESENT)
+        set_options(world, store);
     if (world->presence[1] == PRESENT)
-        drop(world, store, 1);
+        give_name(world, store);
+    if (world->presence[2] == PRESENT)
+        drop(world, store, 2);
     store_close(store);
 }
 
@@ -85,6 +120,16 @@ static int note_name(void *context, const char *name)
     return 0;
 }
 
+static void expect_options(const struct world *world, const struct region *region, uint64_t nth)
+{
+    struct region_info info;
+    region_get_info(region, &info);
+    ck_assert_msg(info.options.max_size == world->max_size[0] ||
+                      info.options.max_size == world->max_size[1],
+                  "call %llu: max_size is %llu", (unsigned long long)nth,
+                  (unsigned long long)info.options.max_size);
+}
+
 /* After a restart: the regions that must be there are, open, and every name can be used. */
 static void check_store(const struct world *world, uint64_t nth)
 {
@@ -95,6 +140,9 @@ static void check_store(const struct world *world, uint64_t nth)
     int code = store_open(world->io, false, &store, &err);
     ck_assert_msg(code == 0, "call %llu: %s", call, err.text);
     ck_assert_int_eq(store_list(store, note_name, found, &err), 0);
+    if (world->is_one_of_two)
+        ck_assert_msg(found[1] != found[2], "call %llu: renamed, and %s", call,
+                      found[1] ? "there twice" : "gone");
     for (size_t i = 0; i < NAMES; i++) {
         struct region *region;
         struct region_report report;
@@ -105,6 +153,8 @@ static void check_store(const struct world *world, uint64_t nth)
         code = found[i] ? store_open_region(store, names[i], NULL, &region, &report, &err)
                         : store_create_region(store, names[i], &options, &region, &err);
         ck_assert_msg(code == 0, "call %llu: %s: %s", call, names[i], err.text);
+        if (i == 0 && world->presence[0] == PRESENT)
+            expect_options(world, region, nth);
         region_close(region);
         code = store_drop_region(store, names[i], &err);
         ck_assert_msg(code == 0, "call %llu: dropping %s: %s", call, names[i], err.text);
@@ -145,8 +195,9 @@ static void power_goes(void *context, struct simdisk *disk, enum simdisk_op op, 
         struct world *left = &wrecks->left[wrecks->count];
         *left = *wrecks->world;
         for (size_t i = 0; i < NAMES; i++)
-            if (left->is_busy[i])
+            if (left->is_busy[i] || (left->is_being_renamed && i > 0))
                 left->presence[i] = UNCERTAIN;
+        left->is_one_of_two |= left->is_being_renamed;
         left->disk =
             wrecks->count == 0 ? simdisk_crash_none(disk) : simdisk_crash_random(disk, &rng);
     }
@@ -190,7 +241,8 @@ START_TEST(test_the_nth_call_fails)
     for (; run(nth, errors[_i / 2], _i % 2 == 1); runs++)
         nth += is_long ? 1 : rng_between(&rng, 1, 63);
     ck_assert_uint_gt(nth, 40);
-    printf("faults: store, making and dropping, %s %s: %llu runs, %llu calls failed, %llu power "
+    printf("faults: store, making, renaming and dropping, %s %s: %llu runs, %llu calls failed, "
+           "%llu power "
            "cuts\n",
            strerrorname_np(errors[_i / 2]), _i % 2 == 1 ? "for ever" : "once",
            (unsigned long long)runs, (unsigned long long)calls_failed,

@@ -1,6 +1,7 @@
-/* Regions are made and dropped while the power is cut before every sync: each is there as a whole
- * or not at all, those that were acknowledged keep their blobs, and nothing that a crash leaves
- * behind is in the way of anything. */
+/* Regions are made, dropped, renamed while they are open and given other options, while the power
+ * is cut before every sync: each is there as a whole or not at all, under one name, those that were
+ * acknowledged keep their blobs, and nothing that a crash leaves behind is in the way of anything.
+ */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,9 @@ struct world {
     struct rng rng;
     enum presence presence[NAMES];
     struct shadow contents[NAMES];
+    uint64_t max_size[NAMES], new_max_size[NAMES]; /* what it may be; the same unless being set */
+    bool is_renaming;                              /* from the one to the other of these two */
+    size_t from, to;
     bool armed;
     struct crash_totals totals;
 };
@@ -65,8 +69,12 @@ static void check_region(const struct world *world, struct store *store, size_t 
     if (strcmp(region_name(region), names[i]) != 0)
         ck_abort_msg("%s is called %s", names[i], region_name(region));
     const char *wrong = observation_take(&seen, region);
-    if (wrong == NULL && seen.info.size + world->contents[i].size > 0)
-        wrong = shadow_difference(&world->contents[i], &seen);
+    size_t was = world->is_renaming && i == world->to ? world->from : i;
+    uint64_t max_size = seen.info.options.max_size;
+    if (wrong == NULL && seen.info.size + world->contents[was].size > 0)
+        wrong = shadow_difference(&world->contents[was], &seen);
+    if (wrong == NULL && max_size != world->max_size[was] && max_size != world->new_max_size[was])
+        wrong = "it has other options";
     if (wrong != NULL)
         ck_abort_msg("%s: %s", names[i], wrong);
     observation_release(&seen);
@@ -108,6 +116,9 @@ static int check_state(void *context, struct simdisk *crashed, const struct simc
         if (found[i])
             check_region(world, store, i);
     }
+    if (world->is_renaming && found[world->from] == found[world->to])
+        ck_abort_msg("a region that was being renamed is there %s",
+                     found[world->from] ? "twice" : "no more");
     check_names_usable(store, found);
     store_close(store);
     if (simdisk_open_files(crashed) != 0)
@@ -139,7 +150,6 @@ static void fill_region(struct world *world, struct region *region, size_t i)
                                         .weights = {.live_target = 20000, .size_max = 9000},
                                         .checkpoint_percent = 10};
     region_get_info(region, &info);
-    shadow_init(&world->contents[i]);
     world->contents[i].pages = info.pages;
     struct pump *pump = pump_new(world->disk, region, &world->contents[i], &pump_options);
     ck_assert_ptr_null(pump_run(pump, 6));
@@ -155,13 +165,62 @@ static void make(struct world *world, struct store *store, size_t i)
     struct region *region;
     struct region_options defaults = options();
     world->presence[i] = UNCERTAIN;
+    world->max_size[i] = world->new_max_size[i] = 0;
     world->armed = true;
     int code = store_create_region(store, names[i], &defaults, &region, &err);
     ck_assert_msg(code == 0, "making %s: %s", names[i], err.text);
     world->armed = false;
     world->presence[i] = PRESENT;
+    shadow_init(&world->contents[i]);
     fill_region(world, region, i);
     region_close(region);
+}
+
+static struct region *open_region(struct store *store, size_t i)
+{
+    struct err err = {0};
+    struct region *region;
+    if (store_open_region(store, names[i], NULL, &region, NULL, &err) != 0)
+        ck_abort_msg("%s does not open: %s", names[i], err.text);
+    return region;
+}
+
+/* It goes on being used under the new name, in the new folder. */
+static void give_name(struct world *world, struct store *store, size_t from, size_t to)
+{
+    struct err err = {0};
+    bool is_renamed;
+    struct region *region = open_region(store, from);
+    struct region_label *label = store_new_label(names[to], &err);
+    fill_region(world, region, from);
+    world->is_renaming = world->armed = true;
+    world->from = from;
+    world->to = to;
+    world->presence[from] = world->presence[to] = UNCERTAIN;
+    int code = store_rename_region(store, names[from], names[to], &is_renamed, &err);
+    ck_assert_msg(code == 0 && is_renamed, "renaming %s: %s", names[from], err.text);
+    world->is_renaming = world->armed = false;
+    world->presence[from] = ABSENT;
+    world->presence[to] = PRESENT;
+    world->contents[to] = world->contents[from];
+    world->contents[from] = (struct shadow){0};
+    world->max_size[to] = world->new_max_size[to] = world->max_size[from];
+    region_rename(region, label);
+    ck_assert_str_eq(region_name(region), names[to]);
+    fill_region(world, region, to);
+    region_close(region);
+}
+
+static void set_options(struct world *world, struct store *store, size_t i)
+{
+    struct err err = {0};
+    struct region_options changed = options();
+    changed.max_size = world->new_max_size[i] = (1 + rng_below(&world->rng, 1000)) * GIB;
+    world->armed = true;
+    int code = store_set_options(store, names[i], &changed, &err);
+    ck_assert_msg(code == 0, "setting the options of %s: %s", names[i], err.text);
+    world->armed = false;
+    world->max_size[i] = world->new_max_size[i];
 }
 
 static void drop(struct world *world, struct store *store, size_t i)
@@ -192,9 +251,13 @@ START_TEST(test_make_and_drop)
     char title[40];
     simdisk_set_hook(world.disk, cut_before_syncs, &world);
     open_store(&world, &store);
-    for (unsigned round = 0; round < 12; round++) {
-        size_t i = rng_below(&world.rng, NAMES);
-        if (world.presence[i] == PRESENT)
+    for (unsigned round = 0; round < 16; round++) {
+        size_t i = rng_below(&world.rng, NAMES), other = rng_below(&world.rng, NAMES);
+        if (world.presence[i] == PRESENT && world.presence[other] == ABSENT)
+            give_name(&world, store, i, other);
+        else if (world.presence[i] == PRESENT && rng_chance(&world.rng, 50))
+            set_options(&world, store, i);
+        else if (world.presence[i] == PRESENT)
             drop(&world, store, i);
         else
             make(&world, store, i);
@@ -211,7 +274,8 @@ START_TEST(test_make_and_drop)
     snprintf(title, sizeof title, "store with seed %d", _i);
     crash_print_figures(title, &world.totals);
     for (size_t i = 0; i < NAMES; i++)
-        shadow_release(&world.contents[i]);
+        if (world.presence[i] == PRESENT)
+            shadow_release(&world.contents[i]);
     simdisk_free(world.disk);
 }
 END_TEST
