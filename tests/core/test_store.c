@@ -426,6 +426,122 @@ START_TEST(a_copied_folder_is_refused)
 }
 END_TEST
 
+START_TEST(renaming_is_refused)
+{
+    static const struct {
+        const char *from, *to;
+        enum err_code code;
+    } cases[] = {
+        {"main", "other", ERR_EXISTS},          {"main", "main", ERR_EXISTS},
+        {"none", "new", ERR_NO_SUCH_REGION},    {"main", "", ERR_INVALID_ARGUMENT},
+        {"main", "../x", ERR_INVALID_ARGUMENT}, {"main", ".drop-x", ERR_INVALID_ARGUMENT},
+    };
+    bool is_renamed = true;
+    drive_close(create("main"));
+    drive_close(create("other"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t changes = simdisk_calls(disk, SIM_CHANGES | SIM_SYNCS);
+        ck_assert_int_eq(store_rename_region(store, cases[i].from, cases[i].to, &is_renamed, &err),
+                         cases[i].code);
+        ck_assert(!is_renamed);
+        /* what may be left of an earlier renaming is removed where the region was found */
+        ck_assert_uint_le(simdisk_calls(disk, SIM_CHANGES | SIM_SYNCS), changes + 1);
+    }
+    ck_assert_int_eq(store_set_options(store, "none", &options, &err), ERR_NO_SUCH_REGION);
+    options.token_window = 0;
+    ck_assert_int_eq(store_set_options(store, "main", &options, &err), ERR_INVALID_ARGUMENT);
+    options = region_options_default();
+    store_close(store);
+    open_store(true);
+    ck_assert_int_eq(store_rename_region(store, "main", "new", &is_renamed, &err), ERR_READ_ONLY);
+    ck_assert_int_eq(store_set_options(store, "main", &options, &err), ERR_READ_ONLY);
+}
+END_TEST
+
+/* The third step fails: the region is called so all the same, and whoever comes next, be it one
+ * who only reads, finds it so. */
+START_TEST(a_renaming_that_is_cut_short_is_made_up_for)
+{
+    bool is_renamed = false;
+    struct region *region;
+    drive_close(create("main"));
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_RENAME),
+                                                   .pattern = "*/meta-renamed",
+                                                   .nth = 1,
+                                                   .error = EIO,
+                                                   .forever = true});
+    ck_assert_int_eq(store_rename_region(store, "main", "new", &is_renamed, &err), 0);
+    ck_assert(is_renamed && simdisk_faults_hit(disk) > 0);
+    ck_assert_int_eq(store_open_region(store, "new", NULL, &region, NULL, &err), ERR_IO_ERROR);
+    ck_assert_int_eq(store_set_options(store, "new", &options, &err), ERR_IO_ERROR);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    store_close(store);
+    open_store(true);
+    ck_assert_int_eq(store_open_region(store, "new", NULL, &region, NULL, &err), 0);
+    region_close(region);
+    store_close(store);
+    open_store(false);
+    options.max_size = 5 * GIB;
+    ck_assert_int_eq(store_set_options(store, "new", &options, &err), 0);
+    ck_assert_int_eq(store_open_region(store, "new", NULL, &region, NULL, &err), 0);
+    struct region_info info;
+    region_get_info(region, &info);
+    ck_assert_str_eq(info.name, "new");
+    ck_assert_uint_eq(info.options.max_size, 5 * GIB);
+    drive_close(region);
+}
+END_TEST
+
+/* It goes back to where it was, unless that fails, too: either way the answer is where it is. */
+START_TEST(a_name_that_may_not_last_is_not_used)
+{
+    bool is_renamed = true;
+    struct region *region;
+    drive_close(create("main"));
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_SYNC_DIRECTORY),
+                                                   .pattern = "regions",
+                                                   .nth = 1,
+                                                   .error = EIO});
+    ck_assert_int_eq(store_rename_region(store, "main", "new", &is_renamed, &err), ERR_IO_ERROR);
+    ck_assert(!is_renamed);
+    ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err), 0);
+    region_close(region);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_SYNC_DIRECTORY) | SIM_BIT(SIM_RENAME),
+                                     .pattern = "regions*",
+                                     .nth = 4,
+                                     .error = EIO,
+                                     .forever = true});
+    ck_assert_int_eq(store_rename_region(store, "main", "new", &is_renamed, &err), ERR_IO_ERROR);
+    ck_assert(is_renamed);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_int_eq(store_open_region(store, "new", NULL, &region, NULL, &err), 0);
+    region_close(region);
+}
+END_TEST
+
+/* What is left of a renaming that came to nothing belongs to the region it was for. */
+START_TEST(another_regions_renaming_means_nothing)
+{
+    bool is_renamed;
+    struct region *region;
+    drive_close(create("main"));
+    drive_close(create("other"));
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_RENAME), .pattern = "*/meta-renamed", .nth = 1, .error = EIO});
+    ck_assert_int_eq(store_rename_region(store, "main", "new", &is_renamed, &err), 0);
+    ck_assert_int_eq(io->ops->rename(io, "regions/new/meta-renamed", "regions/other/meta-renamed"),
+                     0);
+    ck_assert_int_eq(io->ops->rename(io, "regions/new", "regions/away"), 0);
+    ck_assert_int_eq(io->ops->rename(io, "regions/other", "regions/new"), 0);
+    ck_assert_int_eq(store_open_region(store, "new", NULL, &region, NULL, &err), ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.text, "'other'"));
+    ck_assert_int_eq(store_open_region(store, "away", NULL, &region, NULL, &err), ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.text, "'main'"));
+}
+END_TEST
+
 static void overwrite(uint64_t offset, uint8_t byte)
 {
     struct io_file *file;
@@ -595,6 +711,10 @@ int main(void)
     tcase_add_test(tests, what_cannot_be_removed_is_in_nobodys_way);
     tcase_add_test(tests, a_full_disk_leaves_no_region);
     tcase_add_test(tests, a_copied_folder_is_refused);
+    tcase_add_test(tests, renaming_is_refused);
+    tcase_add_test(tests, a_renaming_that_is_cut_short_is_made_up_for);
+    tcase_add_test(tests, a_name_that_may_not_last_is_not_used);
+    tcase_add_test(tests, another_regions_renaming_means_nothing);
     tcase_add_loop_test(tests, a_damaged_store_is_refused, 0, 3);
     tcase_add_test(tests, a_store_file_of_another_length_is_refused);
     tcase_add_test(tests, an_older_store_that_never_was_is_refused);

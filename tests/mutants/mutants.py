@@ -308,9 +308,9 @@ mutant('sum-blocks-not-updated', 'the cached sums stay what they were', 'region_
        ('        region_sums_applied(region, run, run->slot == SIZE_MAX ? NULL : '
         '&batch->slots[run->slot]);\n', ''), by='region_load region_verify')
 mutant('overlay-bytes-ignored', 'read-only, the bytes of the journal are not shown', 'region_load.c',
-       ('''                       (unsigned long long)address, size);
+       ('''                       size);
     overlay_read(&region->overlay, address, buffer, size);
-''', '''                       (unsigned long long)address, size);
+''', '''                       size);
 '''), by='region_durability')
 mutant('overlay-sums-ignored', 'read-only, the sums of the journal do not count', 'region_load.c',
        ('''        return code;
@@ -802,9 +802,19 @@ mutant('store-version-unchecked', 'a store of a newer version is opened', 'store
        ('    if (version > STORE_FORMAT)\n', '    if (version > STORE_FORMAT + 1000000)\n'), by='store')
 mutant('store-missing-made-anew', 'a store whose file is lost begins with id 1 once more', 'store.c',
        ('    if (count > 0)\n', '    if (count > 1000000)\n'), by='store')
-mutant('folder-name-unchecked', 'a copied folder is the same region twice', 'store.c',
-       ('if (code != 0 || strcmp(meta.name, name) == 0)', 'if (code != 0 || name != NULL)'),
-       by='store')
+mutant('folder-name-unchecked', 'a copied folder is the same region twice', 'rename.c',
+       ('if (strcmp(meta.name, name) == 0)', 'if (meta.name[0] != 0)'), by='store')
+mutant('rename-of-another-taken', 'a copied folder is a region of that name by what is in it of another',
+       'rename.c',
+       (' || !is_same_region(&meta, &renamed)', ''), by='store')
+mutant('rename-unprepared', 'a folder is renamed before anything says that it may be', 'store.c',
+       ('    code = rename_prepare(store->io, from, new_name, err);\n',
+        '    code = 0 * (int)sizeof rename_prepare;\n'), by='crash/store store')
+mutant('rename-unsynced', 'a folder says its new name before it has it for good', 'store.c',
+       ('    result = io->ops->sync_directory(io, REGIONS);\n    *ret_renamed',
+        '    result = 0;\n    *ret_renamed'), by='crash/store')
+mutant('rename-not-taken-back', 'a name that may not last is used all the same', 'store.c',
+       ('result == 0 || io->ops->rename(io, to, from) != 0', 'result == 0'), by='store')
 mutant('replace-file-unsynced', 'a small file gets its name before its bytes', 'iofile.c',
        ('''        verb = "sync";
         result = io->ops->sync(io, file);
