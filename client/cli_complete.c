@@ -127,7 +127,8 @@ static bool complete_argument(const struct cli_completion *completion, const cha
     size_t length;
     const char *usage = usage_of(command->usage, argument, &length);
     bool takes_region = (command->letters != NULL && strchr(command->letters, 'G') != NULL) ||
-                        strcmp(command->name, "use") == 0;
+                        strcmp(command->name, "use") == 0 ||
+                        strcmp(command->name, "set-region") == 0;
     char words[64];
 
     if (length == 4 && memcmp(usage, "FILE", length) == 0)

@@ -206,18 +206,20 @@ int cli_method_run(struct cli *cli, const struct cli_arguments *arguments)
     return status;
 }
 
-int cli_method_create(struct cli *cli, const struct cli_arguments *arguments)
+/* The method takes a region, and the command's options. */
+static int call_with_options(struct cli *cli, const struct cli_arguments *arguments,
+                             const char *method, char letter)
 {
     const struct cli_option *options = arguments->command->options;
     struct params params;
     size_t given = 0;
-    int status = CLI_OK;
+    int status;
 
     for (size_t i = 0; options[i].name != NULL; i++)
         given += arguments->options[i] != NULL;
     params_init(&params);
     params.has_failed |= msgpack_pack_array(&params.packer, given > 0 ? 2 : 1) != 0;
-    pack_text(&params, arguments->items[0]);
+    status = pack_argument(cli, &params, letter, arguments->items[0]);
     if (given > 0)
         params.has_failed |= msgpack_pack_map(&params.packer, given) != 0;
     for (size_t i = 0; options[i].name != NULL && status == CLI_OK; i++) {
@@ -227,9 +229,19 @@ int cli_method_create(struct cli *cli, const struct cli_arguments *arguments)
         status = pack_argument(cli, &params, options[i].letter, arguments->options[i]);
     }
     if (status == CLI_OK)
-        status = call(cli, arguments->command, "createRegion", &params);
+        status = call(cli, arguments->command, method, &params);
     msgpack_sbuffer_destroy(&params.buffer);
     return status;
+}
+
+int cli_method_create(struct cli *cli, const struct cli_arguments *arguments)
+{
+    return call_with_options(cli, arguments, "createRegion", 'T');
+}
+
+int cli_method_set(struct cli *cli, const struct cli_arguments *arguments)
+{
+    return call_with_options(cli, arguments, "setRegion", 'G');
 }
 
 int cli_method_call(struct cli *cli, const struct cli_arguments *arguments)

@@ -10,6 +10,8 @@ int cli_method_run(struct cli *cli, const struct cli_arguments *arguments);
 /* Makes a region, with options. */
 int cli_method_create(struct cli *cli, const struct cli_arguments *arguments);
 extern const struct cli_option cli_method_create_options[];
+/* Changes those of one that there is; at least one of the options is needed. */
+int cli_method_set(struct cli *cli, const struct cli_arguments *arguments);
 
 /* Calls any method with parameters in JSON. */
 int cli_method_call(struct cli *cli, const struct cli_arguments *arguments);

@@ -258,6 +258,20 @@ bool access_sees(struct conn *conn, const struct region_entry *entry)
     return conn->server->conf.users_count == 0 || rights_on(conn, entry) >= RIGHTS_READ;
 }
 
+bool access_sees_name(const struct conn *conn, const char *name)
+{
+    return conn->server->conf.users_count == 0 ||
+           (conn->identity.user != NULL &&
+            users_rights(conn->identity.user, name, strlen(name)) >= RIGHTS_READ);
+}
+
+void access_region_renamed(struct server *server, const struct region_entry *entry)
+{
+    for (struct conn *conn = server->conns; conn != NULL; conn = conn->next)
+        if (conn->identity.region_id == entry->id)
+            conn->identity.region_id = NO_REGION_ID;
+}
+
 enum outcome access_refuse_malformed(struct call *call, const struct err *err)
 {
     struct err unknown;

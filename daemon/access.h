@@ -56,6 +56,9 @@ void access_set_user(struct conn *conn, const struct conf_user *user, enum known
 /* The server's configuration has other users than before; old is what it was. */
 void access_users_replaced(struct server *server);
 
+/* What was found out by its old name holds no more. */
+void access_region_renamed(struct server *server, const struct region_entry *entry);
+
 /* With users only: whether the call may be made at all; whether with the region that it names,
  * which was looked for (call->entry). Else *err is what to answer. */
 bool access_is_known(const struct call *call, struct err *err);
@@ -66,6 +69,8 @@ bool access_may_create(const struct call *call, const char *name, size_t length,
 bool access_may_upload(const struct call *call, const struct region_entry *entry, struct err *err);
 /* Whether the connection may see the region. */
 bool access_sees(struct conn *conn, const struct region_entry *entry);
+/* Or might see one of this name. */
+bool access_sees_name(const struct conn *conn, const char *name);
 
 /* Answers a call that cannot be taken apart. */
 enum outcome access_refuse_malformed(struct call *call, const struct err *err);

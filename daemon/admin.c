@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/access.h"
 #include "daemon/commit.h"
 #include "daemon/events.h"
 #include "daemon/files.h"
 #include "daemon/log.h"
+#include "daemon/region_options.h"
 #include "daemon/regions.h"
 #include "daemon/request.h"
 #include "daemon/scrub.h"
@@ -18,14 +20,29 @@ struct admin_task {
     struct work work; /* first, so that the one is the other */
     struct admin_task *next;
     struct server *server;
-    struct request *request;    /* to answer, or NULL */
-    struct region_entry *entry; /* to drop; NULL: to create */
+    struct request *request; /* to answer, or NULL */
+    enum admin_kind kind;
+    /* NULL: to create. Whoever drops it comes later in the queue, so it is there. */
+    struct region_entry *entry;
     bool is_started;
-    bool is_removing; /* handed to the worker */
+    bool is_at_worker; /* handed to it */
     char name[REGION_NAME_MAX + 1];
+    char new_name[REGION_NAME_MAX + 1];
     struct region_options options;
+    uint32_t given;        /* of them */
     struct region *region; /* created; to be closed; or reopened, because it could not be dropped */
-    struct err err;        /* ERR_OK unless it failed */
+    struct region_label *label; /* for the region once it is renamed */
+    bool is_renamed;
+    struct err err; /* ERR_OK unless it failed */
+};
+
+static const struct {
+    const char *verb, *done;
+} words[] = {
+    [ADMIN_CREATE] = {"create", "created"},
+    [ADMIN_DROP] = {"drop", "dropped"},
+    [ADMIN_RENAME] = {"rename", "renamed"},
+    [ADMIN_SET] = {"change", "changed"},
 };
 
 void admin_init(struct admin *admin)
@@ -43,16 +60,17 @@ bool admin_is_idle(const struct admin *admin)
 static void finish(struct server *server, uint64_t id)
 {
     struct admin_task *task = server->admin.first;
-    const char *verb = task->entry == NULL ? "create" : "drop";
+    const char *verb = words[task->kind].verb;
     if (task->err.code == ERR_OK)
-        log_info_about((&(struct log_about){.region = task->name}), "region %s: %s", task->name,
-                       task->entry == NULL ? "created" : "dropped");
+        log_info_about((&(struct log_about){.region = task->name}), "region %s: %s%s%s", task->name,
+                       words[task->kind].done, task->kind == ADMIN_RENAME ? " to " : "",
+                       task->new_name);
     else if (task->request == NULL)
         log_error_about(
             (&(struct log_about){.region = task->name, .error = err_name(task->err.code)}),
             "cannot %s region %s: %s", verb, task->name, task->err.text);
     if (task->request != NULL) {
-        task->request->result = task->entry == NULL ? RESULT_UINT : RESULT_NIL;
+        task->request->result = task->kind == ADMIN_CREATE ? RESULT_UINT : RESULT_NIL;
         task->request->number = id;
         if (task->err.code == ERR_OK)
             request_succeed(task->request);
@@ -62,6 +80,7 @@ static void finish(struct server *server, uint64_t id)
     server->admin.first = task->next;
     if (task->next == NULL)
         server->admin.last = &server->admin.first;
+    region_label_free(task->label);
     free(task);
 }
 
@@ -89,6 +108,23 @@ static void run_drop(struct work *work)
     task->err = err;
     if (store_open_region(store, task->name, &task->options, &task->region, &report, &err) != 0)
         task->region = NULL;
+}
+
+static void run_rename(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct err err;
+    if (store_rename_region(task->server->store, task->name, task->new_name, &task->is_renamed,
+                            &err) != 0)
+        task->err = err;
+}
+
+static void run_set(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct err err;
+    if (store_set_options(task->server->store, task->name, &task->options, &err) != 0)
+        task->err = err;
 }
 
 /* ---- Back on the loop ---- */
@@ -128,12 +164,73 @@ static void on_dropped(struct work *work)
     start_next(server);
 }
 
+/* What it may has changed: what was held back by the old options goes. */
+static void set_options(struct region_entry *entry, const struct region_options *options)
+{
+    region_set_options(entry->region, options);
+    region_hurry(entry->region);
+    commit_touch(entry);
+}
+
+static void on_renamed(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct server *server = task->server;
+    struct region_entry *entry = task->entry;
+    if (task->is_renamed) {
+        region_rename(entry->region, task->label);
+        task->label = NULL;
+        regions_rename(server, entry, task->new_name);
+        access_region_renamed(server, entry);
+        if (!entry->is_dropping)
+            events_renamed(entry, task->name);
+    }
+    entry->is_held = false;
+    commit_touch(entry);
+    finish(server, 0);
+    start_next(server);
+}
+
+static bool is_configured(const struct server *server, const char *name)
+{
+    for (size_t i = 0; i < server->conf.regions_count; i++)
+        if (strcmp(server->conf.regions[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static void on_set(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct server *server = task->server;
+    /* A reload may have listed it meanwhile, and said what it may. */
+    if (task->err.code == ERR_OK && !task->entry->is_dropping && !is_configured(server, task->name))
+        set_options(task->entry, &task->options);
+    finish(server, 0);
+    start_next(server);
+}
+
+void admin_region_still(struct region_entry *entry)
+{
+    struct admin_task *task = entry->server->admin.first;
+    if (task->is_at_worker)
+        return;
+    task->is_at_worker = true;
+    task->work = (struct work){.run = run_rename, .done = on_renamed};
+    workers_submit(&entry->server->workers, WORK_OTHER, &task->work);
+}
+
 void admin_region_quiet(struct region_entry *entry)
 {
     struct admin_task *task = entry->server->admin.first;
-    if (task == NULL || task->entry != entry || task->is_removing)
+    struct region_info info;
+    if (task == NULL || task->kind != ADMIN_DROP || task->entry != entry || task->is_at_worker)
         return; /* its turn has not come */
-    task->is_removing = true;
+    task->is_at_worker = true;
+    /* It may have got others since it was asked for. */
+    region_get_info_now(entry->region, &info);
+    task->options = info.options;
+    memcpy(task->name, entry->name, sizeof task->name);
     task->region = entry->region;
     entry->region = NULL; /* from here on it is the worker's */
     task->work = (struct work){.run = run_drop, .done = on_dropped};
@@ -147,15 +244,84 @@ static bool has_name(const struct server *server, const struct admin_task *task)
     return regions_find_name(&server->regions, task->name, strlen(task->name)) != NULL;
 }
 
-/* Starts the task, which is the first; true when it is over already. */
-static bool start(struct server *server, struct admin_task *task)
+/* Whether what the region is called or may can be changed at all. */
+static int check_change(const struct server *server, struct admin_task *task)
 {
-    task->is_started = true;
-    if (task->entry != NULL) {
-        region_hurry(task->entry->region);
-        commit_touch(task->entry);
-        return false;
+    const struct region_entry *entry = task->entry;
+    const char *method = task->kind == ADMIN_RENAME ? "renameRegion" : "setRegion";
+    memcpy(task->name, entry->name, sizeof task->name); /* it may have another one by now */
+    if (entry->is_dropping)
+        return err_set(&task->err, ERR_NO_SUCH_REGION, "region %s is being dropped", task->name);
+    const struct err *failure = region_failure(entry->region);
+    if (failure != NULL)
+        return err_set(
+            &task->err, ERR_READ_ONLY,
+            "region %s is read-only since a failure (%s): restart mregiond to recover it",
+            task->name, failure->text);
+    if (!is_configured(server, task->name))
+        return 0;
+    if (task->kind == ADMIN_SET)
+        return err_set(&task->err, ERR_INVALID_ARGUMENT,
+                       "%s: region %s has its options from the server's configuration, at every "
+                       "start: change them there and reload it (SIGHUP)",
+                       method, task->name);
+    return err_set(
+        &task->err, ERR_INVALID_ARGUMENT,
+        "%s: region %s is listed in the server's configuration, which would make it anew, "
+        "empty, at the next start: take it off that list, reload (SIGHUP) and try again",
+        method, task->name);
+}
+
+static bool start_rename(struct server *server, struct admin_task *task)
+{
+    if (check_change(server, task) != 0)
+        return true;
+    if (regions_find_name(&server->regions, task->new_name, strlen(task->new_name)) != NULL) {
+        err_set(&task->err, ERR_EXISTS, "there is a region named \"%s\" already", task->new_name);
+        return true;
     }
+    task->label = store_new_label(task->new_name, &task->err);
+    if (task->label == NULL)
+        return true;
+    task->entry->is_held = true;
+    commit_touch(task->entry);
+    return false;
+}
+
+static bool start_set(struct server *server, struct admin_task *task)
+{
+    const uint64_t max_size = task->options.max_size;
+    struct region_options given = task->options;
+    struct region_info info;
+    if (check_change(server, task) != 0)
+        return true;
+    region_get_info_now(task->entry->region, &info);
+    task->options = info.options;
+    region_options_merge(&task->options, &given, task->given);
+    if (region_options_check(&task->options, &task->err) != 0)
+        return true;
+    if (task->options.max_size != info.options.max_size && max_size != 0 && max_size < info.size) {
+        err_set(&task->err, ERR_INVALID_ARGUMENT,
+                "setRegion: max_size %" PRIu64 " is less than the %" PRIu64
+                " bytes that region %s has handed out, and a region does not become smaller: give "
+                "as many, or 0 for no limit",
+                max_size, info.size, task->name);
+        return true;
+    }
+    task->work = (struct work){.run = run_set, .done = on_set};
+    workers_submit(&server->workers, WORK_OTHER, &task->work);
+    return false;
+}
+
+static bool start_drop(struct admin_task *task)
+{
+    region_hurry(task->entry->region);
+    commit_touch(task->entry);
+    return false;
+}
+
+static bool start_create(struct server *server, struct admin_task *task)
+{
     if (has_name(server, task)) {
         err_set(&task->err, ERR_EXISTS, "there is a region named \"%s\" already", task->name);
         return true;
@@ -180,6 +346,23 @@ static bool start(struct server *server, struct admin_task *task)
     return false;
 }
 
+/* Starts the task, which is the first; true when it is over already. */
+static bool start(struct server *server, struct admin_task *task)
+{
+    task->is_started = true;
+    switch (task->kind) {
+    case ADMIN_DROP:
+        return start_drop(task);
+    case ADMIN_RENAME:
+        return start_rename(server, task);
+    case ADMIN_SET:
+        return start_set(server, task);
+    case ADMIN_CREATE:
+        break;
+    }
+    return start_create(server, task);
+}
+
 static void start_next(struct server *server)
 {
     while (server->admin.first != NULL && !server->admin.first->is_started)
@@ -194,18 +377,32 @@ static void append(struct server *server, struct admin_task *task)
     start_next(server);
 }
 
-bool admin_create(struct server *server, const char *name, size_t length,
-                  const struct region_options *options, struct request *request)
+bool admin_begin(struct server *server, const struct admin_wish *wish, struct request *request)
 {
     struct admin_task *task = calloc(1, sizeof *task);
     if (task == NULL)
         return false;
     task->server = server;
     task->request = request;
-    task->options = *options;
-    memcpy(task->name, name, length);
+    task->kind = wish->kind;
+    task->entry = wish->entry;
+    task->options = wish->options;
+    task->given = wish->given;
+    if (wish->name != NULL)
+        memcpy(wish->kind == ADMIN_CREATE ? task->name : task->new_name, wish->name,
+               wish->name_length);
     append(server, task);
     return true;
+}
+
+bool admin_create(struct server *server, const char *name, size_t length,
+                  const struct region_options *options, struct request *request)
+{
+    return admin_begin(
+        server,
+        &(struct admin_wish){
+            .kind = ADMIN_CREATE, .name = name, .name_length = length, .options = *options},
+        request);
 }
 
 bool admin_drop(struct server *server, struct region_entry *entry, struct request *request)
@@ -213,12 +410,10 @@ bool admin_drop(struct server *server, struct region_entry *entry, struct reques
     struct admin_task *task = calloc(1, sizeof *task);
     if (task == NULL)
         return false;
-    struct region_info info;
-    region_get_info(entry->region, &info);
     task->server = server;
     task->request = request;
+    task->kind = ADMIN_DROP;
     task->entry = entry;
-    task->options = info.options;
     memcpy(task->name, entry->name, sizeof task->name);
     regions_remove(server, entry);
     struct err gone;

@@ -1,8 +1,16 @@
-/* Creating and dropping regions: one at a time, first come first served, on a worker.
+/* Creating, dropping, renaming and changing regions: one at a time, first come first served, on a
+ * worker.
  *
  * A region that is to be dropped is out of the table at once, so nobody new finds it. When its turn
  * has come, its pending flush is hurried; when nothing is under way in it any more, a worker closes
- * and removes it. If the removal fails the region is opened again and stays. Loop thread. */
+ * and removes it. If the removal fails the region is opened again and stays.
+ *
+ * A region that is renamed stays open, and requests for it go on: only its jobs are held back until
+ * its folder has the new name, because they open files by their paths. Changes are staged and
+ * answered a moment later. Ids stay, so who names it by its id notices nothing.
+ *
+ * A region of the configuration has from there what it is called and may, at every start and
+ * reload: neither is changed here. Loop thread. */
 #ifndef MREGION_DAEMON_ADMIN_H
 #define MREGION_DAEMON_ADMIN_H
 
@@ -20,14 +28,29 @@ struct admin {
     struct admin_task *first, **last; /* the first one is under way */
 };
 
+enum admin_kind { ADMIN_CREATE, ADMIN_DROP, ADMIN_RENAME, ADMIN_SET };
+
+/* What is to be done; all but the entry is borrowed for the call. */
+struct admin_wish {
+    enum admin_kind kind;       /* any but ADMIN_DROP */
+    struct region_entry *entry; /* to rename or change */
+    const char *name;           /* of a new region, or what one is to be called */
+    size_t name_length;
+    struct region_options options; /* of a new region, or those to be changed: */
+    uint32_t given;                /* which (region_options.h) */
+};
+
 void admin_init(struct admin *admin);
 
-/* Both answer the request, which is theirs to free, when the region is there or gone; request is
- * NULL where the configuration asks. False without memory: nothing happens. */
+/* All answer the request, which is theirs to free, when it is done; request is NULL where the
+ * configuration asks. False without memory: nothing happens. */
+bool admin_begin(struct server *server, const struct admin_wish *wish, struct request *request);
 bool admin_create(struct server *server, const char *name, size_t length,
                   const struct region_options *options, struct request *request);
 bool admin_drop(struct server *server, struct region_entry *entry, struct request *request);
 
+/* No job is under way in a region that is held. */
+void admin_region_still(struct region_entry *entry);
 /* Nothing is under way in a region that is being dropped. */
 void admin_region_quiet(struct region_entry *entry);
 

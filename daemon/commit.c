@@ -297,6 +297,14 @@ void commit_touch(struct region_entry *entry)
     entry->server->regions.touched = entry;
 }
 
+static bool has_no_job(const struct region_entry *entry)
+{
+    for (int lane = 0; lane < LANES; lane++)
+        if (entry->lanes[lane].job != NULL)
+            return false;
+    return true;
+}
+
 void commit_pump(struct server *server)
 {
     struct region_entry *entry;
@@ -308,6 +316,11 @@ void commit_pump(struct server *server)
         entry->is_touched = false;
         if (entry->region == NULL)
             continue; /* being dropped */
+        if (entry->is_held) {
+            if (has_no_job(entry))
+                admin_region_still(entry);
+            continue;
+        }
         /* An upload may stage a record, and have loads yield: this one first. */
         start_lane(entry, LANE_UPLOAD, at_ms);
         start_lane(entry, LANE_COMMIT, at_ms);
@@ -374,8 +387,7 @@ bool commit_is_quiet(const struct region_entry *entry)
         entry->checkpoints != NULL || entry->scrubs != NULL || entry->uploads != NULL ||
         entry->reads > 0 || entry->parked != NULL)
         return false;
-    for (int lane = 0; lane < LANES; lane++)
-        if (entry->lanes[lane].job != NULL)
-            return false;
+    if (entry->is_held || !has_no_job(entry))
+        return false;
     return region_failure(entry->region) != NULL || region_idle(entry->region);
 }

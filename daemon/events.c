@@ -15,7 +15,7 @@ struct event {
     uint64_t number;
 };
 
-static void pack(struct conn *conn, const struct event *event, const struct region_entry *entry)
+static void pack(struct conn *conn, const struct event *event, const char *region, uint64_t id)
 {
     msgpack_packer packer;
     msgpack_packer_init(&packer, &conn->output, output_pack);
@@ -27,9 +27,9 @@ static void pack(struct conn *conn, const struct event *event, const struct regi
     answer_pack_text(&packer, "event");
     answer_pack_text(&packer, event->name);
     answer_pack_text(&packer, "region");
-    answer_pack_text(&packer, entry->name);
+    answer_pack_text(&packer, region);
     answer_pack_text(&packer, "id");
-    msgpack_pack_uint64(&packer, entry->id);
+    msgpack_pack_uint64(&packer, id);
     if (event->key != NULL) {
         answer_pack_text(&packer, event->key);
         if (event->text != NULL)
@@ -48,10 +48,18 @@ static void pack(struct conn *conn, const struct event *event, const struct regi
 /* Users may have come, and grants may be others, since it has subscribed. Once the peer has sent
  * its last, what it asked for is all that it gets: TLS may have said the end already, behind which
  * nothing goes out. */
-static bool may_hear(struct conn *conn, const struct region_entry *entry)
+static bool may_hear_anything(const struct conn *conn)
 {
     bool is_known = conn->server->conf.users_count == 0 || conn->identity.user != NULL;
-    return is_known && conn->state == CONN_OPEN && access_sees(conn, entry);
+    return is_known && conn->state == CONN_OPEN;
+}
+
+static void give(struct conn *conn, const struct event *event, const char *region, uint64_t id)
+{
+    if (conn->output.pending >= EVENTS_UNREAD)
+        conn->events_lost++;
+    else
+        pack(conn, event, region, id);
 }
 
 static void tell(const struct region_entry *entry, const struct event *event)
@@ -64,12 +72,8 @@ static void tell(const struct region_entry *entry, const struct event *event)
         if (!conn->is_subscribed)
             continue;
         server->has_subscribers = true;
-        if (!may_hear(conn, entry))
-            continue;
-        if (conn->output.pending >= EVENTS_UNREAD)
-            conn->events_lost++;
-        else
-            pack(conn, event, entry);
+        if (may_hear_anything(conn) && access_sees(conn, entry))
+            give(conn, event, entry->name, entry->id);
     }
 }
 
@@ -81,6 +85,28 @@ void events_created(const struct region_entry *entry)
 void events_dropped(const struct region_entry *entry)
 {
     tell(entry, &(struct event){.name = "dropped"});
+}
+
+/* Who may see it by one of its names only has lost it, or got it. */
+static void tell_renamed(struct conn *conn, const struct region_entry *entry, const char *before)
+{
+    bool sees_before = access_sees_name(conn, before), sees_it = access_sees(conn, entry);
+    if (sees_before && sees_it)
+        give(conn, &(struct event){.name = "renamed", .key = "before", .text = before}, entry->name,
+             entry->id);
+    else if (sees_before)
+        give(conn, &(struct event){.name = "dropped"}, before, entry->id);
+    else if (sees_it)
+        give(conn, &(struct event){.name = "created"}, entry->name, entry->id);
+}
+
+void events_renamed(const struct region_entry *entry, const char *before)
+{
+    if (!entry->server->has_subscribers)
+        return;
+    for (struct conn *conn = entry->server->conns; conn != NULL; conn = conn->next)
+        if (conn->is_subscribed && may_hear_anything(conn))
+            tell_renamed(conn, entry, before);
 }
 
 void events_read_only(const struct region_entry *entry, const struct err *failure)

@@ -21,6 +21,8 @@ struct region_entry;
 void events_created(const struct region_entry *entry);
 /* The entry is not to be found any more, but still there. */
 void events_dropped(const struct region_entry *entry);
+/* It was called otherwise before. */
+void events_renamed(const struct region_entry *entry, const char *before);
 void events_read_only(const struct region_entry *entry, const struct err *failure);
 void events_corrupt(const struct region_entry *entry, const struct region_finding *finding);
 /* More pages were found damaged than are told one by one. */

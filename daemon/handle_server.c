@@ -10,10 +10,10 @@
 #include "daemon/conn.h"
 #include "daemon/handle.h"
 #include "daemon/log.h"
+#include "daemon/region_options.h"
 #include "daemon/regions.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
-#include "daemon/units.h"
 
 enum outcome handle_PING(struct call *call)
 {
@@ -121,93 +121,7 @@ enum outcome handle_LIST_REGIONS(struct call *call)
     return HANDLED;
 }
 
-/* ---- createRegion ---- */
-
-static int refuse_option(const struct option *option, const char *expected, struct err *err)
-{
-    return err_set(err, ERR_INVALID_ARGUMENT, "createRegion: option %.*s must be %s",
-                   (int)option->key_size, (const char *)option->key, expected);
-}
-
-static bool is_text(const struct option *option)
-{
-    return option->value.type == VALUE_STR || option->value.type == VALUE_BIN;
-}
-
-/* A number, or a text that the parser takes. */
-static int option_amount(const struct option *option,
-                         bool (*parse)(const char *text, size_t length, uint64_t *ret),
-                         const char *expected, uint64_t *ret, struct err *err)
-{
-    if (option->value.type == VALUE_UINT) {
-        *ret = option->value.number;
-        return 0;
-    }
-    if (is_text(option) &&
-        parse((const char *)option->value.raw.bytes, option->value.raw.size, ret))
-        return 0;
-    return refuse_option(option, expected, err);
-}
-
-/* Options that are times or sizes. */
-static int read_amount(const struct option *option, struct region_options *options, struct err *err)
-{
-    const struct {
-        const char *key;
-        uint64_t *amount;
-        bool is_time;
-    } amounts[] = {
-        {"flush_interval", &options->flush_interval_ms, true},
-        {"max_size", &options->max_size, false},
-        {"journal_size", &options->journal_size, false},
-        {"discard", &options->discard, false},
-        {"scrub_interval", &options->scrub_interval_ms, true},
-        {"scrub_rate", &options->scrub_rate, false},
-        {"page_cache", &options->page_cache, false},
-    };
-    size_t i = 0;
-    while (!option_is(option, amounts[i].key))
-        i++; /* it is one of them: the keys were checked against methods.def */
-    return option_amount(option, amounts[i].is_time ? units_parse_time : units_parse_size,
-                         amounts[i].is_time
-                             ? "a number of milliseconds, or a text such as \"100ms\""
-                             : "a number of bytes, or a text such as \"64MiB\"",
-                         amounts[i].amount, err);
-}
-
-static int read_option(const struct call *call, const struct option *option,
-                       struct region_options *options, struct err *err)
-{
-    const char *text = is_text(option) ? (const char *)option->value.raw.bytes : "";
-    size_t length = is_text(option) ? option->value.raw.size : 0;
-    if (option_is(option, "durability"))
-        return durability_from_name(text, length, &options->durability)
-                   ? 0
-                   : refuse_option(option, "\"sync\", \"interval\" or \"none\"", err);
-    if (option_is(option, "fit"))
-        return fit_from_name(text, length, &options->fit)
-                   ? 0
-                   : refuse_option(option, "\"tight\", \"lowest\" or \"largest\"", err);
-    if (option_is(option, "checksum"))
-        return checksum_from_name(text, length, &options->checksum)
-                   ? 0
-                   : refuse_option(option, "\"on\" or \"off\"", err);
-    if (option_is(option, "token_window"))
-        return option_uint(call, option, &options->token_window, err);
-    return read_amount(option, options, err);
-}
-
-static int read_options(struct call *call, struct region_options *ret_options, struct err *err)
-{
-    struct option option;
-    *ret_options = region_options_default();
-    while (call_option(call, &option)) {
-        int status = read_option(call, &option, ret_options, err);
-        if (status != 0)
-            return status;
-    }
-    return region_options_check(ret_options, err);
-}
+/* ---- The set of regions ---- */
 
 /* The request waits for its task, and its connection for the request. */
 static struct request *admin_request(struct call *call)
@@ -222,33 +136,47 @@ static struct request *admin_request(struct call *call)
     return request;
 }
 
-enum outcome handle_CREATE_REGION(struct call *call)
+static bool check_name(const struct call *call, const struct rpc_param *name, struct err *err)
 {
-    const struct rpc_param *name = &call->args.params[0];
-    struct region_options options;
-    struct err err;
-    if (!region_name_is_valid((const char *)name->bytes, name->size)) {
-        char escaped[REGION_NAME_MAX * 4 + 1];
-        log_escape((const char *)name->bytes, name->size, escaped, sizeof escaped);
-        err_set(&err, ERR_INVALID_ARGUMENT,
-                "createRegion: name must be 1 to %d of A-Z a-z 0-9 . _ -, the first one a letter "
-                "or digit, not \"%.80s\"",
-                REGION_NAME_MAX, escaped);
-        return call_error(call, &err);
-    }
-    if (!access_may_create(call, (const char *)name->bytes, name->size, &err))
-        return call_error(call, &err);
-    if (read_options(call, &options, &err) != 0)
-        return call_error(call, &err);
+    char escaped[REGION_NAME_MAX * 4 + 1];
+    if (region_name_is_valid((const char *)name->bytes, name->size))
+        return true;
+    log_escape((const char *)name->bytes, name->size, escaped, sizeof escaped);
+    err_set(err, ERR_INVALID_ARGUMENT,
+            "%s: name must be 1 to %d of A-Z a-z 0-9 . _ -, the first one a letter or digit, not "
+            "\"%.80s\"",
+            methods[call->args.method].name, REGION_NAME_MAX, escaped);
+    return false;
+}
+
+/* A task that answers the request. */
+static enum outcome begin_task(struct call *call, const struct admin_wish *wish)
+{
     struct request *request = admin_request(call);
     if (request == NULL)
         return call_no_memory(call);
-    if (!admin_create(call->server, (const char *)name->bytes, name->size, &options, request)) {
+    if (!admin_begin(call->server, wish, request)) {
         audit_give_up(request);
         request_free(request);
         return call_no_memory(call);
     }
     return HANDLED;
+}
+
+enum outcome handle_CREATE_REGION(struct call *call)
+{
+    const struct rpc_param *name = &call->args.params[0];
+    struct admin_wish wish = {.kind = ADMIN_CREATE,
+                              .name = (const char *)name->bytes,
+                              .name_length = name->size,
+                              .options = region_options_default()};
+    struct err err;
+    if (!check_name(call, name, &err) ||
+        !access_may_create(call, (const char *)name->bytes, name->size, &err) ||
+        region_options_read(call, &wish.options, &wish.given, &err) != 0 ||
+        region_options_check(&wish.options, &err) != 0)
+        return call_error(call, &err);
+    return begin_task(call, &wish);
 }
 
 enum outcome handle_DROP_REGION(struct call *call)
@@ -262,4 +190,34 @@ enum outcome handle_DROP_REGION(struct call *call)
         return call_no_memory(call);
     }
     return HANDLED;
+}
+
+enum outcome handle_RENAME_REGION(struct call *call)
+{
+    const struct rpc_param *name = &call->args.params[1];
+    struct err err;
+    if (!check_name(call, name, &err) ||
+        !access_may_create(call, (const char *)name->bytes, name->size, &err))
+        return call_error(call, &err);
+    return begin_task(call, &(struct admin_wish){.kind = ADMIN_RENAME,
+                                                 .entry = call->entry,
+                                                 .name = (const char *)name->bytes,
+                                                 .name_length = name->size});
+}
+
+enum outcome handle_SET_REGION(struct call *call)
+{
+    struct admin_wish wish = {
+        .kind = ADMIN_SET, .entry = call->entry, .options = region_options_default()};
+    struct err err;
+    if (region_options_read(call, &wish.options, &wish.given, &err) != 0 ||
+        region_options_check(&wish.options, &err) != 0)
+        return call_error(call, &err);
+    if (wish.given == 0) {
+        err_set(&err, ERR_INVALID_ARGUMENT,
+                "setRegion: no option is given: say which are to change, such as {\"max_size\": "
+                "\"10GiB\"}");
+        return call_error(call, &err);
+    }
+    return begin_task(call, &wish);
 }

@@ -53,6 +53,34 @@ void regions_remove(struct server *server, struct region_entry *entry)
     server->regions.count--;
 }
 
+/* Where the table has no memory for it (it has just given back as much) it is found by its id only,
+ * until the next start. */
+static void add_name(struct regions *regions, struct region_entry *entry)
+{
+    HASH_ADD(by_name, regions->names, name, entry->name_length, entry);
+    if (!entry->is_dropping)
+        return;
+    entry->is_dropping = false;
+    log_error_about((&(struct log_about){.region = entry->name}),
+                    "region %s: no memory to find it by its new name: use its id, %" PRIu64
+                    ", or restart",
+                    entry->name, entry->id);
+}
+
+void regions_rename(struct server *server, struct region_entry *entry, const char *name)
+{
+    struct regions *regions = &server->regions;
+    if (regions->last == entry)
+        regions->last = NULL;
+    if (!entry->is_dropping)
+        HASH_DELETE(by_name, regions->names, entry);
+    memset(entry->name, 0, sizeof entry->name);
+    strncpy(entry->name, name, sizeof entry->name - 1);
+    entry->name_length = strlen(entry->name);
+    if (!entry->is_dropping)
+        add_name(regions, entry);
+}
+
 static void on_deadline_closed(uv_handle_t *handle)
 {
     free(handle->data);

@@ -41,6 +41,7 @@ struct region_entry {
     size_t name_length;
     uint64_t id;
     bool is_dropping; /* nobody finds it any more; it goes when nothing is under way */
+    bool is_held;     /* no job is begun: its folder is being renamed */
 
     struct lane lanes[LANES];
     uv_timer_t deadline;              /* region_deadline_ms */
@@ -87,6 +88,8 @@ struct regions {
 struct region_entry *regions_add(struct server *server, struct region *region);
 /* Takes it out of the table: nobody finds it any more. Harmless the second time. */
 void regions_remove(struct server *server, struct region_entry *entry);
+/* It is called otherwise from now on. */
+void regions_rename(struct server *server, struct region_entry *entry, const char *name);
 /* Frees a removed entry whose region is closed (entry->region is NULL). */
 void regions_free(struct region_entry *entry);
 

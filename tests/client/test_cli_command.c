@@ -53,7 +53,7 @@ END_TEST
 static void to_parameters(const char *letters, char parameters[16])
 {
     for (; *letters != '\0'; letters++) {
-        *parameters++ = strchr("RG", *letters) != NULL ? 'R' : 'U';
+        *parameters++ = strchr("RG", *letters) != NULL ? 'R' : *letters == 'T' ? 'N' : 'U';
         if (*letters == 'F')
             *parameters++ = 'U';
     }
