@@ -38,8 +38,7 @@ static bool is_size_key(const msgpack_object_str *key)
 
 /* ---- Values ---- */
 
-/* In a table nothing may steer the terminal. */
-static void write_text(FILE *file, enum cli_form form, const char *text, size_t size)
+void cli_output_text(FILE *file, enum cli_form form, const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
         unsigned char byte = (unsigned char)text[i];
@@ -52,7 +51,7 @@ static void write_text(FILE *file, enum cli_form form, const char *text, size_t 
 static void write_inline(FILE *file, enum cli_form form, const msgpack_object *object)
 {
     if (object->type == MSGPACK_OBJECT_STR)
-        write_text(file, form, object->via.str.ptr, object->via.str.size);
+        cli_output_text(file, form, object->via.str.ptr, object->via.str.size);
     else
         cli_json_write(file, object);
 }

@@ -22,6 +22,9 @@ void cli_output_json_block(FILE *file, struct mregion_block block);
  * per line (aligned in a table, separated by a tab when raw). */
 void cli_output_value(FILE *file, enum cli_form form, const msgpack_object *object);
 
+/* A text as it is, but that in a table nothing in it may steer the terminal. */
+void cli_output_text(FILE *file, enum cli_form form, const char *text, size_t size);
+
 /* A list of blocks that comes in parts. highest is the largest address that can occur, for the
  * columns of the table. */
 struct cli_blocks {

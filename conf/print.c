@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "conf/print.h"
 #include "conf/settings.h"
 #include "conf/text.h"
 
@@ -101,7 +102,7 @@ static void print_file(FILE *to, const char *path)
         print_text(to, path);
 }
 
-static void print_value(FILE *to, const struct setting *setting, const void *base)
+void print_value(FILE *to, const struct setting *setting, const void *base)
 {
     const void *field = (const char *)base + setting->offset;
     char text[SETTING_TEXT_SIZE];
@@ -140,6 +141,11 @@ static void print_value(FILE *to, const struct setting *setting, const void *bas
     default:
         (void)fputs(setting_word(setting, *(const unsigned *)field), to);
     }
+}
+
+static void print_line(FILE *to, const struct setting *setting, const void *base)
+{
+    print_value(to, setting, base);
     (void)fputc('\n', to);
 }
 
@@ -149,7 +155,7 @@ static void print_item_key(struct printer *printer, enum setting_id id, const vo
 {
     explain(printer, &settings[id], is_first ? 2 : 4);
     (void)fprintf(printer->to, "  %c %s: ", is_first ? '-' : ' ', settings[id].name);
-    print_value(printer->to, &settings[id], base);
+    print_line(printer->to, &settings[id], base);
 }
 
 static void print_listen(struct printer *printer, const struct conf_listen *listen)
@@ -189,10 +195,10 @@ static void print_user(struct printer *printer, const struct conf_user *user)
 
         explain(printer, &settings[SETTING_GRANT_regions], 6);
         (void)fputs("      - regions: ", printer->to);
-        print_value(printer->to, &settings[SETTING_GRANT_regions], grant);
+        print_line(printer->to, &settings[SETTING_GRANT_regions], grant);
         explain(printer, &settings[SETTING_GRANT_access], 8);
         (void)fputs("        access: ", printer->to);
-        print_value(printer->to, &settings[SETTING_GRANT_access], grant);
+        print_line(printer->to, &settings[SETTING_GRANT_access], grant);
     }
 }
 
@@ -237,7 +243,7 @@ static void print_top(struct printer *printer, const struct setting *setting,
     (void)fprintf(printer->to, "%s:", setting->name);
     if (!is_list(setting)) {
         (void)fputc(' ', printer->to);
-        print_value(printer->to, setting, conf);
+        print_line(printer->to, setting, conf);
         return;
     }
     (void)fputs(count == 0 ? " []\n" : "\n", printer->to);

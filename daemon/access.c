@@ -246,6 +246,26 @@ bool access_may_create(const struct call *call, const char *name, size_t length,
     return refuse_missing(call, region, RIGHTS_ADMIN, err);
 }
 
+static bool is_everything(const char *pattern)
+{
+    return pattern[0] == '*' && pattern[strspn(pattern, "*")] == '\0';
+}
+
+bool access_may_administer_all(const struct call *call, struct err *err)
+{
+    const struct conf_user *user = call->conn->identity.user;
+    if (call->server->conf.users_count == 0)
+        return true;
+    for (size_t i = 0; i < user->grants_count; i++)
+        if (user->grants[i].access == ACCESS_ADMIN && is_everything(user->grants[i].regions))
+            return true;
+    err_set(err, ERR_DENIED,
+            "%s: user %s may not do this: that takes a grant of admin for all regions, \"*\", in "
+            "the server's configuration",
+            method_of(call), user->name);
+    return refuse(call, ERR_DENIED);
+}
+
 bool access_may_upload(const struct call *call, const struct region_entry *entry, struct err *err)
 {
     if (call->server->conf.users_count == 0 || rights_on(call->conn, entry) >= RIGHTS_WRITE)

@@ -160,7 +160,8 @@ static const char *region_of(const struct call *call, char name[NAME_SIZE])
     char letter = methods[call->args.method].parameters[0];
     if (call->entry != NULL)
         return call->entry->name;
-    if (letter != 'R' && letter != 'N')
+    bool is_region = letter == 'R' || (letter == 'N' && call->args.method == METHOD_CREATE_REGION);
+    if (!is_region)
         return "-";
     if (param->bytes != NULL)
         return write_name((const char *)param->bytes, param->size, name);

@@ -28,17 +28,8 @@ static void run_load(struct work *work)
             certificates_load(&reload->conf.tls, &reload->certificates, &reload->error);
     if (reload->status != 0)
         conf_release(&reload->conf);
-}
-
-static bool same_listens(const struct conf_listen *a, size_t a_count, const struct conf_listen *b,
-                         size_t b_count)
-{
-    if (a_count != b_count)
-        return false;
-    for (size_t i = 0; i < a_count; i++)
-        if (strcmp(a[i].address, b[i].address) != 0 || a[i].mode != b[i].mode)
-            return false;
-    return true;
+    else /* nobody else changes what is in force */
+        config_compare(&reload->server->conf, &reload->conf, reload->has_tls, &reload->found);
 }
 
 static void apply_region(struct server *server, const struct conf_region *wanted)
@@ -67,18 +58,6 @@ static void retry_waiting(const struct budget *budget)
 static void apply(struct server *server, struct conf *wanted)
 {
     struct conf *conf = &server->conf;
-    if (strcmp(conf->data_dir, wanted->data_dir) != 0)
-        log_warning("reload: data_dir has changed: that takes a restart");
-    if (!same_listens(conf->listens, conf->listens_count, wanted->listens, wanted->listens_count))
-        log_warning("reload: listen has changed: that takes a restart");
-    if (strcmp(conf->run_as.name, wanted->run_as.name) != 0)
-        log_warning("reload: user has changed: that takes a restart");
-    if (conf->sandbox != wanted->sandbox)
-        log_warning("reload: sandbox has changed: that takes a restart");
-    if (!same_listens(conf->http, conf->http_count, wanted->http, wanted->http_count))
-        log_warning("reload: http has changed: that takes a restart");
-    if (wanted->tls.certificate != NULL && !server->reload.has_tls)
-        log_warning("reload: tls_certificate is new: that takes a restart");
     log_set_level(wanted->log_level);
     log_set_format(wanted->log_format);
     certificates_release(&server->certificates); /* connections have references of their own */
@@ -102,6 +81,10 @@ static void apply(struct server *server, struct conf *wanted)
     old.data_dir = wanted->data_dir;
     old.listens = wanted->listens;
     old.listens_count = wanted->listens_count;
+    if (!server->reload.has_tls) {
+        conf->tls = old.tls;
+        old.tls = wanted->tls;
+    }
     conf->http = old.http;
     conf->http_count = old.http_count;
     old.http = wanted->http;
@@ -123,6 +106,7 @@ static void drop(struct reload *reload)
 {
     conf_release(&reload->conf);
     certificates_release(&reload->certificates);
+    config_changes_release(&reload->found);
 }
 
 /* The sockets stay open until a restart, and so does what they need. */
@@ -133,7 +117,7 @@ static void check_listeners(struct reload *reload)
     if (unfit == NULL)
         return;
     snprintf(reload->error.text, sizeof reload->error.text,
-             "reload: %s is open until a restart, and needs %s", unfit->address, need);
+             "%s is open until a restart, and needs %s", unfit->address, need);
     reload->status = -EINVAL;
     drop(reload);
 }
@@ -146,7 +130,7 @@ static void on_loaded(struct work *work)
     if (reload->status == 0)
         check_listeners(reload);
     if (reload->status != 0) {
-        log_error("%s", reload->error.text);
+        log_error("reload: refused: %s", reload->error.text);
         if (reload->status == -EACCES && sandbox_forbids(server->arguments->config))
             log_error("reload: %s", sandbox_forbids_sentence);
         log_error("reload: the configuration stays as it was");
@@ -155,7 +139,10 @@ static void on_loaded(struct work *work)
         drop(reload);
     } else {
         apply(server, &reload->conf);
-        log_info("reloaded the configuration");
+        config_log(&reload->found);
+        config_changes_release(&reload->changes);
+        reload->changes = reload->found;
+        reload->found = (struct config_changes){0};
     }
     if (server->phase == SERVER_RUNNING)
         notify_ready();

@@ -2,9 +2,10 @@
  *
  * The file is read on a worker, and so are those of TLS. What applies at once is taken over: the
  * options of regions, new regions, users, the log level and the limits, and, for new connections,
- * certificates. What needs a restart (data_dir, listen, the first certificate) is named in the log.
- * A wrong file is refused as a whole and everything stays as it was, and so is one that does not
- * have what the open listeners need. Loop thread. */
+ * certificates. The log has a line for each setting that is another one than before: what it was
+ * and is, or that it needs a restart (data_dir, listen, the first certificate). A wrong file is
+ * refused as a whole and everything stays as it was, and so is one that does not have what the open
+ * listeners need. Loop thread. */
 #ifndef MREGION_DAEMON_RELOAD_H
 #define MREGION_DAEMON_RELOAD_H
 
@@ -12,6 +13,7 @@
 
 #include "conf/conf.h"
 #include "daemon/certificates.h"
+#include "daemon/config.h"
 #include "daemon/worker.h"
 
 struct server;
@@ -24,6 +26,8 @@ struct reload {
     bool has_tls;   /* the TLS library has read its own files, which are out of reach by now */
     struct conf conf;
     struct certificates certificates;
+    struct config_changes changes; /* by the last one that was taken over */
+    struct config_changes found;   /* by the one under way */
     struct conf_error error;
     int status;
 };

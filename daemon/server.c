@@ -483,6 +483,7 @@ int server_run(struct conf *conf, struct certificates *certificates,
     pieces_init(&server->pieces, &server->budget);
     admin_init(&server->admin);
     int status = serve(server);
+    config_changes_release(&server->reload.changes);
     conf_release(&server->conf);
     certificates_release(&server->certificates);
     free(server);

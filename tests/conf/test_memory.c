@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "conf/entries.h"
 #include "tests/conf/support_conf.h"
 #include "tests/conf/support_run.h"
 #include "tests/support_failing_memory.h"
@@ -56,6 +57,18 @@ static void fail_each(int (*step)(struct conf *conf, struct conf_error *error), 
         conf_release(&conf);
     }
     conf_release(&before);
+}
+
+/* The list of all settings, of one that has everything. */
+static int list(struct conf *conf, struct conf_error *error)
+{
+    struct conf_entries entries;
+    int code = conf_entries_make(conf, &entries);
+
+    if (code != 0)
+        (void)snprintf(error->text, sizeof error->text, "no memory");
+    conf_entries_release(&entries);
+    return code;
 }
 
 static int init(struct conf *conf, struct conf_error *error)
@@ -129,6 +142,12 @@ START_TEST(failing_region)
 }
 END_TEST
 
+START_TEST(failing_list)
+{
+    fail_each(list, 2);
+}
+END_TEST
+
 START_TEST(failing_data_dir)
 {
     fail_each(set_data_dir, 1);
@@ -136,4 +155,4 @@ START_TEST(failing_data_dir)
 END_TEST
 
 RUN_SUITE("conf/memory", failing_init, failing_parse, failing_load, failing_listen, failing_region,
-          failing_data_dir)
+          failing_list, failing_data_dir)

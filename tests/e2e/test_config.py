@@ -1,9 +1,14 @@
 """The configuration file, the options, and reading it again."""
+import json
 import os
+import re
 import signal
 import unittest
 
 from case import Case, run
+from cli import CliCase
+from mpack import RpcError
+from test_users import ALICE, BOB, HASHES, user
 
 
 class Configuration(Case):
@@ -103,7 +108,7 @@ class Reload(Case):
         server.write_config(self.config(server, "regions:", "  - name: main", "  - name: second"))
         server.signal(signal.SIGHUP)
         server.wait_log("reload")
-        server.wait_log("second")
+        server.wait_log("region second: created")
         self.assertEqual(self.connect(server).call("listRegions"), ["main", "second"])
         server.stop()
 
@@ -117,6 +122,90 @@ class Reload(Case):
         self.assert_serves(server)
         server.stop()
 
+    def reload(self, server, text, pattern="reloaded the configuration"):
+        """Reads this one, and returns what the log says about it."""
+        server.write_config(text)
+        seen = len(server.log().splitlines())
+        count = server.log().count("reloaded the configuration")
+        server.signal(signal.SIGHUP)
+        if pattern == "reloaded the configuration":
+            server.wait_log(pattern, count + 1)
+        else:
+            server.wait_log(pattern)
+        return server.log().splitlines()[seen:]
+
+    def told(self, lines):
+        return [line.partition("reload: ")[2] for line in lines if "reload: " in line]
+
+    def test_each_change_is_told(self):
+        server = self.server(config="listen: []\n")
+        first = self.config(server, "max_batch: 100", "regions: [{name: main}, {name: gone}]",
+                            "log_level: info", "http: []")
+        server.write_config(first)
+        server.start()
+        lines = self.reload(server, first)
+        self.assertEqual(self.told(lines), [])
+        self.assertTrue(lines[-1].endswith("reloaded the configuration: nothing has changed"), lines)
+        second = self.config(
+            server, "max_batch: 200", "idle_timeout: 1m", "data_dir: /elsewhere",
+            "regions: [{name: main, max_size: 64MiB, fit: lowest}, {name: new}]",
+            f"http: [{{unix: {server.path('h')}}}]", "user: nobody", "sandbox: off")
+        lines = self.reload(server, second)
+        self.assertEqual(sorted(self.told(lines)), sorted([
+            "changed max_batch from 100 to 200",
+            "changed idle_timeout from 0ms to 1m",
+            "changed regions.main.max_size from 0 to 64MiB",
+            "changed regions.main.fit from tight to lowest",
+            "added regions.new",
+            "removed regions.gone",
+            f"http needs a restart: is [], the file says [{{unix: {server.path('h')}, mode: 0660}}]",
+            'user needs a restart: is "", the file says nobody',
+            "sandbox needs a restart: is on, the file says off"]))
+        self.assertRegex("\n".join(lines), "reloaded the configuration: 6 changed, 3 needs? a restart")
+        client = self.connect(server)
+        self.assertEqual(client.call("regionInfo", "main")["max_size"], 64 << 20)
+        # what waits is told again, and what is as it was is not
+        lines = self.reload(server, second)
+        self.assertEqual(len(self.told(lines)), 3, lines)
+        server.wait_log("region new: created")
+        server.stop()
+
+    def test_what_is_refused(self):
+        server = self.server(config="listen: []\n")
+        server.write_config(self.config(server, "regions: [{name: main}]"))
+        server.start()
+        lines = self.reload(server, "max_batch: 200\nmax_batch: 300\n", "stays as it was")
+        self.assertRegex("\n".join(lines), r"reload: refused: .*mregiond\.yaml:2:1: .*max_batch")
+        self.assertEqual(self.connect(server).call("serverInfo")["max_batch"], 1024)
+        server.stop()
+
+    def test_secrets_are_not_told(self):
+        server = self.server(config="listen: []\n")
+        users = "users:\n" + user("alice", "*:admin", uid=os.geteuid())
+        server.write_config(self.config(server, "regions: []", users + (
+            user("bob", "a*:read", password=ALICE))))
+        server.start()
+        lines = self.reload(server, self.config(server, "regions: []", users + (
+            user("bob", "a*:read", "b:write", password=BOB) +
+            user("carol", password=ALICE))))
+        self.assertEqual(sorted(self.told(lines)), [
+            "added users.carol",
+            'changed users.bob.grants from [{regions: "a*", access: read}] to '
+            '[{regions: "a*", access: read}, {regions: b, access: write}]',
+            "changed users.bob.password_hash from (not shown) to (not shown)"])
+        settings = self.connect(server).call("configGet", "*")
+        self.assertEqual(settings["users.carol.password_hash"], {"value": "(not shown)"})
+        lines = self.reload(server, self.config(server, "regions: []", users + (
+            user("bob", "a*:read", "b:write", uid=12345))))
+        self.assertEqual(sorted(self.told(lines)), [
+            "changed users.bob.password_hash from (not shown) to none",
+            "changed users.bob.uid from none to 12345",
+            "removed users.carol"])
+        for secret in (HASHES[ALICE], HASHES[BOB]):
+            self.assertNotIn(secret, server.log())
+            self.assertNotIn(secret, str(settings))
+        server.stop()
+
     def test_many_reloads_while_serving(self):
         server = self.server(config="listen: []\n")
         server.write_config(self.config(server, "regions:", "  - name: main"))
@@ -125,6 +214,96 @@ class Reload(Case):
             server.signal(signal.SIGHUP)
             self.assert_serves(server)
         server.stop()
+
+
+class Get(CliCase):
+    """configGet, and mrcli config get."""
+
+    def setUp(self):
+        super().setUp()
+        self.client = self.connect(self.mregiond)
+
+    def test_everything_as_it_would_stand_in_the_file(self):
+        settings = self.client.call("configGet", "*")
+        self.assertEqual(list(settings), sorted(settings))
+        printed = run(*self.mregiond.command[1:], "--print-config")
+        for name, setting in settings.items():
+            self.assertEqual(list(setting), ["value"])
+            if "." not in name and name not in ("listen", "http"):
+                self.assertIn(f"\n{name}: {setting['value']}\n", printed.stdout)
+        top = re.findall(r"^([a-z_]+):", printed.stdout, re.M)
+        self.assertEqual(set(top), {name.split(".")[0] for name in settings} | {"users"})
+        self.assertEqual(settings["regions.main.journal_size"]["value"], "256MiB")
+        self.assertEqual(settings["listen"]["value"],
+                         f"[{{unix: {self.mregiond.unix}, mode: 0660}}, {{tcp: 127.0.0.1:0}}]")
+
+    def test_patterns(self):
+        for pattern, expected in (
+                ("max_batch", ["max_batch"]), ("max_u*", ["max_unread", "max_uploads"]),
+                ("log_level,max_b?tch", ["log_level", "max_batch"]),
+                ("regions.main.f*", ["regions.main.fit", "regions.main.flush_interval"]),
+                ("", []), ("max_bach", []), (",,", []), ("*" * 4096, None)):
+            found = self.client.call("configGet", pattern)
+            self.assertEqual(list(found), expected or list(found))
+        for pattern in ("x" * 4097, "a\0b", b"\0"):
+            with self.assertRaises(RpcError) as caught:
+                self.client.call("configGet", pattern)
+            self.assertEqual(caught.exception.code, "invalid_argument")
+
+    def test_command(self):
+        self.assertEqual(self.out("config", "get", "max_batch", "log_l*"),
+                         "log_level: info\nmax_batch: 1024\n")
+        self.assertEqual(self.out("-o", "raw", "config", "get", "max_batch"), "1024\n")
+        self.assertEqual(json.loads(self.out("-o", "json", "config", "get", "max_batch")),
+                         {"max_batch": {"value": "1024"}})
+        self.assertEqual(len(self.out("config", "get").splitlines()),
+                         len(self.client.call("configGet", "*")))
+        self.fails(3, "config: no such setting", "config", "get", "max_bach")
+        self.fails(64, 'config: "put" is .*: expected get', "config", "put", "max_batch")
+        self.fails(64, "", "config")
+
+    def test_what_waits_for_a_restart(self):
+        server = self.server(config="listen: []\n")
+        text = f"listen: [{{unix: {server.path('s')}}}]\nregions: []\n"
+        server.write_config(text)
+        server.start()
+        server.write_config(text + f"http: [{{unix: {server.path('h')}}}]\nmax_batch: 7\n")
+        server.signal(signal.SIGHUP)
+        server.wait_log("reloaded the configuration")
+        client = self.connect(server)
+        waits = {"value": "[]", "after_restart": f"[{{unix: {server.path('h')}, mode: 0660}}]"}
+        self.assertEqual(client.call("configGet", "http,max_batch"),
+                         {"http": waits, "max_batch": {"value": "7"}})
+        done = self.run_mrcli("-s", "unix:" + server.unix, "config", "get", "http")
+        self.assertEqual(done.stdout.decode(),
+                         f"http: []  # after a restart: {waits['after_restart']}\n")
+        # a file that is refused says nothing about it
+        server.write_config("nonsense: 1\n")
+        server.signal(signal.SIGHUP)
+        server.wait_log("stays as it was")
+        self.assertEqual(client.call("configGet", "http"), {"http": waits})
+        server.write_config(text)
+        server.signal(signal.SIGHUP)
+        server.wait_log("reloaded the configuration", 2)
+        self.assertEqual(client.call("configGet", "http"), {"http": {"value": "[]"}})
+        server.stop()
+
+    def test_who_may(self):
+        server = self.server(config="listen: []\n")
+        for grants, may in ((["*:admin"], True), (["**:admin", "x:read"], True), (["*:write"], False),
+                            (["a*:admin"], False), (["?*:admin"], False), ([], False)):
+            server.write_config(f"listen: [{{unix: {server.path('s')}}}]\nregions: []\nusers:\n" +
+                                user("alice", *grants, uid=os.geteuid()))
+            server.start()
+            client = self.connect(server)
+            if may:
+                self.assertIn("max_batch", client.call("configGet", "*"))
+            else:
+                with self.assertRaises(RpcError) as caught:
+                    client.call("configGet", "*")
+                self.assertEqual(caught.exception.code, "denied")
+                server.wait_log("act=configGet region=- result=denied")
+            server.stop()
 
 
 if __name__ == "__main__":

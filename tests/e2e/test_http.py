@@ -411,7 +411,7 @@ class Reloaded(Watched):
     def test_other_listeners_take_a_restart(self):
         self.served.write_config(f"listen: [{{unix: {self.served.path('s')}}}]\n")
         self.served.signal(signal.SIGHUP)
-        self.served.wait_log("http has changed: that takes a restart")
+        self.served.wait_log("reload: http needs a restart: is .*, the file says ")
         self.assertEqual(self.ask("/healthz"), "ok\n")
 
 

@@ -42,7 +42,8 @@ class Json(Case):
         self.assertEqual([(line["user"], line["region"]) for line in audited], [("alice", "x")])
         self.assertIn("unix", audited[0]["peer"])
         self.assertNotIn("error", audited[0])
-        self.assertEqual(server.log().splitlines()[count], "reloaded the configuration")
+        self.assertEqual(server.log().splitlines()[count],
+                         "reloaded the configuration: 1 changed")
         server.stop()
 
 

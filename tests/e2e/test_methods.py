@@ -375,6 +375,15 @@ class Regions(Region):
         self.assertEqual(self.client.call("loadBlob", self.region.encode(), 0, 3), b"abc")
         self.assertEqual(self.client.call("id", self.id), self.id)
 
+    def test_rename_and_set(self):
+        """More of it in test_regions.py."""
+        number = self.client.call("createRegion", "before")
+        self.addCleanup(self.client.call, "dropRegion", number)
+        self.assertIsNone(self.client.call("renameRegion", "before", "after"))
+        self.assertEqual(self.client.call("id", "after"), number)
+        self.assertIsNone(self.client.call("setRegion", "after", {"max_size": "1MiB"}))
+        self.assertEqual(self.client.call("regionInfo", "after")["max_size"], 1 << 20)
+
     def test_list_is_sorted(self):
         names = ["B", "a", "a.b", "0", "a-b", "Z" * 64]
         for name in names:
@@ -530,6 +539,10 @@ class ServerMethods(Region):
 
     def test_stats(self):
         self.assertGreater(self.client.call("stats")["requests"], 0)
+
+    def test_config_get(self):
+        """More of it in test_config.py."""
+        self.assertEqual(self.client.call("configGet", "max_batch"), {"max_batch": {"value": "1024"}})
 
     def test_subscribe(self):
         self.assertIsNone(self.client.call("subscribe"))

@@ -102,8 +102,8 @@ class Sandbox(Rights):
         client.call("dropRegion", "third")
         self.assertEqual(client.call("listRegions"), ["main", "second"])
         self.reload(server, "sandbox: off", "user: somebody")
-        server.wait_log("reload: sandbox has changed: that takes a restart")
-        server.wait_log("reload: user has changed: that takes a restart")
+        server.wait_log("reload: sandbox needs a restart: is on, the file says off")
+        server.wait_log("reload: user needs a restart: is .*, the file says ")
         self.assert_in_force(server)
         server.stop()
 
@@ -239,7 +239,7 @@ class Tls(TlsCase):
         config += (f"tls_certificate: {server.path('server.pem')}\n"
                    f"tls_key: {server.path('server.key')}\n")
         for _ in range(2):
-            self.reload(server, config, "reload: tls_certificate is new: that takes a restart")
+            self.reload(server, config, "reload: tls_certificate needs a restart: is none, the file says ")
         self.assertNotIn("TLS certificate:", server.log())
         server.stop()
         server.start()

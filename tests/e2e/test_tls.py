@@ -404,10 +404,10 @@ class Reload(TlsCase):
         server = self.server(config=self.now(*known, listen="tls: 0.0.0.0:0")).start()
         server.tls = ("127.0.0.1", server.tls[1])
         server.write_config(self.now())
-        self.reload(server, r"reload: tls:0\.0\.0\.0:\d+ is open until a restart, and needs users, "
+        self.reload(server, r"reload: refused: tls:0\.0\.0\.0:\d+ is open until a restart, and needs users, "
                             "or tls_clients: required")
         server.write_config("listen: []\n")
-        self.reload(server, r"reload: tls:0\.0\.0\.0:\d+ is open until a restart, and needs tls_certificate")
+        self.reload(server, r"reload: refused: tls:0\.0\.0\.0:\d+ is open until a restart, and needs tls_certificate")
         with self.assertRaises((ssl.SSLError, ConnectionError)):
             self.client(server).call("ping")
         self.assert_serves_tls(server, certificate=self.file("client.pem"),
