@@ -200,7 +200,9 @@ int conf_entries_make(const struct conf *conf, struct conf_entries *ret_entries)
         if (settings[id].scope == SCOPE_TOP)
             add_top(&builder, (enum setting_id)id, conf);
     bool has_failed = ferror(builder.to) != 0;
-    if ((fclose(builder.to) != 0) | has_failed) {
+    /* Closing makes the text as large as it is: without memory for that there is none. */
+    has_failed |= fclose(builder.to) != 0;
+    if (has_failed || ret_entries->text == NULL) {
         conf_entries_release(ret_entries);
         return -ENOMEM;
     }
