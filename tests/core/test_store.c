@@ -458,6 +458,51 @@ START_TEST(renaming_is_refused)
 }
 END_TEST
 
+/* A checkpoint is half written, something is staged, and a block is pinned for a worker that reads:
+ * all of it goes on in the new folder, and what is said has the new name. */
+START_TEST(an_open_region_is_renamed)
+{
+    uint8_t bytes[20000], byte;
+    uint64_t ticket, damaged;
+    struct region_pin pin;
+    bool is_renamed;
+    struct region *region = create("main");
+    drive_pattern(bytes, sizeof bytes, 1);
+    uint64_t address = drive_add(region, bytes, sizeof bytes);
+    drive_settle(region);
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    ck_assert(drive_step(region, LANE_BACKGROUND));
+    ck_assert(region_is_checkpointing(region));
+    uint64_t staged = drive_add(region, bytes, 100);
+    region_pin(region, &pin, (struct extent){address, sizeof bytes});
+    for (int i = 0; i < 3; i++) {
+        static const char *const names[] = {"main", "a", "b", "c"};
+        struct region_label *label = store_new_label(names[i + 1], &err);
+        ck_assert_ptr_nonnull(label);
+        ck_assert_int_eq(store_rename_region(store, names[i], names[i + 1], &is_renamed, &err), 0);
+        region_rename(region, label);
+        ck_assert_str_eq(region_name(region), names[i + 1]);
+    }
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){.ops = SIM_BIT(SIM_READ), .nth = 1, .error = EIO});
+    ck_assert_int_eq(region_read(region, address, &byte, 1, &damaged, &err), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, "regions/c"));
+    region_unpin(region, &pin);
+    while (region_checkpoint_ticket(region) < ticket) {
+        bool is_busy = drive_step(region, LANE_COMMIT);
+        is_busy |= drive_step(region, LANE_BACKGROUND);
+        ck_assert(is_busy);
+    }
+    drive_settle(region);
+    ck_assert_ptr_null(region_failure(region));
+    drive_close(region);
+    ck_assert_int_eq(store_open_region(store, "c", NULL, &region, NULL, &err), 0);
+    drive_expect(region, address, bytes, sizeof bytes);
+    drive_expect(region, staged, bytes, 100);
+    drive_close(region);
+}
+END_TEST
+
 /* The third step fails: the region is called so all the same, and whoever comes next, be it one
  * who only reads, finds it so. */
 START_TEST(a_renaming_that_is_cut_short_is_made_up_for)
@@ -712,6 +757,7 @@ int main(void)
     tcase_add_test(tests, a_full_disk_leaves_no_region);
     tcase_add_test(tests, a_copied_folder_is_refused);
     tcase_add_test(tests, renaming_is_refused);
+    tcase_add_test(tests, an_open_region_is_renamed);
     tcase_add_test(tests, a_renaming_that_is_cut_short_is_made_up_for);
     tcase_add_test(tests, a_name_that_may_not_last_is_not_used);
     tcase_add_test(tests, another_regions_renaming_means_nothing);

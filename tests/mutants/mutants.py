@@ -815,6 +815,11 @@ mutant('rename-unsynced', 'a folder says its new name before it has it for good'
         '    result = 0;\n    *ret_renamed'), by='crash/store')
 mutant('rename-not-taken-back', 'a name that may not last is used all the same', 'store.c',
        ('result == 0 || io->ops->rename(io, to, from) != 0', 'result == 0'), by='store')
+mutant('rename-checkpoint-elsewhere', 'a checkpoint goes on in the folder as it was called before',
+       'region_rename.c', ('        region->writer.folder = region->folder;\n', '        ;\n'),
+       by='store')
+mutant('rename-jobs-elsewhere', 'a renamed region works on in the folder as it was called before',
+       'region_rename.c', ('    region->folder = label->folder;\n', ''), by='store crash/store')
 mutant('replace-file-unsynced', 'a small file gets its name before its bytes', 'iofile.c',
        ('''        verb = "sync";
         result = io->ops->sync(io, file);
