@@ -6,6 +6,7 @@
 #include "client/attempt.h"
 #include "client/deadline.h"
 #include "client/error.h"
+#include "client/events.h"
 #include "client/loop.h"
 #include "client/outbox.h"
 #include "client/request.h"
@@ -226,8 +227,10 @@ static void take_steps(struct mregion *connection)
             return;
         code = take_step(connection, &reason);
         if (code != MREGION_OK && code != STEP_WAIT &&
-            (code != MREGION_ERR_LOST || !connection->reconnects))
+            (code != MREGION_ERR_LOST || !connection->reconnects)) {
             for_each_open(connection, fail, &reason);
+            events_fail(connection, &reason);
+        }
     }
 }
 
@@ -238,9 +241,12 @@ void mregion_process(struct mregion *connection)
     if (loop->is_processing)
         return;
     loop->is_processing = true;
+    events_step(connection);
     take_steps(connection);
+    events_step(connection);
     expire_all(connection);
     hand_over_all(connection);
+    events_hand_over(connection);
     tell_room(connection);
     loop->is_processing = false;
     if (loop->is_closing)

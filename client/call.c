@@ -147,16 +147,12 @@ int call_submit_ticket(struct mregion *connection, const struct request *request
     return code;
 }
 
-int call_start(struct mregion *connection, const struct request *request,
-               struct pending **ret_pending, struct mregion_error *error)
+int call_start_own(struct mregion *connection, const struct request *request,
+                   struct pending **ret_pending, struct mregion_error *error)
 {
     struct pending *pending = NULL;
-    int code = request_check(request, error);
+    int code = prepare(connection, request, &pending, error);
 
-    if (code == MREGION_OK)
-        code = check_room(connection, request->blob_size + request->params_size, error);
-    if (code == MREGION_OK)
-        code = prepare(connection, request, &pending, error);
     if (code != MREGION_OK)
         return code;
     if (!outbox_copy(connection, pending)) {
@@ -164,10 +160,23 @@ int call_start(struct mregion *connection, const struct request *request,
         return error_no_memory(error);
     }
     pending->only_reads = request_only_reads(request);
-    pending->is_async = true;
     pending_enqueue(&connection->pending, pending);
     *ret_pending = pending;
     return MREGION_OK;
+}
+
+int call_start(struct mregion *connection, const struct request *request,
+               struct pending **ret_pending, struct mregion_error *error)
+{
+    int code = request_check(request, error);
+
+    if (code == MREGION_OK)
+        code = check_room(connection, request->blob_size + request->params_size, error);
+    if (code == MREGION_OK)
+        code = call_start_own(connection, request, ret_pending, error);
+    if (code == MREGION_OK)
+        (*ret_pending)->is_async = true;
+    return code;
 }
 
 int call_flush(struct mregion *connection, int64_t deadline, struct mregion_error *error)

@@ -59,6 +59,10 @@ int call_submit_ticket(struct mregion *connection, const struct request *request
 /* The same for an asynchronous one: nothing is sent yet, and everything is copied but the sink. */
 int call_start(struct mregion *connection, const struct request *request,
                struct pending **ret_pending, struct mregion_error *error);
+/* The same for a request of the library's own, which is nobody's ticket and is not handed over:
+ * MREGION_ERR_MEMORY only. */
+int call_start_own(struct mregion *connection, const struct request *request,
+                   struct pending **ret_pending, struct mregion_error *error);
 /* Sends what is gathered. */
 int call_flush(struct mregion *connection, int64_t deadline, struct mregion_error *error);
 /* Sends [2, method, params] with the request's name and packed parameters. */

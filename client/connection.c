@@ -11,6 +11,7 @@
 #include "client/deadline.h"
 #include "client/drive.h"
 #include "client/error.h"
+#include "client/events.h"
 #include "client/loop.h"
 #include "client/outbox.h"
 #include "client/secure.h"
@@ -84,6 +85,7 @@ void mregion_close(struct mregion *connection)
 {
     if (connection == NULL || !async_close(connection))
         return;
+    events_release(connection);
     attempt_end(connection);
     if (connection->fd >= 0) {
         secure_stop(connection->secure, connection->fd);
@@ -131,6 +133,7 @@ int connection_end(struct mregion *connection, bool by_peer, enum mregion_code c
 {
     struct inbox *inbox = &connection->inbox;
 
+    events_lose(connection);
     secure_stop(connection->secure, connection->fd);
     dial_close(&connection->attempt.dial, connection->fd);
     connection->fd = -1;

@@ -120,6 +120,8 @@ struct mregion {
     struct inbox inbox;
     struct pending_table pending;
     struct loop loop;
+    struct mregion_events *events; /* NULL: nobody has subscribed */
+    bool was_subscribed; /* the server may tell events on this connection, wanted or not */
 };
 
 /* Notices that the other end has closed while nothing was asked. To be called before something new

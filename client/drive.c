@@ -6,6 +6,7 @@
 #include "client/attempt.h"
 #include "client/deadline.h"
 #include "client/error.h"
+#include "client/events.h"
 #include "client/loop.h"
 #include "client/outbox.h"
 #include "client/wire.h"
@@ -157,6 +158,20 @@ static int receive_more(struct mregion *connection, const struct pending *pendin
     return wait_for(connection, deadline, error);
 }
 
+/* Until something comes, or is to be asked. */
+static int receive_event(struct mregion *connection, int64_t deadline, struct mregion_error *error)
+{
+    int64_t until = events_until(connection);
+    int code = wire_push(connection, error);
+
+    if (code != MREGION_OK && code != STEP_WAIT)
+        return code;
+    if (until >= deadline)
+        return wait_for(connection, deadline, error);
+    code = wait_for(connection, until, error);
+    return code == MREGION_ERR_TIMEOUT ? MREGION_OK : code;
+}
+
 /* ---- For those who block ---- */
 
 /* What was received here for others is handed over elsewhere: somebody's loop has to hear of it. */
@@ -193,6 +208,25 @@ int drive_until_answered(struct mregion *connection, const struct pending *pendi
     }
     /* The end of the connection may have come right behind the answer. */
     return armed(connection, pending->state == PENDING_WAITING ? code : MREGION_OK);
+}
+
+int drive_until_event(struct mregion *connection,
+                      bool (*is_due)(const struct mregion_events *events), int64_t deadline,
+                      struct mregion_error *error)
+{
+    int code = MREGION_OK;
+
+    while (code == MREGION_OK) {
+        events_step(connection);
+        if (is_due(connection->events))
+            break;
+        code = send_queue(connection, deadline, error);
+        if (code == MREGION_OK && connection->fd >= 0)
+            code = receive_event(connection, deadline, error);
+        if (code == MREGION_ERR_LOST && connection->reconnects)
+            code = MREGION_OK;
+    }
+    return armed(connection, code);
 }
 
 void drive_poll(struct mregion *connection)

@@ -6,6 +6,7 @@
 #ifndef MREGION_CLIENT_DRIVE_H
 #define MREGION_CLIENT_DRIVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/connection.h"
@@ -22,6 +23,10 @@ int drive_flush(struct mregion *connection, int64_t deadline, struct mregion_err
  */
 int drive_until_answered(struct mregion *connection, const struct pending *pending,
                          int64_t deadline, struct mregion_error *error);
+/* The same until is_due says so of the connection's subscription. */
+int drive_until_event(struct mregion *connection,
+                      bool (*is_due)(const struct mregion_events *events), int64_t deadline,
+                      struct mregion_error *error);
 /* Sends and receives what can be now. */
 void drive_poll(struct mregion *connection);
 

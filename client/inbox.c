@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/error.h"
+#include "client/events.h"
 #include "client/wire.h"
 #include "proto/cursor.h"
 
@@ -101,7 +102,7 @@ static void answer_with_blob(struct mregion *connection, struct pending *pending
     pending_answer(&connection->pending, pending, NULL, 0);
 }
 
-/* [1, msgid, error, result], or [2, method, params], which nobody here waits for. */
+/* [1, msgid, error, result], or [2, method, params]. */
 static int take_frame(struct mregion *connection, const uint8_t *bytes, size_t size,
                       struct mregion_error *error)
 {
@@ -118,8 +119,10 @@ static int take_frame(struct mregion *connection, const uint8_t *bytes, size_t s
                           : "what came is no message",
                       error);
     type = cursor_next(&cursor);
-    if (type.type == VALUE_UINT && type.number == 2)
+    if (type.type == VALUE_UINT && type.number == 2) {
+        events_take(connection, cursor);
         return MREGION_OK;
+    }
     if (type.type != VALUE_UINT || type.number != 1 || message.count != 4)
         return refuse(connection, "what came is no response", error);
     msgid = cursor_next(&cursor);

@@ -9,6 +9,7 @@
 #include "client/attempt.h"
 #include "client/deadline.h"
 #include "client/error.h"
+#include "client/events.h"
 #include "client/wire.h"
 
 /* A socket that cannot be watched is looked at so often. */
@@ -101,7 +102,10 @@ void loop_arm(struct mregion *connection)
         events |= POLLOUT;
     if (loop->deadline < until)
         until = loop->deadline;
-    if (connection->pending.over != NULL || (connection->fd >= 0 && wire_has_input(connection)))
+    if (events_until(connection) < until)
+        until = events_until(connection);
+    if (connection->pending.over != NULL || events_are_due(connection) ||
+        (connection->fd >= 0 && wire_has_input(connection)))
         until = 0;
     if (!watch(connection, fd, events) && until > deadline_after(RETRY_MS))
         until = deadline_after(RETRY_MS);

@@ -748,6 +748,96 @@ typedef void (*mregion_on_room)(struct mregion *connection, void *data);
 MREGION_API void mregion_set_on_room(struct mregion *connection, mregion_on_room on_room,
                                      void *data);
 
+/* ---- Events ----
+ * What happens to the regions that the caller may see, told as it happens. Blocking, with a
+ * connection that does nothing else, mostly:
+ *
+ *     struct mregion_events *events;
+ *     const struct mregion_event *event;
+ *
+ *     if (mregion_events_open(connection, &events, &error) == 0) {
+ *         while (mregion_events_next(events, MREGION_NO_TIMEOUT, &event, &error) == 0)
+ *             printf("%s: %s\n", event->region, event->name);
+ *         mregion_events_close(events);
+ *     }
+ *
+ * and without blocking, by a callback: mregion_async_events.
+ *
+ *   - A subscription is its connection's, which has one at most, and ends with it. Other requests
+ *     of the connection go on as ever; an event that comes meanwhile is kept. Between events and
+ *     answers there is no order.
+ *   - Events may be missed, and that is told: "lost" counts those that the server did not send
+ *     because nobody read, and those that came while 1 MiB of them was not taken.
+ *   - When the connection is lost it is made again, and the server is asked again: then SUBSCRIBED
+ *     is told, and from that moment on nothing is missed. What happened in between is not told: who
+ *     keeps a list of regions fetches it anew. While there is a subscription the server is asked
+ *     again every 15 seconds, or twice in the connection's timeout where that is shorter: so it is
+ *     found out that nobody is at the other end any more, and no idle_timeout passes that is
+ *     longer. */
+
+/* The numbers never change; new ones may come. */
+enum mregion_event_kind {
+    MREGION_EVENT_OTHER = 0,      /* of a newer server; name says what it is */
+    MREGION_EVENT_SUBSCRIBED = 1, /* the subscription holds from here on; where it held before, any
+                                     number of events may be missing */
+    MREGION_EVENT_ENDED = 2,      /* nothing comes any more; code and text say why */
+    MREGION_EVENT_CREATED = 3,
+    MREGION_EVENT_DROPPED = 4,
+    MREGION_EVENT_CORRUPT = 5,    /* damage was found */
+    MREGION_EVENT_READ_ONLY = 6,  /* the region has failed and takes no changes; text says why */
+    MREGION_EVENT_CHECKPOINT = 7, /* one is durable */
+};
+
+/* Made by the library only: members may be added at its end. What an event does not have is 0, ""
+ * or NULL. */
+struct mregion_event {
+    enum mregion_event_kind kind;
+    enum mregion_code code; /* of ENDED */
+    const char *name;       /* the server's word for it: "created" */
+    const char *region;     /* whose */
+    uint64_t region_id;
+    uint64_t page;        /* of CORRUPT: the damaged page's address; or, where pages is not 0, */
+    uint64_t pages;       /* so many more were found than are told one by one */
+    uint64_t duration_us; /* of CHECKPOINT */
+    const char *text;
+    uint64_t lost;   /* so many events were missed before this one */
+    const void *map; /* all that the server has told, as MessagePack */
+    size_t map_size;
+};
+
+struct mregion_events; /* a subscription */
+
+/* Subscribes; returns once the server has said so, within the connection's timeout. Errors:
+ * NO_SUCH_METHOD; ARGUMENT (there is a subscription). */
+MREGION_API int mregion_events_open(struct mregion *connection, struct mregion_events **ret_events,
+                                    struct mregion_error *error);
+
+/* The next event, for which it waits timeout_ms, MREGION_NO_TIMEOUT for as long as it takes, 0 to
+ * take what is there. *ret_event is the library's, until the next call or the end of the
+ * subscription. After a failure it may be called again: TIMEOUT (none has come; or there is no
+ * connection, and the text says why), CONNECT. It has ended after one that is no matter of time,
+ * which is then what every further call returns: what the server says to subscribing (DENIED,
+ * UNAUTHENTICATED); LOST, with no_reconnect. */
+MREGION_API int mregion_events_next(struct mregion_events *events, uint32_t timeout_ms,
+                                    const struct mregion_event **ret_event,
+                                    struct mregion_error *error);
+
+/* Everything in it is borrowed for the callback. */
+typedef void (*mregion_on_event)(struct mregion *connection, const struct mregion_event *event,
+                                 void *data);
+
+/* The same without blocking (see above): on_event is called by mregion_process, with SUBSCRIBED
+ * first, and at most once with ENDED, which is the last. In it everything may be called. The
+ * subscription goes on until it is closed or ended, however long the server is away. ret_events
+ * may be NULL. Errors: ARGUMENT (there is a subscription), MEMORY. */
+MREGION_API int mregion_async_events(struct mregion *connection, mregion_on_event on_event,
+                                     void *data, struct mregion_events **ret_events,
+                                     struct mregion_error *error);
+
+/* Ends the subscription and frees it, at any time, also in its callback: nothing more is told.
+ * mregion_close does so, too, without a word. NULL is fine. */
+MREGION_API void mregion_events_close(struct mregion_events *events);
+
 /* ---- Batches ----
  * Several changes of one region that happen together or not at all, also across a crash of the
  * server, in the order in which they were appended; each sees what those before it did.

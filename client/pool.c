@@ -251,7 +251,8 @@ static bool is_good(const struct mregion_pool *pool, const struct mregion *conne
 {
     return connection->fd >= 0 && connection->attempt.stage == STAGE_UP &&
            connection->pending.count == 0 && !wire_has_output(connection) &&
-           connection->loop.fd < 0 && is_ours(pool, &connection->credentials);
+           connection->loop.fd < 0 && !connection->was_subscribed &&
+           is_ours(pool, &connection->credentials);
 }
 
 void mregion_pool_give(struct mregion_pool *pool, struct mregion *connection)

@@ -32,9 +32,6 @@ START_TEST(every_method_is_a_command)
         /* What add is made of, which ends with its connection. */
         if (id == METHOD_BEGIN_BLOB || methods[id].access == METHOD_UPLOAD)
             continue;
-        /* Its answers are notifications, of which libmregion takes none. */
-        if (id == METHOD_SUBSCRIBE)
-            continue;
         /* What --user does, for the connection. */
         if (methods[id].access == METHOD_LOGIN)
             continue;

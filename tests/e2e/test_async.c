@@ -149,6 +149,110 @@ START_TEST(a_batch)
 }
 END_TEST
 
+/* ---- Events ---- */
+
+static struct {
+    unsigned count, subscribed;
+    char last[160];
+} told;
+
+static void on_event(struct mregion *self, const struct mregion_event *event, void *data)
+{
+    ck_assert_ptr_eq(self, connection);
+    ck_assert_ptr_eq(data, &told);
+    ck_assert_uint_eq(event->lost, 0);
+    told.count++;
+    told.subscribed += event->kind == MREGION_EVENT_SUBSCRIBED;
+    (void)snprintf(told.last, sizeof told.last, "%s %s", event->name, event->region);
+}
+
+static void hear(const char *wanted)
+{
+    while (strcmp(told.last, wanted) != 0)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+}
+
+/* Also over the death of the server: what happens once the subscription is told is told. */
+START_TEST(events)
+{
+    struct mregion_events *subscription;
+
+    memset(&told, 0, sizeof told);
+    OK(mregion_async_events(connection, on_event, &told, &subscription, &error));
+    hear("subscribed ");
+    OK(mregion_async_call(connection, "createRegion", "\x91\xa1x", 3, NULL, NULL, &error));
+    hear("created x");
+    OK(mregion_checkpoint(connection, "main", &error));
+    hear("checkpoint main");
+    for (unsigned i = 2; i < 5; i++) {
+        (void)server_end(&server, SIGKILL);
+        server_start_again(&server);
+        while (told.subscribed < i)
+            (void)uv_run(&loop, UV_RUN_ONCE);
+        OK(mregion_async_call(connection, i % 2 == 0 ? "dropRegion" : "createRegion", "\x91\xa1x",
+                              3, NULL, NULL, &error));
+        hear(i % 2 == 0 ? "dropped x" : "created x");
+    }
+    ck_assert_uint_eq(told.subscribed, 4);
+    mregion_events_close(subscription);
+    (void)answer_of(
+        mregion_async_call(connection, "createRegion", "\x91\xa1x", 3, &async, NULL, &error));
+    ck_assert_str_eq(told.last, "dropped x");
+}
+END_TEST
+
+/* Nothing is told twice, or lost without a word, by a wire that breaks. */
+struct trail {
+    uint64_t heard_of; /* the region that was created last, by its id */
+    bool may_miss;
+    unsigned again; /* subscribed */
+};
+
+static void follow(struct trail *trail, const struct mregion_event *event)
+{
+    if (event->kind == MREGION_EVENT_SUBSCRIBED) {
+        trail->may_miss = true;
+        trail->again++;
+    }
+    if (event->kind != MREGION_EVENT_CREATED)
+        return;
+    if (trail->may_miss || trail->heard_of == 0)
+        ck_assert_uint_gt(event->region_id, trail->heard_of);
+    else
+        ck_assert_uint_eq(event->region_id, trail->heard_of + 1);
+    trail->heard_of = event->region_id;
+    trail->may_miss = false;
+}
+
+START_TEST(events_over_a_wire_that_breaks)
+{
+    struct mregion_events *subscription;
+    const struct mregion_event *event;
+    struct trail trail = {0};
+    struct mregion *other;
+    struct proxy proxy;
+    uint64_t id;
+
+    server_start(&server, "1MiB");
+    proxy_start(&proxy, server.address, 3, 11);
+    OK(mregion_connect(server.address, NULL, &other, &error));
+    OK(mregion_connect(proxy.address, NULL, &connection, &error));
+    OK(mregion_events_open(connection, &subscription, &error));
+    while (trail.again < 5) {
+        OK(mregion_create_region(other, "x", NULL, &id, &error));
+        OK(mregion_drop_region(other, "x", &error));
+        /* What was lost with a connection does not come. */
+        while (trail.heard_of < id &&
+               mregion_events_next(subscription, 20, &event, &error) == MREGION_OK)
+            follow(&trail, event);
+    }
+    mregion_close(connection);
+    mregion_close(other);
+    proxy_stop(&proxy);
+    server_remove(&server);
+}
+END_TEST
+
 /* Which no other attempt changes, and so nobody waits for one. */
 START_TEST(a_server_that_is_not_who_it_should_be)
 {
@@ -311,10 +415,12 @@ int main(void)
     tcase_add_checked_fixture(usual, setup, teardown);
     tcase_add_test(usual, every_request);
     tcase_add_test(usual, a_batch);
+    tcase_add_test(usual, events);
     tcase_add_test(usual, a_server_that_is_not_who_it_should_be);
     tcase_add_test(usual, more_than_may_be_under_way);
     tcase_add_test(usual, the_server_is_killed_and_comes_back);
     tcase_add_test(broken, the_wire_breaks);
+    tcase_add_test(broken, events_over_a_wire_that_breaks);
     suite_add_tcase(suite, usual);
     suite_add_tcase(suite, broken);
     return suite_main(suite);
