@@ -24,7 +24,7 @@
 /* A call of the library's fetches as many. */
 #define PART 3000
 
-/* How long a change may take from showing to being counted. */
+/* How long a change of an older server may take from showing to being counted. */
 #define SETTLE_MS 100
 
 /* How often a block may be another one than it was a moment ago, until it is too much. */
@@ -33,7 +33,7 @@
 /* Records from one look at the region to the next: nobody waits for hours to hear of a change. */
 #define CHECK_EVERY 256
 
-/* Whether the region has changed shows in these. */
+/* Whether the region of an older server has changed shows in these. */
 static const char *const marks[] = {"uuid",      "commits",     "size",
                                     "allocated", "free_blocks", "largest_free"};
 #define MARKS (sizeof marks / sizeof *marks)
@@ -44,6 +44,9 @@ const struct cli_option cli_export_options[] = {
 };
 
 struct moment {
+    bool has_changes; /* a server that is not an older one counts them: nothing else is to be known
+                       */
+    uint64_t changes;
     uint64_t numbers[MARKS];
     char uuid[40];
     uint64_t uptime_s;
@@ -98,8 +101,20 @@ static int read_moment(struct export *export, struct cli_answer *info, struct mo
         return cli_fail_library(export->cli, &error, NULL);
     for (size_t i = 0; i < MARKS; i++)
         ret_moment->numbers[i] = cli_value_number(map, marks[i]);
+    ret_moment->has_changes = cli_value(map, "changes") != NULL;
+    ret_moment->changes = cli_value_number(map, "changes");
     cli_value_text(map, "uuid", ret_moment->uuid, sizeof ret_moment->uuid);
     return CLI_OK;
+}
+
+static bool is_same(const struct moment *now, const struct moment *before)
+{
+    if (strcmp(now->uuid, before->uuid) != 0 || now->has_changes != before->has_changes)
+        return false;
+    if (now->has_changes)
+        return now->changes == before->changes;
+    return now->uptime_s >= before->uptime_s &&
+           memcmp(now->numbers, before->numbers, sizeof now->numbers) == 0;
 }
 
 static int check_moment(struct export *export)
@@ -111,8 +126,7 @@ static int check_moment(struct export *export)
     cli_answer_release(&info);
     if (status != CLI_OK)
         return status;
-    if (now.uptime_s >= export->before.uptime_s && strcmp(now.uuid, export->before.uuid) == 0 &&
-        memcmp(now.numbers, export->before.numbers, sizeof now.numbers) == 0)
+    if (is_same(&now, &export->before))
         return CLI_OK;
     if (export->is_lax) {
         export->chain.sum.has_changed = true;
@@ -124,12 +138,13 @@ static int check_moment(struct export *export)
                     export->region);
 }
 
-/* A change that nobody can see any more as one has been counted by then. */
+/* An older server counts what is durable: a change that was under way has been counted by then. */
 static int check_end(struct export *export)
 {
     struct timespec pause = {.tv_nsec = SETTLE_MS * 1000000L};
 
-    (void)nanosleep(&pause, NULL);
+    if (!export->before.has_changes)
+        (void)nanosleep(&pause, NULL);
     return check_moment(export);
 }
 

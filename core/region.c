@@ -51,6 +51,7 @@ void region_get_info_now(const struct region *region, struct region_info *ret_in
         .cache_misses = region->cache_misses,
         .checkpoints = region->checkpoints,
         .commits = region->commits,
+        .changes = region->changes,
         .tokens = tokens_count(&region->tokens),
         .recovered_records = region->report.records,
         .cut_bytes = region->report.cut_bytes,
@@ -410,6 +411,7 @@ static void roll_back(struct region *region, struct batch_list *list, bool is_to
 void region_finish_failing(struct region *region)
 {
     struct batch_list committing = {NULL, NULL};
+    region->changes++;
     region_uploads_fail(region);
     if (region->gathering != NULL)
         batch_list_append(&region->queue, region->gathering);

@@ -72,6 +72,7 @@ struct region_info {
     uint64_t journal_bytes;     /* journal that a restart would replay */
     uint64_t checkpoints;       /* taken since the region was opened */
     uint64_t commits;           /* batches made durable since the region was opened */
+    uint64_t changes;           /* since then; grows when what can be seen of the region changes */
     uint64_t recovered_records; /* journal records replayed when it was opened */
     uint64_t cut_bytes;         /* torn tail cut when it was opened */
     uint64_t journal_written;   /* bytes of journal since the region was opened */

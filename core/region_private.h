@@ -354,6 +354,7 @@ struct region {
     bool has_direct_unsynced;        /* some pending batch's direct bytes */
     uint64_t newest_ticket;          /* given to a batch */
     uint64_t change_ticket;          /* of the last change */
+    uint64_t changes;                /* staged; and once more where some are rolled back */
     uint64_t done_ticket, applied_ticket;
     uint64_t hurry_ticket; /* batches up to this one are not held back */
     uint64_t sums_ticket; /* without checksums: batches up to this one may have some all the same */

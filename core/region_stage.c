@@ -221,6 +221,7 @@ int region_staged(struct region *region)
 {
     batch_counted(region->gathering, &region->need);
     region->change_ticket = region->gathering->ticket;
+    region->changes++;
     return 0;
 }
 

@@ -131,10 +131,19 @@ static void pack_options(msgpack_packer *packer, const struct region_options *op
     pack_entry(packer, "page_cache", options->page_cache);
 }
 
-#define INSIDE_ENTRIES 15
+#define INSIDE_ENTRIES 16
 
-static void pack_inside(msgpack_packer *packer, const struct region_info *info)
+/* What has changed since the region was opened is one a change, and a moment of the clock makes it
+ * another number each time that it is opened. */
+static uint64_t version_of(const struct region_entry *entry, const struct region_info *info)
 {
+    return entry->opened_us + info->changes;
+}
+
+static void pack_inside(msgpack_packer *packer, const struct region_entry *entry,
+                        const struct region_info *info)
+{
+    pack_entry(packer, "changes", version_of(entry, info));
     pack_entry(packer, "free_blocks", info->free_blocks);
     pack_entry(packer, "largest_free", info->largest_free);
     pack_entry(packer, "index_memory", info->index_memory);
@@ -202,7 +211,7 @@ enum outcome handle_REGION_INFO(struct call *call)
     pack_entry(&packer, "format", info.format);
     pack_options(&packer, &info.options);
     pack_memory(&packer, &info);
-    pack_inside(&packer, &info);
+    pack_inside(&packer, call->entry, &info);
     pack_scrub(&packer, call->entry, &info);
     pack_flag(&packer, "read_only", info.read_only);
     if (failure != NULL)

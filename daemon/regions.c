@@ -14,6 +14,12 @@
 #include "daemon/log.h"
 #include "daemon/server.h"
 
+static uint64_t clock_us(void)
+{
+    uv_timeval64_t now;
+    return uv_gettimeofday(&now) == 0 ? (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_usec : 0;
+}
+
 struct region_entry *regions_add(struct server *server, struct region *region)
 {
     struct regions *regions = &server->regions;
@@ -23,6 +29,7 @@ struct region_entry *regions_add(struct server *server, struct region *region)
     entry->server = server;
     entry->region = region;
     entry->id = region_id(region);
+    entry->opened_us = clock_us();
     strncpy(entry->name, region_name(region), sizeof entry->name - 1);
     entry->name_length = strlen(entry->name);
     HASH_ADD(by_name, regions->names, name, entry->name_length, entry);

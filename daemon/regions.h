@@ -45,6 +45,7 @@ struct region_entry {
 
     struct lane lanes[LANES];
     uv_timer_t deadline;              /* region_deadline_ms */
+    uint64_t opened_us;               /* microseconds since 1970 */
     uint64_t operations[STATS_KINDS]; /* by method, executed; of them failed: */
     uint64_t errors;
     uint64_t commits;           /* region_commits when it was looked at last */

@@ -358,6 +358,33 @@ class Questions(Region):
                            "scrub_pages", "damaged_pages", "damages")],
                          [0, 0, 0, 0, False, 0, 0, 0, 0, 0, []])
 
+    def test_changes_are_counted(self):
+        """Each, as soon as it can be seen; nothing else."""
+        self.fill(10000)
+        seen = self.call("regionInfo")["changes"]
+        for method, *params in (
+                ("storeBlob", 5, b"x"), ("addBlob", b"y" * 100), ("addBlob", b"z" * (2 << 20)),
+                ("deallocate", 100, 50), ("removeBlob", 200, 50), ("replaceBlob", 300, 10, b"new"),
+                ("allocate", 7000), ("resize", 400, 10, 5), ("grow", 3), ("deallocateRange", 0, 1000),
+                ("batch", [["allocate", 5]]), ("clearAndRetainHeader", 10), ("clear",)):
+            self.call(method, *params)
+            before, seen = seen, self.call("regionInfo")["changes"]
+            self.assertGreater(seen, before, method)
+        upload = self.call("beginBlob", 5)
+        self.client.call("appendBlob", upload, b"12345")
+        self.assertEqual(self.call("regionInfo")["changes"], seen)
+        self.client.call("commitBlob", upload)
+        before, seen = seen, self.call("regionInfo")["changes"]
+        self.assertGreater(seen, before)
+        for method, *params in (
+                ("isFreed", 5000, 500), ("checkpoint",), ("scrub",), ("allocate", 0), ("getFreeMemory",),
+                ("memoryInfo",)):
+            self.call(method, *params)
+            self.assertEqual(self.call("regionInfo")["changes"], seen, method)
+        with self.assertRaises(RpcError):
+            self.call("deallocate", 5000, 1)
+        self.assertEqual(self.call("regionInfo")["changes"], seen)
+
     def test_scrub(self):
         self.assertEqual(self.call("scrub"), {"pages": 0, "verified": 0, "unverified": 0,
                                               "damaged": 0, "damages": []})

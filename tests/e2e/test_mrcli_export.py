@@ -359,6 +359,38 @@ class Export(CliCase):
         self.assertIn(done.returncode, (69, 75), done.stderr)
         self.assertEqual(os.listdir(self.folder), [])
 
+    def test_a_restart_shows(self):
+        before = self.client.call("regionInfo", "main")["changes"]
+        self.mregiond.kill()
+        self.mregiond.start()
+        info = json.loads(self.out("-o", "json", "info"))
+        self.assertGreater(info["changes"], before)
+
+    def looks(self, first, later):
+        """Exports from a server that answers regionInfo with this, and from the second time on that."""
+        answers = [first]
+        info = {"name": "main", "uuid": "u", "commits": 1, "size": 9, "pages": 1, "allocated": 9}
+
+        def answer(method, params):
+            if method == "regionInfo":
+                return None, {**info, **(answers.pop() if answers else later)}
+            return None, {"loadBlob": bytes(9), "serverInfo": {"max_message": MIB, "uptime_s": 1},
+                          "allocatedBlocksInRange": [[0, 9]]}[method]
+
+        with FakeServer(answer) as fake:
+            return self.run_mrcli("-s", fake.address, "export", "file")
+
+    def test_what_counts_as_a_change(self):
+        """The count of changes alone where there is one; an older server has others."""
+        for first, later, status in (
+                ({"changes": 5}, {"changes": 5, "commits": 2}, 0),
+                ({"changes": 5}, {"changes": 6}, 75), ({"changes": 5}, {"changes": 4}, 75),
+                ({"changes": 5}, {"changes": 5, "uuid": "v"}, 75),
+                ({"changes": 5}, {}, 75), ({}, {"commits": 2}, 75), ({}, {"allocated": 8}, 75),
+                ({}, {}, 0)):
+            done = self.looks(first, later)
+            self.assertEqual(done.returncode, status, (first, later, done.stderr))
+
     def test_damage_is_told(self):
         with FakeServer(lambda method, params: {
                 "loadBlob": ("corrupt: page 0 is damaged", None),
