@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <utlist.h>
 
 #include "core/bytes.h"
@@ -15,6 +16,7 @@
 #include "daemon/dispatch.h"
 #include "daemon/regions.h"
 #include "daemon/request.h"
+#include "daemon/roll.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
 #include "daemon/stream.h"
@@ -517,6 +519,7 @@ static void sent(struct conn *conn, size_t size)
 static void left(struct conn *conn, size_t size)
 {
     conn->moved += size;
+    conn->sent += size;
     conn->moved_ms = uv_now(&conn->server->loop);
     if (conn->tls == NULL) {
         sent(conn, size);
@@ -654,6 +657,7 @@ struct conn *conn_new(struct server *server, bool is_unix)
         return NULL;
     conn->server = server;
     conn->number = ++server->conns_total;
+    conn->since_s = (uint64_t)time(NULL);
     conn->is_unix = is_unix;
     identity_init(&conn->identity);
     conn->moved_ms = uv_now(&server->loop);
@@ -730,6 +734,7 @@ void conn_close(struct conn *conn)
     conn->tls_counted = 0;
     budget_forget(&server->budget, conn);
     budget_forget(&server->arriving, conn);
+    roll_forget(server, conn);
     DL_DELETE2(server->conns, conn, previous, next);
     server->conns_count--;
     origins_leave(&server->origins, conn->origin);
@@ -836,8 +841,7 @@ void conn_leave_list(struct conn *conn)
 /* Who was not looked at for so long was in nobody's way meanwhile. */
 #define UNSEEN_MS 2000
 
-/* Bytes of max_buffered. */
-static uint64_t conn_holds(const struct conn *conn)
+uint64_t conn_holds(const struct conn *conn)
 {
     return conn->input.own.capacity + conn->output.pending - conn->output.held + conn->tls_counted +
            stream_idle_bytes(conn);

@@ -120,9 +120,12 @@ struct conn {
     struct identity identity;
     struct origin *origin; /* NULL until it is admitted */
     bool is_unix;
-    bool is_private; /* nobody can listen to it: a Unix socket, loopback, or TLS */
-    uint64_t number; /* of this connection, since the start */
-    char peer[80];   /* for the log */
+    bool is_private;   /* nobody can listen to it: a Unix socket, loopback, or TLS */
+    uint64_t number;   /* of this connection, since the start */
+    uint64_t since_s;  /* when it came, in seconds since 1970 */
+    uint64_t requests; /* executed */
+    uint64_t sent;     /* those of the bytes that have moved; the others were received */
+    char peer[80];     /* for the log */
 
     struct tls *tls;      /* its end of TLS, or NULL: it has none */
     uint64_t tls_counted; /* bytes of the budget */
@@ -185,6 +188,8 @@ void conn_end(struct conn *conn);
 /* Logs why and ends the connection without executing anything further; an answer may have been
  * put into the output before. */
 void conn_fail(struct conn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What it has in memory: bytes of max_buffered. */
+uint64_t conn_holds(const struct conn *conn);
 /* Closes it now; what was not sent is lost. */
 void conn_close(struct conn *conn);
 /* A request of this connection is gone: frees the connection if that was the last thing it waited

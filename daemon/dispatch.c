@@ -175,6 +175,7 @@ static void finish(const struct call *call, enum outcome outcome)
     }
     conn->parked_ns = 0;
     conn->server->requests_total++;
+    conn->requests++;
     stats_executed(stats, call->args.method, call->size);
     if (!stats->is_waiting)
         PROBE_REQUEST_END(conn->number, call->envelope.msgid, stats_kind_name(call->args.method),

@@ -13,6 +13,7 @@
 #include "daemon/plan.h"
 #include "daemon/probes.h"
 #include "daemon/regions.h"
+#include "daemon/roll.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
 #include "daemon/stream.h"
@@ -77,6 +78,7 @@ struct request *request_new(struct conn *conn, struct region_entry *entry, uint3
     request->plan = NULL;
     request->stream = NULL;
     request->list = NULL;
+    request->roll = NULL;
     request->act = NULL;
     request->filled = 0;
     request->err.code = ERR_OK;
@@ -104,6 +106,7 @@ void request_free(struct request *request)
     plan_free(request->plan, &server->budget);
     stream_release(request->stream);
     list_release(request);
+    roll_release(request);
     if (request->home.memory > SCRATCH_SIZE)
         budget_keep(&server->arriving, &request->home);
     else if (request->home.base != NULL)

@@ -49,6 +49,7 @@ struct list;
 struct piece;
 struct plan;
 struct region_entry;
+struct roll;
 struct server;
 struct stream;
 
@@ -90,7 +91,7 @@ struct call_token {
 
 struct request {
     struct conn *conn;
-    struct region_entry *entry;      /* NULL for createRegion and authenticate */
+    struct region_entry *entry;      /* NULL for what is of no region, or of one to be made */
     struct request *previous, *next; /* in one of the entry's lists, or the free list */
     enum request_state state;
     uint32_t msgid;
@@ -107,6 +108,7 @@ struct request {
     struct plan *plan;                       /* of a batch that is not staged yet, or NULL */
     struct stream *stream;                   /* of a large load, or NULL */
     struct list *list;                       /* of a long list, or NULL */
+    struct roll *roll;                       /* of the connections, or NULL */
     struct act *act;                         /* to be audited at its end, or NULL */
     void (*resume)(struct request *request); /* STOPPED, LISTING: how it goes on */
     struct buffer home;                      /* bytes that the region borrows */

@@ -77,7 +77,8 @@ struct server {
     struct listener *listeners;
     bool has_subscribers;  /* to events; or had some the last time */
     bool accepting_pauses; /* for want of file descriptors */
-    struct conn *conns;
+    struct conn *conns;    /* in the order in which they came */
+    struct roll *rolls;    /* that go through them */
     uint64_t conns_count;
     uint64_t conns_total;
     uint64_t requests_total;

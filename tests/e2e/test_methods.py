@@ -570,6 +570,10 @@ class ServerMethods(Region):
     def test_config_get(self):
         """More of it in test_config.py."""
         self.assertEqual(self.client.call("configGet", "max_batch"), {"max_batch": {"value": "1024"}})
+    def test_connections(self):
+        found = self.client.call("connections")
+        self.assertFalse(found["more"])
+        self.assertIn(self.client.call("whoAmI")["peer"], [one["peer"] for one in found["connections"]])
 
     def test_subscribe(self):
         self.assertIsNone(self.client.call("subscribe"))
