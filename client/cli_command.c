@@ -10,6 +10,7 @@
 #include "client/cli_check.h"
 #include "client/cli_complete.h"
 #include "client/cli_config.h"
+#include "client/cli_connections.h"
 #include "client/cli_events.h"
 #include "client/cli_export.h"
 #include "client/cli_list.h"

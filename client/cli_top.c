@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli_connections.h"
 #include "client/cli_output.h"
 #include "client/cli_stats.h"
 #include "client/cli_table.h"
@@ -146,6 +147,7 @@ static void put_method(const struct cli_stats *stats, struct cli_table *table,
 
 struct screen {
     const struct cli_stats *stats;
+    const struct cli_connections *connections; /* the busiest first; NULL: nobody may see them */
     const struct cli_terminal *terminal;
     const struct cli_live *live;
     int left; /* lines; nothing is cut where it is no screen */
@@ -186,6 +188,57 @@ static void print_table(struct screen *screen, const char *key, const struct cli
     cli_table_free(table);
 }
 
+/* So many of the busiest are shown. */
+#define CONNECTIONS_SHOWN 10
+
+static const struct cli_column narrow_connection_columns[] = {
+    {"CONNECTION", CLI_CUT}, {"REQ/S", CLI_RIGHT}, {"BUFFERED", CLI_RIGHT}, {NULL, CLI_LEFT}};
+
+static const struct cli_column connection_columns[] = {
+    {"CONNECTION", CLI_CUT}, {"USER", CLI_LEFT},      {"REQ/S", CLI_RIGHT},
+    {"IN/S", CLI_RIGHT},     {"OUT/S", CLI_RIGHT},    {"FLIGHT", CLI_RIGHT},
+    {"IDLE", CLI_RIGHT},     {"BUFFERED", CLI_RIGHT}, {NULL, CLI_LEFT}};
+
+static void put_connection(struct cli_table *table, const struct cli_connection *one, bool is_wide)
+{
+    char idle[CLI_CONNECTIONS_AGE_SIZE];
+
+    cli_table_put(table, "%s", one->peer);
+    if (is_wide)
+        cli_table_put(table, "%s", one->user[0] != '\0' ? one->user : "-");
+    cli_table_put(table, "%.0f", one->rate);
+    if (is_wide) {
+        put_size(table, (uint64_t)one->rate_in);
+        put_size(table, (uint64_t)one->rate_out);
+        cli_table_put(table, "%" PRIu64, one->in_flight);
+        cli_connections_format_age(one->idle_ms / 1000, idle);
+        cli_table_put(table, "%s", idle);
+    }
+    put_size(table, one->buffered);
+}
+
+static void print_connections(struct screen *screen)
+{
+    const struct cli_connections *list = screen->connections;
+    bool is_wide = screen->terminal->columns >= WIDE;
+    struct cli_table *table;
+    char *text = NULL;
+
+    if (list == NULL || list->count == 0)
+        return;
+    table = cli_table_new(is_wide ? connection_columns : narrow_connection_columns,
+                          screen->terminal->is_terminal ? screen->terminal->columns : 0);
+    for (size_t i = 0; table != NULL && i < list->count && i < CONNECTIONS_SHOWN; i++)
+        put_connection(table, &list->items[i], is_wide);
+    if (table != NULL)
+        text = cli_table_text(table);
+    print_lines(screen, "\n");
+    if (text != NULL)
+        print_lines(screen, text);
+    free(text);
+    cli_table_free(table);
+}
+
 static void print_summary(struct screen *screen)
 {
     const struct cli_stats *stats = screen->stats;
@@ -215,27 +268,71 @@ static void print_summary(struct screen *screen)
     print_lines(screen, line);
 }
 
-static int print(struct cli *cli, const struct cli_stats *stats, const struct cli_live *live)
+/* Many regions leave the lower half of a screen to the rest. */
+static void print_regions(struct screen *screen)
+{
+    int left = screen->left, share = left / 2;
+
+    screen->left = share;
+    if (screen->terminal->columns < WIDE)
+        print_table(screen, "regions", narrow_columns, put_narrow_region);
+    else
+        print_table(screen, "regions", region_columns, put_region);
+    screen->left += left - share;
+}
+
+static int print(struct cli *cli, const struct cli_stats *stats,
+                 const struct cli_connections *connections, const struct cli_live *live)
 {
     struct cli_terminal terminal;
-    struct screen screen = {.stats = stats, .terminal = &terminal, .live = live};
+    struct screen screen = {
+        .stats = stats, .connections = connections, .terminal = &terminal, .live = live};
 
     if (cli->form == CLI_JSON)
         return cli_stats_print_json(cli, stats);
     cli_terminal_look(&terminal);
     screen.left = terminal.rows - 1;
     print_summary(&screen);
-    if (terminal.columns < WIDE)
-        print_table(&screen, "regions", narrow_columns, put_narrow_region);
-    else
-        print_table(&screen, "regions", region_columns, put_region);
+    print_regions(&screen);
+    print_connections(&screen);
     print_table(&screen, "methods", method_columns, put_method);
+    return CLI_OK;
+}
+
+/* ---- Looks at the connections ---- */
+
+struct crowd {
+    struct cli_connections now, before;
+    bool is_hidden; /* the server does not tell them, or not us */
+};
+
+static int look_at_crowd(struct cli *cli, struct crowd *crowd, double seconds)
+{
+    struct mregion_error error;
+
+    if (crowd->is_hidden || cli->form == CLI_JSON)
+        return CLI_OK;
+    cli_connections_release(&crowd->before);
+    crowd->before = crowd->now;
+    crowd->now = (struct cli_connections){.items = NULL};
+    switch (cli_connections_fetch(cli, &crowd->now, &error)) {
+    case MREGION_OK:
+        break;
+    case MREGION_ERR_NO_SUCH_METHOD:
+    case MREGION_ERR_DENIED:
+        crowd->is_hidden = true;
+        return CLI_OK;
+    default:
+        return cli_fail_library(cli, &error, NULL);
+    }
+    cli_connections_rank(&crowd->now, &crowd->before, seconds);
     return CLI_OK;
 }
 
 int cli_top(struct cli *cli, const struct cli_arguments *arguments)
 {
     struct cli_stats stats = {.now = NULL};
+    struct crowd crowd = {.is_hidden = false};
     struct cli_terminal terminal;
     struct cli_stats_plan plan;
     struct cli_live live;
@@ -255,10 +352,14 @@ int cli_top(struct cli *cli, const struct cli_arguments *arguments)
     while (status == CLI_OK && cli_live_next(&live)) {
         status = cli_stats_look(cli, &stats);
         if (status == CLI_OK)
-            status = print(cli, &stats, &live);
+            status = look_at_crowd(cli, &crowd, stats.seconds);
+        if (status == CLI_OK)
+            status = print(cli, &stats, crowd.is_hidden ? NULL : &crowd.now, &live);
         cli_live_show(&live);
     }
     cli_live_end(&live);
+    cli_connections_release(&crowd.now);
+    cli_connections_release(&crowd.before);
     cli_stats_release(&stats);
     return status;
 }

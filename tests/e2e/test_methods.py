@@ -570,6 +570,7 @@ class ServerMethods(Region):
     def test_config_get(self):
         """More of it in test_config.py."""
         self.assertEqual(self.client.call("configGet", "max_batch"), {"max_batch": {"value": "1024"}})
+
     def test_connections(self):
         found = self.client.call("connections")
         self.assertFalse(found["more"])

@@ -2,6 +2,7 @@
 import json
 import re
 import signal
+import time
 import unittest
 
 from cli import CliCase, FakeServer
@@ -27,6 +28,14 @@ def look(seconds, scale):
                      "operations": {"addBlob": 50 * scale, "loadBlob": 100 * scale,
                                     "whatever": 10 * scale}}},
         "more": False}
+
+
+def peer(number, scale, **others):
+    """What connections tells of one."""
+    return {"id": number, "peer": f"connection {number} (127.0.0.1:5)", "user": None, "by": None,
+            "tls": False, "subscribed": False, "since": int(time.time()) - 100, "idle_ms": 2000,
+            "requests": 100 * scale, "bytes_received": 1024 * scale, "bytes_sent": 4096 * scale,
+            "in_flight": 2, "unread": 0, "buffered": 1 << 20, **others}
 
 
 class Stats(CliCase):
@@ -87,6 +96,79 @@ class Stats(CliCase):
         lines = self.out("-o", "json", *self.fake(look(2, 1)), "top", "-i", "10ms", "-n",
                          "2").splitlines()
         self.assertEqual([json.loads(line)["seconds"] for line in lines], [2, 0.000001])
+
+    def crowd(self, *parts):
+        """A server with these answers to connections, the last one for ever."""
+        parts = list(parts)
+
+        def answer(method, params):
+            if method == "connections":
+                part = parts.pop(0) if len(parts) > 1 else parts[0]
+                return part if isinstance(part, tuple) else (None, part)
+            return (None, look(2, 1)) if method == "stats" else ("no_such_method: no", None)
+        fake = FakeServer(answer)
+        self.enterContext(fake)
+        return fake, ("-s", fake.address)
+
+    def test_connections(self):
+        fake, server = self.crowd(
+            {"connections": [peer(1, 1), peer(7, 2, user="alice", by="uid")], "more": True},
+            {"connections": [peer(9, 3)], "more": False})
+        lines = self.out(*server, "connections").splitlines()
+        self.assertEqual(fake.requests[-2:], [("connections", [{"after": 0}]),
+                                              ("connections", [{"after": 7}])])
+        self.assertEqual(lines[0].split(), ["CONNECTION", "USER", "AGE", "IDLE", "REQUESTS", "IN", "OUT",
+                                            "FLIGHT", "BUFFERED"])
+        self.assertRegex(lines[1], r"\Aconnection 1 \(127\.0\.0\.1:5\) - +10\ds +2s +100 +1\.0 KiB +"
+                                   r"4\.0 KiB +2 +1\.0 MiB\Z")
+        self.assertRegex(lines[2], r"\Aconnection 7 .* alice ")
+        self.assertEqual(len(lines), 4)
+        parts = ({"connections": [peer(1, 1, since=5), peer(2, 1)], "more": True},
+                 {"connections": [peer(7, 1)], "more": False})
+        found = json.loads(self.out("-o", "json", *self.crowd(*parts)[1], "connections"))
+        self.assertEqual([one["id"] for one in found], [1, 2, 7])
+        self.assertIsNone(found[0]["user"])
+        raw = self.out("-o", "raw", *self.crowd(*parts)[1], "connections").splitlines()
+        self.assertEqual(raw[0].split("\t"), ["1", "connection 1 (127.0.0.1:5)", "", "5", "2000", "100",
+                                              "1024", "4096", "2", str(1 << 20)])
+        # A server that says "more" and has none, or does not know of any, ends it.
+        for odd in ({"connections": [], "more": True}, {}, [], None):
+            self.assertEqual(json.loads(self.out("-o", "json", *self.crowd(odd)[1], "connections")), [])
+        self.fails(77, "denied: no", *self.crowd(("denied: no", None))[1], "connections")
+
+    def test_connections_in_top(self):
+        """The busiest first: since they have come, then since the picture before."""
+        first = {"connections": [peer(1, 1), peer(2, 50), peer(3, 2)], "more": False}
+        later = {"connections": [peer(1, 40), peer(2, 50), peer(9, 1)], "more": False}
+        rows = [line.split() for line in
+                self.out(*self.crowd(first)[1], "top", "-n", "1").splitlines()]
+        found = [row[1] for row in rows if row[:1] == ["connection"]]
+        self.assertEqual(found, ["2", "3", "1"])
+        text = self.out(*self.crowd(first, later)[1], "top", "-i", "10ms", "-n", "2")
+        found = [line.split()[1] for line in text.splitlines() if line.startswith("connection ")]
+        self.assertEqual(found, ["2", "3", "1", "1", "9", "2"])
+        many = {"connections": [peer(i, i) for i in range(1, 200)], "more": False}
+        text = self.out(*self.crowd(many)[1], "top")
+        self.assertEqual(text.count("\nconnection "), 10)
+        self.assertIn("\nconnection 199 ", text)
+
+    def test_top_where_nobody_may_see_them(self):
+        for code in ("denied: no", "no_such_method: no"):
+            fake, server = self.crowd((code, None))
+            text = self.out(*server, "top", "-i", "10ms", "-n", "3")
+            self.assertNotIn("CONNECTION", text)
+            self.assertEqual(text.count("METHOD"), 3)
+            self.assertEqual([method for method, _ in fake.requests].count("connections"), 1)
+        self.fails(75, "busy: no", *self.crowd(("busy: no", None))[1], "top")
+
+    def test_many_regions_leave_room(self):
+        regions = {f"r{i}": {"operations": {}} for i in range(100)}
+        fake = FakeServer(lambda method, params: (None, {**look(2, 1), "regions": regions})
+                          if method == "stats" else (None, {"connections": [peer(1, 1)]}))
+        self.enterContext(fake)
+        _, shown = self.on_terminal("-s", fake.address, "top", "-n", "1", size=(24, 100))
+        self.assertIn("connection 1", shown)
+        self.assertIn("loadBlob", shown)
 
     def test_latency(self):
         server = self.fake(look(2, 1))
