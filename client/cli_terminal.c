@@ -2,6 +2,7 @@
 
 #include <langinfo.h>
 #include <poll.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -196,6 +197,12 @@ void cli_live_show(const struct cli_live *live)
 
 void cli_live_end(struct cli_live *live)
 {
-    if (live->is_screen)
-        cli_signal_screen_end();
+    if (!live->is_screen)
+        return;
+    cli_signal_screen_end();
+    /* A signal that came while a picture was written has cut it, which is no failure. */
+    if (cli_signal_pending()) {
+        __fpurge(stdout);
+        clearerr(stdout);
+    }
 }
