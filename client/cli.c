@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "client/cli_password.h"
 #include "core/err.h"
@@ -118,6 +119,8 @@ int cli_connect(struct cli *cli)
 
     if (cli->connection != NULL)
         return CLI_OK;
+    if (cli->tls.key != NULL)
+        (void)prctl(PR_SET_DUMPABLE, 0); /* it must not end up in a core dump */
     if (mregion_connect(cli->server, &options, &cli->connection, &error) == MREGION_OK)
         return authenticate(cli);
     if (error.code == MREGION_ERR_ARGUMENT && cli->is_server_from_environment)

@@ -17,6 +17,7 @@
 #include "client/cli_map.h"
 #include "client/cli_method.h"
 #include "client/cli_nearest.h"
+#include "client/cli_options.h"
 #include "client/cli_output.h"
 #include "client/cli_password.h"
 #include "client/cli_stats.h"
@@ -172,6 +173,8 @@ static void print_help(FILE *file, const void *context)
     for (const struct cli_option *option = command->options; option != NULL && option->name != NULL;
          option++)
         print_option(file, option);
+    if (command->group != CLI_LINES)
+        (void)fputs("  and those of mrcli itself, such as -o json (mrcli --help)\n", file);
     if (cli_command_example(command) != NULL)
         (void)fprintf(file, "example:\n  $ %s\n", cli_command_example(command));
     (void)fputs("mrcli(1) says more.\n", file);
@@ -249,26 +252,44 @@ static int fail_option(const struct cli *cli, const struct cli_command *command,
     for (const struct cli_option *option = command->options;
          is_long && option != NULL && option->name != NULL; option++)
         cli_nearest_try(&nearest, option->name);
+    for (const struct cli_option *option = cli_options; is_long && option->name != NULL; option++)
+        cli_nearest_try(&nearest, option->name);
     found = cli_nearest_found(&nearest);
     if (found != NULL)
         return cli_fail(cli, CLI_USAGE, "%s: no such option: %s (did you mean --%s?)",
                         shown_name(command), word, found);
-    return cli_fail(cli, CLI_USAGE, "%s: no such option: %s (%s)", shown_name(command), word,
-                    is_long ? "a file of this name follows a --"
-                            : "options of mrcli itself, such as -o, come before the command");
+    return cli_fail(cli, CLI_USAGE, "%s: no such option: %s (a file of this name follows a --)",
+                    shown_name(command), word);
+}
+
+/* One of mrcli itself, behind the command; NULL: none that may stand there. */
+static const struct cli_option *find_common(const struct cli_command *command, const char *word,
+                                            const char **ret_value)
+{
+    const struct cli_option *option = cli_option_find(cli_options, word, ret_value);
+
+    return option == NULL || option - cli_options == OPTION_VERSION || command->group == CLI_LINES
+               ? NULL
+               : option;
 }
 
 /* "--name value", "--name=value", "-n value" or "-nvalue" at *index of words, which is moved to its
- * last word. */
+ * last word. What both have is the command's. */
 static int take_option(const struct cli *cli, struct cli_arguments *arguments, char *const *words,
                        size_t count, size_t *index)
 {
     const struct cli_command *command = arguments->command;
-    const char *value;
+    const char *value, **place;
     const struct cli_option *option = cli_option_find(command->options, words[*index], &value);
 
-    if (option == NULL)
-        return fail_option(cli, command, words[*index]);
+    if (option != NULL) {
+        place = &arguments->options[option - command->options];
+    } else {
+        option = find_common(command, words[*index], &value);
+        if (option == NULL)
+            return fail_option(cli, command, words[*index]);
+        place = &arguments->common[option - cli_options];
+    }
     if (option->value == NULL && value != NULL)
         return cli_fail(cli, CLI_USAGE, "%s: --%s takes no value", shown_name(command),
                         option->name);
@@ -279,7 +300,7 @@ static int take_option(const struct cli *cli, struct cli_arguments *arguments, c
         value = "";
     else if (value == NULL)
         value = words[++*index];
-    arguments->options[option - command->options] = value;
+    *place = value;
     return CLI_OK;
 }
 
@@ -321,12 +342,19 @@ static int check_count(const struct cli *cli, const struct cli_arguments *argume
 static int run(struct cli *cli, struct cli_arguments *arguments)
 {
     const struct cli_command *command = arguments->command;
+    struct cli_options_held held;
     int status;
 
     if (command->group == CLI_LINES && !cli->is_script && !cli->is_shell)
         return cli_fail(cli, CLI_USAGE, "%s is for the shell and for scripts", command->name);
     status = check_count(cli, arguments);
-    return status != CLI_OK ? status : command->run(cli, arguments);
+    if (status == CLI_OK)
+        status = cli_options_begin(cli, arguments->common, &held);
+    if (status != CLI_OK)
+        return status;
+    status = command->run(cli, arguments);
+    cli_options_end(cli, &held);
+    return status;
 }
 
 int cli_command_take(const struct cli *cli, char *const *words, size_t count, char **items,
@@ -341,6 +369,11 @@ int cli_command_take(const struct cli *cli, char *const *words, size_t count, ch
     status = take_arguments(cli, words, count, items, arguments, &is_help);
     if (status == CLI_OK && is_help)
         status = fail_usage(cli, arguments->command, "no help here");
+    for (size_t i = 0; status == CLI_OK && i < CLI_COMMON_MAX; i++) {
+        if (arguments->common[i] != NULL)
+            status =
+                fail_usage(cli, arguments->command, "options of mrcli itself are none of a change");
+    }
     return status != CLI_OK ? status : check_count(cli, arguments);
 }
 

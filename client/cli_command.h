@@ -8,6 +8,7 @@
 
 #define CLI_OPTIONS_MAX 16
 #define CLI_OPTION_NAME_SIZE 32
+#define CLI_COMMON_MAX 16
 
 struct cli_command;
 
@@ -18,6 +19,7 @@ struct cli_arguments {
     size_t count;
     const char *options[CLI_OPTIONS_MAX]; /* by their place in the command's list; NULL: not given,
                                              "" where one without a value is */
+    const char *common[CLI_COMMON_MAX];   /* likewise those of mrcli itself, by their symbols */
 };
 
 /* What the result of a method is, where it is not printed as it came. */

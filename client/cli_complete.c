@@ -155,6 +155,15 @@ static bool wants_value(const struct cli_option *option, const char *value)
     return option != NULL && option->value != NULL && value == NULL;
 }
 
+/* What is said about server and region is where names are looked for. */
+static void take_common(const struct cli_completion *completion, const struct cli_option *option,
+                        const char *value)
+{
+    if (!completion->is_line && value != NULL)
+        (void)cli_options_set(completion->cli, (enum cli_option_symbol)(option - cli_options),
+                              value);
+}
+
 static bool complete_command(const struct cli_completion *completion, char *const *words,
                              size_t count)
 {
@@ -167,6 +176,7 @@ static bool complete_command(const struct cli_completion *completion, char *cons
         return false;
     for (size_t i = 1; i < count - 1; i++) {
         const struct cli_option *option;
+        bool is_common;
 
         if (!is_options || words[i][0] != '-' || words[i][1] == '\0') {
             argument++;
@@ -174,12 +184,24 @@ static bool complete_command(const struct cli_completion *completion, char *cons
         }
         is_options = strcmp(words[i], "--") != 0;
         option = cli_option_find(command->options, words[i], &value);
-        if (wants_value(option, value) && ++i == count - 1)
-            return complete_value(completion, last, option);
+        is_common = option == NULL;
+        if (is_common)
+            option = cli_option_find(cli_options, words[i], &value);
+        if (wants_value(option, value)) {
+            if (++i == count - 1)
+                return complete_value(completion, last, option);
+            value = words[i];
+        }
+        if (is_common && option != NULL)
+            take_common(completion, option, value);
     }
     if (is_options && last[0] == '-' && last[1] != '\0') {
         complete_option(completion, last, command->options);
-        try(completion, last, "--help", "");
+        /* There are many, which nobody wants to see who has asked for the command's. */
+        if (last[1] == '-' && last[2] != '\0')
+            complete_option(completion, last, cli_options);
+        else
+            try(completion, last, "--help", "");
         return false;
     }
     if (is_options && strcmp(last, "-") == 0)
@@ -202,9 +224,7 @@ bool cli_complete(const struct cli_completion *completion, char *const *words, s
                 return complete_value(completion, last, option);
             value = words[i++];
         }
-        if (value != NULL)
-            (void)cli_options_set(completion->cli, (enum cli_option_symbol)(option - cli_options),
-                                  value);
+        take_common(completion, option, value);
     }
     if (i < count - 1)
         return complete_command(completion, words + i, count - i);

@@ -108,6 +108,71 @@ int cli_options_set(struct cli *cli, enum cli_option_symbol symbol, const char *
     }
 }
 
+/* ---- Of one command ---- */
+
+_Static_assert((int)OPTIONS <= CLI_COMMON_MAX, "more options than there is room for");
+
+/* The library's own. */
+#define TIMEOUT_DEFAULT_MS 60000
+
+static bool may_follow(const struct cli *cli, size_t symbol)
+{
+    return (!cli->is_script && !cli->is_shell) || symbol == OPTION_REGION ||
+           symbol == OPTION_OUTPUT || symbol == OPTION_TIMEOUT;
+}
+
+static void set_connection_timeout(const struct cli *cli)
+{
+    if (cli->connection != NULL)
+        mregion_set_timeout(cli->connection,
+                            cli->timeout_ms != 0 ? cli->timeout_ms : TIMEOUT_DEFAULT_MS);
+}
+
+int cli_options_begin(struct cli *cli, const char *const common[CLI_COMMON_MAX],
+                      struct cli_options_held *ret_held)
+{
+    int status = CLI_OK;
+
+    *ret_held = (struct cli_options_held){.is_held = cli->is_script || cli->is_shell,
+                                          .form = cli->form,
+                                          .timeout_ms = cli->timeout_ms};
+    for (size_t i = 0; i < OPTIONS; i++) {
+        if (common[i] != NULL && !may_follow(cli, i))
+            return cli_fail(cli, CLI_USAGE,
+                            "--%s is for all commands together: it goes where mrcli is started",
+                            cli_options[i].name);
+    }
+    ret_held->has_region = ret_held->is_held && common[OPTION_REGION] != NULL;
+    if (ret_held->has_region) {
+        ret_held->region = cli->region;
+        cli->region = NULL;
+    }
+    for (size_t i = 0; i < OPTIONS && status == CLI_OK; i++) {
+        if (common[i] != NULL)
+            status = cli_options_set(cli, (enum cli_option_symbol)i, common[i]);
+    }
+    if (status != CLI_OK)
+        cli_options_end(cli, ret_held);
+    else if (common[OPTION_TIMEOUT] != NULL)
+        set_connection_timeout(cli);
+    return status;
+}
+
+void cli_options_end(struct cli *cli, struct cli_options_held *held)
+{
+    if (!held->is_held)
+        return;
+    if (held->has_region) {
+        free(cli->region);
+        cli->region = held->region;
+    }
+    cli->form = held->form;
+    if (cli->timeout_ms != held->timeout_ms) {
+        cli->timeout_ms = held->timeout_ms;
+        set_connection_timeout(cli);
+    }
+}
+
 /* ---- The environment ---- */
 
 static const char *environment(const char *name)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "client/cli.h"
@@ -33,6 +32,7 @@ static void print_help(FILE *file, const void *nothing)
 {
     (void)nothing;
     (void)fputs("usage: mrcli [-s ADDR] [-r REGION] [-o table|json|raw] [OPTION]... COMMAND ...\n"
+                "       mrcli COMMAND ... [OPTION]...\n"
                 "Stores blobs in a region of mregiond, and gives them back.\n"
                 "\n"
                 "  -s, --server ADDR      unix:PATH, tcp:HOST:PORT or tls:HOST:PORT; default\n"
@@ -78,13 +78,6 @@ static int print_all_help(const struct cli *cli)
     return cli_terminal_print(print_help, NULL) ? CLI_OK : cli_no_memory(cli);
 }
 
-/* A key must not end up in a core dump. */
-static void hide_memory(const struct cli *cli)
-{
-    if (cli->tls.key != NULL)
-        (void)prctl(PR_SET_DUMPABLE, 0);
-}
-
 static int run(struct cli *cli, int argc, char **argv)
 {
     if (optind < argc)
@@ -109,7 +102,6 @@ int main(int argc, char **argv)
     status = cli_options_read_environment(&cli);
     if (status == CLI_OK)
         status = cli_options_read(&cli, argc, argv, &asked);
-    hide_memory(&cli);
     if (status == CLI_OK && asked == OPTION_HELP)
         status = print_all_help(&cli);
     else if (status == CLI_OK && asked == OPTION_VERSION)

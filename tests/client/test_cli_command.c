@@ -139,6 +139,23 @@ START_TEST(the_manual_has_every_command)
 }
 END_TEST
 
+/* Those of mrcli itself may stand behind each: what both had would mean another thing there. */
+START_TEST(no_option_is_a_common_one_too)
+{
+    for (const struct cli_command *command = cli_commands; command->name != NULL; command++) {
+        for (const struct cli_option *own = command->options; own != NULL && own->name != NULL;
+             own++) {
+            for (const struct cli_option *common = cli_options; common->name != NULL; common++) {
+                ck_assert_msg(strcmp(own->name, common->name) != 0, "%s --%s", command->name,
+                              own->name);
+                ck_assert_msg(own->short_name == 0 || own->short_name != common->short_name,
+                              "%s -%c", command->name, own->short_name);
+            }
+        }
+    }
+}
+END_TEST
+
 START_TEST(the_manual_has_every_option)
 {
     char *manual = read_text(SOURCE_ROOT "/client/mrcli.1");
@@ -261,6 +278,7 @@ int main(void)
     tcase_add_test(tcase, names_are_unique);
     tcase_add_test(tcase, the_manual_has_every_command);
     tcase_add_test(tcase, the_manual_has_every_option);
+    tcase_add_test(tcase, no_option_is_a_common_one_too);
     tcase_add_test(tcase, every_command_has_an_example);
     tcase_add_test(tcase, the_nearest_name);
     tcase_add_test(tcase, exit_codes);

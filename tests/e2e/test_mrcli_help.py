@@ -1,5 +1,6 @@
 """mrcli: help with examples that run, what it takes mistyped words for, and completion in the shells of
 others."""
+import json
 import os
 import pty
 import re
@@ -90,6 +91,46 @@ class Help(CliCase):
         self.assertEqual(done.stderr.decode().splitlines()[1],
                          "did you mean --server? mrcli --help lists the options")
 
+    # ---- Options of mrcli itself behind the command ----
+
+    def test_options_behind(self):
+        reference = self.out("add", self.write("x", b"blob")).strip()
+        self.assertEqual(json.loads(self.out("list", "-o", "json")), ["main"])
+        self.assertEqual(self.out("list", "-ojson"), self.out("-o", "json", "list"))
+        self.assertEqual(json.loads(self.out("-o", "raw", "list", "--output=json")), ["main"])
+        self.out("create", "--fit", "lowest", "other", "-o", "json", "--max-size=1MiB")
+        self.assertEqual(self.out("size", "-r", "other"), "0\n")
+        self.assertEqual(self.out("load", "-r", "main", reference), "blob")
+        self.assertEqual(self.out("load", reference, "-", "-r", "main"), "blob")
+        server = self.environment.pop("MREGION_SERVER")
+        self.environment["MREGION_SERVER"] = "unix:/nonexistent"
+        self.assertEqual(self.out("ping", "-s", server, "--timeout", "10s", "--keep-going"), "pong\n")
+        self.fails(69, "cannot connect", "ping")
+        self.fails(64, "ping: --output needs a value", "ping", "-o")
+        self.fails(64, "ping: --insecure takes no value", "ping", "--insecure=1")
+        self.fails(64, "-o: \"yaml\" is none of", "ping", "-o", "yaml")
+        self.fails(64, "ping: no such option: --version", "ping", "--version")
+        self.fails(64, r"ping: no such option: --sevrer \(did you mean --server\?\)", "ping", "--sevrer")
+        self.fails(64, r"ping: no such option: -x \(a file of this name follows a --\)", "ping", "-x")
+        self.fails(74, "-o: cannot", "add", "-s", server, "--", "-o")
+
+    def test_options_of_one_line(self):
+        """They hold for that line; what cannot change in between is refused."""
+        self.out("create", "other")
+        self.out("-r", "other", "allocate", "7")
+        lines = self.out(stdin=b"size -r other\nsize\nlist -o json\nlist -o raw\nsize -o json -r '#"
+                         + self.out("-r", "other", "id").strip().encode() + b"'\nuse other\nsize\n"
+                         b"size -r main --timeout 5s\nsize\n").splitlines()
+        self.assertEqual(lines, ["7", "0", '["main","other"]', "main", "other", "7", "7", "0", "7"])
+        for option in (b"-s unix:/x", b"--user=x", b"--ca x", b"--keep-going", b"--insecure"):
+            self.fails(64, "--.* is for all commands together: .*line 1", stdin=b"ping " + option + b"\n")
+        self.fails(64, "use: no such option: -o", stdin=b"use -o json main\n")
+        self.fails(64, "-o: \"x\" is none of .*line 2", stdin=b"size -o json\nsize -r other -o x\nsize\n")
+        # A line that has failed leaves nothing behind, and in a batch they make no sense.
+        self.assertEqual(self.run_mrcli("--keep-going", stdin=b"size -r other -o x\nsize\n").stdout,
+                         b"0\n")
+        self.fails(64, ".*none of a change", "batch", self.write("b", b"allocate 5 -o json\n"))
+
     # ---- Completion ----
 
     def words(self, *words):
@@ -106,11 +147,14 @@ class Help(CliCase):
                 (["--password-file", ""], ["/FILES"]), (["-r", "main", "drop", "mai"], ["mail", "main"]),
                 (["drop", "main", ""], []), (["load", ""], []), (["load", "0+4", ""], ["/FILES"]),
                 (["add", "x", "y", ""], ["/FILES"]), (["store", "0", ""], ["/FILES"]),
-                (["store", "0", "x", ""], []), (["map", "--s"], ["--svg"]), (["map", "--svg", ""], ["/FILES"]),
-                (["map", "-i", ""], []), (["map", "-w", "--r"], ["--rows"]),
+                (["store", "0", "x", ""], []), (["map", "--s"], ["--svg", "--server", "--server-name"]), (["map", "--svg", ""], ["/FILES"]),
+                (["map", "-i", ""], []), (["map", "-w", "--r"], ["--rows", "--region"]),
                 (["create", "--durability", "i"], ["interval"]), (["create", "--", "--fit"], []),
                 (["create", "--fit=l"], ["--fit=lowest", "--fit=largest"]),
                 (["call", "loadB"], ["loadBlob"]), (["help", "pin"], ["ping"]),
+                (["list", "--out"], ["--output"]), (["list", "--output=j"], ["--output=json"]),
+                (["size", "-r", "mai"], ["mail", "main"]), (["size", "-o", "r"], ["raw"]),
+                (["drop", "-s", "unix:/nobody", "mai"], []), (["map", "--reg"], ["--region"]),
                 (["completion", ""], ["bash", "zsh", "fish"]), (["nonsense", ""], []), (["us"], [])):
             self.assertEqual(self.words(*words), expected, words)
         self.assertGreater(len(self.words("")), 50)
