@@ -170,9 +170,10 @@ static void print_line(const struct cli_stats *stats, const struct cli_histogram
 
 /* ---- The command ---- */
 
-static void print(const struct cli *cli, const struct cli_stats *stats, const char *what,
-                  bool is_line, uint64_t line)
+static int print(struct cli *cli, const struct cli_stats *stats, void *context, bool is_line,
+                 uint64_t line)
 {
+    const char *what = context;
     struct cli_histogram histogram;
 
     take_histogram(stats, what, &histogram);
@@ -184,38 +185,16 @@ static void print(const struct cli *cli, const struct cli_stats *stats, const ch
         print_line(stats, &histogram, line);
     else
         print_histogram(&histogram);
+    return CLI_OK;
 }
 
 int cli_latency(struct cli *cli, const struct cli_arguments *arguments)
 {
-    const char *what = arguments->count > 0 ? arguments->items[0] : NULL;
-    struct cli_stats stats = {.now = NULL};
+    char *what = arguments->count > 0 ? arguments->items[0] : NULL;
     struct cli_stats_plan plan;
-    struct cli_live live;
-    uint64_t line = 0;
     int status = check_what(cli, what);
 
     if (status == CLI_OK)
         status = cli_stats_plan(cli, arguments, &plan);
-    if (status == CLI_OK)
-        status = cli_connect(cli);
-    if (status == CLI_OK)
-        status = cli_stats_look(cli, &stats);
-    if (status == CLI_OK && !plan.is_repeated)
-        print(cli, &stats, what, false, 0);
-    if (status != CLI_OK || !plan.is_repeated) {
-        cli_stats_release(&stats);
-        return status;
-    }
-    cli_live_begin(&live, plan.interval_ms, plan.count, false);
-    live.has_begun = true;
-    while (status == CLI_OK && cli_live_next(&live)) {
-        status = cli_stats_look(cli, &stats);
-        if (status == CLI_OK)
-            print(cli, &stats, what, true, line++);
-        cli_live_show(&live);
-    }
-    cli_live_end(&live);
-    cli_stats_release(&stats);
-    return status;
+    return status == CLI_OK ? cli_stats_watch(cli, &plan, print, what) : status;
 }

@@ -100,8 +100,11 @@ static void print_raw(const struct cli_stats *stats)
                  writes);
 }
 
-static int print(struct cli *cli, const struct cli_stats *stats, uint64_t line)
+static int print(struct cli *cli, const struct cli_stats *stats, void *nothing, bool is_line,
+                 uint64_t line)
 {
+    (void)nothing;
+    (void)is_line;
     if (cli->form == CLI_JSON)
         return cli_stats_print_json(cli, stats);
     if (cli->form == CLI_RAW) {
@@ -116,32 +119,8 @@ static int print(struct cli *cli, const struct cli_stats *stats, uint64_t line)
 
 int cli_stat(struct cli *cli, const struct cli_arguments *arguments)
 {
-    struct cli_stats stats = {.now = NULL};
     struct cli_stats_plan plan;
-    struct cli_live live;
-    uint64_t line = 0;
     int status = cli_stats_plan(cli, arguments, &plan);
 
-    if (status == CLI_OK)
-        status = cli_connect(cli);
-    if (status == CLI_OK)
-        status = cli_stats_look(cli, &stats);
-    if (status == CLI_OK && !plan.is_repeated)
-        status = print(cli, &stats, line);
-    if (status != CLI_OK || !plan.is_repeated) {
-        cli_stats_release(&stats);
-        return status;
-    }
-    /* The first line is of the first interval. */
-    cli_live_begin(&live, plan.interval_ms, plan.count, false);
-    live.has_begun = true;
-    while (status == CLI_OK && cli_live_next(&live)) {
-        status = cli_stats_look(cli, &stats);
-        if (status == CLI_OK)
-            status = print(cli, &stats, line++);
-        cli_live_show(&live);
-    }
-    cli_live_end(&live);
-    cli_stats_release(&stats);
-    return status;
+    return status == CLI_OK ? cli_stats_watch(cli, &plan, print, NULL) : status;
 }

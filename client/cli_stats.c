@@ -140,3 +140,36 @@ int cli_stats_plan(const struct cli *cli, const struct cli_arguments *arguments,
                         count);
     return CLI_OK;
 }
+
+static int watch(struct cli *cli, struct cli_stats *stats, const struct cli_stats_plan *plan,
+                 cli_stats_print *print, void *context)
+{
+    struct cli_live live;
+    uint64_t line = 0;
+    int status = cli_stats_look(cli, stats);
+
+    if (status == CLI_OK && !plan->is_repeated)
+        return print(cli, stats, context, false, 0);
+    cli_live_begin(&live, plan->interval_ms, plan->count, false);
+    live.has_begun = true; /* the first line is of the first interval */
+    while (status == CLI_OK && cli_live_next(&live)) {
+        status = cli_stats_look(cli, stats);
+        if (status == CLI_OK)
+            status = print(cli, stats, context, true, line++);
+        cli_live_show(&live);
+    }
+    cli_live_end(&live);
+    return status;
+}
+
+int cli_stats_watch(struct cli *cli, const struct cli_stats_plan *plan, cli_stats_print *print,
+                    void *context)
+{
+    struct cli_stats stats = {.now = NULL};
+    int status = cli_connect(cli);
+
+    if (status == CLI_OK)
+        status = watch(cli, &stats, plan, print, context);
+    cli_stats_release(&stats);
+    return status;
+}

@@ -66,6 +66,14 @@ struct cli_stats_plan {
 int cli_stats_plan(const struct cli *cli, const struct cli_arguments *arguments,
                    struct cli_stats_plan *ret_plan);
 
+/* Looks and prints: once, of all that was since the server's start, or again and again, each time
+ * of what was since the look before, of which there is one that is not printed. 0, or an exit code
+ * with the reason printed. */
+typedef int cli_stats_print(struct cli *cli, const struct cli_stats *stats, void *context,
+                            bool is_line, uint64_t line);
+int cli_stats_watch(struct cli *cli, const struct cli_stats_plan *plan, cli_stats_print *print,
+                    void *context);
+
 /* ---- For programs ---- */
 
 /* One object in a line, with everything. */
