@@ -34,7 +34,7 @@ static uint64_t count_seen(const struct call *call, uint64_t *ret_damaged)
         struct region_info info;
         if (!access_sees(call->conn, entry))
             continue;
-        region_get_info(entry->region, &info);
+        region_get_info_now(entry->region, &info);
         *ret_damaged += info.damaged_pages;
         count++;
     }

@@ -12,7 +12,7 @@
 #include "daemon/snapshot.h"
 #include "daemon/tell.h"
 
-/* Regions in one answer, which is put together in one go: a millisecond's worth. */
+/* Regions in one answer, which is put together in one go: 0.7 milliseconds where each has 250 bytes. */
 #define REGIONS_MAX 1000
 
 /* Which regions are asked for. */
@@ -81,8 +81,9 @@ enum outcome handle_STATS(struct call *call)
         return call_no_memory(call);
     bool has_more = add_regions(call, &choice, snapshot, &has_failed);
     if (!has_failed && answer_begin(call->conn, call->envelope.msgid, &packer)) {
-        tell_msgpack_init(&teller, &packer);
+        tell_msgpack_init(&teller, &call->conn->output);
         tell_stats(&teller.teller, snapshot, has_more);
+        tell_msgpack_end(&teller);
     }
     snapshot_free(snapshot);
     return has_failed ? call_no_memory(call) : HANDLED;

@@ -3,13 +3,13 @@
 #ifndef MREGION_DAEMON_TELL_H
 #define MREGION_DAEMON_TELL_H
 
-#include <msgpack.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "daemon/textbuf.h"
 
+struct output;
 struct snapshot;
 
 /* Maps and arrays are told with the number of their members, and ended; in a map each member is
@@ -27,11 +27,18 @@ struct teller {
 /* Deeper than anything that is told. */
 #define TELL_DEPTH 12
 
+/* Some hundred values, gathered before they go into the output. */
+#define TELL_BYTES ((size_t)4096)
+
 struct tell_msgpack {
     struct teller teller;
-    msgpack_packer *packer;
+    struct output *to;
+    size_t used;
+    uint8_t bytes[TELL_BYTES];
 };
-void tell_msgpack_init(struct tell_msgpack *teller, msgpack_packer *packer);
+void tell_msgpack_init(struct tell_msgpack *teller, struct output *to);
+/* All of it goes into the output. */
+void tell_msgpack_end(struct tell_msgpack *teller);
 
 struct tell_json {
     struct teller teller;

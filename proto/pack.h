@@ -75,6 +75,30 @@ static inline uint8_t *pack_array_header(uint8_t *to, uint32_t count)
     return pack_put32(to, 0xdd, count);
 }
 
+static inline uint8_t *pack_map_header(uint8_t *to, uint32_t count)
+{
+    if (count <= 0x0f) {
+        *to = (uint8_t)(0x80 | count);
+        return to + 1;
+    }
+    if (count <= UINT16_MAX)
+        return pack_put16(to, 0xde, (uint16_t)count);
+    return pack_put32(to, 0xdf, count);
+}
+
+static inline uint8_t *pack_str_header(uint8_t *to, uint32_t size)
+{
+    if (size <= 0x1f) {
+        *to = (uint8_t)(0xa0 | size);
+        return to + 1;
+    }
+    if (size <= UINT8_MAX)
+        return pack_put8(to, 0xd9, (uint8_t)size);
+    if (size <= UINT16_MAX)
+        return pack_put16(to, 0xda, (uint16_t)size);
+    return pack_put32(to, 0xdb, size);
+}
+
 static inline uint8_t *pack_bin_header(uint8_t *to, uint32_t size)
 {
     if (size <= UINT8_MAX)

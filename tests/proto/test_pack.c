@@ -43,6 +43,10 @@ START_TEST(numbers_and_headers)
                 continue;
             msgpack_pack_array(&packer, number);
             assert_same(bytes, pack_array_header(bytes, (uint32_t)number), PACK_HEADER_MAX);
+            msgpack_pack_map(&packer, number);
+            assert_same(bytes, pack_map_header(bytes, (uint32_t)number), PACK_HEADER_MAX);
+            msgpack_pack_str(&packer, number);
+            assert_same(bytes, pack_str_header(bytes, (uint32_t)number), PACK_HEADER_MAX);
             msgpack_pack_bin(&packer, number);
             assert_same(bytes, pack_bin_header(bytes, (uint32_t)number), PACK_HEADER_MAX);
         }
