@@ -452,6 +452,7 @@ END_TEST
 START_TEST(a_pool_does_not_keep_it)
 {
     struct mregion_pool *pool;
+    uint64_t size;
 
     fake_start(&fake, script, NULL);
     OK(mregion_pool_new(fake.address, NULL, NULL, &pool, &error));
@@ -460,6 +461,7 @@ START_TEST(a_pool_does_not_keep_it)
     mregion_events_close(subscription);
     mregion_pool_give(pool, connection);
     OK(mregion_pool_take(pool, &connection, &error));
+    OK(mregion_size(connection, "m", &size, &error));
     mregion_pool_give(pool, connection);
     mregion_pool_free(pool);
     connection = NULL;
