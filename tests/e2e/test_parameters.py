@@ -98,7 +98,9 @@ class Parameters(Bad):
         }
         for method in METHODS:
             for option in method.options:
-                for value in wrong[option]:
+                # Behind which region, or behind which connection.
+                is_id = (method.name, option) == ("connections", "after")
+                for value in self.WRONG["U"] if is_id else wrong[option]:
                     sentence = self.refused("invalid_argument", method.name, *self.good(method),
                                             {option: value})
                     self.assertIn(option, sentence)
