@@ -1,6 +1,7 @@
 #include "client/cli_stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,11 @@ uint64_t stream_piece(uint64_t max_message)
     while (piece > 1 && piece > max_message / 2)
         piece /= 2;
     return piece;
+}
+
+void stream_widen(int fd)
+{
+    (void)fcntl(fd, F_SETPIPE_SZ, (int)STREAM_BYTES_MAX);
 }
 
 /* ---- Writing ---- */

@@ -37,6 +37,10 @@ struct stream_end {
  * than a record has. */
 uint64_t stream_piece(uint64_t max_message);
 
+/* Where it is a pipe it holds a whole record from now on, if the system lets it: who writes and who
+ * reads have to wait for each other less often. */
+void stream_widen(int fd);
+
 /* ---- Writing ---- */
 
 /* What one record says of all before it. */

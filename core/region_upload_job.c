@@ -18,6 +18,8 @@
 
 /* Pieces that are written in one call: the page in the tail, and what lies behind it. */
 #define WRITE_VECTORS 16
+/* So many bytes that are not synced begin to go to the disk, for the sync has less to do then. */
+#define UPLOAD_WRITE_BACK min_u64(WRITE_BACK, UPLOAD_CHUNK / 2)
 /* Pages that are copied at a time. */
 #define MOVE_PAGES 64
 
@@ -136,6 +138,8 @@ static int run_upload(struct region_job *base, struct err *err)
     }
     if (code == 0)
         code = flush(&writer);
+    if (code == 0 && job->upload->unsynced >= UPLOAD_WRITE_BACK)
+        job->io->ops->write_back(job->io, job->data);
     return code == 0 ? sync_if_full(job, err) : code;
 }
 

@@ -263,6 +263,47 @@ static int resize_to_100001(struct region *r, void *address, struct err *e)
     return region_resize(r, (struct extent){99999, 1}, 100001, address, e);
 }
 
+static uint64_t changes(void)
+{
+    struct region_info info;
+    region_get_info(region, &info);
+    return info.changes;
+}
+
+/* As soon as it is staged, of whichever kind, and also where nothing else shows. */
+START_TEST(each_change_counts_when_it_is_seen)
+{
+    uint64_t address = drive_add(region, small, 1000), at = changes(), freed;
+    int code;
+    ck_assert_uint_gt(at, 0);
+#define COUNTS(change)                                                                             \
+    do {                                                                                           \
+        while ((code = (change)) == REGION_WAIT)                                                   \
+            drive_settle(region);                                                                  \
+        ck_assert_int_eq(code, 0);                                                                 \
+        ck_assert_uint_eq(changes(), ++at);                                                        \
+    } while (0)
+    COUNTS(region_store(region, address, small, 10, &err));
+    COUNTS(region_store(region, address, big, LARGE_BLOB / 128, &err));
+    COUNTS(region_replace(region, (struct extent){address, 10}, small, 10, &address, &err));
+    COUNTS(region_resize(region, (struct extent){address, 10}, 20, &address, &err));
+    COUNTS(region_allocate(region, 5, &address, &err));
+    COUNTS(region_deallocate(region, (struct extent){address, 5}, &err));
+    COUNTS(region_add(region, big, LARGE_BLOB, &address, &err));
+    COUNTS(region_deallocate_range(region, address, address + LARGE_BLOB, &freed, &err));
+    COUNTS(region_grow(region, 1, &freed, &err));
+    COUNTS(region_clear(region, 0, &err));
+#undef COUNTS
+    drive_settle(region);
+    uint64_t ticket;
+    bool is_allocated;
+    ck_assert_int_eq(region_is_allocated(region, (struct extent){0, 1}, &is_allocated, &err), 0);
+    ck_assert_int_eq(region_request_checkpoint(region, &ticket, &err), 0);
+    drive_settle(region);
+    ck_assert_uint_eq(changes(), at);
+}
+END_TEST
+
 START_TEST(max_size_is_a_limit)
 {
     struct region_info info;
@@ -307,6 +348,7 @@ int main(void)
                                   grow_adds_pages,
                                   what_is_wrong_is_refused_and_changes_nothing,
                                   questions,
+                                  each_change_counts_when_it_is_seen,
                                   max_size_is_a_limit};
     Suite *suite = suite_create("region: changes");
     TCase *tcase = fixture_tests("changes", tests, sizeof tests / sizeof tests[0]);

@@ -71,6 +71,36 @@ START_TEST(test_many_appends_of_a_page)
 }
 END_TEST
 
+static unsigned write_backs;
+
+static void count_write_back(struct io *of, struct io_file *file)
+{
+    (void)of, (void)file;
+    write_backs++;
+}
+
+/* Long before it is synced, which has to wait for less of it then. */
+START_TEST(test_what_is_written_begins_to_go_to_the_disk)
+{
+    const uint64_t enough = min_u64(WRITE_BACK, UPLOAD_CHUNK / 2), part = DATA_PAGE;
+    const struct io_ops *ops = io->ops;
+    struct io_ops counting = *ops;
+    counting.write_back = count_write_back;
+    write_backs = 0;
+    struct region_upload *upload = drive_begin(enough);
+    drive_settle(region);
+    io->ops = &counting;
+    for (uint64_t done = 0; done < enough; done += part) {
+        ck_assert_uint_eq(write_backs, 0);
+        drive_append(upload, big, part);
+        drive_settle(region);
+    }
+    ck_assert_uint_eq(write_backs, 1);
+    drive_expect(region, drive_commit(upload), big, part);
+    io->ops = ops;
+}
+END_TEST
+
 /* Uploads and others take turns; the one that is committed last has the lower address. */
 START_TEST(test_several_at_once)
 {
@@ -692,6 +722,7 @@ int main(void)
         test_it_comes_byte_for_byte,
         test_appends_are_written_in_order,
         test_many_appends_of_a_page,
+        test_what_is_written_begins_to_go_to_the_disk,
         test_several_at_once,
         test_its_first_and_last_page_are_shared,
         test_a_page_that_it_shares_begins_anew,

@@ -5,6 +5,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import subprocess
 import threading
 import unittest
@@ -62,6 +63,27 @@ class Export(CliCase):
 
     def regions(self):
         return self.out("list").split()
+
+    def renames(self):
+        """Whether this server gives regions other names."""
+        try:
+            self.client.call("renameRegion", "nobody", "other")
+        except RpcError as error:
+            return "no_such_method" not in str(error)
+        return True
+
+    def start_import(self, content, name="copy"):
+        """An import that has got this much, and waits for more; what its region is called so far."""
+        process = subprocess.Popen([MRCLI, "import", "-", name], env=self.environment,
+                                   cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, preexec_fn=default_signals)
+        process.stdin.write(content)
+        process.stdin.flush()
+        while True:
+            names = [one for one in self.regions() if one != "main"]
+            if names:
+                return process, names[0]
+            self.assertIsNone(process.poll(), process.returncode)
 
     def read_first(self, pipe):
         """So much of an export that its blocks have been listed, and wait for the reader."""
@@ -294,17 +316,8 @@ class Export(CliCase):
         self.fill(9, blobs=30, holes=0)
         self.out("export", "file")
         content = self.read("file")
-        process = subprocess.Popen([MRCLI, "import", "-", "copy"], env=self.environment,
-                                   cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, preexec_fn=default_signals)
-        process.stdin.write(content[:len(content) // 2])
-        process.stdin.flush()
-        while True:
-            try:
-                self.client.call("addBlob", "copy", b"in between")
-                break
-            except RpcError:  # not there yet
-                pass
+        process, building = self.start_import(content[:len(content) // 2])
+        self.client.call("addBlob", building, b"in between")
         _, said = process.communicate(content[len(content) // 2:], timeout=DEADLINE)
         self.assertEqual(process.returncode, 1, said)
         self.assertIn(b"somebody else changes the region", said)
@@ -323,13 +336,7 @@ class Export(CliCase):
         self.assertIn(os.listdir(self.folder), ([], ["file"]))
         self.out("export", "file")
         content = self.read("file")
-        process = subprocess.Popen([MRCLI, "import", "-", "copy"], env=self.environment,
-                                   cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, preexec_fn=default_signals)
-        process.stdin.write(content[:len(content) // 2])
-        process.stdin.flush()
-        while "copy" not in self.regions():
-            pass
+        process, _ = self.start_import(content[:len(content) // 2])
         process.send_signal(signal.SIGINT)
         process.wait(DEADLINE)
         process.stdin.close()
@@ -338,9 +345,131 @@ class Export(CliCase):
         self.assertEqual(process.returncode, -signal.SIGINT)
         self.assertEqual(self.regions(), ["main"])
 
+    def kill_import(self, content, name="copy"):
+        """Nothing is cleared up. Returns what its region is called."""
+        process, building = self.start_import(content, name)
+        while self.client.call("size", building) == 0:
+            self.assertIsNone(process.poll())
+        process.kill()
+        process.communicate()
+        return building
+
+    def test_killed(self):
+        """What is left is not called what the whole was to be called, and has nothing in use where it was
+        to be one upload."""
+        self.fill(13, blobs=30, holes=3)
+        self.out("export", "file")
+        content = self.read("file")
+        building = self.kill_import(content[:-100])
+        while self.client.call("regionInfo", building)["uploads"] > 0:
+            pass
+        self.assertEqual(self.client.call("allocated", building), 0)
+        if not self.renames():
+            self.assertEqual(building, "copy")
+            return
+        self.assertEqual(building, "copy.importing")
+        self.fails(1, "copy.importing is there: copy is being imported .* drop it", "import", "file",
+                   "copy")
+        self.assertEqual(self.regions(), ["copy.importing", "main"])
+        self.out("drop", building)
+        self.out("import", "file", "copy")
+        self.assert_same("main", "copy")
+        self.assertEqual(self.regions(), ["copy", "main"])
+
+    def test_killed_in_a_region_that_was_there(self):
+        self.fill(14, blobs=30, holes=3)
+        self.out("export", "file")
+        self.out("create", "fresh")
+        self.assertEqual(self.kill_import(self.read("file")[:-100], "fresh"), "fresh")
+        while self.client.call("regionInfo", "fresh")["uploads"] > 0:
+            pass
+        self.assertEqual(self.client.call("allocated", "fresh"), 0)
+        self.fails(1, "fresh is there and has been used", "import", "file", "fresh")
+
+    def test_the_name_comes_last(self):
+        """What a server is asked that gives regions other names: and one whose answer to that is lost."""
+        self.out("add", self.write("x", b"blob"))
+        self.out("export", "file")
+        for answer_to_rename, status in ((None, 0), ("exists: copy exists", 1), ("", 0)):
+            regions = {}
+
+            def answer(method, params):
+                if method == "createRegion":
+                    regions[params[0]] = 0
+                elif method == "memoryInfo":
+                    if params[0] not in regions:
+                        return "no_such_region: none", None
+                    size = regions[params[0]]
+                    return None, {"pages": 1, "size": size, "allocated": size}
+                elif method == "addBlob":
+                    regions[params[0]] = 4
+                    return None, 0
+                elif method == "renameRegion":
+                    if len(params) != 2:
+                        return "invalid_argument: two parameters", None
+                    if answer_to_rename:
+                        return answer_to_rename, None
+                    regions[params[1]] = regions.pop(params[0])
+                    if answer_to_rename == "":
+                        fake.connections[-1].shutdown(socket.SHUT_RDWR)
+                        return None
+                elif method == "dropRegion":
+                    del regions[params[0]]
+                return None, {"serverInfo": {"max_message": MIB, "max_batch": 9}, "pages": 1,
+                              "listRegions": []}.get(method)
+
+            with FakeServer(answer) as fake:
+                done = self.run_mrcli("-s", fake.address, "import", "file", "copy")
+            self.assertEqual(done.returncode, status, (answer_to_rename, done.stderr))
+            self.assertEqual(regions, {} if status else {"copy": 4})
+            names = [params[0] for method, params in fake.requests
+                     if method in ("createRegion", "addBlob", "renameRegion") and params]
+            self.assertEqual(set(names), {"copy.importing"})
+
+    # ---- How it is sent ----
+
+    def requests(self, method):
+        return self.client.call("stats")["methods"].get(method, {}).get("requests", 0)
+
+    def test_few_requests(self):
+        """Blobs side by side and small holes are one upload, and holes go many in a message; where most
+        of the region is a hole it is allocated."""
+        self.out("add", self.write("x", random.Random(15).randbytes(40 * MIB)))
+        for base in range(0, 3000, 1000):
+            self.client.call("batch", "main", [["deallocate", (base + i) * 4096, 100]
+                                               for i in range(1000)])
+        self.out("export", "file")
+        before = {method: self.requests(method) for method in
+                  ("addBlob", "allocate", "deallocate", "batch", "commitBlob", "appendBlob")}
+        self.out("import", "file", "copy")
+        took = {method: self.requests(method) - count for method, count in before.items()}
+        self.assertEqual(took, {"addBlob": 0, "allocate": 0, "deallocate": 0, "batch": 3,
+                                "commitBlob": 1, "appendBlob": 40})
+        self.assert_same("main", "copy")
+        self.client.call("allocate", "main", 400 * MIB)
+        self.client.call("deallocate", "main", 35 * MIB, 404 * MIB)
+        self.out("export", "file")
+        uploads = self.requests("commitBlob")
+        self.out("import", "file", "sparse")
+        self.assertEqual(self.requests("commitBlob"), uploads)
+        self.assert_same("main", "sparse")
+
+    def test_no_room_for_an_upload(self):
+        """Others have as many open as there may be: then it is added piece by piece."""
+        self.fill(16, blobs=30, holes=10)
+        self.out("export", "file")
+        self.out("create", "--durability", "none", "other")
+        maximum = self.client.call("serverInfo")["max_uploads"]
+        for _ in range(maximum):
+            self.client.call("beginBlob", "other", 1)
+        commits = self.requests("commitBlob")
+        self.out("import", "file", "copy")
+        self.assertEqual(self.requests("commitBlob"), commits)
+        self.assert_same("main", "copy")
+
     def test_a_server_that_goes_away(self):
         """In the middle of the loads: the error says so, and no file appears."""
-        info = {"uuid": "u", "commits": 1, "size": 64 * MIB, "pages": 1024, "allocated": 64 * MIB}
+        info = {"uuid": "u", "changes": 1, "size": 64 * MIB, "pages": 1024, "allocated": 64 * MIB}
         loads = threading.Semaphore(3)
 
         def answer(method, params):
