@@ -1,4 +1,7 @@
-/* Small tables for people. (Lists that may be of any length are printed as they come.) */
+/* Tables for people, whose columns are as wide as what is in them. What comes row by row is printed
+ * as it comes, in columns of a width that is chosen before: lists of blocks, which may be of any
+ * length; the regions of a check, which takes hours; events, and the lines of stat and latency,
+ * which come as time goes by. */
 #ifndef MREGION_CLIENT_CLI_TABLE_H
 #define MREGION_CLIENT_CLI_TABLE_H
 

@@ -973,9 +973,9 @@ MREGION_API int mregion_pool_take(struct mregion_pool *pool, struct mregion **re
                                   struct mregion_error *error);
 
 /* Gives it back, whatever has happened with it: one that is lost, has open tickets, was used
- * without blocking, or is now another user's, is closed, and another one made when it is needed.
- * Timeout, progress and token are again what they were. Batches and uploads have been closed
- * before. NULL is fine. */
+ * without blocking or for events, or is now another user's, is closed, and another one made when it
+ * is needed. Timeout, progress and token are again what they were. Batches and uploads have been
+ * closed before. NULL is fine. */
 MREGION_API void mregion_pool_give(struct mregion_pool *pool, struct mregion *connection);
 
 /* ---- Numbers ----

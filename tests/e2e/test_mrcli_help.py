@@ -152,7 +152,7 @@ class Help(CliCase):
                 (["create", "--durability", "i"], ["interval"]), (["create", "--", "--fit"], []),
                 (["create", "--fit=l"], ["--fit=lowest", "--fit=largest"]),
                 (["call", "loadB"], ["loadBlob"]), (["help", "pin"], ["ping"]),
-                (["list", "--out"], ["--output"]), (["list", "--output=j"], ["--output=json"]),
+                (["events", "x", "mai"], ["mail", "main"]), (["list", "--out"], ["--output"]), (["list", "--output=j"], ["--output=json"]),
                 (["size", "-r", "mai"], ["mail", "main"]), (["size", "-o", "r"], ["raw"]),
                 (["drop", "-s", "unix:/nobody", "mai"], []), (["map", "--reg"], ["--region"]),
                 (["completion", ""], ["bash", "zsh", "fish"]), (["nonsense", ""], []), (["us"], [])):
