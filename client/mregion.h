@@ -40,8 +40,9 @@
  *             by which the server knows it again: it happens once, however often it is sent, unless
  *             the region has made token_window further changes meanwhile (65,536, where
  *             mregiond.yaml(5) is not configured otherwise). Those are all changes but
- *             mregion_create_region, mregion_drop_region and mregion_checkpoint, and what
- *             mregion_call, mregion_notify and mregion_submit send by name.
+ *             mregion_create_region, mregion_drop_region, mregion_rename_region and
+ *             mregion_checkpoint, and what mregion_call, mregion_notify and mregion_submit send by
+ *             name.
  *   Reconnect A connection that is lost is made again, and what is unanswered is sent again over
  *             the new one, in the order in which it was first sent: what only reads because it does
  *             no harm, and what has a token because it then happens once. That goes on until it is
@@ -492,6 +493,11 @@ MREGION_API int mregion_create_region(struct mregion *connection, const char *na
 /* Removes a region and all its bytes, for good. */
 MREGION_API int mregion_drop_region(struct mregion *connection, const char *region,
                                     struct mregion_error *error);
+
+/* Gives a region another name, durably. Its id stays, so who names it by that goes on. Errors:
+ * EXISTS, NO_SPACE. */
+MREGION_API int mregion_rename_region(struct mregion *connection, const char *region,
+                                      const char *name, struct mregion_error *error);
 
 /* Writes a checkpoint; returns once it is durable. Errors: NO_SPACE. */
 MREGION_API int mregion_checkpoint(struct mregion *connection, const char *region,

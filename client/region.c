@@ -164,6 +164,15 @@ int mregion_drop_region(struct mregion *connection, const char *region, struct m
     return call_for_nothing(connection, &request, error);
 }
 
+int mregion_rename_region(struct mregion *connection, const char *region, const char *name,
+                          struct mregion_error *error)
+{
+    struct request request = {
+        .method = METHOD_RENAME_REGION, .region = region, .new_name = name != NULL ? name : ""};
+
+    return call_for_nothing(connection, &request, error);
+}
+
 int mregion_checkpoint(struct mregion *connection, const char *region, struct mregion_error *error)
 {
     struct request request = {.method = METHOD_CHECKPOINT, .region = region};

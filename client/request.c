@@ -8,6 +8,11 @@
 
 /* ---- Checks ---- */
 
+static const char *name_of(const struct request *request)
+{
+    return request->new_name != NULL ? request->new_name : request->region;
+}
+
 static int check_region(const char *region, struct mregion_error *error)
 {
     uint64_t id;
@@ -69,7 +74,7 @@ int request_check(const struct request *request, struct mregion_error *error)
         return error_set(error, MREGION_ERR_ARGUMENT, "the buffer for the blob is missing");
     for (const char *letter = methods[request->method].parameters; *letter != '\0'; letter++) {
         if (*letter == 'R' || *letter == 'N')
-            code = check_region(request->region, error);
+            code = check_region(*letter == 'R' ? request->region : name_of(request), error);
         else if (*letter == 'B')
             code = check_blob(request, error);
         if (code != MREGION_OK)
@@ -115,7 +120,7 @@ static bool pack_params(msgpack_packer *packer, const struct request *request, c
             done = pack_region(packer, request->region);
             break;
         case 'N':
-            done = pack_text(packer, request->region);
+            done = pack_text(packer, name_of(request));
             break;
         case 'S':
             done = request->numbers[number] == NO_SIZE

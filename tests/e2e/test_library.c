@@ -161,6 +161,14 @@ START_TEST(regions_and_server)
     ck_assert_uint_eq(number, id);
     FAILS(MREGION_ERR_NO_SPACE, mregion_allocate(connection, "second", 6 * MIB, &number, &error));
     OK(mregion_checkpoint(connection, "second", &error));
+    FAILS(MREGION_ERR_EXISTS, mregion_rename_region(connection, "second", "main", &error));
+    FAILS(MREGION_ERR_INVALID_ARGUMENT, mregion_rename_region(connection, "second", "a/b", &error));
+    FAILS(MREGION_ERR_NO_SUCH_REGION, mregion_rename_region(connection, "none", "x", &error));
+    FAILS(MREGION_ERR_ARGUMENT, mregion_rename_region(connection, "second", NULL, &error));
+    OK(mregion_rename_region(connection, "second", "third", &error));
+    OK(mregion_id(connection, "third", &number, &error));
+    ck_assert_uint_eq(number, id);
+    OK(mregion_rename_region(connection, "third", "second", &error));
     OK(mregion_drop_region(connection, "second", &error));
     FAILS(MREGION_ERR_NO_SUCH_REGION, mregion_size(connection, "second", &number, &error));
 }
