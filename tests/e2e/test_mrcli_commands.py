@@ -131,6 +131,26 @@ class Commands(CliCase):
         self.assertIsNone(self.json("drop", "third"))
         self.assertEqual(self.out("list"), "main\n")
 
+    def test_rename_and_set(self):
+        number = self.out("create", "second").strip()
+        self.assertEqual(self.out("rename", "second", "third"), "")
+        self.assertEqual(self.out("-r", "third", "id"), number + "\n")
+        self.assertIsNone(self.json("rename-region", "#" + number, "fourth"))
+        self.assertEqual(self.out("list"), "fourth\nmain\n")
+        self.assertEqual(self.out("set", "fourth", "--max-size", "1MiB", "--fit=lowest"), "")
+        self.assertIsNone(self.json("set-region", "--scrub-interval=2h", "#" + number))
+        info = self.json("-r", "fourth", "info")
+        self.assertEqual(info, {**info, "max_size": 1 << 20, "fit": "lowest", "scrub_interval": 7200000,
+                                "durability": "sync"})
+        self.fails(1, r"exists: ", "rename", "fourth", "main")
+        self.fails(3, r"no_such_region: ", "rename", "nobody", "x")
+        self.fails(1, r"invalid_argument: .*no option", "set", "fourth")
+        self.fails(3, r"no_such_region: ", "set", "nobody", "--fit=lowest")
+        self.out("-r", "fourth", "allocate", "64KiB")
+        self.fails(1, r"invalid_argument: .*max_size 1024 ", "set", "fourth", "--max-size=1KiB")
+        for args in (["rename", "x"], ["rename", "x", "y", "z"], ["set"], ["set", "--max-size=x", "y"]):
+            self.fails(64, "", *args)
+
     def test_server(self):
         self.assertEqual(self.out("ping"), "pong\n")
         self.assertEqual(self.json("ping"), "pong")
