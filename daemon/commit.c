@@ -290,8 +290,8 @@ void commit_init(struct region_entry *entry)
 
 void commit_touch(struct region_entry *entry)
 {
-    if (entry->is_touched)
-        return;
+    if (entry->is_touched || entry->region == NULL)
+        return; /* where a worker drops it, a timer may still run out */
     entry->is_touched = true;
     entry->touched_next = entry->server->regions.touched;
     entry->server->regions.touched = entry;
