@@ -93,6 +93,12 @@ struct io_ops {
      * -EWOULDBLOCK when another process has it. */
     int (*lock)(struct io *io, struct io_file *file);
 
+    /* Makes `to`, an empty file, a copy of `from` that shares its disk space until either of the
+     * two is written to, as `from` is at one moment. The files may belong to two ios of the same
+     * kind. Like a write: durable by a sync. -EOPNOTSUPP, and nothing has changed, when the file
+     * system cannot. */
+    int (*clone)(struct io *io, struct io_file *from, struct io_file *to);
+
     /* The bytes that an ordinary process may still allocate in the file system. */
     int (*free_space)(struct io *io, uint64_t *ret_bytes);
 

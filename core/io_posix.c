@@ -401,6 +401,27 @@ static int posix_list(struct io *io, const char *path,
     return result;
 }
 
+/* Between two file systems, or on one that cannot share, with a file of another kind (btrfs: one
+ * that is written in place and one that is not): copying is left to who asks. */
+static int posix_clone(struct io *io, struct io_file *from, struct io_file *to)
+{
+    (void)io;
+    if (ioctl(to->fd, FICLONE, from->fd) == 0)
+        return 0;
+    switch (errno) {
+    case EOPNOTSUPP:
+    case ENOTTY:
+    case ENOSYS:
+    case EXDEV:
+    case EINVAL:
+    case EPERM:
+    case ETXTBSY:
+        return -EOPNOTSUPP;
+    default:
+        return -errno;
+    }
+}
+
 static int posix_free_space(struct io *io, uint64_t *ret_bytes)
 {
     struct statvfs system;
@@ -437,6 +458,7 @@ static const struct io_ops posix_ops = {
     .sync_directory = posix_sync_directory,
     .list = posix_list,
     .lock = posix_lock,
+    .clone = posix_clone,
     .free_space = posix_free_space,
     .random = posix_random,
 };

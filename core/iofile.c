@@ -125,3 +125,28 @@ int io_replace_small(struct io *io, const char *folder, const char *name, const 
     result = io->ops->sync_directory(io, folder);
     return result == 0 ? 0 : err_io(err, result, "sync", folder);
 }
+
+struct removal {
+    struct io *io;
+    const char *folder;
+};
+
+static int remove_entry(void *context, const char *name, bool is_directory)
+{
+    const struct removal *removal = context;
+    char path[IO_PATH_SIZE];
+    if (is_directory)
+        return -ENOTEMPTY; /* not ours: a region has no folders in it */
+    if (io_join(path, removal->folder, name, NULL) != 0)
+        return -ENAMETOOLONG;
+    return removal->io->ops->remove(removal->io, path);
+}
+
+int io_remove_folder(struct io *io, const char *folder, struct err *err)
+{
+    struct removal removal = {io, folder};
+    int result = io->ops->list(io, folder, remove_entry, &removal);
+    if (result == 0)
+        result = io->ops->remove_directory(io, folder);
+    return result == 0 ? 0 : err_io(err, result, "remove", folder);
+}

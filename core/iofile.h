@@ -41,4 +41,7 @@ int io_read_small(struct io *io, const char *folder, const char *name, void *buf
 int io_replace_small(struct io *io, const char *folder, const char *name, const void *bytes,
                      size_t size, struct err *err);
 
+/* Removes a folder with the files in it; fails where there is a folder among them. */
+int io_remove_folder(struct io *io, const char *folder, struct err *err);
+
 #endif

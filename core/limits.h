@@ -140,6 +140,23 @@
 #define SCRUB_PIECE (1 * MIB)
 #endif
 
+/* What a backup copies at a time, without keeping anybody from anything: pages, and runs of them.
+ */
+#ifndef COPY_PAGES
+#define COPY_PAGES 256
+#endif
+#ifndef COPY_RUNS
+#define COPY_RUNS 64
+#endif
+/* The pages that it copies in the end, which nobody may change meanwhile: some milliseconds. There
+ * are more of them where so many rounds were not enough. */
+#ifndef BACKUP_REST_PAGES
+#define BACKUP_REST_PAGES 1024
+#endif
+#ifndef BACKUP_TURNS
+#define BACKUP_TURNS 8
+#endif
+
 /* Damaged pages that are remembered by address; all are counted. */
 #define DAMAGES_KEPT 1000
 

@@ -148,6 +148,7 @@ bool region_idle(const struct region *region)
     if (region->is_failed || region->read_only)
         return true;
     return region_is_flushed(region) && !region_has_appends(region) &&
+           (region->backup.state == BACKUP_NONE || region->backup.state == BACKUP_ENDED) &&
            region->checkpoint_state == CHECKPOINT_IDLE &&
            region->checkpoint_wanted <= region->checkpoint_started;
 }
@@ -314,8 +315,9 @@ static struct region_job *next_background(struct region *region)
 struct region_job *region_next_job(struct region *region, enum region_lane lane, uint64_t now_ms)
 {
     region->now_ms = now_ms;
-    if (region->under_way[lane] != NULL || region->read_only || region->is_failing ||
-        region->is_failed)
+    bool is_over = region->read_only || region->is_failing || region->is_failed;
+    /* A backup that has begun is undone all the same. */
+    if (region->under_way[lane] != NULL || (is_over && lane != LANE_BACKUP))
         return NULL;
     struct region_job *job = NULL;
     if (lane == LANE_COMMIT)
@@ -324,6 +326,8 @@ struct region_job *region_next_job(struct region *region, enum region_lane lane,
         job = next_background(region);
     else if (lane == LANE_UPLOAD)
         job = region_next_upload(region);
+    else if (lane == LANE_BACKUP)
+        job = region_next_backup(region);
     else
         job = region_next_scrub(region);
     if (job == NULL && lane == LANE_COMMIT)

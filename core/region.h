@@ -368,6 +368,29 @@ struct region_look {
 void region_look_at_piece(struct region *region, uint64_t address, uint8_t *buffer,
                           struct region_look *ret_look);
 
+/* ---- Backup ----
+ * A copy of the region as it is at one moment near the end, made by jobs of LANE_BACKUP while
+ * everything else goes on: region_backup.c tells how. One at a time. */
+
+/* Begins one, to be the folder `name` below the io, which is borrowed until it has ended. It is
+ * made under another name and has this one when it is whole. ERR_BUSY while one is under way;
+ * ERR_READ_ONLY; ERR_INVALID_ARGUMENT for the name; ERR_INTERNAL. */
+int region_backup_begin(struct region *region, struct io *io, const char *name, struct err *err);
+/* It is not wanted any more: ends soon, with this error, unless it is just becoming whole. */
+void region_backup_cancel(struct region *region, const struct err *why);
+/* Whether there is one that has not been taken. */
+bool region_is_backed_up(const struct region *region);
+
+struct region_backup {
+    int code; /* ERR_OK: it is whole and durable */
+    struct err err;
+    uint64_t bytes; /* of pages: copied, some of them more than once, or cloned */
+    uint64_t size;  /* of the region at its moment */
+    bool is_cloned;
+};
+/* Takes the one that has ended; false while it is under way or there is none. */
+bool region_take_backup(struct region *region, struct region_backup *ret_backup);
+
 /* ---- Jobs ---- */
 
 enum region_lane {
@@ -375,6 +398,7 @@ enum region_lane {
     LANE_BACKGROUND, /* reserving space, checkpoints */
     LANE_SCRUB,
     LANE_UPLOAD, /* what was appended to uploads */
+    LANE_BACKUP,
     LANES,
 };
 

@@ -227,6 +227,7 @@ static void applied(struct region *region, struct batch *batch)
     region->applied = batch->end;
     region->applied_ticket = batch->ticket;
     region_pages_applied(region, batch);
+    region_backup_applied(region, batch);
     recycle(region, batch);
 }
 
@@ -312,7 +313,7 @@ static uint64_t due_ms(const struct region *region)
 static bool is_pending_pinned(const struct region *region)
 {
     for (const struct batch *batch = region->pending.first; batch != NULL; batch = batch->next)
-        if (region_is_pinned(region, &batch->dirty))
+        if (region_is_pinned(region, batch))
             return true;
     return false;
 }
@@ -414,7 +415,7 @@ static struct region_job *commit(struct region *region, struct batch *batch)
     job->flushed = batch->end;
     bool has_pending = job->sync_journal || job->flush_first;
     /* Held or not, what is direct is written by this job. */
-    if (((job->sync_journal || is_direct) && region_is_pinned(region, &batch->dirty)) ||
+    if (((job->sync_journal || is_direct) && region_is_pinned(region, batch)) ||
         (has_pending && is_pending_pinned(region)) ||
         take_segments(region, min_u64(synced, batch->lsn), batch->end) != 0)
         return NULL;

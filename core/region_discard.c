@@ -174,7 +174,7 @@ static bool is_pinned(const struct region *region, struct extent piece)
         if (round_down(pin->block.address, DATA_PAGE) < extent_end(piece) &&
             extent_end(pin->block) > piece.address)
             return true;
-    return false;
+    return region_backup_keeps_extent(region, piece);
 }
 
 /* ---- The job ---- */

@@ -507,12 +507,13 @@ bool region_is_extent_pinned(const struct region *region, struct extent extent)
         pin->is_in_the_way = true;
         is_pinned = true;
     }
-    return is_pinned;
+    return is_pinned || region_backup_keeps_extent(region, extent);
 }
 
-bool region_is_pinned(const struct region *region, const struct extentset *dirty)
+bool region_is_pinned(const struct region *region, const struct batch *batch)
 {
-    bool is_pinned = false;
+    const struct extentset *dirty = &batch->dirty;
+    bool is_pinned = region_backup_keeps(region, batch);
     for (struct region_pin *pin = region->pins.next; pin != &region->pins; pin = pin->next) {
         if (!extentset_overlaps(dirty, pin->block))
             continue;

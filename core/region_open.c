@@ -193,6 +193,8 @@ int region_open(struct io *io, const char *path, const struct region_options *op
     extentset_init(&region->torn);
     extentset_init(&region->atomic.fresh);
     extentset_init(&region->verified);
+    extentset_init(&region->backup.marks);
+    maxtree_init(&region->backup.todo);
     pagecache_init(&region->cache);
     pagecache_init(&region->sum_blocks);
     maxtree_init(&region->discard.holes);
@@ -240,6 +242,7 @@ void region_close(struct region *region)
     assert(region->pins.next == &region->pins);
     region_abandon_checkpoint(region);
     region_scrub_release(region);
+    region_backup_release(region);
     region_uploads_release(region);
     batch_free(region->gathering);
     for (size_t i = 0; i < region->spare_count; i++)

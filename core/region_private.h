@@ -19,6 +19,7 @@
  *     region_verify.c      blocks verified before they are copied
  *     region_scrub.c       passes over all pages
  *     region_damage.c      pages that are known to be damaged
+ *     region_backup.c      copies of the region
  *     region_open.c        creating, opening, closing
  *
  * Batches stand in this order of age: pending (written, not yet synced or applied; durability
@@ -28,6 +29,7 @@
 
 #include "core/batch.h"
 #include "core/checkpoint.h"
+#include "core/copy.h"
 #include "core/extentlist.h"
 #include "core/journal.h"
 #include "core/meta.h"
@@ -220,6 +222,48 @@ struct scrub {
     struct scrub_counts counts, last; /* of the pass under way; of the last one completed */
 };
 
+enum backup_state {
+    BACKUP_NONE,
+    BACKUP_OPENING, /* the folder is made, and both files cloned if they can be */
+    BACKUP_PASS,    /* all pages in use, once */
+    BACKUP_ROUNDS,  /* those that were changed meanwhile, again and again */
+    BACKUP_CUT,     /* the moment has been: what is in it is being applied */
+    BACKUP_REST,    /* the last pages, which are kept as they are */
+    BACKUP_CLOSING, /* everything else */
+    BACKUP_UNDOING,
+    BACKUP_ENDED,
+};
+
+struct backup_job {
+    struct region_job job;
+    struct region *region;
+    struct copy_piece piece;
+    struct copy_findings findings;
+    bool is_strict; /* pages that do not match end it */
+    bool is_verified;
+    bool is_again; /* what was changed a moment ago is in the page cache */
+    /* All jobs'. */
+    struct io *io;
+    char name[REGION_NAME_MAX + 1];
+    char fresh[IO_PATH_SIZE]; /* the folder's name until it is whole */
+    struct io_file *data;     /* the region's once more, for syncs and for what is cached */
+    struct region_copy copy;
+    struct meta meta; /* at the cut, and: */
+    struct checkpoint_image image;
+    uint64_t size;
+};
+
+struct backup {
+    enum backup_state state;
+    struct extentset marks; /* pages that were changed after they may have been copied */
+    struct maxtree todo;    /* pages: those of this round; then, of the rest, what is to be kept */
+    uint64_t position;      /* of the pass: pages before may have been copied */
+    unsigned rounds;
+    uint64_t cut; /* ticket: what is in it */
+    bool has_failed;
+    struct err failure;
+};
+
 enum checkpoint_state {
     CHECKPOINT_IDLE,
     CHECKPOINT_SLICES,
@@ -408,6 +452,8 @@ struct region {
     uint64_t news_more; /* for which there was no room among these */
     struct scrub scrub;
     struct scrub_job scrubbing;
+    struct backup backup;
+    struct backup_job *backing_up; /* NULL while there is none */
     struct discard discard;
     struct discard_job discarding;
     struct upload_job uploading;
@@ -560,8 +606,8 @@ void region_seal(struct region *region);
 struct region_job *region_next_commit(struct region *region);
 /* The earliest moment, as a now_ms, at which the commit lane has a flush to do; UINT64_MAX. */
 uint64_t region_flush_deadline_ms(const struct region *region);
-/* Both tell the pins that they find. */
-bool region_is_pinned(const struct region *region, const struct extentset *dirty);
+/* Both tell the pins that they find: whether what the batch writes is pinned, or the extent. */
+bool region_is_pinned(const struct region *region, const struct batch *batch);
 bool region_is_extent_pinned(const struct region *region, struct extent extent);
 
 /* ---- region_load.c ---- */
@@ -604,6 +650,18 @@ uint64_t region_scrub_deadline_ms(const struct region *region);
 void region_scrub_options(struct region *region, const struct region_options *before);
 /* The pass under way ends here. */
 void region_scrub_release(struct region *region);
+
+/* ---- region_backup.c ---- */
+
+struct region_job *region_next_backup(struct region *region);
+/* The batch's pages are in the files. */
+void region_backup_applied(struct region *region, const struct batch *batch);
+/* Whether a copy of pages as they were before this batch, or before any that is to come, is still
+ * to be made. */
+bool region_backup_keeps(const struct region *region, const struct batch *batch);
+bool region_backup_keeps_extent(const struct region *region, struct extent extent);
+/* The region is closed. */
+void region_backup_release(struct region *region);
 
 /* ---- region_verify.c ---- */
 

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/backups.h"
 #include "core/bytes.h"
 #include "core/crc32c.h"
 #include "core/iofile.h"
 #include "core/migrate.h"
 #include "core/rename.h"
+#include "core/region_restore.h"
 
 #define STORE_FILE "store"
 #define LOCK_FILE "lock"
@@ -163,31 +165,6 @@ static int make_store(struct store *store, struct err *err)
     return write_store(store, err);
 }
 
-struct removal {
-    struct io *io;
-    const char *folder;
-};
-
-static int remove_entry(void *context, const char *name, bool is_directory)
-{
-    const struct removal *removal = context;
-    char path[IO_PATH_SIZE];
-    if (is_directory)
-        return -ENOTEMPTY; /* not ours: a region has no folders in it */
-    if (io_join(path, removal->folder, name, NULL) != 0)
-        return -ENAMETOOLONG;
-    return removal->io->ops->remove(removal->io, path);
-}
-
-static int remove_folder(struct io *io, const char *folder, struct err *err)
-{
-    struct removal removal = {io, folder};
-    int result = io->ops->list(io, folder, remove_entry, &removal);
-    if (result == 0)
-        result = io->ops->remove_directory(io, folder);
-    return result == 0 ? 0 : err_io(err, result, "remove", folder);
-}
-
 /* The process before may have been killed between a renaming and its sync. What is done to a region
  * from here on, be it opened or removed, must not outlive the name that it has now. */
 static int settle_names(struct store *store, struct err *err)
@@ -207,7 +184,7 @@ static int clean_up(struct store *store, struct err *err)
     for (size_t i = 0; code == 0 && i < list.count; i++) {
         code = io_join(path, REGIONS, list.names[i], err);
         if (code == 0)
-            (void)remove_folder(store->io, path, &ignored);
+            (void)io_remove_folder(store->io, path, &ignored);
     }
     free(list.names);
     return code;
@@ -425,7 +402,7 @@ static int create_folder(struct store *store, const char *name,
         code = rename_folder(store, fresh, path, err);
     /* What is left is in nobody's way except for the space; the next open removes it anyway. */
     if (code != 0)
-        (void)remove_folder(store->io, fresh, &ignored);
+        (void)io_remove_folder(store->io, fresh, &ignored);
     return code;
 }
 
@@ -488,6 +465,52 @@ int store_create_region(struct store *store, const char *name, const struct regi
     return code;
 }
 
+/* As create_folder does. */
+static int restore_folder(struct store *store, const struct store_restoring *what, struct err *err)
+{
+    struct region_wanted wanted = {
+        .name = what->name,
+        .id = store->next_id - 1,
+        .is_cancelled = what->is_cancelled,
+        .context = what->context,
+    };
+    char fresh[IO_PATH_SIZE], path[IO_PATH_SIZE];
+    struct err ignored;
+    int code = io_join(path, REGIONS, what->name, err);
+    if (code == 0)
+        code = special_path(fresh, NEW_PREFIX, what->name, err);
+    if (code != 0)
+        return code;
+    code = region_restore(what->backups, what->backup, store->io, fresh, &wanted, err);
+    if (code == 0)
+        code = rename_folder(store, fresh, path, err);
+    if (code != 0)
+        (void)io_remove_folder(store->io, fresh, &ignored);
+    return code;
+}
+
+int store_restore_region(struct store *store, const struct store_restoring *what,
+                         struct region **ret_region, struct err *err)
+{
+    bool is_found = false;
+    int code = check_writable(store, err);
+    if (code == 0)
+        code = check_name(what->name, err);
+    if (code == 0)
+        code = backups_check(what->backups, what->backup, err);
+    if (code == 0)
+        code = find(store, what->name, &is_found, err);
+    if (code == 0 && is_found)
+        code = err_set(err, ERR_EXISTS, "there is a region '%s' already", what->name);
+    if (code == 0)
+        code = use_id(store, err);
+    if (code == 0)
+        code = restore_folder(store, what, err);
+    if (code == 0)
+        code = store_open_region(store, what->name, what->options, ret_region, NULL, err);
+    return code;
+}
+
 /* Renames a folder to ".drop-NAME", or to ".drop-NAME.N" where somebody's own files are in the way
  * that were in a region dropped earlier. */
 static int move_away(struct store *store, const char *name, const char *path,
@@ -522,7 +545,7 @@ int store_drop_region(struct store *store, const char *name, struct err *err)
         code = move_away(store, name, path, dropped, err);
     if (code != 0)
         return code;
-    return remove_folder(store->io, dropped, err);
+    return io_remove_folder(store->io, dropped, err);
 }
 
 /* ---- What they are called and may ---- */

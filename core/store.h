@@ -60,6 +60,19 @@ int store_open_region(struct store *store, const char *name, const struct region
 int store_create_region(struct store *store, const char *name, const struct region_options *options,
                         struct region **ret_region, struct err *err);
 
+struct store_restoring {
+    struct io *backups; /* of the directory with the backups (backups.h) */
+    const char *backup, *name;
+    const struct region_options *options; /* NULL: the backup's */
+    bool (*is_cancelled)(void *context);  /* asked now and then, on this thread; or NULL */
+    void *context;
+};
+/* Makes a region out of a backup, durably, and opens it: it has what the backup has, with a uuid
+ * and an id of its own. ERR_EXISTS; ERR_INVALID_ARGUMENT for either name, or where there is no such
+ * backup; or as region_restore. */
+int store_restore_region(struct store *store, const struct store_restoring *what,
+                         struct region **ret_region, struct err *err);
+
 /* Removes a closed region for good. ERR_NO_SUCH_REGION. */
 int store_drop_region(struct store *store, const char *name, struct err *err);
 

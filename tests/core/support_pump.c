@@ -7,6 +7,7 @@
 
 #include "core/bytes.h"
 #include "core/limits.h"
+#include "support_backups.h"
 #include "support_loads.h"
 #include "support_uploads.h"
 
@@ -71,6 +72,7 @@ struct pump {
     size_t loan_count, loan_capacity;
     struct loads loads;
     struct uploads uploads;
+    struct backups backups;
 
     struct lane lanes[LANES];
     struct lane *current; /* whose coroutine runs */
@@ -510,6 +512,40 @@ static const char *request_scrub(struct pump *pump)
     return NULL;
 }
 
+/* ---- Backups ---- */
+
+static const char *backup_moved(struct pump *pump)
+{
+    pump->in_worker = true;
+    const char *wrong =
+        backups_moved(&pump->backups, pump->region, pump->disk, newest(pump), pump->options.faults);
+    pump->in_worker = false;
+    return wrong == NULL ? NULL : complain(pump, "%s", wrong);
+}
+
+static const char *backup_step(struct pump *pump)
+{
+    pump->in_worker = true;
+    const char *wrong = backups_step(&pump->backups, pump->region, pump->disk, &pump->rng);
+    pump->in_worker = false;
+    return wrong == NULL ? NULL : complain(pump, "%s", wrong);
+}
+
+const char *pump_look_at_backup(const struct pump *pump, struct simdisk *disk)
+{
+    return backups_look(&pump->backups, disk);
+}
+
+bool pump_backup_is_made(const struct pump *pump)
+{
+    return pump->backups.is_made;
+}
+
+uint64_t pump_backups(const struct pump *pump)
+{
+    return pump->backups.made;
+}
+
 /* ---- Uploads ---- */
 
 static const char *accept_upload(struct pump *pump, const struct upload_result *result)
@@ -661,6 +697,11 @@ static const char *lane_finish(struct pump *pump, struct lane *lane)
     note_progress(pump);
     if (lane == &pump->lanes[LANE_UPLOAD])
         uploads_reap(&pump->uploads);
+    if (lane == &pump->lanes[LANE_BACKUP]) {
+        const char *wrong = backup_moved(pump);
+        if (wrong != NULL)
+            return wrong;
+    }
     return_loans(pump, failed);
     const char *wrong = loads_serve(&pump->loads, pump->region, failed);
     return wrong == NULL ? check_findings(pump) : complain(pump, "a load: %s", wrong);
@@ -777,6 +818,12 @@ static const char *stage_step(struct pump *pump, uint64_t *count)
     if (!pump->has_waiting && pump->options.upload_percent > 0 &&
         rng_chance(&pump->rng, pump->options.upload_percent)) {
         const char *wrong = upload_step(pump);
+        if (wrong != NULL)
+            return wrong;
+    }
+    if (!pump->has_waiting && pump->options.backup_percent > 0 &&
+        rng_chance(&pump->rng, pump->options.backup_percent)) {
+        const char *wrong = backup_step(pump);
         if (wrong != NULL)
             return wrong;
     }
@@ -920,6 +967,7 @@ void pump_free(struct pump *pump)
     if (pump == NULL)
         return;
     pump_detach(pump);
+    backups_release(&pump->backups);
     if (pump->has_waiting)
         change_release(&pump->waiting);
     for (uint64_t n = pump->first; n <= pump->begun; n++)

@@ -32,6 +32,7 @@ struct pump_options {
     bool reload_durability;  /* the other options may be another durability, too */
     unsigned scrub_percent;  /* scrub requests per change */
     unsigned upload_percent; /* steps of uploads per change */
+    unsigned backup_percent; /* backups begun, or cancelled, per change */
     bool faults;             /* disk or memory may fail: refusals are no complaint */
     bool acknowledge_early;  /* a deliberate bug: a change counts as acknowledged when staged */
 
@@ -79,6 +80,12 @@ bool pump_is_direct(const struct pump *pump, uint64_t content);
 
 /* Uploads that became blobs. */
 uint64_t pump_uploads(const struct pump *pump);
+
+/* Whether the last backup is whole, or not there, on a disk that a power cut has left. */
+const char *pump_look_at_backup(const struct pump *pump, struct simdisk *disk);
+bool pump_backup_is_made(const struct pump *pump);
+/* Backups that were made. */
+uint64_t pump_backups(const struct pump *pump);
 
 struct simdisk *pump_disk(const struct pump *pump);
 struct region *pump_region(const struct pump *pump);

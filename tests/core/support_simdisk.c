@@ -42,7 +42,7 @@ struct simdisk {
     bool has_lied;
     uint64_t capacity; /* chunks, 0 = unlimited */
     unsigned cold_percent;
-    bool bypasses_cache;
+    bool bypasses_cache, has_clones;
     const char *ignored_pattern;
     uint64_t ignored_skip, ignored_count;
     uint64_t calls[SIM_OPS];
@@ -57,7 +57,7 @@ int simdisk_inside;
 static const char *const op_names[SIM_OPS] = {
     "open",   "read",           "read_now", "write",    "sync",       "allocate", "zero",
     "punch",  "usage",          "size",     "truncate", "mkdir",      "rmdir",    "remove",
-    "rename", "sync_directory", "list",     "lock",     "free_space",
+    "rename", "sync_directory", "list",     "lock",     "free_space", "clone",
 };
 
 const char *simdisk_op_name(enum simdisk_op op)
@@ -707,6 +707,24 @@ static int sim_list(struct io *io, const char *path,
     return result;
 }
 
+/* What is written to the one afterwards is not seen in the other: as a write of all its bytes. */
+static int sim_clone(struct io *io, struct io_file *from, struct io_file *to)
+{
+    struct simdisk *disk = disk_of(io);
+    uint64_t length = image_length(from->node->cached);
+    int result = enter_file(disk, SIM_CLONE, to, 0, length);
+    if (result == 0 && ((to->flags & IO_READ_ONLY) != 0 || image_length(to->node->cached) != 0))
+        result = breach(disk, -EBADF);
+    if (result == 0 && !disk->has_clones)
+        result = -EOPNOTSUPP;
+    uint8_t *bytes = need(malloc(length + 1));
+    image_read(from->node->cached, 0, bytes, length);
+    if (result == 0)
+        result = write_part(disk, to->node, bytes, length, 0);
+    free(bytes);
+    return leave(disk, result);
+}
+
 static int sim_free_space(struct io *io, uint64_t *ret_bytes)
 {
     struct simdisk *disk = disk_of(io);
@@ -754,6 +772,7 @@ static const struct io_ops sim_ops = {
     .sync_directory = sim_sync_directory,
     .list = sim_list,
     .lock = sim_lock,
+    .clone = sim_clone,
     .free_space = sim_free_space,
     .random = sim_random,
 };
@@ -870,6 +889,11 @@ void simdisk_set_stale(struct simdisk *disk, const struct simdisk *past, const c
 bool simdisk_has_lied(const struct simdisk *disk)
 {
     return disk->has_lied;
+}
+
+void simdisk_set_clones(struct simdisk *disk)
+{
+    disk->has_clones = true;
 }
 
 void simdisk_set_capacity(struct simdisk *disk, uint64_t bytes)

@@ -41,6 +41,7 @@ enum simdisk_op {
     SIM_LIST,
     SIM_LOCK,
     SIM_FREE_SPACE,
+    SIM_CLONE,
     SIM_OPS,
 };
 
@@ -50,7 +51,7 @@ enum simdisk_op {
 #define SIM_CHANGES                                                                                \
     (SIM_BIT(SIM_WRITE) | SIM_BIT(SIM_ALLOCATE) | SIM_BIT(SIM_ZERO) | SIM_BIT(SIM_PUNCH) |         \
      SIM_BIT(SIM_TRUNCATE) | SIM_BIT(SIM_MAKE_DIRECTORY) | SIM_BIT(SIM_REMOVE_DIRECTORY) |         \
-     SIM_BIT(SIM_REMOVE) | SIM_BIT(SIM_RENAME))
+     SIM_BIT(SIM_REMOVE) | SIM_BIT(SIM_RENAME) | SIM_BIT(SIM_CLONE))
 #define SIM_SYNCS (SIM_BIT(SIM_SYNC) | SIM_BIT(SIM_SYNC_DIRECTORY))
 
 struct simdisk;
@@ -124,6 +125,9 @@ bool simdisk_has_lied(const struct simdisk *disk);
 /* Total space in bytes, -ENOSPC beyond; 0 = unlimited. Space is counted in IMAGE_CHUNK bytes. */
 void simdisk_set_capacity(struct simdisk *disk, uint64_t bytes);
 uint64_t simdisk_used(const struct simdisk *disk);
+
+/* From now on files can be cloned. */
+void simdisk_set_clones(struct simdisk *disk);
 
 /* The percentage of read_now calls that answer short or -EAGAIN. */
 void simdisk_set_cold_reads(struct simdisk *disk, unsigned percent);

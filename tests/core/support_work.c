@@ -399,6 +399,30 @@ static void look_for_damage(void)
     settle();
 }
 
+/* What is copied is changed meanwhile, so that there are rounds, and a rest. */
+static void back_up(void)
+{
+    struct region_backup backup;
+    if (region_backup_begin(region, io, "backup", &err) != 0)
+        return;
+    for (uint64_t i = 0, idle = 0; !region_take_backup(region, &backup); i++) {
+        bool is_busy = drive_step(region, LANE_BACKUP);
+        if (is_busy)
+            (void)one((struct step){
+                .kind = STORE, .block = {block + i % MANY * STRIDE, 0}, .size = 1000});
+        is_busy |= run_jobs();
+        idle = is_busy ? 0 : idle + 1;
+        ck_assert_msg(idle < 3, "the backup waits for nothing");
+    }
+    settle();
+}
+
+static void prepare_backup_by_clone(void)
+{
+    prepare_many();
+    simdisk_set_clones(disk);
+}
+
 static void use_tokens(void)
 {
     for (uint64_t i = 0; i < 20; i++) {
@@ -585,6 +609,8 @@ const struct work works[] = {
     {"uploads that are given up", prepare_scattered, give_up_while_they_move},
     {"uploads in small holes", prepare_uploads_in_holes, free_around_uploads},
     {"loads of many pages", prepare_many, load_many},
+    {"a backup", prepare_many, back_up},
+    {"a backup by clones", prepare_backup_by_clone, back_up},
 };
 const size_t work_count = sizeof works / sizeof works[0];
 

@@ -139,11 +139,14 @@ static void run(const struct setting *setting, uint64_t seed)
         .reload_percent = setting->durability == DURABILITY_SYNC ? 0 : 5,
         .scrub_percent = 2,
         .upload_percent = 15,
+        .backup_percent = 2,
     };
     struct region_options region = scene_region_options(setting->durability, setting->fit);
     region.page_cache = page_caches[seed % (sizeof page_caches / sizeof page_caches[0])];
-    uint64_t uploads = 0;
+    uint64_t uploads = 0, backups = 0;
     expect(setting, seed, scene_begin(&scene, seed, &region, &pump));
+    if (seed % 2 == 0)
+        simdisk_set_clones(scene.disk);
     for (unsigned round = 0; round < ROUNDS; round++) {
         simdisk_set_cold_reads(scene.disk, setting->cold_percent);
         for (unsigned part = 0; part < 5; part++) {
@@ -154,11 +157,13 @@ static void run(const struct setting *setting, uint64_t seed)
         expect(setting, seed, pump_settle(scene.pump));
         expect(setting, seed, scene_compare(&scene, pump_begun(scene.pump), true));
         uploads += pump_uploads(scene.pump);
+        backups += pump_backups(scene.pump);
         pump.seed = rng_next(&rng) >> 32;
         expect(setting, seed, scene_close(&scene));
         expect(setting, seed, scene_reopen(&scene, pump_begun(scene.pump), &pump));
     }
     ck_assert_uint_gt(uploads, 10);
+    ck_assert_uint_gt(backups, 3);
     scene_end(&scene);
 }
 

@@ -84,6 +84,7 @@ static const struct profile profiles[] = {
          .region = {.durability = DURABILITY_INTERVAL, .flush_interval_ms = 20, .fit = FIT_LARGEST},
          .weights = {.live_target = 100000, .size_max = 100000, .large_percent = 10},
          .checkpoint_percent = 6,
+         .backup_percent = 3,
          .plan = PLAN(5, 5, 6, 4),
          .extra_percent = 3,
      }},
@@ -141,6 +142,7 @@ static const struct profile profiles[] = {
          .weights = {.live_target = 150000, .size_max = 80000, .large_percent = 10},
          .checkpoint_percent = 8,
          .upload_percent = 60,
+         .backup_percent = 3,
          .plan = PLAN(5, 5, 6, 4),
          .extra_percent = 3,
      }},
@@ -163,6 +165,7 @@ static const struct profile profiles[] = {
          .reload_durability = true,
          .scrub_percent = 12,
          .upload_percent = 25,
+         .backup_percent = 3,
          .plan = PLAN(5, 5, 6, 4),
          .extra_percent = 3,
      }},
@@ -205,13 +208,13 @@ static void print_totals(const char *profile, const struct crash_totals *totals)
     printf("%s: %llu power cuts (%llu with every subset), %llu states checked, %llu further "
            "checks, %llu states without bytes that durability none lost; %llu commits, "
            "%llu checkpoints, %llu records replayed, %llu torn tails cut, %llu bytes discarded, "
-           "%llu uploads\n",
+           "%llu uploads, %llu backups\n",
            profile, (unsigned long long)totals->points, (unsigned long long)totals->exhaustive,
            (unsigned long long)totals->states, (unsigned long long)totals->extras,
            (unsigned long long)totals->lossy, (unsigned long long)totals->commits,
            (unsigned long long)totals->checkpoints, (unsigned long long)totals->replayed,
            (unsigned long long)totals->cut_tails, (unsigned long long)totals->discarded,
-           (unsigned long long)totals->uploads);
+           (unsigned long long)totals->uploads, (unsigned long long)totals->backups);
 }
 
 int main(int argc, char **argv)

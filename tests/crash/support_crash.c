@@ -6,7 +6,8 @@
 
 #define FOLDER "region"
 #define CAPTURES_MAX 4 /* disks kept from one recovery or continuation */
-#define EXTRAS 4       /* further checks there are */
+#define SETTLED_PERCENT 3
+#define EXTRAS 4 /* further checks there are */
 
 struct run {
     const struct crash_options *options;
@@ -341,6 +342,7 @@ static const char *look_at_more_work(struct run *run, const struct simdisk *befo
         .reload_durability = run->options->reload_durability,
         .scrub_percent = run->options->scrub_percent,
         .upload_percent = run->options->upload_percent,
+        .backup_percent = run->options->backup_percent,
         .before_sync = capture_before_sync,
         .context = &captures,
     };
@@ -407,12 +409,22 @@ struct point {
     struct pump *pump;
 };
 
+/* One that is made stays as it is: of these not every disk is looked at. */
+static const char *look_at_backup(struct run *run, const struct pump *pump, struct simdisk *disk)
+{
+    if (pump_backup_is_made(pump) && !rng_chance(&run->second_rng, SETTLED_PERCENT))
+        return NULL;
+    return pump_look_at_backup(pump, disk);
+}
+
 static int visit_state(void *context, struct simdisk *crashed, const struct simcrash_case *how)
 {
     struct point *point = context;
     struct run *run = point->run;
     struct range range = range_of(point->pump);
     const char *wrong = check_state(run, crashed, range);
+    if (wrong == NULL && run->options->backup_percent > 0)
+        wrong = look_at_backup(run, point->pump, crashed);
     if (wrong == NULL)
         return 0;
     fprintf(run->out, "after a power cut: %s\npending changes:\n", wrong);
@@ -453,6 +465,7 @@ static const char *run_changes(struct run *run, struct simdisk *disk, struct reg
         .reload_durability = run->options->reload_durability,
         .scrub_percent = run->options->scrub_percent,
         .upload_percent = run->options->upload_percent,
+        .backup_percent = run->options->backup_percent,
         .acknowledge_early = run->options->acknowledge_early,
         .before_sync = cut_power,
         .context = run,
@@ -475,6 +488,7 @@ static const char *run_changes(struct run *run, struct simdisk *disk, struct reg
     run->totals->checkpoints += info.checkpoints;
     run->totals->discarded += info.discarded_bytes;
     run->totals->uploads += pump_uploads(pump);
+    run->totals->backups += pump_backups(pump);
     pump_free(pump);
     shadow_release(&empty);
     return wrong;
@@ -498,6 +512,8 @@ bool crash_run(const struct crash_options *options, struct crash_totals *totals,
         return false;
     }
     simdisk_set_cold_reads(disk, 30);
+    if (options->seed % 2 == 0)
+        simdisk_set_clones(disk);
     if (options->ignored_syncs != NULL)
         simdisk_ignore_syncs(disk, options->ignored_syncs, 1, UINT64_MAX);
     bool closable;

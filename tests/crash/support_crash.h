@@ -10,7 +10,9 @@
  *   - recovering twice, or twice from the same disk, gives the same bytes;
  *   - power cut during the recovery, at some moments or before each of its syncs in every way that
  *     a second plan says, it recovers to the same state;
- *   - changes made after the recovery survive the next power cut. */
+ *   - changes made after the recovery survive the next power cut.
+ * Backups are made meanwhile, of half of the regions by clones: on every disk the last one is
+ * whole, and what the region was at its moment, or it is not there. */
 #ifndef MREGION_TESTS_SUPPORT_CRASH_H
 #define MREGION_TESTS_SUPPORT_CRASH_H
 
@@ -26,6 +28,7 @@ struct crash_options {
     struct region_options region;
     struct change_weights weights;
     unsigned checkpoint_percent, reload_percent, scrub_percent, upload_percent;
+    unsigned backup_percent;
     bool reload_durability;
     struct simcrash_plan plan;
     unsigned extra_percent; /* of the states get each of the further checks */
@@ -50,6 +53,7 @@ struct crash_totals {
     uint64_t commits, checkpoints, cut_tails, replayed;
     uint64_t discarded; /* bytes */
     uint64_t uploads;   /* that became blobs */
+    uint64_t backups;   /* that were made */
 };
 
 /* Adds to *totals. Returns true when all held; else describes on `out` what did not. */

@@ -119,10 +119,10 @@ mutant('commit-moves-ignored',
                            'job->sync_data = is_direct && job->sync_journal;'),
        by='region_durability')
 mutant('commit-pins-ignored', 'bytes that are being read are overwritten', 'region_commit.c',
-       ('''    if (((job->sync_journal || is_direct) && region_is_pinned(region, &batch->dirty)) ||
+       ('''    if (((job->sync_journal || is_direct) && region_is_pinned(region, batch)) ||
         (has_pending''', '    if ((has_pending'), by='region_commit')
 mutant('flush-pins-ignored', 'pending bytes are put in place while others are read there',
-       'region_commit.c', ('        if (region_is_pinned(region, &batch->dirty))\n            return true;\n',
+       'region_commit.c', ('        if (region_is_pinned(region, batch))\n            return true;\n',
                            ''), by='region_durability crash/interval')
 mutant('record-claims-synced', 'a record says that what is before it is durable, whatever was synced',
        'region_commit.c', ('job->flush_first ? batch->lsn : job->synced);', 'batch->lsn);'),
@@ -786,9 +786,9 @@ mutant('drop-unsynced', 'a region is removed before the loss of its name is dura
 ''', '''        return err_io(err, result, "rename", path);
 '''), by='crash/store')
 mutant('drop-in-place', 'a region is removed under its own name', 'store.c',
-       ('    return remove_folder(store->io, dropped, err);\n}',
+       ('    return io_remove_folder(store->io, dropped, err);\n}',
         '    (void)store->io->ops->rename(store->io, dropped, path);\n'
-        '    return remove_folder(store->io, path, err);\n}'), by='crash/store')
+        '    return io_remove_folder(store->io, path, err);\n}'), by='crash/store')
 mutant('start-names-unsettled', 'a start counts on names in a cache only', 'store.c',
        ('        code = settle_names(store, err);\n', '        code = 0;\n'), by='killed')
 mutant('start-leftovers-kept', 'what a crash left of a region stays for ever', 'store.c',
@@ -836,7 +836,8 @@ mutant('meta-compared-partly', 'half of the crc of a meta file is compared', 'me
 mutant('create-id-of-a-backup', 'a store file from a backup gives an id for the second time',
        'store.c', ('    int code = prove_next_id(store, err);\n', '    int code = 0;\n'), by='store')
 mutant('create-leftover-kept', 'what could not be made stays until the next start', 'store.c',
-       ('    if (code != 0)\n        (void)remove_folder(store->io, fresh, &ignored);\n', '    (void)ignored;\n'),
+       ('removes it anyway. */\n    if (code != 0)\n        (void)io_remove_folder(store->io, fresh, &ignored);\n',
+        'removes it anyway. */\n    (void)ignored;\n'),
        by='store')
 mutant('start-read-only-cleans-up', 'a store that is opened to be read is cleaned up', 'store.c',
        ('    if (code == 0 && !store->read_only)\n        code = clean_up(store, err);\n',
@@ -1020,3 +1021,65 @@ mutant('scrub-rate-ignored', 'a scrub is as fast as the disk', 'region_scrub.c',
 mutant('scrub-request-joins', 'who asks for a scrub gets the one that is under way', 'region_scrub.c',
        ('    region->scrub.wanted = region->scrub.started + 1;\n',
         '    region->scrub.wanted = region->scrub.started + !region->scrub.is_running;\n'), by='region_scrub')
+
+# ---- Backups ----
+
+mutant('backup-marks-nothing', 'what changes after it was copied is not copied again', 'region_backup.c',
+       ('''    if (add_pages(&backup->marks, &batch->dirty, backup->position) != 0)
+        fail_without_memory(region);''', '    (void)batch;'), by='region_backup crash/oracle', quick=True)
+mutant('backup-rest-not-kept', 'later batches write to pages of the rest', 'region_load.c',
+       ('    bool is_pinned = region_backup_keeps(region, batch);', '    bool is_pinned = false;'),
+       by='region_backup crash/oracle', quick=True)
+mutant('backup-rest-uploaded-to', 'uploads write to pages of the rest', 'region_load.c',
+       ('    return is_pinned || region_backup_keeps_extent(region, extent);', '    return is_pinned;'),
+       by='region_backup')
+mutant('backup-rest-discarded', 'pages of the rest are given back to the file system',
+       'region_discard.c', ('    return region_backup_keeps_extent(region, piece);', '    return false;'),
+       by='region_backup')
+mutant('backup-commit-forgotten', 'the batch that is being committed is not in the rest',
+       'region_backup.c', ('''    if (result == 0 && region->commit.batch != NULL)
+        result = add_pages(marks, &region->commit.batch->dirty, UINT64_MAX);
+''', ''), by='crash/oracle')
+mutant('backup-queue-forgotten', 'batches that wait are not in the rest', 'region_backup.c',
+       ('        result = add_list(marks, region->queue.first);', '        result = 0;'),
+       by='region_backup crash/oracle')
+mutant('backup-pending-forgotten', 'batches that are pending are not in the rest', 'region_backup.c',
+       ('        result = add_list(marks, region->pending.first);', '        result = 0;'),
+       by='region_backup crash/oracle')
+mutant('backup-does-not-wait', 'the rest is copied before the cut is applied', 'region_backup.c',
+       ('    if (backup->state == BACKUP_CUT && region->applied_ticket < backup->cut)\n        return NULL;\n', ''),
+       by='region_backup crash/oracle')
+mutant('backup-not-hurried', 'the cut waits for the flush interval', 'region_backup.c',
+       ('    region->hurry_ticket = max_u64(region->hurry_ticket, backup->cut);\n', ''),
+       by='region_backup crash/oracle')
+mutant('backup-cut-too-late', 'the cut is a ticket that nothing may ever have', 'region_backup.c',
+       ('region->newest_ticket - (region->gathering != NULL);', 'region->newest_ticket;'),
+       by='region_backup crash/oracle')
+mutant('backup-not-sealed', 'what gathers is in the free blocks of a backup and not in its pages',
+       'region_backup.c', ('    region_seal(region);\n    /* One', '    /* One'),
+       by='region_backup crash/oracle')
+mutant('backup-clone-not-marked', 'what changes while it is cloned is not copied again',
+       'region_backup.c', ('    backup->position = UINT64_MAX; /* it may', '    backup->position = 0; /* it may'),
+       by='crash/oracle')
+mutant('backup-zeros-left-out', 'a page that has become zeros stays what it was', 'region_backup.c',
+       ('        job->copy.has_data = true;\n', ''), by='crash/oracle')
+mutant('backup-damage-copied', 'a damaged page is copied', 'region_backup.c',
+       ('''            if (extentset_add(&region->backup.marks, (struct extent){address, DATA_PAGE}) != 0)
+                fail_without_memory(region);
+''', ''), by='region_backup')
+mutant('backup-rest-let-go', 'all of the rest may be changed when a piece of it is copied',
+       'region_backup.c', ('        drop_rest(region, &job->piece);', '        maxtree_release(&region->backup.todo);'),
+       by='crash/oracle')
+mutant('backup-reserved-in-use', 'what uploads have reserved is in use in a backup', 'region_backup.c',
+       ('&region->reserved,', 'NULL,'), by='crash/oracle')
+mutant('backup-data-unsynced', 'a backup has its name before its data is on the disk', 'copy.c',
+       ('        result = io->ops->sync(io, copy->data);', '        result = 0;'), by='crash/uploads')
+mutant('backup-sums-unsynced', 'a backup has its name before its sums are on the disk', 'copy.c',
+       ('    result = io->ops->sync(io, copy->sums);', '    result = 0;'), by='crash/uploads')
+mutant('backup-name-unsynced', 'a backup is made and may be gone after a power cut', 'region_backup.c',
+       ('    result = io->ops->sync_directory(io, ".");', '    result = 0;'), by='crash/uploads')
+mutant('restore-journal-ignored', 'a backup with a journal is cloned without it', 'region_restore.c',
+       ('has_journal ? NULL : source->data', 'source->data'), by='region_backup')
+mutant('restore-damage-copied', 'a region is made out of a backup that is damaged', 'region_restore.c',
+       ('if (code == 0 && r->findings.count > 0)', 'if (code == 0 && r->findings.count > COPY_PAGES)'),
+       by='region_backup')
