@@ -26,7 +26,7 @@ struct option {
 struct request {
     enum method_id method; /* METHODS: the one called name, with packed parameters */
     const char *region;    /* R, or N */
-    const char *new_name;  /* N behind R */
+    const char *second;    /* N, behind one of these */
     uint64_t numbers[3];   /* U and S, in order */
     const void *blob;      /* B */
     uint64_t blob_size;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli_backup.h"
 #include "client/cli_batch.h"
 #include "client/cli_bench.h"
 #include "client/cli_blob.h"

@@ -525,6 +525,23 @@ struct mregion_scrub_result {
 MREGION_API int mregion_scrub(struct mregion *connection, const char *region,
                               struct mregion_scrub_result *ret_result, struct mregion_error *error);
 
+/* Has the server copy a region, as it is at one moment, into a folder of this name in its
+ * backup_dir; returns when the copy is whole and durable. Everybody reads and writes meanwhile. A
+ * name is as a region's. It is waited for as long as the server answers, which it is asked to every
+ * second, within the connection's timeout. ret_bytes, how many were copied, may be NULL. Errors:
+ * EXISTS, NO_SPACE, CORRUPT, INVALID_ARGUMENT (also where the server has no backup_dir), READ_ONLY,
+ * SHUTTING_DOWN; LOST: it is made or not, and asking again tells, by EXISTS. */
+MREGION_API int mregion_backup_region(struct mregion *connection, const char *region,
+                                      const char *backup, uint64_t *ret_bytes,
+                                      struct mregion_error *error);
+
+/* Has the server make a region out of a backup; waits likewise. ret_id may be NULL. Errors: EXISTS,
+ * NO_SPACE, CORRUPT, BUSY, INVALID_ARGUMENT (also where there is no such backup), SHUTTING_DOWN;
+ * LOST likewise. */
+MREGION_API int mregion_restore_region(struct mregion *connection, const char *backup,
+                                       const char *name, uint64_t *ret_id,
+                                       struct mregion_error *error);
+
 /* ---- Server ---- */
 
 struct mregion_server_info {

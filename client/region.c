@@ -167,8 +167,7 @@ int mregion_drop_region(struct mregion *connection, const char *region, struct m
 int mregion_rename_region(struct mregion *connection, const char *region, const char *name,
                           struct mregion_error *error)
 {
-    struct request request = {
-        .method = METHOD_RENAME_REGION, .region = region, .new_name = name != NULL ? name : ""};
+    struct request request = {.method = METHOD_RENAME_REGION, .region = region, .second = name};
 
     return call_for_nothing(connection, &request, error);
 }

@@ -8,11 +8,6 @@
 
 /* ---- Checks ---- */
 
-static const char *name_of(const struct request *request)
-{
-    return request->new_name != NULL ? request->new_name : request->region;
-}
-
 static int check_region(const char *region, struct mregion_error *error)
 {
     uint64_t id;
@@ -72,9 +67,10 @@ int request_check(const struct request *request, struct mregion_error *error)
         return check_params(request, error);
     if (request->sink == NULL && request->sink_size > 0)
         return error_set(error, MREGION_ERR_ARGUMENT, "the buffer for the blob is missing");
-    for (const char *letter = methods[request->method].parameters; *letter != '\0'; letter++) {
+    const char *letters = methods[request->method].parameters;
+    for (const char *letter = letters; *letter != '\0'; letter++) {
         if (*letter == 'R' || *letter == 'N')
-            code = check_region(*letter == 'R' ? request->region : name_of(request), error);
+            code = check_region(letter == letters ? request->region : request->second, error);
         else if (*letter == 'B')
             code = check_blob(request, error);
         if (code != MREGION_OK)
@@ -111,6 +107,7 @@ static unsigned options_of(const struct request *request, const uint8_t *token)
 static bool pack_params(msgpack_packer *packer, const struct request *request, const char *letters)
 {
     unsigned number = 0;
+    bool is_named = false;
 
     for (; *letters != '\0'; letters++) {
         bool done = false;
@@ -120,7 +117,7 @@ static bool pack_params(msgpack_packer *packer, const struct request *request, c
             done = pack_region(packer, request->region);
             break;
         case 'N':
-            done = pack_text(packer, name_of(request));
+            done = pack_text(packer, is_named ? request->second : request->region);
             break;
         case 'S':
             done = request->numbers[number] == NO_SIZE
@@ -137,6 +134,7 @@ static bool pack_params(msgpack_packer *packer, const struct request *request, c
         }
         if (!done)
             return false;
+        is_named |= *letters == 'R' || *letters == 'N';
     }
     return true;
 }

@@ -3,11 +3,8 @@
 #include <string.h>
 
 #include "client/call.h"
-#include "client/deadline.h"
 #include "client/error.h"
-
-/* How often the server is asked how far it has come, unless the timeout is shorter. */
-#define POLL_MS 1000
+#include "client/patient.h"
 
 /* ---- Maps ---- */
 
@@ -96,28 +93,8 @@ static int wait_for_end(struct mregion *connection, const char *region, struct r
                         struct mregion_error *error)
 {
     struct request request = {.method = METHOD_SCRUB, .region = region};
-    struct pending *pending = NULL;
-    uint32_t poll_ms = connection->timeout_ms < POLL_MS ? connection->timeout_ms : POLL_MS;
-    int code =
-        call_submit(connection, &request, deadline_after(connection->timeout_ms), &pending, error);
 
-    if (code != MREGION_OK)
-        return code;
-    while ((code = call_collect(connection, pending, deadline_after(poll_ms), ret_reply, error)) ==
-           MREGION_ERR_TIMEOUT) {
-        mregion_ticket ticket = pending->ticket;
-
-        code = look(connection, region, error);
-        /* Should the connection have broken meanwhile, it has an answer all the same. */
-        pending = pending_find_ticket(&connection->pending, ticket);
-        if (pending == NULL)
-            return error_set(error, MREGION_ERR_LOST, "the connection broke during the scrub");
-        if (code != MREGION_OK) {
-            pending_forget(&connection->pending, pending);
-            return code;
-        }
-    }
-    return code;
+    return patient_call(connection, &request, look, "scrub", ret_reply, error);
 }
 
 int mregion_scrub(struct mregion *connection, const char *region,

@@ -111,6 +111,7 @@ void conf_release(struct conf *conf)
     members_clear_http(conf);
     members_clear_users(conf);
     free(conf->data_dir);
+    free(conf->backup_dir);
     free(conf->tls.certificate);
     free(conf->tls.key);
     free(conf->tls.ca);

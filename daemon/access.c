@@ -266,6 +266,16 @@ bool access_may_administer_all(const struct call *call, struct err *err)
     return refuse(call, ERR_DENIED);
 }
 
+bool access_may_restore(const struct conn *conn, const char *region)
+{
+    const struct conf_user *user = conn->identity.user;
+    if (conn->server->conf.users_count == 0)
+        return true;
+    /* Of one that is gone nobody keeps its user up to date. */
+    return conn_takes_answers(conn) && user != NULL &&
+           users_rights(user, region, strlen(region)) >= RIGHTS_ADMIN;
+}
+
 bool access_may_upload(const struct call *call, const struct region_entry *entry, struct err *err)
 {
     if (call->server->conf.users_count == 0 || rights_on(call->conn, entry) >= RIGHTS_WRITE)

@@ -63,6 +63,8 @@ void access_region_renamed(struct server *server, const struct region_entry *ent
  * which was looked for (call->entry). Else *err is what to answer. */
 bool access_is_known(const struct call *call, struct err *err);
 bool access_may_use(const struct call *call, struct err *err);
+/* Whether a backup of the region, which may be there or not, is one for this connection. */
+bool access_may_restore(const struct conn *conn, const char *region);
 /* Likewise, and also without users, for handlers: whether a region of this name may be made;
  * whether the upload's region may still be written to. */
 bool access_may_create(const struct call *call, const char *name, size_t length, struct err *err);

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/backups.h"
 #include "daemon/access.h"
+#include "daemon/backup.h"
 #include "daemon/commit.h"
 #include "daemon/events.h"
 #include "daemon/files.h"
@@ -18,16 +20,19 @@
 
 struct admin_task {
     struct work work; /* first, so that the one is the other */
+    enum admin_kind kind;
     struct admin_task *next;
     struct server *server;
     struct request *request; /* to answer, or NULL */
-    enum admin_kind kind;
-    /* NULL: to create. Whoever drops it comes later in the queue, so it is there. */
+    /* NULL: to create or restore. Whoever drops it comes later in the queue, so it is there. */
     struct region_entry *entry;
     bool is_started;
     bool is_at_worker; /* handed to it */
     char name[REGION_NAME_MAX + 1];
     char new_name[REGION_NAME_MAX + 1];
+    char backup[REGION_NAME_MAX + 1];
+    char of[REGION_NAME_MAX + 1]; /* the region's name in there */
+    bool has_options;             /* of the configuration; else a backup has its own */
     struct region_options options;
     uint32_t given;        /* of them */
     struct region *region; /* created; to be closed; or reopened, because it could not be dropped */
@@ -39,15 +44,15 @@ struct admin_task {
 static const struct {
     const char *verb, *done;
 } words[] = {
-    [ADMIN_CREATE] = {"create", "created"},
-    [ADMIN_DROP] = {"drop", "dropped"},
-    [ADMIN_RENAME] = {"rename", "renamed"},
+    [ADMIN_CREATE] = {"create", "created"}, [ADMIN_RESTORE] = {"restore", "restored from backup "},
+    [ADMIN_DROP] = {"drop", "dropped"},     [ADMIN_RENAME] = {"rename", "renamed to "},
     [ADMIN_SET] = {"change", "changed"},
 };
 
 void admin_init(struct admin *admin)
 {
     admin->first = NULL;
+    atomic_init(&admin->is_hurried, false);
     admin->last = &admin->first;
 }
 
@@ -61,16 +66,17 @@ static void finish(struct server *server, uint64_t id)
 {
     struct admin_task *task = server->admin.first;
     const char *verb = words[task->kind].verb;
+    const char *other = task->kind == ADMIN_RENAME ? task->new_name : task->backup;
     if (task->err.code == ERR_OK)
-        log_info_about((&(struct log_about){.region = task->name}), "region %s: %s%s%s", task->name,
-                       words[task->kind].done, task->kind == ADMIN_RENAME ? " to " : "",
-                       task->new_name);
+        log_info_about((&(struct log_about){.region = task->name}), "region %s: %s%s", task->name,
+                       words[task->kind].done, other);
     else if (task->request == NULL)
         log_error_about(
             (&(struct log_about){.region = task->name, .error = err_name(task->err.code)}),
             "cannot %s region %s: %s", verb, task->name, task->err.text);
     if (task->request != NULL) {
-        task->request->result = task->kind == ADMIN_CREATE ? RESULT_UINT : RESULT_NIL;
+        bool is_new = task->kind == ADMIN_CREATE || task->kind == ADMIN_RESTORE;
+        task->request->result = is_new ? RESULT_UINT : RESULT_NIL;
         task->request->number = id;
         if (task->err.code == ERR_OK)
             request_succeed(task->request);
@@ -92,6 +98,46 @@ static void run_create(struct work *work)
     struct err err;
     if (store_create_region(task->server->store, task->name, &task->options, &task->region, &err) !=
         0)
+        task->err = err;
+}
+
+static int note_name(void *context, const struct backup_about *about)
+{
+    struct admin_task *task = context;
+    if (strcmp(about->name, task->backup) == 0)
+        memcpy(task->of, about->meta->name, sizeof task->of);
+    return 0;
+}
+
+/* Whose region it is, if it is a backup. */
+static void run_look(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct io *io = task->server->backups.io;
+    struct err err;
+    if (backups_check(io, task->backup, &err) != 0 || backups_list(io, note_name, task, &err) != 0)
+        task->err = err;
+}
+
+static bool is_hurried(void *context)
+{
+    struct admin *admin = context;
+    return atomic_load_explicit(&admin->is_hurried, memory_order_relaxed);
+}
+
+static void run_restore(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct store_restoring what = {
+        .backups = task->server->backups.io,
+        .backup = task->backup,
+        .name = task->name,
+        .options = task->has_options ? &task->options : NULL,
+        .is_cancelled = is_hurried,
+        .context = &task->server->admin,
+    };
+    struct err err;
+    if (store_restore_region(task->server->store, &what, &task->region, &err) != 0)
         task->err = err;
 }
 
@@ -149,6 +195,23 @@ static void on_created(struct work *work)
     }
     finish(server, id);
     start_next(server);
+}
+
+/* A backup of a region that he may not have is none to him. */
+static void on_looked(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct server *server = task->server;
+    struct conn *conn = task->request->conn;
+    if (task->err.code == ERR_OK && (task->of[0] == '\0' || !access_may_restore(conn, task->of)))
+        err_set(&task->err, ERR_INVALID_ARGUMENT, "there is no backup named '%s'", task->backup);
+    if (task->err.code != ERR_OK) {
+        finish(server, 0);
+        start_next(server);
+        return;
+    }
+    task->work = (struct work){.run = run_restore, .done = on_created};
+    workers_submit(&server->workers, WORK_OTHER, &task->work);
 }
 
 static void on_dropped(struct work *work)
@@ -341,7 +404,10 @@ static bool start_create(struct server *server, struct admin_task *task)
                 task->name);
         return true;
     }
-    task->work = (struct work){.run = run_create, .done = on_created};
+    if (task->kind == ADMIN_RESTORE)
+        task->work = (struct work){.run = run_look, .done = on_looked};
+    else
+        task->work = (struct work){.run = run_create, .done = on_created};
     workers_submit(&server->workers, WORK_OTHER, &task->work);
     return false;
 }
@@ -358,6 +424,7 @@ static bool start(struct server *server, struct admin_task *task)
     case ADMIN_SET:
         return start_set(server, task);
     case ADMIN_CREATE:
+    case ADMIN_RESTORE:
         break;
     }
     return start_create(server, task);
@@ -405,20 +472,53 @@ bool admin_create(struct server *server, const char *name, size_t length,
         request);
 }
 
+/* What the configuration says of a region of this name. */
+static void find_options(const struct conf *conf, struct admin_task *task)
+{
+    for (size_t i = 0; i < conf->regions_count; i++)
+        if (strcmp(conf->regions[i].name, task->name) == 0) {
+            task->has_options = true;
+            task->options = conf->regions[i].options;
+        }
+}
+
+bool admin_restore(struct server *server, const char *backup, size_t backup_length,
+                   const char *name, size_t length, struct request *request)
+{
+    struct admin_task *task = calloc(1, sizeof *task);
+    if (task == NULL)
+        return false;
+    task->kind = ADMIN_RESTORE;
+    task->server = server;
+    task->request = request;
+    memcpy(task->name, name, length);
+    memcpy(task->backup, backup, backup_length);
+    find_options(&server->conf, task);
+    append(server, task);
+    return true;
+}
+
+void admin_hurry(struct admin *admin)
+{
+    atomic_store_explicit(&admin->is_hurried, true, memory_order_relaxed);
+}
+
 bool admin_drop(struct server *server, struct region_entry *entry, struct request *request)
 {
     struct admin_task *task = calloc(1, sizeof *task);
     if (task == NULL)
         return false;
     task->server = server;
-    task->request = request;
     task->kind = ADMIN_DROP;
+    task->request = request;
     task->entry = entry;
     memcpy(task->name, entry->name, sizeof task->name);
     regions_remove(server, entry);
     struct err gone;
     err_set(&gone, ERR_NO_SUCH_REGION, "region %s was dropped while it was scrubbed", entry->name);
     scrub_refuse(entry, &gone);
+    err_set(&gone, ERR_NO_SUCH_REGION, "region %s was dropped while it was backed up", entry->name);
+    backup_refuse(server, entry, &gone);
     err_set(&gone, ERR_NO_SUCH_REGION, "region %s was dropped, and the upload with it",
             entry->name);
     upload_refuse(entry, &gone);

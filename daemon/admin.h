@@ -1,5 +1,5 @@
-/* Creating, dropping, renaming and changing regions: one at a time, first come first served, on a
- * worker.
+/* Creating, restoring, dropping, renaming and changing regions: one at a time, first come first
+ * served, on a worker.
  *
  * A region that is to be dropped is out of the table at once, so nobody new finds it. When its turn
  * has come, its pending flush is hurried; when nothing is under way in it any more, a worker closes
@@ -14,6 +14,7 @@
 #ifndef MREGION_DAEMON_ADMIN_H
 #define MREGION_DAEMON_ADMIN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -26,13 +27,14 @@ struct server;
 
 struct admin {
     struct admin_task *first, **last; /* the first one is under way */
+    atomic_bool is_hurried;           /* the server is stopping: who restores gives up */
 };
 
-enum admin_kind { ADMIN_CREATE, ADMIN_DROP, ADMIN_RENAME, ADMIN_SET };
+enum admin_kind { ADMIN_CREATE, ADMIN_RESTORE, ADMIN_DROP, ADMIN_RENAME, ADMIN_SET };
 
 /* What is to be done; all but the entry is borrowed for the call. */
 struct admin_wish {
-    enum admin_kind kind;       /* any but ADMIN_DROP */
+    enum admin_kind kind;       /* ADMIN_CREATE, ADMIN_RENAME or ADMIN_SET */
     struct region_entry *entry; /* to rename or change */
     const char *name;           /* of a new region, or what one is to be called */
     size_t name_length;
@@ -48,6 +50,13 @@ bool admin_begin(struct server *server, const struct admin_wish *wish, struct re
 bool admin_create(struct server *server, const char *name, size_t length,
                   const struct region_options *options, struct request *request);
 bool admin_drop(struct server *server, struct region_entry *entry, struct request *request);
+
+/* The same of a region that is made out of a backup, which whoever asks must be allowed to have:
+ * the region's name in there is looked at first. */
+bool admin_restore(struct server *server, const char *backup, size_t backup_length,
+                   const char *name, size_t length, struct request *request);
+/* What takes long and need not be finished is given up. */
+void admin_hurry(struct admin *admin);
 
 /* No job is under way in a region that is held. */
 void admin_region_still(struct region_entry *entry);

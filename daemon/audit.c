@@ -100,7 +100,7 @@ static bool allow(struct server *server, struct log_limit *limit, const char *wh
 static const char failures[] = "failed authentications";
 static const char refusals[] = "refusals";
 static const char known[] = "connections known by their sockets";
-static const char tasks[] = "checkpoints and scrubs";
+static const char tasks[] = "checkpoints, scrubs and backups";
 
 bool audit_sweep(struct server *server, bool at_once)
 {
@@ -156,7 +156,9 @@ void audit_reloaded(const struct server *server, enum err_code code)
 /* The region that a call names, as it is written. */
 static const char *region_of(const struct call *call, char name[NAME_SIZE])
 {
-    const struct rpc_param *param = &call->args.params[0];
+    /* The region that is made, and not the backup. */
+    unsigned index = call->args.method == METHOD_RESTORE_REGION;
+    const struct rpc_param *param = &call->args.params[index];
     char letter = methods[call->args.method].parameters[0];
     if (call->entry != NULL)
         return call->entry->name;
@@ -180,7 +182,7 @@ void audit_refused(const struct call *call, enum err_code code)
 
 static bool is_task(enum method_id method)
 {
-    return method == METHOD_CHECKPOINT || method == METHOD_SCRUB;
+    return method == METHOD_CHECKPOINT || method == METHOD_SCRUB || method == METHOD_BACKUP_REGION;
 }
 
 static void write_act(struct conn *conn, const char *user, enum method_id method,

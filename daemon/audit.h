@@ -29,7 +29,7 @@ struct audit {
     struct log_limit failures; /* of authentications */
     struct log_limit refusals;
     struct log_limit known; /* by their sockets */
-    struct log_limit tasks; /* checkpoints and scrubs */
+    struct log_limit tasks; /* checkpoints, scrubs and backups */
 };
 
 /* What an administrative act that takes a while is going to say. */

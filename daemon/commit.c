@@ -4,6 +4,7 @@
 #include <utlist.h>
 
 #include "daemon/admin.h"
+#include "daemon/backup.h"
 #include "daemon/conn.h"
 #include "daemon/events.h"
 #include "daemon/handle.h"
@@ -201,6 +202,8 @@ static void on_job_done(struct work *work)
         count_checkpoint(entry);
     if (lane == &entry->lanes[LANE_SCRUB])
         scrub_piece_done(entry);
+    if (lane == &entry->lanes[LANE_BACKUP])
+        backup_settle(entry);
     settle(entry);
     commit_touch(entry);
 }
@@ -328,6 +331,7 @@ void commit_pump(struct server *server)
         start_lane(entry, LANE_BACKGROUND, at_ms);
         start_upload(entry, at_ms);
         start_scrub(entry, at_ms);
+        start_lane(entry, LANE_BACKUP, at_ms);
         scrub_log_findings(entry);
         scrub_answer(entry);
         /* Either may come to its end before there is a job, for want of memory. */
@@ -385,7 +389,7 @@ bool commit_is_quiet(const struct region_entry *entry)
 {
     if (entry->changes != NULL || entry->retries != NULL || entry->loads != NULL ||
         entry->checkpoints != NULL || entry->scrubs != NULL || entry->uploads != NULL ||
-        entry->reads > 0 || entry->parked != NULL)
+        entry->reads > 0 || entry->parked != NULL || region_is_backed_up(entry->region))
         return false;
     if (entry->is_held || !has_no_job(entry))
         return false;

@@ -12,6 +12,7 @@
 
 #include "core/bytes.h"
 #include "daemon/answer.h"
+#include "daemon/backup.h"
 #include "daemon/certificates.h"
 #include "daemon/dispatch.h"
 #include "daemon/regions.h"
@@ -743,6 +744,8 @@ void conn_close(struct conn *conn)
     uv_close((uv_handle_t *)&conn->handle.stream, on_closed);
     if (conn->scrubs > 0)
         scrub_abandon(conn);
+    if (conn->backups > 0)
+        backup_abandon(conn);
     stream_abandon(conn);
     upload_abandon(conn);
 }

@@ -101,6 +101,7 @@ struct conn {
     uint64_t in_flight;     /* requests under way; they point here */
     uint64_t events_lost;   /* since the last one that it was told */
     uint64_t scrubs;        /* of which wait for a scrub */
+    uint64_t backups;       /* likewise, for a backup */
     struct stream *streams; /* of which are large loads */
     struct upload *uploads; /* that it has begun */
     uint64_t moved_ms;      /* when a byte was last read or written */

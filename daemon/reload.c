@@ -73,12 +73,14 @@ static void apply(struct server *server, struct conf *wanted)
     bool has_users = conf->users_count > 0 || wanted->users_count > 0;
     *conf = *wanted;
     conf->data_dir = old.data_dir;
+    conf->backup_dir = old.backup_dir;
     conf->listens = old.listens;
     conf->listens_count = old.listens_count;
     conf->run_as = old.run_as;
     conf->sandbox = old.sandbox;
     old.run_as = wanted->run_as;
     old.data_dir = wanted->data_dir;
+    old.backup_dir = wanted->backup_dir;
     old.listens = wanted->listens;
     old.listens_count = wanted->listens_count;
     if (!server->reload.has_tls) {

@@ -7,6 +7,7 @@
  *     APPENDING ──────────────────────────────────┤
  *     CHECKPOINTING ──────────────────────────────┤
  *     SCRUBBING ──────────────────────────────────┤
+ *     BACKING_UP ─────────────────────────────────┤
  *     LISTING ◄─► LISTING ────────────────────────┤
  *     AUTHENTICATING ─────────────────────────────┤
  *     ADMIN ──────────────────────────────────────┘
@@ -21,9 +22,10 @@
  * APPENDING      a piece of an upload that is not written yet: see upload.h
  * CHECKPOINTING  waits for region_checkpoint_ticket
  * SCRUBBING      waits for region_scrub_ticket
+ * BACKING_UP     waits for its turn to be backed up, or for the end of that, or of restoreRegion
  * LISTING        a long list that is put together a stretch at a time
  * AUTHENTICATING a password that waits to be verified, or is: see authenticate.h
- * ADMIN          createRegion or dropRegion
+ * ADMIN          createRegion, dropRegion or listBackups
  *
  * The states STOPPED, HELD_READING, LISTING, AUTHENTICATING and ADMIN hold the connection.
  *
@@ -64,6 +66,7 @@ enum request_state {
     REQUEST_APPENDING,
     REQUEST_CHECKPOINTING,
     REQUEST_SCRUBBING,
+    REQUEST_BACKING_UP,
     REQUEST_LISTING,
     REQUEST_AUTHENTICATING,
     REQUEST_ADMIN,

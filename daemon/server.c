@@ -208,13 +208,16 @@ void server_watch_time(struct server *server)
 /* ---- The end, step by step ---- */
 
 /* Nobody waits for hours. */
-static void end_scrubs(struct server *server)
+static void end_long_work(struct server *server)
 {
     struct region_entry *entry, *next;
     struct err err;
     err_set(&err, ERR_SHUTTING_DOWN, "the server is stopping, and does not finish the scrub");
     HASH_ITER(by_name, server->regions.names, entry, next)
     scrub_refuse(entry, &err);
+    err_set(&err, ERR_SHUTTING_DOWN, "the server is stopping, and does not finish the backup");
+    backup_refuse(server, NULL, &err);
+    admin_hurry(&server->admin);
 }
 
 static void begin_stop(struct server *server)
@@ -226,7 +229,7 @@ static void begin_stop(struct server *server)
     notify_stopping();
     notify_status("finishing requests");
     listeners_close(server);
-    end_scrubs(server);
+    end_long_work(server);
     authenticate_hurry(server);
     for (struct conn *conn = server->conns; conn != NULL; conn = conn->next)
         conn_end(conn);

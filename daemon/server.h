@@ -17,6 +17,7 @@
 #include "daemon/admin.h"
 #include "daemon/audit.h"
 #include "daemon/authenticate.h"
+#include "daemon/backup.h"
 #include "daemon/budget.h"
 #include "daemon/certificates.h"
 #include "daemon/http.h"
@@ -68,6 +69,7 @@ struct server {
     struct sandbox sandbox;
     struct regions regions;
     struct admin admin;
+    struct backups_service backups;
     struct users_means means;
     struct authenticator authenticator;
     struct audit audit;

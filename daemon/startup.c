@@ -191,6 +191,8 @@ int startup_restrict_files(struct server *server, struct err *err)
     int status = sandbox_init(sandbox, conf->sandbox == SANDBOX_ON, err);
     if (status == 0)
         status = sandbox_allow(sandbox, conf->data_dir, SANDBOX_CHANGE, err);
+    if (status == 0 && server->backups.io != NULL)
+        status = sandbox_allow(sandbox, conf->backup_dir, SANDBOX_CHANGE, err);
     if (status == 0)
         status = allow_configuration(server, err);
     for (const struct listener *listener = server->listeners; listener != NULL && status == 0;
@@ -210,6 +212,9 @@ int startup_open_store(struct server *server, struct err *err)
     if (status != 0)
         return status;
     syncs_watch(server->io);
+    status = backup_open_directory(server, err);
+    if (status != 0)
+        return status;
     const struct store_migration migration = {
         .is_refused = conf->migrate == MIGRATE_REFUSE,
         .progress = on_migration,
@@ -242,6 +247,7 @@ void startup_close_store(struct server *server)
         entry->is_touched = false;
         regions_free(entry);
     }
+    backup_close_directory(server);
     if (server->store != NULL)
         store_close(server->store);
     if (server->io != NULL)

@@ -89,6 +89,7 @@ static void assert_user_eq(const struct conf_user *a, const struct conf_user *b)
 void assert_conf_eq(const struct conf *a, const struct conf *b)
 {
     ck_assert_str_eq(a->data_dir, b->data_dir);
+    assert_text_eq(a->backup_dir, b->backup_dir);
     ck_assert_uint_eq(a->max_message, b->max_message);
     ck_assert_uint_eq(a->max_connections, b->max_connections);
     ck_assert_uint_eq(a->max_pipeline, b->max_pipeline);

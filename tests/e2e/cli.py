@@ -36,7 +36,7 @@ class CliCase(Case):
 
     @classmethod
     def setUpClass(cls):
-        cls.mregiond = Server()
+        cls.mregiond = Server(backups=True)
         cls.addClassCleanup(cls.mregiond.remove)
         cls.mregiond.start()
 

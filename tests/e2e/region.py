@@ -8,7 +8,7 @@ from server import Server
 
 def start():
     """For setUpModule."""
-    Region.server = Server()
+    Region.server = Server(backups=True)
     unittest.addModuleCleanup(Region.server.remove)
     Region.server.start()
 

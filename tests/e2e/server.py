@@ -33,12 +33,13 @@ class Server:
     regions: names for --region.
     config: text of a configuration file; then listen and regions default to nothing.
     sandbox: False turns it off, for what is preloaded and has files of its own.
+    backups: True gives it a backup_dir.
     args: further arguments; wrapper: a command to put in front (systemd-socket-activate ...).
     env: additions to the environment.
     """
 
     def __init__(self, *, data_dir=None, listen=None, regions=None, config=None, args=(),
-                 wrapper=(), env=None, sandbox=True):
+                 wrapper=(), env=None, sandbox=True, backups=False):
         self.folder = tempfile.mkdtemp(prefix="mregiond-e2e.")
         self.data_dir = data_dir or os.path.join(self.folder, "data")
         if listen is None:
@@ -47,6 +48,8 @@ class Server:
             regions = [] if config else ["main"]
         if not sandbox:
             config = "sandbox: off\n" + (config or "")
+        if backups:
+            config = f"backup_dir: {self.path('backups')}\n" + (config or "")
         self.command = [*wrapper, MREGIOND]
         if config is not None:
             self.write_config(config)

@@ -1,6 +1,7 @@
 """Every method of the table and every result, over both kinds of socket, by a client that shares no
 code with the server; every error code that a healthy server on a healthy disk has."""
 import sys
+import time
 import unittest
 import uuid
 
@@ -397,6 +398,25 @@ class Questions(Region):
 
 
 class Regions(Region):
+    def test_backups(self):
+        blob = bytes(range(256)) * 100
+        address = self.call("addBlob", blob)
+        backup, copy = self.region + "-backup", self.region + "-copy"
+        self.assertEqual(self.call("backupRegion", backup), 7 * 4096)
+        listed = {item["name"]: item for item in self.client.call("listBackups")}[backup]
+        self.assertEqual((listed["region"], listed["size"]), (self.region, len(blob)))
+        self.assertLess(abs(listed["made"] - time.time()), 3600)
+        self.call("clear")
+        copy_id = self.client.call("restoreRegion", backup.encode(), copy)
+        self.addCleanup(self.client.call, "dropRegion", copy)
+        self.assertNotIn(copy_id, (self.id, self.client.call("id", "main")))
+        self.assertEqual(self.client.call("loadBlob", copy_id, address, len(blob)), blob)
+        self.assertEqual(self.call("allocated"), 0)
+        self.refused("exists", "backupRegion", backup)
+        self.client.notify("backupRegion", self.region, backup + "-2")
+        while backup + "-2" not in [item["name"] for item in self.client.call("listBackups")]:
+            pass
+
     def test_by_id(self):
         self.assertEqual(self.client.call("addBlob", self.id, b"abc"), 0)
         self.assertEqual(self.client.call("loadBlob", self.region.encode(), 0, 3), b"abc")

@@ -1,0 +1,387 @@
+"""Backups and regions made out of them: under load, in every way that they may end, by whom."""
+import os
+import shutil
+import signal
+import struct
+import threading
+import unittest
+
+from case import Case, contents, run
+from faults import FAULT
+from mpack import Client, RpcError
+from server import mrcli
+from test_users import ALICE, BOB, user
+
+CONFIG = """
+listen: [unix: {folder}/s, tcp: "127.0.0.1:0"]
+backup_dir: {folder}/backups
+regions: [name: main, name: other]
+"""
+PAIR = 16  # bytes of a counter, twice in a region, always changed together
+
+
+class BackupCase(Case):
+    def backed_up(self, extra="", **options):
+        """A server with a place for backups, started."""
+        server = self.server(config="listen: []\n", regions=[], **options)
+        off = "sandbox: off\n" if not options.get("sandbox", True) else ""
+        server.write_config(off + CONFIG.format(folder=server.folder) + extra)
+        server.start()
+        return server
+
+    def refused(self, client, code, *call):
+        with self.assertRaises(RpcError) as caught:
+            client.call(*call)
+        self.assertEqual(caught.exception.code, code, caught.exception)
+        return caught.exception.sentence
+
+    def assert_blobs(self, client, region, blobs):
+        for address, blob in blobs.items():
+            self.assertEqual(client.call("loadBlob", region, address, len(blob)), blob)
+
+    def assert_well(self, client, region):
+        scrub = client.call("scrub", region)
+        self.assertEqual((scrub["damaged"], scrub["unverified"]), (0, 0))
+
+
+class Writer(threading.Thread):
+    """Adds blobs, removes some, and changes two places with one number, all or nothing."""
+
+    def __init__(self, server, seed):
+        super().__init__()
+        self.client, self.seed, self.is_over, self.error = Client(server.unix), seed, False, None
+        self.kept = {}  # as answered
+        self.pair = [self.client.call("addBlob", "main", bytes(PAIR)) for _ in range(2)]
+        self.begun = self.answered = 0
+
+    def run(self):
+        try:
+            while not self.is_over:
+                self.step()
+        except Exception as error:  # told by the test
+            self.error = error
+
+    def step(self):
+        self.begun += 1
+        number = struct.pack("<QQ", self.begun, self.seed)
+        self.client.call("batch", "main", [["storeBlob", at, number] for at in self.pair])
+        self.answered = self.begun
+        blob = os.urandom(40 + self.begun * 7919 % 9000)
+        address = self.client.call("addBlob", "main", blob)
+        if self.begun % 3 == 0:
+            self.client.call("deallocate", "main", address, len(blob))
+        else:
+            self.kept[address] = blob
+
+    def stop(self):
+        self.is_over = True
+        self.join()
+        self.client.close()
+
+
+class Load(BackupCase):
+    def test_under_load(self):
+        server = self.backed_up()
+        client = self.connect(server)
+        large = os.urandom(20 << 20)
+        place = client.call("addBlob", "main", large)
+        writers = [Writer(server, seed) for seed in range(3)]
+        for writer in writers:
+            writer.start()
+        before, after = {}, {}
+        for name in ("one", "two", "three"):
+            before[name] = [(w.answered, dict(w.kept)) for w in writers]
+            self.assertGreaterEqual(client.call("backupRegion", "main", name), len(large))
+            after[name] = [w.begun for w in writers]
+        for writer in writers:
+            writer.stop()
+            self.assertIsNone(writer.error)
+        self.assertEqual([b["name"] for b in client.call("listBackups")], ["one", "three", "two"])
+        for name in before:
+            client.call("restoreRegion", name, "again-" + name)
+            self.assert_well(client, "again-" + name)
+            self.assert_blobs(client, "again-" + name, {place: large})
+            for writer, (answered, kept), begun in zip(writers, before[name], after[name]):
+                self.assert_blobs(client, "again-" + name, kept)
+                pair = [client.call("loadBlob", "again-" + name, at, PAIR) for at in writer.pair]
+                self.assertEqual(pair[0], pair[1])
+                number = struct.unpack("<QQ", pair[0])[0]
+                self.assertTrue(answered <= number <= begun, (answered, number, begun))
+        # What was restored lives on by itself.
+        client.call("clear", "again-one")
+        self.assert_blobs(client, "again-two", {place: large})
+        self.assert_blobs(client, "main", {place: large})
+        infos = [client.call("regionInfo", name) for name in ("main", "again-one", "again-two")]
+        self.assertEqual(len({info["id"] for info in infos}), 3)
+        self.assertEqual(len({info["uuid"] for info in infos}), 3)
+        server.stop()
+        server.start()
+        with Client(server.unix) as again:
+            self.assert_blobs(again, "again-three", {place: large})
+
+    def test_one_after_the_other(self):
+        server = self.backed_up()
+        client = self.connect(server)
+        for region in ("main", "other"):
+            client.call("addBlob", region, bytes(range(256)) * 10000)
+        ids = [client.send("backupRegion", region, f"{region}-{i}")
+               for i in range(3) for region in ("main", "other", "main")]
+        answers = []
+        for msgid in ids:
+            try:
+                answers.append(client.wait(msgid))
+            except RpcError as error:
+                answers.append(error.code)
+        self.assertEqual([answers[i] for i in (2, 5, 8)], ["exists"] * 3)
+        self.assertTrue(all(isinstance(answer, int) for answer in answers[:2] + answers[3:5]))
+        self.assertEqual(len(client.call("listBackups")), 6)
+
+    def test_by_hand(self):
+        server = self.backed_up()
+        client = self.connect(server)
+        blob = os.urandom(300000)
+        address = client.call("addBlob", "main", blob)
+        token = b"0123456789abcdef"
+        once = client.call("addBlob", "main", b"once", {"token": token})
+        client.call("backupRegion", "main", "b")
+        client.call("clear", "main")
+        server.stop()
+        region = os.path.join(server.data_dir, "regions", "main")
+        shutil.rmtree(region)
+        shutil.copytree(server.path("backups/b"), region)
+        done = run("--config", server.path("mregiond.yaml"), "--data-dir", server.data_dir, "--check")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        server.start()
+        with Client(server.unix) as again:
+            self.assert_blobs(again, "main", {address: blob})
+            self.assertEqual(again.call("addBlob", "main", b"once", {"token": token}), once)
+            self.assert_well(again, "main")
+
+    def test_mrcli(self):
+        server = self.backed_up()
+        address = mrcli(server, "-r", "main", "add", "-", stdin=b"a blob").stdout.strip()
+        self.assertEqual(mrcli(server, "-r", "main", "backup", "b").stdout, b"4096\n")
+        mrcli(server, "restore", "b", "again")
+        self.assertEqual(mrcli(server, "-r", "again", "load", address.decode()).stdout, b"a blob")
+        self.assertIn(b'"region":"main"', mrcli(server, "-o", "json", "backups").stdout)
+        done = mrcli(server, "-r", "main", "backup", "b", check=False)
+        self.assertIn(b"exists", done.stderr)
+
+
+class Refusals(BackupCase):
+    def test_nowhere(self):
+        server = self.server()
+        server.start()
+        client = self.connect(server)
+        for call in (("backupRegion", "main", "b"), ("restoreRegion", "b", "c"), ("listBackups",)):
+            self.assertIn("backup_dir", self.refused(client, "invalid_argument", *call))
+
+    def test_names(self):
+        server = self.backed_up()
+        client = self.connect(server)
+        for name in ("", ".", "..", "../b", "/tmp/b", ".new-b", "a" * 65, "a b", b"\xff"):
+            self.refused(client, "invalid_argument", "backupRegion", "main", name)
+            self.refused(client, "invalid_argument", "restoreRegion", name, "x")
+            if name != "":
+                self.refused(client, "invalid_argument", "restoreRegion", "b", name)
+        client.call("backupRegion", "main", "b")
+        before = contents(server.path("backups"))
+        self.refused(client, "exists", "backupRegion", "other", "b")
+        self.refused(client, "exists", "restoreRegion", "b", "main")
+        self.refused(client, "invalid_argument", "restoreRegion", "c", "x")
+        self.refused(client, "no_such_region", "backupRegion", "nobody", "x")
+        # Neither is a folder that is no backup, nor a link out of it.
+        os.mkdir(server.path("backups/empty"))
+        os.symlink(server.data_dir + "/regions/main", server.path("backups/link"))
+        for name in ("empty", "link"):
+            self.refused(client, "invalid_argument", "restoreRegion", name, "x")
+        self.assertEqual([b["name"] for b in client.call("listBackups")], ["b"])
+        self.assertEqual(contents(server.path("backups")), before)
+        self.assertEqual(client.call("listRegions"), ["main", "other"])
+
+    def test_the_directory(self):
+        server = self.backed_up()
+        second = self.server(config="listen: []\n", regions=[])
+        second.write_config(f"listen: [unix: {second.path('s')}]\nbackup_dir: {server.path('backups')}\n")
+        self.assert_refused(*second.run(), "backup_dir.*another mregiond")
+        for place in (second.data_dir, second.data_dir + "/regions", second.folder):
+            second.write_config(f"listen: [unix: {second.path('s')}]\nbackup_dir: {place}\n")
+            self.assert_refused(*second.run(), "backup_dir.*outside data_dir")
+
+    def test_damage(self):
+        server = self.backed_up()
+        client = self.connect(server)
+        blob = os.urandom(100000)
+        client.call("addBlob", "main", blob)
+        client.call("backupRegion", "main", "good")
+        client.call("checkpoint", "main")
+        for folder in (server.data_dir + "/regions/main", server.path("backups/good")):
+            with open(folder + "/data", "r+b") as data:
+                data.seek(5 * 4096 + 7)
+                data.write(b"not what was stored")
+        self.assertIn("page at 20480", self.refused(client, "corrupt", "backupRegion", "main", "bad"))
+        self.assertIn("page at 20480", self.refused(client, "corrupt", "restoreRegion", "good", "x"))
+        self.assertEqual(sorted(os.listdir(server.path("backups"))), [".lock", "good"])
+        self.assertEqual(os.listdir(server.data_dir + "/regions").count("x"), 0)
+        self.assertEqual(client.call("regionInfo", "main")["damages"], [20480])
+        client.call("addBlob", "main", b"goes on")
+
+    def test_users(self):
+        users = "users:\n" + user("alice", "a-*:admin", "main:read", password=ALICE) + \
+            user("bob", "*:admin", password=BOB)
+        server = self.backed_up(users)
+        with Client(server.unix) as bob, Client(server.unix) as alice:
+            bob.call("authenticate", "bob", BOB)
+            alice.call("authenticate", "alice", ALICE)
+            alice.call("createRegion", "a-1")
+            bob.call("addBlob", "main", b"secret")
+            bob.call("backupRegion", "main", "main-1")
+            alice.call("backupRegion", "a-1", "a-backup")
+            self.refused(alice, "denied", "backupRegion", "main", "x")
+            self.refused(alice, "no_such_region", "backupRegion", "other", "x")
+            self.assertEqual([b["name"] for b in alice.call("listBackups")], ["a-backup"])
+            self.assertEqual([b["name"] for b in bob.call("listBackups")], ["a-backup", "main-1"])
+            # What she may not have is not there.
+            missing = self.refused(alice, "invalid_argument", "restoreRegion", "nothing", "a-2")
+            hidden = self.refused(alice, "invalid_argument", "restoreRegion", "main-1", "a-2")
+            self.assertEqual(hidden.replace("main-1", "nothing"), missing)
+            self.refused(alice, "denied", "restoreRegion", "a-backup", "b-2")
+            alice.call("restoreRegion", "a-backup", "a-2")
+            bob.call("restoreRegion", "main-1", "a-3")
+            self.assertEqual(alice.call("loadBlob", "a-3", 0, 6), b"secret")
+        server.wait_log("audit: user=alice .* act=restoreRegion region=a-2 result=ok")
+        server.wait_log("audit: user=bob .* act=backupRegion region=main result=ok")
+
+
+@unittest.skipIf(FAULT is None, "a preloaded library and AddressSanitizer do not get along")
+class Faults(BackupCase):
+    def setUp(self):
+        self.daemon = self.backed_up(sandbox=False)
+        self.daemon.kill()
+        self.rules = self.daemon.path("rules")
+        self.daemon.env.update(LD_PRELOAD=FAULT, MREGION_FAULT=self.rules)
+        self.daemon.start()
+        self.client = self.connect(self.daemon)
+        self.blob = os.urandom(3 << 20)
+        self.address = self.client.call("addBlob", "main", self.blob)
+
+    def tearDown(self):
+        self.rule()
+        if self.daemon.process is not None:
+            self.daemon.kill()
+
+    def rule(self, *lines):
+        with open(self.rules + ".new", "w", encoding="ascii") as file:
+            file.writelines(line + "\n" for line in lines)
+        os.replace(self.rules + ".new", self.rules)
+
+    def left(self):
+        return sorted(os.listdir(self.daemon.path("backups")))
+
+    def wait_begun(self):
+        while self.left() == [".lock"]:
+            pass
+
+    def test_full(self):
+        for function in ("pwritev", "fallocate", "openat"):
+            for part in ("data", "sums", "checkpoint-b", "journal", "meta"):
+                if function == "fallocate" and part in ("data", "meta"):
+                    continue
+                if function == "pwritev" and part == "sums":
+                    continue
+                self.rule(f"{function} 28 .new-b.1/{part}")  # ENOSPC
+                self.refused(self.client, "no_space", "backupRegion", "main", "b")
+                self.assertEqual(self.left(), [".lock"], (function, part))
+        self.rule("fdatasync 5 .new-b.1/")
+        self.refused(self.client, "io_error", "backupRegion", "main", "b")
+        self.assertEqual(self.left(), [".lock"])
+        self.rule()
+        self.client.call("backupRegion", "main", "b")
+        self.client.call("addBlob", "main", b"and the region never noticed")
+        self.rule("pwritev 28 regions/.new-x/data")
+        self.refused(self.client, "no_space", "restoreRegion", "b", "x")
+        self.rule()
+        self.client.call("restoreRegion", "b", "x")
+        self.assert_blobs(self.client, "x", {self.address: self.blob})
+
+    def test_killed(self):
+        """In the middle, and at the end; the region is what it was and no backup is there."""
+        for place in ("pwritev hold .new-b.1/data", "fdatasync hold .new-b.1/",
+                      "fdatasync hold .new-b.1/meta"):
+            self.rule(place)
+            self.client.send("backupRegion", "main", "b")
+            self.wait_begun()
+            added = self.client.call("addBlob", "main", b"meanwhile")  # nobody waits for it
+            self.daemon.kill()
+            self.rule()
+            self.daemon.start()
+            self.assertEqual(self.left(), [".lock"])
+            self.client = self.connect(self.daemon)
+            self.assertEqual(self.client.call("listBackups"), [])
+            self.assert_blobs(self.client, "main", {self.address: self.blob, added: b"meanwhile"})
+            self.assert_well(self.client, "main")
+        self.client.call("backupRegion", "main", "b")
+
+    def test_dropped(self):
+        self.rule("pwritev hold .new-b.1/data")
+        first = self.client.send("backupRegion", "main", "b")
+        self.wait_begun()
+        with Client(self.daemon.unix) as other:
+            second = other.send("backupRegion", "main", "c")
+            drop = other.send("dropRegion", "main")
+            with self.assertRaises(RpcError) as caught:
+                other.wait(second)
+            self.assertEqual(caught.exception.code, "no_such_region")
+            self.rule()
+            other.wait(drop)
+        with self.assertRaises(RpcError) as caught:
+            self.client.wait(first)
+        self.assertEqual(caught.exception.code, "no_such_region")
+        self.assertEqual(self.left(), [".lock"])
+        self.client.call("backupRegion", "other", "b")
+
+    def test_stopped(self):
+        self.rule("pwritev hold .new-b.1/data")
+        msgid = self.client.send("backupRegion", "main", "b")
+        self.wait_begun()
+        self.daemon.signal(signal.SIGTERM)
+        self.daemon.wait_log("stopping")
+        self.rule()
+        with self.assertRaises(RpcError) as caught:
+            self.client.wait(msgid)
+        self.assertEqual(caught.exception.code, "shutting_down")
+        self.assertEqual(self.daemon.wait(), 0)
+        self.assertEqual(self.left(), [".lock"])
+
+    def test_who_goes_away(self):
+        """What he has asked for is made all the same, as it is with changes."""
+        self.rule("pwritev hold .new-b.1/data")
+        other = Client(self.daemon.tcp)
+        other.send("backupRegion", "main", "b")
+        self.wait_begun()
+        other.send("backupRegion", "other", "c")
+        self.assertEqual(other.call("ping"), "pong")
+        other.reset()
+        self.rule()
+        self.daemon.wait_log("backed up as c")
+        self.assertEqual([b["name"] for b in self.client.call("listBackups")], ["b", "c"])
+
+    def test_restoring_is_stopped(self):
+        self.client.call("backupRegion", "main", "b")
+        self.rule("pwritev hold regions/.new-x/data")
+        msgid = self.client.send("restoreRegion", "b", "x")
+        while ".new-x" not in os.listdir(self.daemon.data_dir + "/regions"):
+            pass
+        self.assertEqual(self.client.call("ping"), "pong")  # which does not wait for it
+        self.daemon.signal(signal.SIGTERM)
+        self.daemon.wait_log("stopping")
+        self.rule()
+        with self.assertRaises(RpcError) as caught:
+            self.client.wait(msgid)
+        self.assertEqual(caught.exception.code, "shutting_down")
+        self.assertEqual(self.daemon.wait(), 0)
+        self.assertEqual(sorted(os.listdir(self.daemon.data_dir + "/regions")), ["main", "other"])
+
+
+if __name__ == "__main__":
+    unittest.main()
