@@ -68,6 +68,7 @@ static int clone_both(struct region_copy *copy, struct io *from, struct io_file 
     if (code != 0)
         return code;
     int result = from->ops->sync(from, data);
+    copy->has_lost_source = result != 0;
     if (result != 0)
         return err_io_at(err, result, "sync", "the source", DATA_FILE);
     code = clone_file(copy, data, copy->data, DATA_FILE, err);

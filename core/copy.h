@@ -65,7 +65,9 @@ struct region_copy {
     uint64_t written; /* bytes since the disk was told to begin */
     uint64_t bytes;   /* copied or cloned */
     bool is_cloned;
-    bool has_data; /* pages may have been copied before; the owner says so */
+    bool has_lost_source; /* a sync of the file that was to be cloned failed: who writes it must
+                             know */
+    bool has_data;        /* pages may have been copied before; the owner says so */
 };
 
 /* Makes the folder, with an empty data file. ERR_EXISTS; ERR_NO_SPACE and the like. Release in any

@@ -409,6 +409,9 @@ static void piece_done(struct region *region, struct region_job *base)
 
 static void opened(struct region *region, struct region_job *base)
 {
+    struct backup_job *job = (struct backup_job *)(void *)base;
+    if (job->copy.has_lost_source)
+        region_fail(region, &base->err);
     if (base->code != 0)
         fail(region, &base->err);
     else if (!region->backup.has_failed)

@@ -156,14 +156,12 @@ void audit_reloaded(const struct server *server, enum err_code code)
 /* The region that a call names, as it is written. */
 static const char *region_of(const struct call *call, char name[NAME_SIZE])
 {
-    /* The region that is made, and not the backup. */
-    unsigned index = call->args.method == METHOD_RESTORE_REGION;
-    const struct rpc_param *param = &call->args.params[index];
-    char letter = methods[call->args.method].parameters[0];
+    enum method_id method = call->args.method;
+    bool is_restored = method == METHOD_RESTORE_REGION; /* the region comes behind the backup */
+    const struct rpc_param *param = &call->args.params[is_restored ? 1 : 0];
     if (call->entry != NULL)
         return call->entry->name;
-    bool is_region = letter == 'R' || (letter == 'N' && call->args.method == METHOD_CREATE_REGION);
-    if (!is_region)
+    if (methods[method].parameters[0] != 'R' && method != METHOD_CREATE_REGION && !is_restored)
         return "-";
     if (param->bytes != NULL)
         return write_name((const char *)param->bytes, param->size, name);
