@@ -122,7 +122,7 @@ struct conf_run_as {
 
 struct conf {
     char *data_dir;
-    char *backup_dir; /* NULL: none */
+    char *backup_dir;            /* NULL: none */
     struct conf_listen *listens; /* none: only the sockets that the service manager passes */
     size_t listens_count;
     uint64_t max_message; /* bytes */

@@ -10,8 +10,8 @@
 #include "core/crc32c.h"
 #include "core/iofile.h"
 #include "core/migrate.h"
-#include "core/rename.h"
 #include "core/region_restore.h"
+#include "core/rename.h"
 
 #define STORE_FILE "store"
 #define LOCK_FILE "lock"

@@ -12,7 +12,8 @@
 #include "daemon/snapshot.h"
 #include "daemon/tell.h"
 
-/* Regions in one answer, which is put together in one go: 0.7 milliseconds where each has 250 bytes. */
+/* Regions in one answer, which is put together in one go: 0.7 milliseconds where each has 250
+ * bytes. */
 #define REGIONS_MAX 1000
 
 /* Which regions are asked for. */
