@@ -51,10 +51,17 @@ int async_start(struct mregion *connection, const struct request *request,
     return MREGION_OK;
 }
 
+void async_release(struct mregion *connection, struct pending *pending)
+{
+    pending->is_held = false;
+    pending_enqueue(&connection->pending, pending);
+    loop_arm(connection);
+}
+
 /* ---- The end of what has no answer ---- */
 
-static void give_up(struct mregion *connection, struct pending *pending, enum mregion_code code,
-                    const char *reason)
+void async_give_up(struct mregion *connection, struct pending *pending, enum mregion_code code,
+                   const char *reason)
 {
     struct mregion_error error;
 
@@ -103,7 +110,7 @@ static void expire(struct mregion *connection, struct pending *pending, const vo
     if (pending->was_sent || connection->attempt.stage == STAGE_UP || reason.code == MREGION_OK)
         (void)error_set(&reason, MREGION_ERR_TIMEOUT, "no answer from %.200s in time",
                         connection->endpoint.text);
-    give_up(connection, pending, reason.code, reason.text);
+    async_give_up(connection, pending, reason.code, reason.text);
 }
 
 static void expire_all(struct mregion *connection)
@@ -123,13 +130,13 @@ static void fail(struct mregion *connection, struct pending *pending, const void
     const struct mregion_error *reason = context;
 
     if (!pending_is_in_flight(&connection->pending, pending))
-        give_up(connection, pending, reason->code, reason->text);
+        async_give_up(connection, pending, reason->code, reason->text);
 }
 
 static void close_one(struct mregion *connection, struct pending *pending, const void *context)
 {
     (void)context;
-    give_up(connection, pending, MREGION_ERR_CANCELED, "the connection was closed");
+    async_give_up(connection, pending, MREGION_ERR_CANCELED, "the connection was closed");
 }
 
 void mregion_cancel(struct mregion *connection, mregion_ticket ticket)
@@ -138,7 +145,7 @@ void mregion_cancel(struct mregion *connection, mregion_ticket ticket)
 
     if (pending == NULL || pending->ticket != ticket || !is_open(pending))
         return;
-    give_up(connection, pending, MREGION_ERR_CANCELED, "canceled");
+    async_give_up(connection, pending, MREGION_ERR_CANCELED, "canceled");
     loop_arm(connection);
 }
 
@@ -155,6 +162,7 @@ static void hand_over(struct mregion *connection, struct pending *pending)
     struct value value;
 
     pending->text = NULL;
+    connection->loop.attempt = pending->attempt;
     if (answer.code != MREGION_OK) {
         answer.text = text != NULL ? text : "out of memory for the reason";
     } else if (pending->result_size > 0) {

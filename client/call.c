@@ -160,7 +160,10 @@ int call_start_own(struct mregion *connection, const struct request *request,
         return error_no_memory(error);
     }
     pending->only_reads = request_only_reads(request);
-    pending_enqueue(&connection->pending, pending);
+    pending->is_held = request->is_held;
+    pending->is_bound = request->is_bound;
+    if (!pending->is_held)
+        pending_enqueue(&connection->pending, pending);
     *ret_pending = pending;
     return MREGION_OK;
 }
@@ -170,7 +173,7 @@ int call_start(struct mregion *connection, const struct request *request,
 {
     int code = request_check(request, error);
 
-    if (code == MREGION_OK)
+    if (code == MREGION_OK && !request->is_owed)
         code = check_room(connection, request->blob_size + request->params_size, error);
     if (code == MREGION_OK)
         code = call_start_own(connection, request, ret_pending, error);

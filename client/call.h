@@ -40,6 +40,11 @@ struct request {
 
     void *sink; /* where the blob that is answered goes, or NULL */
     uint64_t sink_size;
+
+    /* Of an asynchronous one. */
+    bool is_held;  /* not sent before async_release */
+    bool is_bound; /* sent over the present connection or not at all */
+    bool is_owed;  /* taken even where there is no room for more */
 };
 
 /* What is answered: the MessagePack of the result, nothing where it went into the sink. */
@@ -57,7 +62,8 @@ int call_submit(struct mregion *connection, const struct request *request, int64
  * MREGION_ERR_FULL. */
 int call_submit_ticket(struct mregion *connection, const struct request *request, int64_t deadline,
                        struct pending **ret_pending, struct mregion_error *error);
-/* The same for an asynchronous one: nothing is sent yet, and everything is copied but the sink. */
+/* The same for an asynchronous one: nothing is sent yet, and everything is copied but the sink. One
+ * that is held is not in the queue. */
 int call_start(struct mregion *connection, const struct request *request,
                struct pending **ret_pending, struct mregion_error *error);
 /* The same for a request of the library's own, which is nobody's ticket and is not handed over:

@@ -136,6 +136,10 @@ static void print_what(const struct listener *listener, const struct mregion_eve
         (void)fputs(": ", stdout);
         print_printable(event->text);
         break;
+    case MREGION_EVENT_RENAMED:
+        (void)fputs(": was ", stdout);
+        print_printable(event->text);
+        break;
     case MREGION_EVENT_CHECKPOINT:
         cli_histogram_format(event->duration_us, time);
         (void)printf(": took %s", time);

@@ -83,7 +83,8 @@ struct loop {
     int64_t until;    /* when the timer is set for */
     bool is_processing;
     bool is_closing;
-    bool is_full; /* a submit was refused, and nobody was told that there is room again */
+    bool is_full;     /* a submit was refused, and nobody was told that there is room again */
+    uint64_t attempt; /* connection->attempts of what is handed over at present */
     mregion_on_room on_room;
     void *room_data;
     int64_t deadline; /* no asynchronous request's is earlier */

@@ -265,7 +265,7 @@ static const struct {
 } kinds[] = {
     {"created", MREGION_EVENT_CREATED},       {"dropped", MREGION_EVENT_DROPPED},
     {"corrupt", MREGION_EVENT_CORRUPT},       {"read_only", MREGION_EVENT_READ_ONLY},
-    {"checkpoint", MREGION_EVENT_CHECKPOINT},
+    {"checkpoint", MREGION_EVENT_CHECKPOINT}, {"renamed", MREGION_EVENT_RENAMED},
 };
 
 static enum mregion_event_kind kind_of(const char *name)
@@ -305,6 +305,7 @@ static void read_map(struct told *told)
         {"event", told->name, sizeof told->name, NULL},
         {"region", told->region, sizeof told->region, NULL},
         {"failure", told->text, sizeof told->text, NULL},
+        {"before", told->text, sizeof told->text, NULL},
         {"id", NULL, 0, &event->region_id},
         {"page", NULL, 0, &event->page},
         {"pages", NULL, 0, &event->pages},

@@ -671,8 +671,7 @@ MREGION_API void mregion_forget(struct mregion *connection, mregion_ticket ticke
  *     requests, or kept_max bytes where one alone may pass that, a submit returns FULL;
  *     mregion_set_on_room says when to go on.
  *   - A blob must fit one message of the server: ARGUMENT, which may come with the answer, for the
- *     server may not have been asked yet. A larger one is allocated, and then stored, or loaded, in
- *     parts.
+ *     server may not have been asked yet. Larger ones go up and down in pieces: see below.
  *   - The functions that block may be called on the same connection, and block. What they receive
  *     for others is handed over by the next mregion_process. */
 
@@ -809,6 +808,7 @@ enum mregion_event_kind {
     MREGION_EVENT_CORRUPT = 5,    /* damage was found */
     MREGION_EVENT_READ_ONLY = 6,  /* the region has failed and takes no changes; text says why */
     MREGION_EVENT_CHECKPOINT = 7, /* one is durable */
+    MREGION_EVENT_RENAMED = 8,    /* text is what it was called before */
 };
 
 /* Made by the library only: members may be added at its end. What an event does not have is 0, ""
@@ -860,6 +860,91 @@ MREGION_API int mregion_async_events(struct mregion *connection, mregion_on_even
 /* Ends the subscription and frees it, at any time, also in its callback: nothing more is told.
  * mregion_close does so, too, without a word. NULL is fine. */
 MREGION_API void mregion_events_close(struct mregion_events *events);
+/* ---- Blobs of any size without blocking ----
+ * Up, as the uploads above, in pieces whose callbacks say when the next one may follow:
+ *
+ *     struct mregion_async appended = {.on_answer = on_appended, .data = upload};
+ *
+ *     mregion_async_upload_begin(connection, "main", MREGION_UNKNOWN_SIZE, &upload, &error);
+ *     mregion_async_upload_append(upload, bytes, size, &appended, NULL, &error);
+ *     ... and once more from on_appended, until all is there, and then
+ *     mregion_async_upload_commit(upload, &committed, NULL, &error);
+ *     ... and in on_committed, where answer->number is the address,
+ *     mregion_async_upload_close(upload);
+ *
+ * and down, in pieces that are asked for ahead and handed over in order, as fast as they are taken:
+ *
+ *     mregion_async_download_begin(connection, "main", address, size, &download, &error);
+ *     mregion_async_download_next(download, &piece, NULL, &error);
+ *     ... and in on_piece, until answer->result_size is 0 after MREGION_OK,
+ *     consume(answer->result, answer->result_size);
+ *     mregion_async_download_next(download, &piece, NULL, &error);
+ *     ... and at the end, or whenever there is enough of it,
+ *     mregion_async_download_close(download);
+ *
+ * What is said under "Without blocking" holds here too: nothing waits, each callback is called
+ * once. Any number of uploads and downloads may be open, with other requests between theirs. Both
+ * are closed before their connection; that may be done at any time, in their callbacks too. */
+
+struct mregion_async_upload;
+
+/* Begins a blob of size bytes, or MREGION_UNKNOWN_SIZE: bytes may be appended at once. Nobody is
+ * called: whether it is taken shows at the first append, which may be an empty one. What the server
+ * refuses it with is the error of all appends and of the commit: NO_SPACE, BUSY, NO_SUCH_REGION and
+ * so on. Close it with mregion_async_upload_close. Errors: FULL, ARGUMENT, MEMORY, LOCAL_IO. */
+MREGION_API int mregion_async_upload_begin(struct mregion *connection, const char *region,
+                                           uint64_t size, struct mregion_async_upload **ret_upload,
+                                           struct mregion_error *error);
+/* Appends size bytes, which are copied and must fit one message of the server: 64 KiB to 1 MiB are
+ * best. Several appends may be under way, and are executed in order; those that make up 4 MiB keep
+ * a server busy. FULL (of what may be kept, see tickets_max and kept_max) is no failure: the same
+ * bytes are to be appended again, when on_room or the callback of an append has been called.
+ *   Any other failure is that of the whole upload, so that it has no holes: one append that fails,
+ * takes too long or is canceled fails all others that are open with its code and text, and later
+ * ones return it. There is no next connection for an upload: LOST, and it is to be begun anew.
+ * Errors: OUT_OF_BOUNDS (more than size), NO_SPACE, LOST; ARGUMENT (too large, or behind a commit).
+ */
+MREGION_API int mregion_async_upload_append(struct mregion_async_upload *upload, const void *bytes,
+                                            uint64_t size, const struct mregion_async *async,
+                                            mregion_ticket *ret_ticket,
+                                            struct mregion_error *error);
+/* Makes it a blob, durably, as soon as all appends before are answered; answer->number is the
+ * address. It happens once, also where the connection is lost meanwhile; a token of
+ * mregion_set_token is for this very upload. Errors: INVALID_ARGUMENT (bytes are missing) and
+ * NO_SPACE, after which the upload goes on; LOST; those of the appends before. */
+MREGION_API int mregion_async_upload_commit(struct mregion_async_upload *upload,
+                                            const struct mregion_async *async,
+                                            mregion_ticket *ret_ticket,
+                                            struct mregion_error *error);
+/* Frees it. What was not committed never happened, and the server is told so, without waiting for
+ * it. Callbacks that are still owed are called by the next mregion_process, with CANCELED; a commit
+ * that was sent may happen all the same, as with mregion_cancel. NULL is fine. */
+MREGION_API void mregion_async_upload_close(struct mregion_async_upload *upload);
+
+struct mregion_async_download;
+
+/* Begins to load a block, of which up to 1 MiB is asked for ahead of the caller, in pieces of 60
+ * KiB into memory of the library's, whatever the block's size. The server compares each piece with
+ * its checksums before it sends it. A change by somebody else in between shows in the later pieces.
+ * A lost connection is no failure. Close it with mregion_async_download_close. Errors: FULL,
+ * ARGUMENT, MEMORY. */
+MREGION_API int mregion_async_download_begin(struct mregion *connection, const char *region,
+                                             uint64_t address, uint64_t size,
+                                             struct mregion_async_download **ret_download,
+                                             struct mregion_error *error);
+/* Asks for the next piece, one at a time. answer->result and result_size are its bytes, as they
+ * are; they stay where they are until the next call of this function or the close. Nothing, 0
+ * bytes, after the last one. As long as it is not called, no more is asked of the server than what
+ * is ahead. A callback that is canceled, or called with TIMEOUT, has not lost the piece: it is the
+ * next one's. Errors: OUT_OF_BOUNDS, NOT_ALLOCATED, CORRUPT, each behind the pieces before; they
+ * stay. ARGUMENT (the one before is not answered yet), FULL, MEMORY. */
+MREGION_API int mregion_async_download_next(struct mregion_async_download *download,
+                                            const struct mregion_async *async,
+                                            mregion_ticket *ret_ticket,
+                                            struct mregion_error *error);
+/* Frees it; no more is asked for. A callback that is still owed is called by the next
+ * mregion_process, with CANCELED. NULL is fine. */
+MREGION_API void mregion_async_download_close(struct mregion_async_download *download);
 
 /* ---- Batches ----
  * Several changes of one region that happen together or not at all, also across a crash of the

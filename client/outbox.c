@@ -206,6 +206,7 @@ static int send_one(struct mregion *connection, struct pending *pending,
         msgpack_sbuffer_destroy(out);
         msgpack_sbuffer_init(out);
     }
+    pending->attempt = connection->attempts;
     /* From its first byte on it could be sent twice. */
     if (!pending->is_repeatable)
         pending_sent(&connection->pending, pending);

@@ -279,7 +279,8 @@ void pending_fail_all(struct pending_table *table, enum mregion_code code, const
 
         for (struct pending *one = table->buckets[i]; one != NULL; one = next) {
             next = one->next;
-            if (one->state == PENDING_WAITING && (with_queue || !one->is_queued))
+            if (one->state == PENDING_WAITING && !one->is_held &&
+                (with_queue || !one->is_queued || one->is_bound))
                 pending_fail(table, one, code, text, strlen(text));
         }
     }

@@ -58,6 +58,9 @@ struct pending {
     bool
         is_over; /* it is among those to be handed over; canceled, too late, or no longer waiting */
     bool only_reads;
+    bool is_held;     /* not to be sent yet, whatever becomes of the connection */
+    bool is_bound;    /* has no meaning over another connection than the present one */
+    uint64_t attempt; /* connection->attempts when it was sent */
     int64_t deadline;
     mregion_on_answer on_answer; /* or NULL */
     void *data;
@@ -129,7 +132,8 @@ void pending_answer(struct pending_table *table, struct pending *pending, const 
 /* It has failed; length bytes at text are copied. Frees a forgotten one. */
 void pending_fail(struct pending_table *table, struct pending *pending, enum mregion_code code,
                   const char *text, size_t length);
-/* Fails all that wait, but what is queued only if with_queue. */
+/* Fails all that wait on a connection that is gone, but what is queued and not bound to it only if
+ * with_queue. */
 void pending_fail_all(struct pending_table *table, enum mregion_code code, const char *text,
                       bool with_queue);
 

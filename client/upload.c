@@ -22,8 +22,7 @@ static int lost_or(struct mregion_upload *upload, int code, struct mregion_error
     upload->is_open = false;
     if (code >= MREGION_ERR_CONNECT && code != MREGION_ERR_LOST)
         return code;
-    return error_set(error, MREGION_ERR_LOST,
-                     "the connection was lost, and the upload with it: nothing was added");
+    return error_set(error, MREGION_ERR_LOST, UPLOAD_LOST);
 }
 
 int upload_begin(struct mregion_upload *upload, struct mregion *connection, const char *region,

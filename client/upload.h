@@ -10,6 +10,7 @@
 
 /* Bytes in a message. */
 #define UPLOAD_PIECE ((uint64_t)1 << 20)
+#define UPLOAD_LOST "the connection was lost, and the upload with it: nothing was added"
 
 /* Once begun, end it with upload_end. A connection that is lost takes it along: MREGION_ERR_LOST.
  */

@@ -84,6 +84,21 @@ class Restarted(unittest.TestCase):
         error = self.run_it("import", files[0], "/nowhere", status=1)
         self.assertIn("import: /nowhere: local_io: ", error)
 
+    # ---- A pipe ----
+
+    def test_pipe(self):
+        for size in (0, 1, 9 * (1 << 20) + 7):
+            wanted = os.urandom(size)
+            done = subprocess.run([EXAMPLES["example_pipe"], "unix:" + self.server.unix, "main"],
+                                  input=wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  timeout=DEADLINE, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertTrue(done.stdout == wanted, size)
+            self.assertRegex(done.stderr.decode(), r"\A[0-9]+\+%d\n\Z" % size)
+        self.assertEqual(self.allocated(), 1 + 9 * (1 << 20) + 7)
+        self.assertIn("pipe: no_such_region: ",
+                      run("pipe", "unix:" + self.server.unix, "nowhere", stdin="x")[2])
+
     # ---- HTTP ----
 
     def gateway(self):

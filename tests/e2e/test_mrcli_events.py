@@ -37,10 +37,12 @@ class Events(CliCase):
         self.assertRegex(process.stderr.read(), said)
 
     def test_lines(self):
-        process = self.listen("events", "-n", "3")
-        self.out("create", "photos")
+        process = self.listen("events", "-n", "4")
+        self.out("create", "photo")
         self.assertRegex(self.line(process),
-                         rb"\A\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  photos  +created\n\Z")
+                         rb"\A\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  photo  +created\n\Z")
+        self.out("rename", "photo", "photos")
+        self.assertRegex(self.line(process), rb"  photos  +renamed: was photo\n\Z")
         self.out("-r", "photos", "checkpoint")
         self.assertRegex(self.line(process), rb"  photos  +checkpoint: took \S+\n\Z")
         self.out("drop", "photos")

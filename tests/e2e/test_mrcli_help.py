@@ -20,12 +20,13 @@ class Help(CliCase):
         os.symlink(os.path.realpath(MRCLI), self.path("bin/mrcli"))
         self.environment["PATH"] = self.path("bin") + ":" + self.environment["PATH"]
 
-    def bash(self, script, **options):
+    def bash(self, script, statuses=(0,), **options):
         done = subprocess.run(["bash", "-eu", "-o", "pipefail", "-c", script], cwd=self.folder,
                               env=self.environment, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=DEADLINE,
                               check=False, **options)
-        self.assertEqual((done.returncode, done.stderr), (0, b""), script)
+        self.assertIn(done.returncode, statuses, script)
+        self.assertEqual(done.stderr, b"", script)
         return done.stdout.decode()
 
     def commands(self):
@@ -47,7 +48,8 @@ class Help(CliCase):
             address = self.out("add", self.write("blob", bytes(2 << 20))).split("+")[0]
             self.assertEqual(address, "0")
             self.out("deallocate", "1536KiB+4KiB")
-            self.bash(example[1])
+            # On a busy machine it is interrupted before it has begun.
+            self.bash(example[1], (0, 130) if "-s INT" in example[1] else (0,))
 
     def test_help_of_commands(self):
         text = self.out("map", "--help")
