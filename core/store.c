@@ -44,7 +44,8 @@ struct store {
     bool read_only;
     struct store_migration migration;
     uint64_t next_id;
-    bool is_id_proved; /* no region has this id or a larger one */
+    bool is_id_proved;      /* no region has this id or a larger one */
+    bool has_doubtful_name; /* a name's sync failed: the disk may have the one or the other */
     uint8_t uuid[16];
 };
 
@@ -565,7 +566,21 @@ static int rename_durably(struct store *store, const char *from, const char *to,
     *ret_renamed = result == 0 || io->ops->rename(io, to, from) != 0;
     /* What the first step has written stays where it is after a failure: the disk may have either
      * name now, and the next open finds out. */
+    store->has_doubtful_name |= result != 0;
     return result == 0 ? 0 : err_io(err, result, "sync", REGIONS);
+}
+
+/* Which name a region has is taken from what a renaming that was cut short has left in its folder;
+ * and that is lost when the region gets another name or other options. */
+static int check_names(const struct store *store, struct err *err)
+{
+    int code = check_writable(store, err);
+    if (code != 0 || !store->has_doubtful_name)
+        return code;
+    return err_set(
+        err, ERR_READ_ONLY,
+        "no region can be renamed or changed since the disk failed while one was renamed: "
+        "restart mregiond, which finds out what it is called");
 }
 
 int store_rename_region(struct store *store, const char *name, const char *new_name,
@@ -575,7 +590,7 @@ int store_rename_region(struct store *store, const char *name, const char *new_n
     bool is_found = false;
     struct err ignored;
     *ret_renamed = false;
-    int code = check_writable(store, err);
+    int code = check_names(store, err);
     if (code == 0)
         code = check_name(new_name, err);
     if (code == 0)
@@ -611,7 +626,7 @@ int store_set_options(struct store *store, const char *name, const struct region
     char path[IO_PATH_SIZE];
     struct meta meta;
     uint32_t version;
-    int code = check_writable(store, err);
+    int code = check_names(store, err);
     if (code == 0)
         code = region_options_check(options, err);
     if (code == 0)

@@ -312,9 +312,13 @@ static int check_change(const struct server *server, struct admin_task *task)
 {
     const struct region_entry *entry = task->entry;
     const char *method = task->kind == ADMIN_RENAME ? "renameRegion" : "setRegion";
-    memcpy(task->name, entry->name, sizeof task->name); /* it may have another one by now */
     if (entry->is_dropping)
         return err_set(&task->err, ERR_NO_SUCH_REGION, "region %s is being dropped", task->name);
+    /* Whoever asked might not be allowed to under the name that it has by now. */
+    if (strcmp(task->name, entry->name) != 0)
+        return err_set(&task->err, ERR_NO_SUCH_REGION,
+                       "there is no region named \"%s\" any more: it has been renamed meanwhile",
+                       task->name);
     const struct err *failure = region_failure(entry->region);
     if (failure != NULL)
         return err_set(
@@ -455,6 +459,8 @@ bool admin_begin(struct server *server, const struct admin_wish *wish, struct re
     task->entry = wish->entry;
     task->options = wish->options;
     task->given = wish->given;
+    if (wish->entry != NULL)
+        memcpy(task->name, wish->entry->name, sizeof task->name);
     if (wish->name != NULL)
         memcpy(wish->kind == ADMIN_CREATE ? task->name : task->new_name, wish->name,
                wish->name_length);

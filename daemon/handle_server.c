@@ -29,7 +29,7 @@ static uint64_t count_seen(const struct call *call, uint64_t *ret_damaged)
     struct region_entry *entry, *next;
     uint64_t count = 0;
     *ret_damaged = 0;
-    HASH_ITER(by_name, call->server->regions.names, entry, next)
+    HASH_ITER(by_id, call->server->regions.ids, entry, next)
     {
         struct region_info info;
         if (!access_sees(call->conn, entry))

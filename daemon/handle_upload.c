@@ -225,7 +225,7 @@ static bool was_committed(struct call *call, const struct call_token *token,
     struct region_entry *entry, *next;
     if (!token->is_given)
         return false;
-    HASH_ITER(by_name, call->server->regions.names, entry, next)
+    HASH_ITER(by_id, call->server->regions.ids, entry, next)
     {
         call->entry = entry;
         if (!access_sees(call->conn, entry))

@@ -55,7 +55,8 @@ void regions_remove(struct server *server, struct region_entry *entry)
     entry->is_dropping = true;
     if (server->regions.last == entry)
         server->regions.last = NULL;
-    HASH_DELETE(by_name, server->regions.names, entry);
+    if (!entry->is_unnamed)
+        HASH_DELETE(by_name, server->regions.names, entry);
     HASH_DELETE(by_id, server->regions.ids, entry);
     server->regions.count--;
 }
@@ -68,6 +69,7 @@ static void add_name(struct regions *regions, struct region_entry *entry)
     if (!entry->is_dropping)
         return;
     entry->is_dropping = false;
+    entry->is_unnamed = true;
     log_error_about((&(struct log_about){.region = entry->name}),
                     "region %s: no memory to find it by its new name: use its id, %" PRIu64
                     ", or restart",
@@ -79,8 +81,9 @@ void regions_rename(struct server *server, struct region_entry *entry, const cha
     struct regions *regions = &server->regions;
     if (regions->last == entry)
         regions->last = NULL;
-    if (!entry->is_dropping)
+    if (!entry->is_dropping && !entry->is_unnamed)
         HASH_DELETE(by_name, regions->names, entry);
+    entry->is_unnamed = false;
     memset(entry->name, 0, sizeof entry->name);
     strncpy(entry->name, name, sizeof entry->name - 1);
     entry->name_length = strlen(entry->name);
@@ -167,7 +170,7 @@ struct region_entry **regions_sorted(const struct regions *regions)
         return NULL;
     size_t count = 0;
     struct region_entry *entry, *next;
-    HASH_ITER(by_name, regions->names, entry, next)
+    HASH_ITER(by_id, regions->ids, entry, next)
     entries[count++] = entry;
     qsort(entries, count, sizeof entries[0], compare_names);
     return entries;

@@ -42,6 +42,7 @@ struct region_entry {
     uint64_t id;
     bool is_dropping; /* nobody finds it any more; it goes when nothing is under way */
     bool is_held;     /* no job is begun: its folder is being renamed */
+    bool is_unnamed;  /* there was no memory to find it by its new name */
 
     struct lane lanes[LANES];
     uv_timer_t deadline;              /* region_deadline_ms */

@@ -28,7 +28,7 @@ static bool rest_regions(struct server *server)
 {
     bool are_quiet = true;
     struct region_entry *entry, *next;
-    HASH_ITER(by_name, server->regions.names, entry, next)
+    HASH_ITER(by_id, server->regions.ids, entry, next)
     {
         uint64_t ticket = region_ticket(entry->region);
         bool is_quiet = ticket == entry->rest_ticket && commit_is_quiet(entry);

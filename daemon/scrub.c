@@ -124,7 +124,7 @@ void scrub_abandon(struct conn *conn)
 {
     struct region_entry *entry, *next_entry;
     struct request *request, *next;
-    HASH_ITER(by_name, conn->server->regions.names, entry, next_entry)
+    HASH_ITER(by_id, conn->server->regions.ids, entry, next_entry)
     DL_FOREACH_SAFE(entry->scrubs, request, next)
     {
         if (request->conn != conn)

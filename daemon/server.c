@@ -213,7 +213,7 @@ static void end_long_work(struct server *server)
     struct region_entry *entry, *next;
     struct err err;
     err_set(&err, ERR_SHUTTING_DOWN, "the server is stopping, and does not finish the scrub");
-    HASH_ITER(by_name, server->regions.names, entry, next)
+    HASH_ITER(by_id, server->regions.ids, entry, next)
     scrub_refuse(entry, &err);
     err_set(&err, ERR_SHUTTING_DOWN, "the server is stopping, and does not finish the backup");
     backup_refuse(server, NULL, &err);
@@ -241,7 +241,7 @@ static void begin_checkpoints(struct server *server)
     server->phase = SERVER_CHECKPOINT;
     notify_status("writing checkpoints");
     struct region_entry *entry, *next;
-    HASH_ITER(by_name, server->regions.names, entry, next)
+    HASH_ITER(by_id, server->regions.ids, entry, next)
     {
         struct region_info info;
         struct err err;
@@ -259,7 +259,7 @@ static void begin_checkpoints(struct server *server)
 static bool all_quiet(const struct server *server)
 {
     struct region_entry *entry, *next;
-    HASH_ITER(by_name, server->regions.names, entry, next)
+    HASH_ITER(by_id, server->regions.ids, entry, next)
     if (!commit_is_quiet(entry))
         return false;
     return true;
@@ -269,7 +269,7 @@ static bool all_quiet(const struct server *server)
 static bool all_durable(const struct server *server)
 {
     struct region_entry *entry, *next;
-    HASH_ITER(by_name, server->regions.names, entry, next)
+    HASH_ITER(by_id, server->regions.ids, entry, next)
     if (entry->changes != NULL || entry->retries != NULL || entry->reads > 0 ||
         entry->lanes[LANE_COMMIT].job != NULL || !region_is_flushed(entry->region))
         return false;

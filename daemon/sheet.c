@@ -290,7 +290,7 @@ static void answer_ready(struct visit *visit)
     struct textbuf body = {0};
     struct region_entry *entry, *next;
     uint64_t failed = 0;
-    HASH_ITER(by_name, server->regions.names, entry, next)
+    HASH_ITER(by_id, server->regions.ids, entry, next)
     {
         if (region_failure(entry->region) == NULL || ++failed > REASONS_MAX)
             continue;

@@ -239,7 +239,7 @@ void startup_close_store(struct server *server)
 {
     struct region_entry *entry, *next;
     server->regions.touched = NULL;
-    HASH_ITER(by_name, server->regions.names, entry, next)
+    HASH_ITER(by_id, server->regions.ids, entry, next)
     {
         regions_remove(server, entry);
         region_close(entry->region);
