@@ -367,7 +367,7 @@ static void end(struct region *region)
 {
     struct backup *backup = &region->backup;
     checkpoint_image_release(&region->backing_up->image);
-    extentset_release(&backup->marks);
+    extentset_clear(&backup->marks);
     maxtree_release(&backup->todo);
     backup->state = BACKUP_ENDED;
 }

@@ -325,6 +325,10 @@ static int check_change(const struct server *server, struct admin_task *task)
             &task->err, ERR_READ_ONLY,
             "region %s is read-only since a failure (%s): restart mregiond to recover it",
             task->name, failure->text);
+    /* Its jobs would hold the renaming up, and the renaming all changes. */
+    if (task->kind == ADMIN_RENAME && region_is_backed_up(entry->region))
+        return err_set(&task->err, ERR_BUSY,
+                       "region %s is being backed up: rename it when that is over", task->name);
     if (!is_configured(server, task->name))
         return 0;
     if (task->kind == ADMIN_SET)

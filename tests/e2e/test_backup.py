@@ -353,6 +353,21 @@ class Faults(BackupCase):
         self.assertEqual(self.daemon.wait(), 0)
         self.assertEqual(self.left(), [".lock"])
 
+    def test_not_renamed_meanwhile(self):
+        """It would wait for the copy, and all changes for it."""
+        number = self.client.call("createRegion", "x")
+        self.client.call("addBlob", "x", bytes(5000))
+        self.rule(f"pwritev hold .new-b.{number}/data")
+        with Client(self.daemon.tcp) as other:
+            backup = other.send("backupRegion", "x", "b")
+            while f".new-b.{number}" not in self.left():
+                pass
+            self.refused(self.client, "busy", "renameRegion", "x", "y")
+            self.client.call("addBlob", "x", b"x")
+            self.rule()
+            other.wait(backup)
+        self.client.call("renameRegion", "x", "y")
+
     def test_who_goes_away(self):
         """What he has asked for is made all the same, as it is with changes."""
         self.rule("pwritev hold .new-b.1/data")
