@@ -77,10 +77,13 @@ static bool make_room(const struct conn *conn)
     if (other == NULL)
         return false;
     server->counters.connections_refused++;
-    if (log_allow(&server->refuse_limit, "refused connections"))
-        log_warning("%s: closed: it is not known as a user's, and max_connections, %" PRIu64
-                    ", are open",
-                    other->peer, server->conf.max_connections);
+    if (log_allow(&server->refuse_limit, "refused connections")) {
+        struct log_about about = conn_about(other);
+        log_warning_about(&about,
+                          "%s: closed: it is not known as a user's, and max_connections, %" PRIu64
+                          ", are open",
+                          other->peer, server->conf.max_connections);
+    }
     conn_close(other);
     return true;
 }
@@ -89,9 +92,10 @@ static void refuse(struct conn *conn, const char *limit, uint64_t most)
 {
     struct server *server = conn->server;
     server->counters.connections_refused++;
+    struct log_about about = conn_about(conn);
     if (log_allow(&server->refuse_limit, "refused connections"))
-        log_warning_about((&(struct log_about){.peer = conn->peer}),
-                          "%s: refused: %s, %" PRIu64 ", are open", conn->peer, limit, most);
+        log_warning_about(&about, "%s: refused: %s, %" PRIu64 ", are open", conn->peer, limit,
+                          most);
     conn_close(conn);
 }
 
@@ -111,6 +115,7 @@ static void admit(struct conn *conn, int fd, const struct listener *listener)
         name_unix_peer(conn, fd);
     else
         name_tcp_peer(conn, listener->is_tls);
+    struct log_about about = conn_about(conn);
     if (server->conns_count > server->conf.max_connections && !make_room(conn)) {
         refuse(conn, "max_connections", server->conf.max_connections);
         return;
@@ -128,12 +133,12 @@ static void admit(struct conn *conn, int fd, const struct listener *listener)
         uv_tcp_keepalive(&conn->handle.tcp, 1, KEEPALIVE_S);
     }
     if (listener->is_tls && !conn_secure(conn)) {
-        log_error("%s: closed: out of memory for TLS", conn->peer);
+        log_error_about(&about, "%s: closed: out of memory for TLS", conn->peer);
         conn_close(conn);
         return;
     }
     if (log_has_level(LOG_LEVEL_DEBUG) || log_allow(&server->accept_limit, "new connections"))
-        log_info_about((&(struct log_about){.peer = conn->peer}), "%s: open", conn->peer);
+        log_info_about(&about, "%s: open", conn->peer);
     access_identify(conn);
     conn_start(conn);
 }

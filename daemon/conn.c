@@ -122,9 +122,16 @@ void conn_unpark(struct conn *conn)
     conn->wait_upload = NULL;
 }
 
+struct log_about conn_about(const struct conn *conn)
+{
+    const struct conf_user *user = conn->identity.user;
+    return (struct log_about){.peer = conn->peer, .user = user != NULL ? user->name : NULL};
+}
+
 void conn_lose(struct conn *conn, int error)
 {
-    log_debug("%s: %s", conn->peer, uv_strerror(error));
+    struct log_about about = conn_about(conn);
+    log_debug_about(&about, "%s: %s", conn->peer, uv_strerror(error));
     if (conn->state == CONN_CLOSING || conn->state == CONN_LINGERING) {
         conn_close(conn);
         return;
@@ -231,6 +238,7 @@ void conn_close(struct conn *conn)
     struct server *server = conn->server;
     if (conn->state == CONN_CLOSING)
         return;
+    struct log_about about = conn_about(conn);
     conn->state = CONN_CLOSING;
     identity_init(&conn->identity); /* the users may be replaced before it is freed */
     conn_unpark(conn);
@@ -247,7 +255,7 @@ void conn_close(struct conn *conn)
     server->conns_count--;
     origins_leave(&server->origins, conn->origin);
     conn->origin = NULL;
-    log_debug("%s: closed", conn->peer);
+    log_debug_about(&about, "%s: closed", conn->peer);
     uv_close((uv_handle_t *)&conn->handle.stream, on_closed);
     if (conn->scrubs > 0)
         scrub_abandon(conn);
@@ -323,7 +331,8 @@ void conn_fail(struct conn *conn, const char *format, ...)
         va_start(arguments, format);
         vsnprintf(reason, sizeof reason, format, arguments);
         va_end(arguments);
-        log_warning("%s: closing: %s", conn->peer, reason);
+        struct log_about about = conn_about(conn);
+        log_warning_about(&about, "%s: closing: %s", conn->peer, reason);
     }
     conn->state = CONN_ENDING;
     conn->has_failed = true;
@@ -357,7 +366,8 @@ void conn_give_up(struct conn *conn, const char *format, ...)
         va_start(arguments, format);
         vsnprintf(reason, sizeof reason, format, arguments);
         va_end(arguments);
-        log_warning("%s: closed: %s", conn->peer, reason);
+        struct log_about about = conn_about(conn);
+        log_warning_about(&about, "%s: closed: %s", conn->peer, reason);
     }
     conn_close(conn);
 }

@@ -36,6 +36,7 @@
 #include "core/limits.h"
 #include "daemon/access.h"
 #include "daemon/input.h"
+#include "daemon/log.h"
 #include "daemon/output.h"
 #include "proto/frame.h"
 
@@ -189,6 +190,8 @@ void conn_end(struct conn *conn);
 /* Logs why and ends the connection without executing anything further; an answer may have been
  * put into the output before. */
 void conn_fail(struct conn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The fields of a line of the log about it: its peer, and its user where that is known. */
+struct log_about conn_about(const struct conn *conn);
 /* What it has in memory: bytes of max_buffered. */
 uint64_t conn_holds(const struct conn *conn);
 /* Closes it now; what was not sent is lost. */

@@ -58,8 +58,9 @@ static void on_secured(struct conn *conn)
     conn->subject = certificates_subject(ssl, &has_certificate);
     if (has_certificate && conn->subject == NULL)
         conn_fail(conn, "out of memory");
-    log_debug("%s: %s, certificate: %s", conn->peer, SSL_get_version(ssl),
-              has_certificate ? conn->subject : "none");
+    struct log_about about = conn_about(conn);
+    log_debug_about(&about, "%s: %s, certificate: %s", conn->peer, SSL_get_version(ssl),
+                    has_certificate ? conn->subject : "none");
     access_identify(conn);
 }
 
@@ -141,7 +142,8 @@ static void start_reading(struct conn *conn)
 {
     int error = uv_read_start(&conn->handle.stream, on_room, on_read);
     if (error != 0 && error != UV_EALREADY) {
-        log_debug("%s: %s", conn->peer, uv_strerror(error));
+        struct log_about about = conn_about(conn);
+        log_debug_about(&about, "%s: %s", conn->peer, uv_strerror(error));
         conn_close(conn);
     }
 }

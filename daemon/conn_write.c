@@ -71,7 +71,8 @@ static void encrypt(struct conn *conn)
     for (unsigned i = 0; i < count; i++)
         pieces[i] = (struct iovec){.iov_base = buffers[i].base, .iov_len = buffers[i].len};
     if (tls_write(conn->tls, pieces, count, most, &taken) == TLS_FAILED) {
-        log_warning("%s: closed: TLS: %s", conn->peer, tls_reason(conn->tls));
+        struct log_about about = conn_about(conn);
+        log_warning_about(&about, "%s: closed: TLS: %s", conn->peer, tls_reason(conn->tls));
         conn_close(conn);
     } else if (taken > 0) {
         sent(conn, taken);
@@ -119,7 +120,8 @@ static void write_later(struct conn *conn)
 void conn_flush(struct conn *conn)
 {
     if (conn->output.has_failed && conn->state != CONN_CLOSING) {
-        log_warning("%s: closed: out of memory for an answer", conn->peer);
+        struct log_about about = conn_about(conn);
+        log_warning_about(&about, "%s: closed: out of memory for an answer", conn->peer);
         conn_close(conn);
     }
     conn_begin_stretch(conn);

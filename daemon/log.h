@@ -83,6 +83,7 @@ bool log_place_allows(enum log_level level, struct log_limit *place, const char 
 #define log_warning(...) log_at(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_at(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_debug_about(about, ...) log_write_about(LOG_LEVEL_DEBUG, about, __VA_ARGS__)
 #define log_error_about(about, ...) log_at_about(LOG_LEVEL_ERROR, about, __VA_ARGS__)
 #define log_warning_about(about, ...) log_at_about(LOG_LEVEL_WARNING, about, __VA_ARGS__)
 #define log_info_about(about, ...) log_at_about(LOG_LEVEL_INFO, about, __VA_ARGS__)

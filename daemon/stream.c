@@ -293,8 +293,12 @@ static void break_off(struct stream *stream)
 {
     struct request *request = stream->request;
     struct conn *conn = request->conn;
-    log_warning("%s: closed in the middle of an answer, which cannot be taken back: %s", conn->peer,
-                request->err.text);
+    struct log_about about = conn_about(conn);
+    about.region = request->entry != NULL ? request->entry->name : NULL;
+    about.error = err_name(request->err.code);
+    log_warning_about(&about,
+                      "%s: closed in the middle of an answer, which cannot be taken back: %s",
+                      conn->peer, request->err.text);
     finish(stream);
     conn_close(conn);
 }

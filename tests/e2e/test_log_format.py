@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import socket
 import unittest
 
 from case import Case
@@ -26,6 +27,11 @@ class Json(Case):
         self.addCleanup(client.close)
         client.call("createRegion", "x")
         client.call("dropRegion", "x")
+        with socket.socket(socket.AF_UNIX) as broken:
+            broken.connect(server.path("s"))
+            broken.sendall(b"\xc1")
+            while broken.recv(4096):
+                pass
         server.write_config(CONFIG.format(folder=server.folder, format="text", uid=os.getuid()))
         server.signal(signal.SIGHUP)
         server.wait_log("reloaded the configuration")
@@ -42,6 +48,9 @@ class Json(Case):
         self.assertEqual([(line["user"], line["region"]) for line in audited], [("alice", "x")])
         self.assertIn("unix", audited[0]["peer"])
         self.assertNotIn("error", audited[0])
+        closing, = [line for line in lines if "closing: not MessagePack" in line["message"]]
+        self.assertEqual(closing["user"], "alice")
+        self.assertEqual(closing["message"].partition(": closing")[0], closing["peer"])
         self.assertEqual(server.log().splitlines()[count],
                          "reloaded the configuration: 1 changed")
         server.stop()
