@@ -37,6 +37,7 @@ struct io {
 #define IO_VECTORS_MAX 1024
 
 struct io_ops {
+    /* -ENXIO, at once, where there is something that is no file: a pipe, a socket, a device. */
     int (*open)(struct io *io, const char *path, unsigned flags, struct io_file **ret_file);
     void (*close)(struct io *io, struct io_file *file);
 

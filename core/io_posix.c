@@ -83,9 +83,21 @@ static void forget_cached(int fd)
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
+/* 0 or -errno. */
+static int check_regular(int fd)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return -errno;
+    if (S_ISREG(status.st_mode))
+        return 0;
+    return S_ISDIR(status.st_mode) ? -EISDIR : -ENXIO; /* which is what a socket says */
+}
+
 static int posix_open(struct io *io, const char *path, unsigned flags, struct io_file **ret_file)
 {
-    int mode = O_NOFOLLOW;
+    /* Opening a pipe would wait for who is at its other end; a file does not care. */
+    int mode = O_NOFOLLOW | O_NONBLOCK;
     mode |= (flags & IO_READ_ONLY) ? O_RDONLY : O_RDWR;
     mode |= (flags & IO_CREATE) ? O_CREAT : 0;
     mode |= (flags & IO_EXCLUSIVE) ? O_EXCL : 0;
@@ -99,8 +111,10 @@ static int posix_open(struct io *io, const char *path, unsigned flags, struct io
      * there now, and ours. */
     if (file->fd == -EINVAL && is_aligned)
         file->fd = open_below(io, path, mode & ~O_EXCL);
-    if (file->fd < 0) {
-        int error = file->fd;
+    int error = file->fd < 0 ? file->fd : check_regular(file->fd);
+    if (error != 0) {
+        if (file->fd >= 0)
+            (void)close(file->fd);
         free(file);
         return error;
     }

@@ -16,6 +16,8 @@ int err_io(struct err *err, int error, const char *verb, const char *path)
      * take it for a refusal that changed nothing. */
     if (strcmp(verb, "sync") == 0)
         code = ERR_IO_ERROR;
+    if (error == -ENXIO && (strcmp(verb, "open") == 0 || strcmp(verb, "create") == 0))
+        why = "it is not a regular file";
     return err_set(err, code, "cannot %s %s: %s", verb, path, why != NULL ? why : "unknown error");
 }
 

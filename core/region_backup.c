@@ -70,18 +70,26 @@ static int check_absent(struct io *io, const char *name, struct err *err)
     return err_io(err, result, "list", name);
 }
 
+/* What has the folder's name. A link to elsewhere is removed, and nothing of what it leads to. */
+static int remove_fresh(struct backup_job *job, struct err *err)
+{
+    int result = job->io->ops->remove(job->io, job->fresh);
+    if (result == -EISDIR)
+        return io_remove_folder(job->io, job->fresh, err);
+    return result == 0 || result == -ENOENT ? 0 : err_io(err, result, "remove", job->fresh);
+}
+
 static int open_backup(struct region_job *base, struct err *err)
 {
     struct backup_job *job = (struct backup_job *)(void *)base;
     struct region *region = job->region;
-    struct err ignored;
     int code = check_absent(job->io, job->name, err);
     if (code == 0)
         code = io_open_at(region->io, region->folder, DATA_FILE, 0, &job->data, err);
-    if (code != 0)
-        return code;
-    (void)io_remove_folder(job->io, job->fresh, &ignored);
-    code = region_copy_begin(&job->copy, job->io, job->fresh, err);
+    if (code == 0)
+        code = remove_fresh(job, err);
+    if (code == 0)
+        code = region_copy_begin(&job->copy, job->io, job->fresh, err);
     return code == 0 ? region_copy_open(&job->copy, region->meta.secret, region->io, job->data,
                                         region->sums, err)
                      : code;
@@ -138,7 +146,7 @@ static int undo_backup(struct region_job *base, struct err *err)
     (void)err;
     close_files(job);
     /* What is left costs space and nothing else: it goes when the directory is opened next. */
-    (void)io_remove_folder(job->io, job->fresh, &ignored);
+    (void)remove_fresh(job, &ignored);
     return 0;
 }
 

@@ -2,11 +2,15 @@
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/limits.h"
@@ -304,14 +308,52 @@ START_TEST(random_differs)
 }
 END_TEST
 
+/* Opening a pipe to be read would wait for who writes to it. */
+START_TEST(what_is_no_file_is_not_opened)
+{
+    static const unsigned flags[] = {IO_READ_ONLY, 0, IO_CREATE, IO_ALIGNED,
+                                     IO_READ_ONLY | IO_ALIGNED | IO_FROM_DISK};
+    char path[300];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%.90s/socket", folder);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    snprintf(path, sizeof path, "%s/device", folder);
+    bool has_device = mknod(path, S_IFCHR | 0600, makedev(1, 5)) == 0; /* only root may */
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        struct io_file *file = NULL;
+        ck_assert_int_eq(io->ops->open(io, "pipe", flags[i], &file), -ENXIO);
+        ck_assert_int_eq(io->ops->open(io, "socket", flags[i], &file), -ENXIO);
+        if (has_device)
+            ck_assert_int_eq(io->ops->open(io, "device", flags[i], &file), -ENXIO);
+        ck_assert_ptr_null(file);
+    }
+    close(fd);
+}
+END_TEST
+
+/* A file whose descriptor is that of a pipe. */
+static struct io_file *open_pipe(void)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    int pipe = open(path, O_RDWR), next = dup(pipe);
+    close(next);
+    struct io_file *file = open_file("file", IO_CREATE);
+    ck_assert_int_eq(dup2(pipe, next), next);
+    close(pipe);
+    return file;
+}
+
 /* A pipe has no offsets, no length and no disk: every operation says so. */
 START_TEST(what_the_system_refuses_is_told)
 {
-    char path[300], byte = 0;
+    char byte = 0;
     uint64_t size = 7;
-    snprintf(path, sizeof path, "%s/pipe", folder);
-    ck_assert_int_eq(mkfifo(path, 0600), 0);
-    struct io_file *file = open_file("pipe", 0);
+    struct io_file *file = open_pipe();
     ck_assert_int_eq(io->ops->read(io, file, &byte, 1, 0), -ESPIPE);
     ck_assert_int_eq(io_read_now(io, file, &byte, 1, 0), -ESPIPE);
     ck_assert_int_eq(write_text(file, "x", 0), -ESPIPE);
@@ -323,17 +365,15 @@ START_TEST(what_the_system_refuses_is_told)
     ck_assert_int_eq(io->ops->size(io, file, &size), 0);
     ck_assert_uint_eq(size, 0);
     io->ops->close(io, file);
-    ck_assert_int_eq(io->ops->rename(io, "none", "pipe"), -ENOENT);
+    ck_assert_int_eq(io->ops->rename(io, "none", "file"), -ENOENT);
 }
 END_TEST
 
 START_TEST(a_folder_is_no_file)
 {
-    char byte;
     ck_assert_int_eq(io->ops->make_directory(io, "folder"), 0);
-    struct io_file *file = open_file("folder", IO_READ_ONLY);
-    ck_assert_int_eq(io->ops->read(io, file, &byte, 1, 0), -EISDIR);
-    io->ops->close(io, file);
+    struct io_file *file;
+    ck_assert_int_eq(io->ops->open(io, "folder", IO_READ_ONLY, &file), -EISDIR);
     ck_assert_int_eq(io->ops->open(io, "folder", 0, &file), -EISDIR);
     io->ops->close(io, open_file("file", IO_CREATE));
     ck_assert_int_eq(io->ops->list(io, "file", remove_entry, NULL), -ENOTDIR);
@@ -435,6 +475,7 @@ int main(void)
     tcase_add_test(tests, lock_excludes);
     tcase_add_test(tests, names);
     tcase_add_test(tests, random_differs);
+    tcase_add_test(tests, what_is_no_file_is_not_opened);
     tcase_add_test(tests, what_the_system_refuses_is_told);
     tcase_add_test(tests, a_folder_is_no_file);
     tcase_add_test(tests, zeros_on_a_file_system_that_has_none);

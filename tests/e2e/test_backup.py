@@ -2,6 +2,7 @@
 import os
 import shutil
 import signal
+import stat
 import struct
 import threading
 import unittest
@@ -198,6 +199,61 @@ class Refusals(BackupCase):
         self.assertEqual([b["name"] for b in client.call("listBackups")], ["b"])
         self.assertEqual(contents(server.path("backups")), before)
         self.assertEqual(client.call("listRegions"), ["main", "other"])
+
+    def test_what_is_no_file(self):
+        """A pipe or a socket where a file should be, anywhere in a backup: nobody waits for who may
+        write to it."""
+        server = self.backed_up()
+        client = self.connect(server)
+        client.call("addBlob", "main", bytes(range(256)))
+        client.call("backupRegion", "main", "good")
+        backups = server.path("backups")
+        os.mkdir(backups + "/bad")
+        for i in range(5):  # more than there are workers
+            os.mkdir(f"{backups}/alone-{i}")
+            os.mkfifo(f"{backups}/alone-{i}/meta")
+        self.assertEqual([b["name"] for b in client.call("listBackups")], ["good"])
+        self.refused(client, "invalid_argument", "restoreRegion", "alone-1", "x")
+        names = os.listdir(backups + "/good")
+        self.assertGreaterEqual(len(names), 6)
+        for name in names:
+            for kind in ("pipe", "socket"):
+                shutil.rmtree(backups + "/bad")
+                shutil.copytree(backups + "/good", backups + "/bad")
+                os.remove(f"{backups}/bad/{name}")
+                if kind == "pipe":
+                    os.mkfifo(f"{backups}/bad/{name}")
+                else:
+                    os.mknod(f"{backups}/bad/{name}", stat.S_IFSOCK | 0o600)
+                with self.assertRaises(RpcError) as caught:
+                    client.call("restoreRegion", "bad", "x")
+                if name != "meta":
+                    self.assertIn(f"bad/{name}: it is not a regular file", str(caught.exception))
+        client.call("restoreRegion", "good", "x")
+
+    def test_links(self):
+        """What a link leads to is not tidied up in the place of what a backup has left."""
+        server = self.backed_up()
+        client = self.connect(server)
+        number = client.call("regionInfo", "main")["id"]
+        blob = os.urandom(5000)
+        address = client.call("addBlob", "main", blob)
+        client.call("checkpoint", "main")
+        link = server.path(f"backups/.new-b.{number}")
+        os.symlink(server.data_dir + "/regions/main", link)
+        before = contents(server.data_dir + "/regions")
+        client.call("backupRegion", "main", "b")
+        self.assertEqual(contents(server.data_dir + "/regions"), before)
+        self.assertEqual(sorted(os.listdir(server.path("backups"))), [".lock", "b"])
+        # Nor when the server starts.
+        os.symlink(server.data_dir + "/regions/main", link)
+        server.stop()
+        server.start()
+        with Client(server.unix) as again:
+            self.assert_blobs(again, "main", {address: blob})
+            again.call("backupRegion", "main", "c")
+            again.call("restoreRegion", "b", "x")
+            self.assert_blobs(again, "x", {address: blob})
 
     def test_the_directory(self):
         server = self.backed_up()
