@@ -57,8 +57,8 @@ static int clone_file(struct region_copy *copy, struct io_file *from, struct io_
 }
 
 /* The small file tells whether it can be done, before the large one is synced for nothing. */
-static int clone_both(struct region_copy *copy, struct io *from, struct io_file *data,
-                      struct io_file *sums, struct err *err)
+static int clone_both(struct region_copy *copy, struct io *from, const char *folder,
+                      struct io_file *data, struct io_file *sums, struct err *err)
 {
     uint64_t size;
     int code =
@@ -70,7 +70,7 @@ static int clone_both(struct region_copy *copy, struct io *from, struct io_file 
     int result = from->ops->sync(from, data);
     copy->has_lost_source = result != 0;
     if (result != 0)
-        return err_io_at(err, result, "sync", "the source", DATA_FILE);
+        return err_io_at(err, result, "sync", folder, DATA_FILE);
     code = clone_file(copy, data, copy->data, DATA_FILE, err);
     if (code != 0)
         return code;
@@ -93,12 +93,13 @@ static int remove_sums(struct region_copy *copy, struct err *err)
 }
 
 int region_copy_open(struct region_copy *copy, const uint8_t secret[16], struct io *from,
-                     struct io_file *data, struct io_file *sums, struct err *err)
+                     const char *folder, struct io_file *data, struct io_file *sums,
+                     struct err *err)
 {
     struct io *io = copy->io;
     int code = 0;
     if (data != NULL && io->ops->clone == from->ops->clone) {
-        code = clone_both(copy, from, data, sums, err);
+        code = clone_both(copy, from, folder, data, sums, err);
         if (code != -EOPNOTSUPP)
             return code;
         code = remove_sums(copy, err);

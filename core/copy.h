@@ -79,9 +79,10 @@ void region_copy_release(struct region_copy *copy);
 /* Clones both files, as they are at two moments, where the file system can (copy->is_cloned); else
  * makes the other one, and the pages are to be copied. The data file is synced before: who writes
  * to it waits while it is cloned, which is to be short. Where data is NULL there is nothing to be
- * cloned. */
+ * cloned. Both are in that folder, for what errors say. */
 int region_copy_open(struct region_copy *copy, const uint8_t secret[16], struct io *from,
-                     struct io_file *data, struct io_file *sums, struct err *err);
+                     const char *folder, struct io_file *data, struct io_file *sums,
+                     struct err *err);
 /* Copies the pages of a piece. 0 also where some do not match: see *ret_findings. */
 int region_copy_pages(struct region_copy *copy, const struct copy_source *source,
                       const struct copy_piece *piece, struct copy_findings *ret_findings,

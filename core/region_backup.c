@@ -90,8 +90,8 @@ static int open_backup(struct region_job *base, struct err *err)
         code = remove_fresh(job, err);
     if (code == 0)
         code = region_copy_begin(&job->copy, job->io, job->fresh, err);
-    return code == 0 ? region_copy_open(&job->copy, region->meta.secret, region->io, job->data,
-                                        region->sums, err)
+    return code == 0 ? region_copy_open(&job->copy, region->meta.secret, region->io, region->folder,
+                                        job->data, region->sums, err)
                      : code;
 }
 

@@ -89,7 +89,7 @@ static int restore(struct restoring *r, const struct region_wanted *wanted, stru
     bool has_journal = source->report.records > 0;
     int code = region_copy_begin(&r->copy, to, folder, err);
     if (code == 0)
-        code = region_copy_open(&r->copy, source->meta.secret, source->io,
+        code = region_copy_open(&r->copy, source->meta.secret, source->io, source->folder,
                                 has_journal ? NULL : source->data, source->sums, err);
     if (code == 0 && !r->copy.is_cloned)
         code = copy_all(r, wanted, err);

@@ -414,6 +414,22 @@ START_TEST(the_region_fails)
 }
 END_TEST
 
+/* What it was to make durable may be lost, so the region must know, and who reads why, where. */
+START_TEST(a_sync_of_the_source_that_fails)
+{
+    simdisk_set_clones(disk);
+    drive_add(region, big, BLOB);
+    drive_settle(region);
+    begin("b");
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){
+                          .ops = SIM_BIT(SIM_SYNC), .pattern = "r/data", .nth = 1, .error = EIO});
+    expect_failure("b", ERR_IO_ERROR, "cannot sync r/data: ");
+    ck_assert_ptr_nonnull(region_failure(region));
+    fixture_power_cut();
+}
+END_TEST
+
 START_TEST(names)
 {
     static const char *const wrong[] = {"", ".", "..", ".new-x", "a/b", "/tmp/b", "a b"};
@@ -565,6 +581,7 @@ int main(void)
         a_full_disk,
         it_is_cancelled,
         the_region_fails,
+        a_sync_of_the_source_that_fails,
         names,
         one_that_is_damaged,
         the_directory,
