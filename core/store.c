@@ -466,32 +466,8 @@ int store_create_region(struct store *store, const char *name, const struct regi
     return code;
 }
 
-/* As create_folder does. */
-static int restore_folder(struct store *store, const struct store_restoring *what, struct err *err)
-{
-    struct region_wanted wanted = {
-        .name = what->name,
-        .id = store->next_id - 1,
-        .is_cancelled = what->is_cancelled,
-        .context = what->context,
-    };
-    char fresh[IO_PATH_SIZE], path[IO_PATH_SIZE];
-    struct err ignored;
-    int code = io_join(path, REGIONS, what->name, err);
-    if (code == 0)
-        code = special_path(fresh, NEW_PREFIX, what->name, err);
-    if (code != 0)
-        return code;
-    code = region_restore(what->backups, what->backup, store->io, fresh, &wanted, err);
-    if (code == 0)
-        code = rename_folder(store, fresh, path, err);
-    if (code != 0)
-        (void)io_remove_folder(store->io, fresh, &ignored);
-    return code;
-}
-
-int store_restore_region(struct store *store, const struct store_restoring *what,
-                         struct region **ret_region, struct err *err)
+int store_begin_restoring(struct store *store, const struct store_restoring *what, uint64_t *ret_id,
+                          struct err *err)
 {
     bool is_found = false;
     int code = check_writable(store, err);
@@ -506,9 +482,44 @@ int store_restore_region(struct store *store, const struct store_restoring *what
     if (code == 0)
         code = use_id(store, err);
     if (code == 0)
-        code = restore_folder(store, what, err);
+        *ret_id = store->next_id - 1;
+    return code;
+}
+
+int store_copy_backup(struct store *store, const struct store_restoring *what, uint64_t id,
+                      struct err *err)
+{
+    const struct region_wanted wanted = {
+        .name = what->name,
+        .id = id,
+        .is_cancelled = what->is_cancelled,
+        .context = what->context,
+    };
+    char fresh[IO_PATH_SIZE];
+    struct err ignored;
+    int code = special_path(fresh, NEW_PREFIX, what->name, err);
+    if (code != 0)
+        return code;
+    code = region_restore(what->backups, what->backup, store->io, fresh, &wanted, err);
+    if (code != 0)
+        (void)io_remove_folder(store->io, fresh, &ignored);
+    return code;
+}
+
+int store_end_restoring(struct store *store, const struct store_restoring *what,
+                        struct region **ret_region, struct err *err)
+{
+    char fresh[IO_PATH_SIZE], path[IO_PATH_SIZE];
+    struct err ignored;
+    int code = io_join(path, REGIONS, what->name, err);
     if (code == 0)
-        code = store_open_region(store, what->name, what->options, ret_region, NULL, err);
+        code = special_path(fresh, NEW_PREFIX, what->name, err);
+    if (code != 0)
+        return code;
+    code = rename_folder(store, fresh, path, err);
+    if (code == 0)
+        return store_open_region(store, what->name, what->options, ret_region, NULL, err);
+    (void)io_remove_folder(store->io, fresh, &ignored);
     return code;
 }
 

@@ -67,11 +67,21 @@ struct store_restoring {
     bool (*is_cancelled)(void *context);  /* asked now and then, on this thread; or NULL */
     void *context;
 };
-/* Makes a region out of a backup, durably, and opens it: it has what the backup has, with a uuid
- * and an id of its own. ERR_EXISTS; ERR_INVALID_ARGUMENT for either name, or where there is no such
- * backup; or as region_restore. */
-int store_restore_region(struct store *store, const struct store_restoring *what,
-                         struct region **ret_region, struct err *err);
+/* A region is made out of a backup in three steps, of which only the second takes long; nothing
+ * else may be done with this name meanwhile, but anything with others. What it makes has what the
+ * backup has, with a uuid and an id of its own.
+ *
+ * Whether that can be, and its id. ERR_EXISTS; ERR_INVALID_ARGUMENT for either name, or where there
+ * is no such backup. */
+int store_begin_restoring(struct store *store, const struct store_restoring *what, uint64_t *ret_id,
+                          struct err *err);
+/* The copy, in a folder with a name that no region has: it may run beside all other functions of
+ * the store. As region_restore; nothing is left after a failure. */
+int store_copy_backup(struct store *store, const struct store_restoring *what, uint64_t id,
+                      struct err *err);
+/* Gives it its name, durably, and opens it. */
+int store_end_restoring(struct store *store, const struct store_restoring *what,
+                        struct region **ret_region, struct err *err);
 
 /* Removes a closed region for good. ERR_NO_SUCH_REGION. */
 int store_drop_region(struct store *store, const char *name, struct err *err);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "core/backups.h"
 #include "daemon/access.h"
@@ -18,20 +19,28 @@
 #include "daemon/server.h"
 #include "daemon/upload.h"
 
+enum admin_step {
+    STEP_WAITING,
+    STEP_UNDER_WAY, /* it has the store */
+    STEP_COPYING,   /* a backup, without the store */
+    STEP_COPIED,    /* and waits for it again */
+};
+
 struct admin_task {
     struct work work; /* first, so that the one is the other */
     enum admin_kind kind;
-    struct admin_task *next;
+    struct admin_task *prev, *next;
     struct server *server;
     struct request *request; /* to answer, or NULL */
-    /* NULL: to create or restore. Whoever drops it comes later in the queue, so it is there. */
+    /* NULL: to create or restore. Whoever drops it waits for all before, so it is there. */
     struct region_entry *entry;
-    bool is_started;
+    enum admin_step step;
     bool is_at_worker; /* handed to it */
     char name[REGION_NAME_MAX + 1];
     char new_name[REGION_NAME_MAX + 1];
     char backup[REGION_NAME_MAX + 1];
     char of[REGION_NAME_MAX + 1]; /* the region's name in there */
+    uint64_t id;                  /* of what is restored */
     bool has_options;             /* of the configuration; else a backup has its own */
     struct region_options options;
     uint32_t given;        /* of them */
@@ -51,20 +60,19 @@ static const struct {
 
 void admin_init(struct admin *admin)
 {
-    admin->first = NULL;
+    *admin = (struct admin){.tasks = NULL};
     atomic_init(&admin->is_hurried, false);
-    admin->last = &admin->first;
 }
 
 bool admin_is_idle(const struct admin *admin)
 {
-    return admin->first == NULL;
+    return admin->tasks == NULL;
 }
 
-/* Ends the first task with an answer. */
-static void finish(struct server *server, uint64_t id)
+/* Ends the task with an answer. */
+static void finish(struct admin_task *task, uint64_t id)
 {
-    struct admin_task *task = server->admin.first;
+    struct admin *admin = &task->server->admin;
     const char *verb = words[task->kind].verb;
     const char *other = task->kind == ADMIN_RENAME ? task->new_name : task->backup;
     if (task->err.code == ERR_OK)
@@ -83,9 +91,9 @@ static void finish(struct server *server, uint64_t id)
         else
             request_fail(task->request, &task->err);
     }
-    server->admin.first = task->next;
-    if (task->next == NULL)
-        server->admin.last = &server->admin.first;
+    DL_DELETE(admin->tasks, task);
+    if (admin->under_way == task)
+        admin->under_way = NULL;
     region_label_free(task->label);
     free(task);
 }
@@ -125,10 +133,9 @@ static bool is_hurried(void *context)
     return atomic_load_explicit(&admin->is_hurried, memory_order_relaxed);
 }
 
-static void run_restore(struct work *work)
+static struct store_restoring what_to_restore(struct admin_task *task)
 {
-    struct admin_task *task = (struct admin_task *)work;
-    struct store_restoring what = {
+    return (struct store_restoring){
         .backups = task->server->backups.io,
         .backup = task->backup,
         .name = task->name,
@@ -136,8 +143,33 @@ static void run_restore(struct work *work)
         .is_cancelled = is_hurried,
         .context = &task->server->admin,
     };
+}
+
+static void run_begin_restoring(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    const struct store_restoring what = what_to_restore(task);
     struct err err;
-    if (store_restore_region(task->server->store, &what, &task->region, &err) != 0)
+    if (store_begin_restoring(task->server->store, &what, &task->id, &err) != 0)
+        task->err = err;
+}
+
+/* Others use the store meanwhile. */
+static void run_copy(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    const struct store_restoring what = what_to_restore(task);
+    struct err err;
+    if (store_copy_backup(task->server->store, &what, task->id, &err) != 0)
+        task->err = err;
+}
+
+static void run_end_restoring(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    const struct store_restoring what = what_to_restore(task);
+    struct err err;
+    if (store_end_restoring(task->server->store, &what, &task->region, &err) != 0)
         task->err = err;
 }
 
@@ -177,6 +209,20 @@ static void run_set(struct work *work)
 
 static void start_next(struct server *server);
 
+static void submit(struct admin_task *task, void (*run)(struct work *work),
+                   void (*done)(struct work *work))
+{
+    task->work = (struct work){.run = run, .done = done};
+    workers_submit(&task->server->workers, WORK_OTHER, &task->work);
+}
+
+static void finish_and_go_on(struct admin_task *task, uint64_t id)
+{
+    struct server *server = task->server;
+    finish(task, id);
+    start_next(server);
+}
+
 static void on_created(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
@@ -193,7 +239,33 @@ static void on_created(struct work *work)
             events_created(entry);
         }
     }
-    finish(server, id);
+    finish_and_go_on(task, id);
+}
+
+static void on_copied(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    task->server->admin.copying = NULL;
+    task->step = STEP_COPIED;
+    if (task->err.code == ERR_OK)
+        start_next(task->server);
+    else
+        finish_and_go_on(task, 0);
+}
+
+/* Until it is copied the store is for others. */
+static void on_restoring_begun(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct server *server = task->server;
+    if (task->err.code != ERR_OK) {
+        finish_and_go_on(task, 0);
+        return;
+    }
+    server->admin.under_way = NULL;
+    server->admin.copying = task;
+    task->step = STEP_COPYING;
+    submit(task, run_copy, on_copied);
     start_next(server);
 }
 
@@ -201,17 +273,13 @@ static void on_created(struct work *work)
 static void on_looked(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
-    struct server *server = task->server;
     struct conn *conn = task->request->conn;
     if (task->err.code == ERR_OK && (task->of[0] == '\0' || !access_may_restore(conn, task->of)))
         err_set(&task->err, ERR_INVALID_ARGUMENT, "there is no backup named '%s'", task->backup);
-    if (task->err.code != ERR_OK) {
-        finish(server, 0);
-        start_next(server);
-        return;
-    }
-    task->work = (struct work){.run = run_restore, .done = on_created};
-    workers_submit(&server->workers, WORK_OTHER, &task->work);
+    if (task->err.code != ERR_OK)
+        finish_and_go_on(task, 0);
+    else
+        submit(task, run_begin_restoring, on_restoring_begun);
 }
 
 static void on_dropped(struct work *work)
@@ -221,10 +289,10 @@ static void on_dropped(struct work *work)
     if (task->err.code == ERR_OK)
         events_dropped(task->entry);
     regions_free(task->entry);
+    task->entry = NULL;
     if (task->region != NULL && regions_add(server, task->region) == NULL)
         region_close(task->region);
-    finish(server, 0);
-    start_next(server);
+    finish_and_go_on(task, 0);
 }
 
 /* What it may has changed: what was held back by the old options goes. */
@@ -250,8 +318,7 @@ static void on_renamed(struct work *work)
     }
     entry->is_held = false;
     commit_touch(entry);
-    finish(server, 0);
-    start_next(server);
+    finish_and_go_on(task, 0);
 }
 
 static bool is_configured(const struct server *server, const char *name)
@@ -269,23 +336,21 @@ static void on_set(struct work *work)
     /* A reload may have listed it meanwhile, and said what it may. */
     if (task->err.code == ERR_OK && !task->entry->is_dropping && !is_configured(server, task->name))
         set_options(task->entry, &task->options);
-    finish(server, 0);
-    start_next(server);
+    finish_and_go_on(task, 0);
 }
 
 void admin_region_still(struct region_entry *entry)
 {
-    struct admin_task *task = entry->server->admin.first;
+    struct admin_task *task = entry->server->admin.under_way;
     if (task->is_at_worker)
         return;
     task->is_at_worker = true;
-    task->work = (struct work){.run = run_rename, .done = on_renamed};
-    workers_submit(&entry->server->workers, WORK_OTHER, &task->work);
+    submit(task, run_rename, on_renamed);
 }
 
 void admin_region_quiet(struct region_entry *entry)
 {
-    struct admin_task *task = entry->server->admin.first;
+    struct admin_task *task = entry->server->admin.under_way;
     struct region_info info;
     if (task == NULL || task->kind != ADMIN_DROP || task->entry != entry || task->is_at_worker)
         return; /* its turn has not come */
@@ -296,8 +361,7 @@ void admin_region_quiet(struct region_entry *entry)
     memcpy(task->name, entry->name, sizeof task->name);
     task->region = entry->region;
     entry->region = NULL; /* from here on it is the worker's */
-    task->work = (struct work){.run = run_drop, .done = on_dropped};
-    workers_submit(&entry->server->workers, WORK_OTHER, &task->work);
+    submit(task, run_drop, on_dropped);
 }
 
 /* ---- One after the other ---- */
@@ -379,8 +443,7 @@ static bool start_set(struct server *server, struct admin_task *task)
                 max_size, info.size, task->name);
         return true;
     }
-    task->work = (struct work){.run = run_set, .done = on_set};
-    workers_submit(&server->workers, WORK_OTHER, &task->work);
+    submit(task, run_set, on_set);
     return false;
 }
 
@@ -391,13 +454,24 @@ static bool start_drop(struct admin_task *task)
     return false;
 }
 
+/* Regions that there will be. */
+static size_t count_restoring(const struct admin *admin)
+{
+    const struct admin_task *task;
+    size_t count = 0;
+    DL_FOREACH(admin->tasks, task)
+    count += task->step == STEP_COPYING || task->step == STEP_COPIED;
+    return count;
+}
+
 static bool start_create(struct server *server, struct admin_task *task)
 {
     if (has_name(server, task)) {
         err_set(&task->err, ERR_EXISTS, "there is a region named \"%s\" already", task->name);
         return true;
     }
-    if (task->request != NULL && server->regions.count >= server->conf.max_regions) {
+    if (task->request != NULL &&
+        server->regions.count + count_restoring(&server->admin) >= server->conf.max_regions) {
         err_set(&task->err, ERR_BUSY,
                 "region %s would be one more than max_regions, %" PRIu64
                 ": drop one that is not needed, or raise the limit",
@@ -413,17 +487,15 @@ static bool start_create(struct server *server, struct admin_task *task)
         return true;
     }
     if (task->kind == ADMIN_RESTORE)
-        task->work = (struct work){.run = run_look, .done = on_looked};
+        submit(task, run_look, on_looked);
     else
-        task->work = (struct work){.run = run_create, .done = on_created};
-    workers_submit(&server->workers, WORK_OTHER, &task->work);
+        submit(task, run_create, on_created);
     return false;
 }
 
-/* Starts the task, which is the first; true when it is over already. */
+/* Starts the task; true when it is over already. */
 static bool start(struct server *server, struct admin_task *task)
 {
-    task->is_started = true;
     switch (task->kind) {
     case ADMIN_DROP:
         return start_drop(task);
@@ -438,18 +510,62 @@ static bool start(struct server *server, struct admin_task *task)
     return start_create(server, task);
 }
 
-static void start_next(struct server *server)
+static bool is_about(const struct admin_task *task, const char *name)
 {
-    while (server->admin.first != NULL && !server->admin.first->is_started)
-        if (start(server, server->admin.first))
-            finish(server, 0);
+    return name[0] != '\0' && (strcmp(task->name, name) == 0 || strcmp(task->new_name, name) == 0 ||
+                               (task->entry != NULL && strcmp(task->entry->name, name) == 0));
 }
 
-static void append(struct server *server, struct admin_task *task)
+/* Whether one is about what the other is about. A region may have another name by now. */
+static bool is_alike(const struct admin_task *a, const struct admin_task *b)
 {
-    *server->admin.last = task;
-    server->admin.last = &task->next;
-    start_next(server);
+    return (a->entry != NULL && (a->entry == b->entry || is_about(b, a->entry->name))) ||
+           is_about(b, a->name) || is_about(b, a->new_name);
+}
+
+static bool may_start(const struct admin *admin, const struct admin_task *task)
+{
+    if (task->step != STEP_WAITING)
+        return task->step == STEP_COPIED;
+    if (task->kind == ADMIN_RESTORE && admin->copying != NULL)
+        return false;
+    for (const struct admin_task *other = admin->tasks; other != task; other = other->next)
+        if (is_alike(task, other))
+            return false;
+    return true;
+}
+
+static struct admin_task *next_task(const struct admin *admin)
+{
+    struct admin_task *task = admin->tasks;
+    while (task != NULL && !may_start(admin, task))
+        task = task->next;
+    return task;
+}
+
+static void start_next(struct server *server)
+{
+    struct admin *admin = &server->admin;
+    struct admin_task *task;
+    while (admin->under_way == NULL && (task = next_task(admin)) != NULL) {
+        bool is_copied = task->step == STEP_COPIED;
+        admin->under_way = task;
+        task->step = STEP_UNDER_WAY;
+        if (is_copied)
+            submit(task, run_end_restoring, on_created);
+        else if (start(server, task))
+            finish(task, 0);
+    }
+}
+
+/* What the configuration says of a region of this name. */
+static void find_options(const struct conf *conf, struct admin_task *task)
+{
+    for (size_t i = 0; i < conf->regions_count; i++)
+        if (strcmp(conf->regions[i].name, task->name) == 0) {
+            task->has_options = true;
+            task->options = conf->regions[i].options;
+        }
 }
 
 bool admin_begin(struct server *server, const struct admin_wish *wish, struct request *request)
@@ -466,9 +582,14 @@ bool admin_begin(struct server *server, const struct admin_wish *wish, struct re
     if (wish->entry != NULL)
         memcpy(task->name, wish->entry->name, sizeof task->name);
     if (wish->name != NULL)
-        memcpy(wish->kind == ADMIN_CREATE ? task->name : task->new_name, wish->name,
+        memcpy(wish->kind == ADMIN_RENAME ? task->new_name : task->name, wish->name,
                wish->name_length);
-    append(server, task);
+    if (wish->kind == ADMIN_RESTORE) {
+        memcpy(task->backup, wish->backup, wish->backup_length);
+        find_options(&server->conf, task);
+    }
+    DL_APPEND(server->admin.tasks, task);
+    start_next(server);
     return true;
 }
 
@@ -482,30 +603,16 @@ bool admin_create(struct server *server, const char *name, size_t length,
         request);
 }
 
-/* What the configuration says of a region of this name. */
-static void find_options(const struct conf *conf, struct admin_task *task)
-{
-    for (size_t i = 0; i < conf->regions_count; i++)
-        if (strcmp(conf->regions[i].name, task->name) == 0) {
-            task->has_options = true;
-            task->options = conf->regions[i].options;
-        }
-}
-
 bool admin_restore(struct server *server, const char *backup, size_t backup_length,
                    const char *name, size_t length, struct request *request)
 {
-    struct admin_task *task = calloc(1, sizeof *task);
-    if (task == NULL)
-        return false;
-    task->kind = ADMIN_RESTORE;
-    task->server = server;
-    task->request = request;
-    memcpy(task->name, name, length);
-    memcpy(task->backup, backup, backup_length);
-    find_options(&server->conf, task);
-    append(server, task);
-    return true;
+    return admin_begin(server,
+                       &(struct admin_wish){.kind = ADMIN_RESTORE,
+                                            .name = name,
+                                            .name_length = length,
+                                            .backup = backup,
+                                            .backup_length = backup_length},
+                       request);
 }
 
 void admin_hurry(struct admin *admin)
@@ -515,16 +622,11 @@ void admin_hurry(struct admin *admin)
 
 bool admin_drop(struct server *server, struct region_entry *entry, struct request *request)
 {
-    struct admin_task *task = calloc(1, sizeof *task);
-    if (task == NULL)
-        return false;
-    task->server = server;
-    task->kind = ADMIN_DROP;
-    task->request = request;
-    task->entry = entry;
-    memcpy(task->name, entry->name, sizeof task->name);
-    regions_remove(server, entry);
     struct err gone;
+    if (!admin_begin(server, &(struct admin_wish){.kind = ADMIN_DROP, .entry = entry}, request))
+        return false;
+    /* It is not quiet before the next turn. */
+    regions_remove(server, entry);
     err_set(&gone, ERR_NO_SUCH_REGION, "region %s was dropped while it was scrubbed", entry->name);
     scrub_refuse(entry, &gone);
     err_set(&gone, ERR_NO_SUCH_REGION, "region %s was dropped while it was backed up", entry->name);
@@ -532,6 +634,5 @@ bool admin_drop(struct server *server, struct region_entry *entry, struct reques
     err_set(&gone, ERR_NO_SUCH_REGION, "region %s was dropped, and the upload with it",
             entry->name);
     upload_refuse(entry, &gone);
-    append(server, task);
     return true;
 }

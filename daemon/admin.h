@@ -1,6 +1,10 @@
 /* Creating, restoring, dropping, renaming and changing regions: one at a time, first come first
  * served, on a worker.
  *
+ * Copying a backup may take hours, so nobody waits for that who wants something else: it is made
+ * beside the others, one copy at a time, into a folder with a name that no region has. Only what is
+ * about the same region or name waits for its end, and the next copy.
+ *
  * A region that is to be dropped is out of the table at once, so nobody new finds it. When its turn
  * has come, its pending flush is hurried; when nothing is under way in it any more, a worker closes
  * and removes it. If the removal fails the region is opened again and stays.
@@ -26,18 +30,22 @@ struct request;
 struct server;
 
 struct admin {
-    struct admin_task *first, **last; /* the first one is under way */
-    atomic_bool is_hurried;           /* the server is stopping: who restores gives up */
+    struct admin_task *tasks;     /* in the order in which they were asked for */
+    struct admin_task *under_way; /* the one that has the store, or NULL */
+    struct admin_task *copying;   /* the one that copies a backup beside it, or NULL */
+    atomic_bool is_hurried;       /* the server is stopping: who restores gives up */
 };
 
 enum admin_kind { ADMIN_CREATE, ADMIN_RESTORE, ADMIN_DROP, ADMIN_RENAME, ADMIN_SET };
 
 /* What is to be done; all but the entry is borrowed for the call. */
 struct admin_wish {
-    enum admin_kind kind;       /* ADMIN_CREATE, ADMIN_RENAME or ADMIN_SET */
-    struct region_entry *entry; /* to rename or change */
+    enum admin_kind kind;
+    struct region_entry *entry; /* to drop, rename or change */
     const char *name;           /* of a new region, or what one is to be called */
     size_t name_length;
+    const char *backup; /* to restore */
+    size_t backup_length;
     struct region_options options; /* of a new region, or those to be changed: */
     uint32_t given;                /* which (region_options.h) */
 };

@@ -437,6 +437,107 @@ class Faults(BackupCase):
         self.daemon.wait_log("backed up as c")
         self.assertEqual([b["name"] for b in self.client.call("listBackups")], ["b", "c"])
 
+    def hold_restore(self, client, backup, name):
+        """One that is being copied as long as the rule stands."""
+        self.rule(f"pwritev hold regions/.new-{name}/data")
+        msgid = client.send("restoreRegion", backup, name)
+        while f".new-{name}" not in os.listdir(self.daemon.data_dir + "/regions"):
+            pass
+        return msgid
+
+    def test_restoring_is_waited_for_by_nobody(self):
+        """But by who asks for the same name, in this order, and by the next one that restores."""
+        self.client.call("backupRegion", "main", "b")
+        with Client(self.daemon.tcp) as first, Client(self.daemon.tcp) as second, \
+                Client(self.daemon.tcp) as third, Client(self.daemon.tcp) as fourth:
+            restored = self.hold_restore(first, "b", "x")
+            number = self.client.call("createRegion", "y")
+            self.client.call("addBlob", "y", b"y")
+            self.client.call("renameRegion", "y", "z")
+            self.client.call("setRegion", "z", {"max_size": "1GiB"})
+            self.client.call("backupRegion", "z", "c")
+            self.client.call("createRegion", "to-be-renamed")
+            create = second.send("createRegion", "x")
+            rename = third.send("renameRegion", "to-be-renamed", "x")
+            again = fourth.send("restoreRegion", "c", "y")
+            self.client.call("dropRegion", "z")
+            self.client.call("createRegion", "z")
+            for name in ("z", "to-be-renamed"):
+                self.client.call("regionInfo", name)
+            # What waits is not done.
+            self.refused(self.client, "no_such_region", "regionInfo", "x")
+            self.refused(self.client, "no_such_region", "regionInfo", "y")
+            self.rule()
+            restored = first.wait(restored)
+            self.assertLess(restored, number)
+            for client, msgid in ((second, create), (third, rename)):
+                with self.assertRaises(RpcError) as caught:
+                    client.wait(msgid)
+                self.assertEqual(caught.exception.code, "exists")
+            fourth.wait(again)
+            self.assertEqual(self.client.call("loadBlob", "y", 0, 1), b"y")
+            self.assert_blobs(self.client, "x", {self.address: self.blob})
+            self.assertEqual(self.client.call("regionInfo", "x")["id"], restored)
+        self.daemon.stop()
+        self.daemon.start()
+        with Client(self.daemon.unix) as client:
+            self.assertEqual(client.call("listRegions"),
+                             ["main", "other", "to-be-renamed", "x", "y", "z"])
+            self.assert_blobs(client, "x", {self.address: self.blob})
+
+    def test_what_comes_after_a_name_that_is_restored(self):
+        """Whoever drops a region waits for what was asked of it before."""
+        self.client.call("backupRegion", "main", "b")
+        self.client.call("createRegion", "y")
+        with Client(self.daemon.tcp) as first, Client(self.daemon.tcp) as second, \
+                Client(self.daemon.tcp) as third, Client(self.daemon.tcp) as fourth:
+            restored = self.hold_restore(first, "b", "x")
+            rename = second.send("renameRegion", "y", "x")
+            drop = third.send("dropRegion", "y")
+            while "y" in self.client.call("listRegions"):
+                pass
+            create = fourth.send("createRegion", "y")
+            self.client.call("createRegion", "z")
+            self.assertEqual(self.client.call("listRegions"), ["main", "other", "z"])
+            self.rule()
+            first.wait(restored)
+            with self.assertRaises(RpcError):
+                second.wait(rename)
+            third.wait(drop)
+            fourth.wait(create)
+        self.assertEqual(self.client.call("listRegions"), ["main", "other", "x", "y", "z"])
+
+    def test_restoring_counts(self):
+        """As a region that there will be."""
+        self.client.call("backupRegion", "main", "b")
+        self.daemon.stop()
+        self.daemon.write_config("sandbox: off\n" + CONFIG.format(folder=self.daemon.folder) +
+                                 "max_regions: 4\n")
+        self.daemon.start()
+        with Client(self.daemon.unix) as client, Client(self.daemon.tcp) as first:
+            restored = self.hold_restore(first, "b", "x")
+            client.call("createRegion", "y")
+            self.refused(client, "busy", "createRegion", "z")
+            self.rule()
+            first.wait(restored)
+            self.refused(client, "busy", "createRegion", "z")
+            client.call("dropRegion", "y")
+            client.call("createRegion", "z")
+
+    def test_restoring_is_killed(self):
+        self.client.call("backupRegion", "main", "b")
+        with Client(self.daemon.tcp) as first:
+            self.hold_restore(first, "b", "x")
+            number = self.client.call("createRegion", "y")
+            self.daemon.kill()
+        self.rule()
+        self.daemon.start()
+        with Client(self.daemon.unix) as client:
+            self.assertEqual(client.call("listRegions"), ["main", "other", "y"])
+            self.assertEqual(sorted(os.listdir(self.daemon.data_dir + "/regions")),
+                             ["main", "other", "y"])
+            self.assertGreater(client.call("restoreRegion", "b", "x"), number)
+
     def test_restoring_is_stopped(self):
         self.client.call("backupRegion", "main", "b")
         self.rule("pwritev hold regions/.new-x/data")
