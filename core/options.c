@@ -158,3 +158,12 @@ bool region_name_is_valid(const char *name, size_t length)
             return false;
     return true;
 }
+
+bool region_options_equal(const struct region_options *a, const struct region_options *b)
+{
+    return a->durability == b->durability && a->flush_interval_ms == b->flush_interval_ms &&
+           a->fit == b->fit && a->max_size == b->max_size && a->journal_size == b->journal_size &&
+           a->checksum == b->checksum && a->token_window == b->token_window &&
+           a->discard == b->discard && a->scrub_interval_ms == b->scrub_interval_ms &&
+           a->scrub_rate == b->scrub_rate && a->page_cache == b->page_cache;
+}

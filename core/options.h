@@ -57,6 +57,8 @@ struct region_options {
 /* sync, 100 ms, tight, no limit, 256 MiB; on, 65536, 1 MiB, a week, 8 MiB, 128 MiB. */
 struct region_options region_options_default(void);
 
+bool region_options_equal(const struct region_options *a, const struct region_options *b);
+
 /* 0, or ERR_INVALID_ARGUMENT and a sentence that names the option and its range. */
 int region_options_check(const struct region_options *options, struct err *err);
 

@@ -109,11 +109,19 @@ const struct err *region_failure(const struct region *region);
  * max_size, journal_size, discard, scrub_interval, scrub_rate) from now on. */
 void region_set_options(struct region *region, const struct region_options *options);
 
+/* For the store, of a region that nobody else has yet: what it is called, if not as its meta file
+ * says. */
+void region_call(struct region *region, const char *name);
+
 /* What a region's folder and name are to be called, made ahead of the renaming so that what follows
  * it cannot fail; NULL without memory. */
 struct region_label;
 struct region_label *region_label_new(const char *path, const char *name, struct err *err);
 void region_label_free(struct region_label *label);
+/* What workers that read have of earlier names is kept for them, of so many renamings at most. */
+#define REGION_OLD_LABELS 32
+/* False while so many are kept, until nothing is pinned. */
+bool region_may_be_renamed(const struct region *region);
 /* The folder has been renamed (store_rename_region). Takes the label. No job is under way from the
  * moment before the renaming until after this; changes may be staged and pins held. */
 void region_rename(struct region *region, struct region_label *label);

@@ -153,15 +153,6 @@ static int recover_region(struct region *region, struct err *err)
     return start_journal(region, &recovery, err);
 }
 
-static bool options_equal(const struct region_options *a, const struct region_options *b)
-{
-    return a->durability == b->durability && a->flush_interval_ms == b->flush_interval_ms &&
-           a->fit == b->fit && a->max_size == b->max_size && a->journal_size == b->journal_size &&
-           a->checksum == b->checksum && a->token_window == b->token_window &&
-           a->discard == b->discard && a->scrub_interval_ms == b->scrub_interval_ms &&
-           a->scrub_rate == b->scrub_rate && a->page_cache == b->page_cache;
-}
-
 static int read_meta(struct region *region, const struct region_options *options, struct err *err)
 {
     int code = migrate_read_meta(region->io, region->folder, &region->meta, &region->format, err);
@@ -169,7 +160,7 @@ static int read_meta(struct region *region, const struct region_options *options
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "%s/" META_FILE " has format version %u instead of %u: it must be migrated",
                        region->folder, region->format, REGION_FORMAT);
-    if (code != 0 || options == NULL || options_equal(options, &region->meta.options))
+    if (code != 0 || options == NULL || region_options_equal(options, &region->meta.options))
         return code;
     code = region_options_check(options, err);
     if (code != 0)

@@ -33,9 +33,26 @@ void region_free_old_labels(struct region *region)
     }
 }
 
+void region_call(struct region *region, const char *name)
+{
+    struct region_label *label = region->label;
+    memset(label->name, 0, sizeof label->name);
+    strncpy(label->name, name, REGION_NAME_MAX);
+    memcpy(region->meta.name, label->name, sizeof region->meta.name);
+}
+
+bool region_may_be_renamed(const struct region *region)
+{
+    unsigned count = 0;
+    for (const struct region_label *old = region->old_labels; old != NULL; old = old->older)
+        count++;
+    return count < REGION_OLD_LABELS;
+}
+
 void region_rename(struct region *region, struct region_label *label)
 {
     struct region_label *old = region->label;
+    assert(region_may_be_renamed(region));
     for (unsigned lane = 0; lane < LANES; lane++)
         assert(region->under_way[lane] == NULL);
     region->label = label;

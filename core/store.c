@@ -362,6 +362,9 @@ int store_open_region(struct store *store, const char *name, const struct region
         code = migrate(store, path, &from, err);
     if (code == 0)
         code = region_open(store->io, path, options, store->read_only, ret_region, ret_report, err);
+    /* A renaming that was cut short may have left the old name in its meta file. */
+    if (code == 0 && store->read_only)
+        region_call(*ret_region, name);
     if (code == 0 && from != 0) {
         region_set_migrated(*ret_region, from);
         if (ret_report != NULL)
@@ -594,6 +597,15 @@ static int check_names(const struct store *store, struct err *err)
         "restart mregiond, which finds out what it is called");
 }
 
+/* Whoever asked is told what it means: that something failed is only half of it. */
+static int say_doubt(struct err *err, const char *is, const char *other)
+{
+    struct err failure = *err;
+    return err_set(err, failure.code,
+                   "%s: it is called %s until the next start, which may find it called %s",
+                   failure.text, is, other);
+}
+
 int store_rename_region(struct store *store, const char *name, const char *new_name,
                         bool *ret_renamed, struct err *err)
 {
@@ -622,6 +634,8 @@ int store_rename_region(struct store *store, const char *name, const char *new_n
     /* It is called so whether this succeeds or not: the next open makes up for it. */
     if (code == 0)
         (void)rename_settle(store->io, to, new_name, false, &ignored);
+    if (code != 0 && store->has_doubtful_name)
+        code = *ret_renamed ? say_doubt(err, new_name, name) : say_doubt(err, name, new_name);
     return code;
 }
 
@@ -631,9 +645,21 @@ struct region_label *store_new_label(const char *name, struct err *err)
     return io_join(path, REGIONS, name, err) == 0 ? region_label_new(path, name, err) : NULL;
 }
 
+/* Whether the disk may have, after a failure, what was to be written. */
+static bool may_have_options(struct store *store, const char *path,
+                             const struct region_options *options)
+{
+    struct meta meta;
+    struct err ignored;
+    uint32_t version;
+    return migrate_read_meta(store->io, path, &meta, &version, &ignored) != 0 ||
+           region_options_equal(&meta.options, options);
+}
+
 int store_set_options(struct store *store, const char *name, const struct region_options *options,
                       struct err *err)
 {
+    struct err failure;
     char path[IO_PATH_SIZE];
     struct meta meta;
     uint32_t version;
@@ -647,5 +673,12 @@ int store_set_options(struct store *store, const char *name, const struct region
     if (code != 0)
         return code;
     meta.options = *options;
-    return meta_write(store->io, path, &meta, err);
+    code = meta_write(store->io, path, &meta, &failure);
+    if (code == 0)
+        return 0;
+    return err_set(err, code, "%s%s", failure.text,
+                   may_have_options(store, path, options)
+                       ? ": it has its old options until the next start, which may find it with "
+                         "the new ones"
+                       : "");
 }

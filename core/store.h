@@ -89,7 +89,7 @@ int store_drop_region(struct store *store, const char *name, struct err *err);
 /* Gives a region another name, durably: a crash leaves one name or the other (rename.h). It may be
  * open if none of its jobs is under way; what it is then to be told is region_rename. ERR_EXISTS,
  * ERR_NO_SUCH_REGION, ERR_INVALID_ARGUMENT for the name. *ret_renamed is which name the folder has
- * now, also after a failure: then a crash may still leave the other one. */
+ * now, also after a failure: then a crash may still leave the other one, if the sentence says so. */
 int store_rename_region(struct store *store, const char *name, const char *new_name,
                         bool *ret_renamed, struct err *err);
 
@@ -97,7 +97,8 @@ int store_rename_region(struct store *store, const char *name, const char *new_n
 struct region_label *store_new_label(const char *name, struct err *err);
 
 /* Keeps other options for a region of the current format, durably: it may be open, and is to be
- * told (region_set_options). ERR_NO_SUCH_REGION, ERR_INVALID_ARGUMENT. */
+ * told (region_set_options). ERR_NO_SUCH_REGION, ERR_INVALID_ARGUMENT. After any other failure the
+ * next open may find them all the same, if the sentence says so. */
 int store_set_options(struct store *store, const char *name, const struct region_options *options,
                       struct err *err);
 

@@ -523,17 +523,45 @@ START_TEST(a_renaming_that_is_cut_short_is_made_up_for)
     store_close(store);
     open_store(true);
     ck_assert_int_eq(store_open_region(store, "new", NULL, &region, NULL, &err), 0);
+    struct region_info info;
+    region_get_info(region, &info);
+    ck_assert_str_eq(info.name, "new");
+    ck_assert_str_eq(region_name(region), "new");
     region_close(region);
     store_close(store);
     open_store(false);
     options.max_size = 5 * GIB;
     ck_assert_int_eq(store_set_options(store, "new", &options, &err), 0);
     ck_assert_int_eq(store_open_region(store, "new", NULL, &region, NULL, &err), 0);
-    struct region_info info;
     region_get_info(region, &info);
     ck_assert_str_eq(info.name, "new");
     ck_assert_uint_eq(info.options.max_size, 5 * GIB);
     drive_close(region);
+}
+END_TEST
+
+/* Only the last sync leaves it open whether they last, and the error says so. */
+START_TEST(options_that_may_last_or_not)
+{
+    static const struct {
+        unsigned op;
+        const char *pattern;
+        bool is_in_doubt;
+    } cases[] = {{SIM_SYNC, "*/meta.new", false},
+                 {SIM_RENAME, "*/meta.new", false},
+                 {SIM_SYNC_DIRECTORY, "regions/main", true}};
+    drive_close(create("main"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        options.max_size = (i + 1) * GIB;
+        simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(cases[i].op),
+                                                       .pattern = cases[i].pattern,
+                                                       .nth = 1,
+                                                       .error = EIO});
+        ck_assert_int_eq(store_set_options(store, "main", &options, &err), ERR_IO_ERROR);
+        ck_assert_uint_gt(simdisk_faults_hit(disk), 0);
+        ck_assert_int_eq(strstr(err.text, "until the next start, which may find") != NULL,
+                         cases[i].is_in_doubt);
+    }
 }
 END_TEST
 
@@ -557,6 +585,7 @@ START_TEST(a_name_that_may_not_last_is_not_used)
                                                    .error = EIO});
     ck_assert_int_eq(store_rename_region(store, "main", "new", &is_renamed, &err), ERR_IO_ERROR);
     ck_assert(!is_renamed);
+    ck_assert_ptr_nonnull(strstr(err.text, "called main until"));
     ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err), 0);
     region_close(region);
     expect_doubt("main");
@@ -570,6 +599,7 @@ START_TEST(a_name_that_may_not_last_is_not_used)
                                      .forever = true});
     ck_assert_int_eq(store_rename_region(store, "main", "new", &is_renamed, &err), ERR_IO_ERROR);
     ck_assert(is_renamed);
+    ck_assert_ptr_nonnull(strstr(err.text, "called new until"));
     simdisk_set_fault(disk, (struct simdisk_fault){0});
     expect_doubt("new");
     ck_assert_int_eq(store_open_region(store, "new", NULL, &region, NULL, &err), 0);
@@ -770,6 +800,7 @@ int main(void)
     tcase_add_test(tests, a_copied_folder_is_refused);
     tcase_add_test(tests, renaming_is_refused);
     tcase_add_test(tests, an_open_region_is_renamed);
+    tcase_add_test(tests, options_that_may_last_or_not);
     tcase_add_test(tests, a_renaming_that_is_cut_short_is_made_up_for);
     tcase_add_test(tests, a_name_that_may_not_last_is_not_used);
     tcase_add_test(tests, another_regions_renaming_means_nothing);

@@ -3,8 +3,8 @@
  * The rules stand in the file that MREGION_FAULT names, one a line, and are read anew at every
  * call, so a test changes them while the daemon runs. No file: no faults.
  *
- *     FUNCTION ERRNO PATH     calls on files whose path contains PATH fail with that number
- *     FUNCTION hold PATH      they wait until the rule is gone
+ *     FUNCTION ERRNO PATH     calls on files whose path contains PATH fail with that number; or
+ * ends in it, where PATH ends in a $ FUNCTION hold PATH      they wait until the rule is gone
  *     FUNCTION signal PATH    every other one of a thread says EINTR
  *     FUNCTION short PATH     they read or write no more than half, in whole blocks; one block, or
  *                             less, whole
@@ -37,6 +37,16 @@ static void *next(const char *name)
     return function;
 }
 
+static bool is_about(const char *path, const char *part)
+{
+    size_t length = strlen(path), size = strlen(part);
+
+    if (size == 0 || part[size - 1] != '$')
+        return strstr(path, part) != NULL;
+    size--;
+    return length >= size && memcmp(path + length - size, part, size) == 0;
+}
+
 /* The word behind the rule's function, "" without a rule. Reads with stdio, whose calls do not
  * come through here. */
 static void find_rule(const char *function, const char *path, char word[32])
@@ -51,7 +61,7 @@ static void find_rule(const char *function, const char *path, char word[32])
     if (file == NULL)
         return;
     while (fscanf(file, "%31s %31s %127s", name, word, part) == 3) {
-        if (strcmp(name, function) == 0 && strstr(path, part) != NULL)
+        if (strcmp(name, function) == 0 && is_about(path, part))
             break;
         word[0] = '\0';
     }
