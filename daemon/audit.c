@@ -15,15 +15,32 @@
 /* A name as it is written: of so many characters at most. */
 #define NAME_SIZE 200
 
+/* What a call is about, as it is written. */
+struct subject {
+    char region[NAME_SIZE];
+    char more[NAME_SIZE + 16]; /* with a space in front; or nothing */
+};
+
 struct act {
     char user[USER_NAME_MAX + 1];
-    char region[NAME_SIZE];
+    struct subject subject;
     enum method_id method;
+};
+
+/* Names that methods take besides the region's. */
+static const struct {
+    enum method_id method;
+    unsigned param;
+    const char *key;
+} more_names[] = {
+    {METHOD_RENAME_REGION, 1, "to"},
+    {METHOD_BACKUP_REGION, 1, "backup"},
+    {METHOD_RESTORE_REGION, 0, "backup"},
 };
 
 /* ---- One line ---- */
 
-/* Also ends an empty name: as "-". */
+/* An empty one as "-". */
 static const char *write_name(const char *bytes, size_t size, char name[NAME_SIZE])
 {
     static const char others[] = "._-@#*?+/";
@@ -35,8 +52,8 @@ static const char *write_name(const char *bytes, size_t size, char name[NAME_SIZ
                         (byte != '\0' && strchr(others, byte) != NULL);
         used += (size_t)sprintf(name + used, is_plain ? "%c" : "\\x%02x", byte);
     }
-    name[used] = '\0';
-    return used > 0 ? name : "-";
+    snprintf(name + used, NAME_SIZE - used, "%s", used > 0 ? "" : "-");
+    return name;
 }
 
 static const char *name_of_user(const struct conn *conn)
@@ -62,13 +79,15 @@ static struct log_about about(const char *user, const char *peer, const char *ac
     };
 }
 
-static void write_line(const char *user, const char *peer, const char *act, const char *region,
-                       const char *result)
+static void write_line(const char *user, const char *peer, const char *act,
+                       const struct subject *subject, const char *result)
 {
-    const struct log_about subject = about(user, peer, act, region, result);
-    log_audit(&subject, "audit: user=%s peer=\"%s\" act=%s region=%s result=%s", user, peer, act,
-              region, result);
+    const struct log_about subjects = about(user, peer, act, subject->region, result);
+    log_audit(&subjects, "audit: user=%s peer=\"%s\" act=%s region=%s%s result=%s", user, peer, act,
+              subject->region, subject->more, result);
 }
+
+static const struct subject no_region = {.region = "-"};
 
 static uint64_t now_s(void)
 {
@@ -142,40 +161,53 @@ void audit_expelled(struct conn *conn, const char *user)
 {
     struct server *server = conn->server;
     if (allow(server, &server->audit.refusals, refusals))
-        write_line(user, conn->peer, "reload", "-", err_name(ERR_UNAUTHENTICATED));
+        write_line(user, conn->peer, "reload", &no_region, err_name(ERR_UNAUTHENTICATED));
 }
 
 void audit_reloaded(const struct server *server, enum err_code code)
 {
     (void)server;
-    write_line("-", "signal", "reload", "-", code == ERR_OK ? "ok" : err_name(code));
+    write_line("-", "signal", "reload", &no_region, code == ERR_OK ? "ok" : err_name(code));
 }
 
 /* ---- What ---- */
 
-/* The region that a call names, as it is written. */
-static const char *region_of(const struct call *call, char name[NAME_SIZE])
+static void write_region(const struct call *call, char name[NAME_SIZE])
 {
     enum method_id method = call->args.method;
     bool is_restored = method == METHOD_RESTORE_REGION; /* the region comes behind the backup */
     const struct rpc_param *param = &call->args.params[is_restored ? 1 : 0];
     if (call->entry != NULL)
-        return call->entry->name;
-    if (methods[method].parameters[0] != 'R' && method != METHOD_CREATE_REGION && !is_restored)
-        return "-";
-    if (param->bytes != NULL)
-        return write_name((const char *)param->bytes, param->size, name);
-    snprintf(name, NAME_SIZE, "#%llu", (unsigned long long)param->number);
-    return name;
+        snprintf(name, NAME_SIZE, "%s", call->entry->name);
+    else if (methods[method].parameters[0] != 'R' && method != METHOD_CREATE_REGION && !is_restored)
+        snprintf(name, NAME_SIZE, "-");
+    else if (param->bytes == NULL)
+        snprintf(name, NAME_SIZE, "#%llu", (unsigned long long)param->number);
+    else
+        (void)write_name((const char *)param->bytes, param->size, name);
+}
+
+static void describe(const struct call *call, struct subject *ret_subject)
+{
+    write_region(call, ret_subject->region);
+    ret_subject->more[0] = '\0';
+    for (size_t i = 0; i < sizeof more_names / sizeof more_names[0]; i++) {
+        const struct rpc_param *param = &call->args.params[more_names[i].param];
+        char name[NAME_SIZE];
+        if (more_names[i].method == call->args.method)
+            snprintf(ret_subject->more, sizeof ret_subject->more, " %s=%s", more_names[i].key,
+                     write_name((const char *)param->bytes, param->size, name));
+    }
 }
 
 void audit_refused(const struct call *call, enum err_code code)
 {
-    char name[NAME_SIZE];
+    struct subject subject;
     struct server *server = call->server;
+    describe(call, &subject);
     if (allow(server, &server->audit.refusals, refusals))
         write_line(name_of_user(call->conn), call->conn->peer, methods[call->args.method].name,
-                   region_of(call, name), err_name(code));
+                   &subject, err_name(code));
 }
 
 static bool is_task(enum method_id method)
@@ -184,24 +216,24 @@ static bool is_task(enum method_id method)
 }
 
 static void write_act(struct conn *conn, const char *user, enum method_id method,
-                      const char *region, const char *result)
+                      const struct subject *subject, const char *result)
 {
     struct server *server = conn->server;
     if (!is_task(method) || allow(server, &server->audit.tasks, tasks))
-        write_line(user, conn->peer, methods[method].name, region, result);
+        write_line(user, conn->peer, methods[method].name, subject, result);
 }
 
 void audit_begin(const struct call *call, struct request *request)
 {
-    char name[NAME_SIZE];
-    const char *region = region_of(call, name);
+    struct subject subject;
     struct act *act = malloc(sizeof *act);
+    describe(call, &subject);
     if (act == NULL) { /* better too early than not at all */
-        write_act(call->conn, name_of_user(call->conn), call->args.method, region, "begun");
+        write_act(call->conn, name_of_user(call->conn), call->args.method, &subject, "begun");
         return;
     }
     snprintf(act->user, sizeof act->user, "%s", name_of_user(call->conn));
-    snprintf(act->region, sizeof act->region, "%s", region);
+    act->subject = subject;
     act->method = call->args.method;
     request->act = act;
 }
@@ -212,7 +244,7 @@ void audit_end(struct request *request, const struct err *err)
     if (act == NULL) /* said already */
         return;
     request->act = NULL;
-    write_act(request->conn, act->user, act->method, act->region,
+    write_act(request->conn, act->user, act->method, &act->subject,
               err == NULL              ? "ok"
               : err->code == ERR_CODES ? "unanswered"
                                        : err_name(err->code));

@@ -305,8 +305,8 @@ class Refusals(BackupCase):
             alice.call("restoreRegion", "a-backup", "a-2")
             bob.call("restoreRegion", "main-1", "a-3")
             self.assertEqual(alice.call("loadBlob", "a-3", 0, 6), b"secret")
-        server.wait_log("audit: user=alice .* act=restoreRegion region=a-2 result=ok")
-        server.wait_log("audit: user=bob .* act=backupRegion region=main result=ok")
+        server.wait_log("audit: user=alice .* act=restoreRegion region=a-2 backup=a-backup result=ok")
+        server.wait_log("audit: user=bob .* act=backupRegion region=main backup=main-1 result=ok")
 
 
 @unittest.skipIf(FAULT is None, "a preloaded library and AddressSanitizer do not get along")
