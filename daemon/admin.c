@@ -43,7 +43,8 @@ struct admin_task {
     uint64_t id;                  /* of what is restored */
     bool has_options;             /* of the configuration; else a backup has its own */
     struct region_options options;
-    uint32_t given;        /* of them */
+    uint32_t given;               /* of them */
+    struct region_options before; /* of the region that is changed */
     struct region *region; /* created; to be closed; or reopened, because it could not be dropped */
     struct region_label *label; /* for the region once it is renamed */
     bool is_renamed;
@@ -78,7 +79,7 @@ static void finish(struct admin_task *task, uint64_t id)
     if (task->err.code == ERR_OK)
         log_info_about((&(struct log_about){.region = task->name}), "region %s: %s%s", task->name,
                        words[task->kind].done, other);
-    else if (task->request == NULL)
+    else if (task->request == NULL || task->err.code == ERR_IO_ERROR)
         log_error_about(
             (&(struct log_about){.region = task->name, .error = err_name(task->err.code)}),
             "cannot %s region %s: %s", verb, task->name, task->err.text);
@@ -197,6 +198,16 @@ static void run_rename(struct work *work)
         task->err = err;
 }
 
+static void run_rename_back(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct err err;
+    bool is_back;
+    if (store_rename_region(task->server->store, task->new_name, task->name, &is_back, &err) != 0)
+        task->err = err;
+    task->is_renamed = !is_back;
+}
+
 static void run_set(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
@@ -303,9 +314,8 @@ static void set_options(struct region_entry *entry, const struct region_options 
     commit_touch(entry);
 }
 
-static void on_renamed(struct work *work)
+static void end_rename(struct admin_task *task)
 {
-    struct admin_task *task = (struct admin_task *)work;
     struct server *server = task->server;
     struct region_entry *entry = task->entry;
     if (task->is_renamed) {
@@ -313,8 +323,7 @@ static void on_renamed(struct work *work)
         task->label = NULL;
         regions_rename(server, entry, task->new_name);
         access_region_renamed(server, entry);
-        if (!entry->is_dropping)
-            events_renamed(entry, task->name);
+        events_renamed(entry, task->name); /* also where "dropped" comes next */
     }
     entry->is_held = false;
     commit_touch(entry);
@@ -329,13 +338,50 @@ static bool is_configured(const struct server *server, const char *name)
     return false;
 }
 
+static int say_listed(struct admin_task *task)
+{
+    return err_set(
+        &task->err, ERR_INVALID_ARGUMENT,
+        "renameRegion: region %s is listed in the server's configuration, which would make it "
+        "anew, empty, at the next start: take it off that list, reload (SIGHUP) and try again",
+        task->name);
+}
+
+static void on_renamed_back(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    if (task->err.code == ERR_OK)
+        say_listed(task);
+    else if (task->is_renamed)
+        log_error_about((&(struct log_about){.region = task->new_name}),
+                        "region %s is listed in the configuration since, and called %s: change "
+                        "one of the two, or the next start makes another one, empty",
+                        task->name, task->new_name);
+    end_rename(task);
+}
+
+/* Where a reload has listed it by its old name meanwhile, it gets that back before anybody knows
+ * the new one: nothing can be at its place, since whoever makes a region waits for this. */
+static void on_renamed(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct server *server = task->server;
+    if (task->err.code != ERR_OK || task->entry->is_dropping ||
+        !is_configured(server, task->name)) {
+        end_rename(task);
+        return;
+    }
+    task->work = (struct work){.run = run_rename_back, .done = on_renamed_back};
+    workers_submit(&server->workers, WORK_OTHER, &task->work);
+}
+
 static void on_set(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
     struct server *server = task->server;
     /* A reload may have listed it meanwhile, and said what it may. */
-    if (task->err.code == ERR_OK && !task->entry->is_dropping && !is_configured(server, task->name))
-        set_options(task->entry, &task->options);
+    if (!task->entry->is_dropping && !is_configured(server, task->name))
+        set_options(task->entry, task->err.code == ERR_OK ? &task->options : &task->before);
     finish_and_go_on(task, 0);
 }
 
@@ -366,16 +412,15 @@ void admin_region_quiet(struct region_entry *entry)
 
 /* ---- One after the other ---- */
 
-static bool has_name(const struct server *server, const struct admin_task *task)
+static struct region_entry *find_named(const struct server *server, const char *name)
 {
-    return regions_find_name(&server->regions, task->name, strlen(task->name)) != NULL;
+    return regions_find_name(&server->regions, name, strlen(name));
 }
 
 /* Whether what the region is called or may can be changed at all. */
 static int check_change(const struct server *server, struct admin_task *task)
 {
     const struct region_entry *entry = task->entry;
-    const char *method = task->kind == ADMIN_RENAME ? "renameRegion" : "setRegion";
     if (entry->is_dropping)
         return err_set(&task->err, ERR_NO_SUCH_REGION, "region %s is being dropped", task->name);
     /* Whoever asked might not be allowed to under the name that it has by now. */
@@ -393,25 +438,26 @@ static int check_change(const struct server *server, struct admin_task *task)
     if (task->kind == ADMIN_RENAME && region_is_backed_up(entry->region))
         return err_set(&task->err, ERR_BUSY,
                        "region %s is being backed up: rename it when that is over", task->name);
+    if (task->kind == ADMIN_RENAME && !region_may_be_renamed(entry->region))
+        return err_set(&task->err, ERR_BUSY,
+                       "region %s has been renamed %d times while blobs were read from it: rename "
+                       "it when these are through",
+                       task->name, REGION_OLD_LABELS);
     if (!is_configured(server, task->name))
         return 0;
-    if (task->kind == ADMIN_SET)
-        return err_set(&task->err, ERR_INVALID_ARGUMENT,
-                       "%s: region %s has its options from the server's configuration, at every "
-                       "start: change them there and reload it (SIGHUP)",
-                       method, task->name);
-    return err_set(
-        &task->err, ERR_INVALID_ARGUMENT,
-        "%s: region %s is listed in the server's configuration, which would make it anew, "
-        "empty, at the next start: take it off that list, reload (SIGHUP) and try again",
-        method, task->name);
+    if (task->kind == ADMIN_RENAME)
+        return say_listed(task);
+    return err_set(&task->err, ERR_INVALID_ARGUMENT,
+                   "setRegion: region %s has its options from the server's configuration, at every "
+                   "start: change them there and reload it (SIGHUP)",
+                   task->name);
 }
 
 static bool start_rename(struct server *server, struct admin_task *task)
 {
     if (check_change(server, task) != 0)
         return true;
-    if (regions_find_name(&server->regions, task->new_name, strlen(task->new_name)) != NULL) {
+    if (find_named(server, task->new_name) != NULL) {
         err_set(&task->err, ERR_EXISTS, "there is a region named \"%s\" already", task->new_name);
         return true;
     }
@@ -423,26 +469,40 @@ static bool start_rename(struct server *server, struct admin_task *task)
     return false;
 }
 
-static bool start_set(struct server *server, struct admin_task *task)
+static int check_limit(struct admin_task *task, const struct region_info *info)
 {
     const uint64_t max_size = task->options.max_size;
+    if (max_size == info->options.max_size || max_size == 0 || max_size >= info->size)
+        return 0;
+    return err_set(&task->err, ERR_INVALID_ARGUMENT,
+                   "setRegion: max_size %" PRIu64 " is less than the %" PRIu64
+                   " bytes that region %s has handed out, and a region does not become smaller: "
+                   "give as many, or 0 for no limit",
+                   max_size, info->size, task->name);
+}
+
+/* A lower limit holds while it is being written, too: nothing is handed out above it. */
+static void lower_limit(struct admin_task *task)
+{
+    struct region_options options = task->before;
+    options.max_size = task->options.max_size;
+    if (options.max_size != 0 &&
+        (task->before.max_size == 0 || options.max_size < task->before.max_size))
+        region_set_options(task->entry->region, &options);
+}
+
+static bool start_set(struct server *server, struct admin_task *task)
+{
     struct region_options given = task->options;
     struct region_info info;
     if (check_change(server, task) != 0)
         return true;
     region_get_info_now(task->entry->region, &info);
-    task->options = info.options;
+    task->before = task->options = info.options;
     region_options_merge(&task->options, &given, task->given);
-    if (region_options_check(&task->options, &task->err) != 0)
+    if (region_options_check(&task->options, &task->err) != 0 || check_limit(task, &info) != 0)
         return true;
-    if (task->options.max_size != info.options.max_size && max_size != 0 && max_size < info.size) {
-        err_set(&task->err, ERR_INVALID_ARGUMENT,
-                "setRegion: max_size %" PRIu64 " is less than the %" PRIu64
-                " bytes that region %s has handed out, and a region does not become smaller: give "
-                "as many, or 0 for no limit",
-                max_size, info.size, task->name);
-        return true;
-    }
+    lower_limit(task);
     submit(task, run_set, on_set);
     return false;
 }
@@ -466,7 +526,14 @@ static size_t count_restoring(const struct admin *admin)
 
 static bool start_create(struct server *server, struct admin_task *task)
 {
-    if (has_name(server, task)) {
+    struct region_entry *there = find_named(server, task->name);
+    if (there != NULL && task->request == NULL) {
+        /* The configuration was read while somebody made it, or another one got this name. */
+        task->kind = ADMIN_SET;
+        set_options(there, &task->options);
+        return true;
+    }
+    if (there != NULL) {
         err_set(&task->err, ERR_EXISTS, "there is a region named \"%s\" already", task->name);
         return true;
     }

@@ -14,7 +14,8 @@
  * answered a moment later. Ids stay, so who names it by its id notices nothing.
  *
  * A region of the configuration has from there what it is called and may, at every start and
- * reload: neither is changed here. Loop thread. */
+ * reload: neither is changed here. If a reload lists a region that is being renamed, that is taken
+ * back before anybody has heard of the new name. Loop thread. */
 #ifndef MREGION_DAEMON_ADMIN_H
 #define MREGION_DAEMON_ADMIN_H
 

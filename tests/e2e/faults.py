@@ -18,8 +18,13 @@ def main():
 
 
 class FaultCase(Case):
+    regions = ["main", "other"]  # arguments: in their place a class may give a configuration
+    config = None
+
     def setUp(self):
-        self.daemon = self.server(regions=["main", "other"], sandbox=False)
+        self.daemon = self.server(regions=self.regions, sandbox=False)
+        if self.config is not None:
+            self.daemon.write_config("sandbox: off\n" + self.config)
         self.rules = self.daemon.path("rules")
         self.daemon.env.update(LD_PRELOAD=FAULT, MREGION_FAULT=self.rules)
         self.daemon.start()

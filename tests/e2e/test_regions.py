@@ -117,6 +117,23 @@ class Rename(RegionCase):
         left = sorted(os.listdir(self.served.data_dir + "/regions"))
         self.assertEqual(left, self.client.call("listRegions"))
 
+    def test_again_and_again_while_it_is_read(self):
+        """What readers have of the names that it had is kept for them, and not without end."""
+        number = self.client.call("createRegion", "r0")
+        blob = os.urandom(8 << 20)
+        address = self.client.call("addBlob", number, blob)
+        reader = self.connect(self.served)
+        stream = reader.send("loadBlob", number, address, len(blob))  # read later
+        with self.assertRaises(RpcError) as caught:
+            for i in range(1, 100):
+                self.client.call("renameRegion", number, f"r{i}")
+        self.assertEqual(caught.exception.code, "busy")
+        self.assertIn("read", caught.exception.sentence)
+        self.assertGreater(i, 10)
+        self.assertEqual(self.client.call("listRegions"), ["main", f"r{i - 1}"])
+        self.assertEqual(reader.wait(stream), blob)
+        self.client.call("renameRegion", number, "last")
+
     def test_events(self):
         listener = self.connect(self.served)
         listener.call("subscribe")
@@ -274,8 +291,8 @@ class Grants(RegionCase):
         self.client.call("size", "a1")
         self.client.call("renameRegion", "a1", "a2")
         self.client.call("addBlob", "a2", b"x")
-        self.served.wait_log("act=renameRegion region=a1 result=ok")
-        self.served.wait_log("act=renameRegion region=r1 result=denied")
+        self.served.wait_log("act=renameRegion region=a1 to=a2 result=ok")
+        self.served.wait_log("act=renameRegion region=r1 to=a2 result=denied")
         self.served.wait_log("act=setRegion region=a1 result=ok")
 
     def test_what_may_be_seen_by_one_name_only(self):

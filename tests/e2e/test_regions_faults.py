@@ -9,7 +9,7 @@ from mpack import RpcError
 FIRST = "meta-renamed"  # what is written first when a region is renamed
 
 
-class Regions(FaultCase):
+class RegionsCase(FaultCase):
     def setUp(self):
         super().setUp()
         self.number = self.client.call("createRegion", "old")
@@ -27,6 +27,8 @@ class Regions(FaultCase):
         self.assertEqual(self.client.call("loadBlob", name, self.address, 1000), self.blob)
         self.assertEqual(os.listdir(self.daemon.data_dir + "/regions/" + name).count(FIRST), 0)
 
+
+class Regions(RegionsCase):
     def test_what_goes_on_meanwhile(self):
         renamer, msgid = self.hold()
         writer = self.connect()
@@ -82,14 +84,65 @@ class Regions(FaultCase):
 
     def test_dropped_meanwhile(self):
         renamer, msgid = self.hold()
+        listener = self.connect()
+        listener.call("subscribe")
         self.assertFalse(renamer.readable(0.2))
         drop = self.client.send("dropRegion", "old")
         self.assertFalse(self.client.readable(0.2))
         self.rule()
         self.assertIsNone(renamer.wait(msgid))
         self.assertIsNone(self.client.wait(drop))
+        # who listens knows the name that it is dropped under
+        self.assertEqual(listener.wait_event(),
+                         {"event": "renamed", "region": "new", "id": self.number, "before": "old"})
+        self.assertEqual(listener.wait_event(),
+                         {"event": "dropped", "region": "new", "id": self.number})
         self.assertEqual(self.client.call("listRegions"), ["main", "other"])
         self.assertEqual(sorted(os.listdir(self.daemon.data_dir + "/regions")), ["main", "other"])
+
+    def test_a_limit_holds_while_it_is_written(self):
+        """What is handed out meanwhile is within it, and a limit that came to nothing is none."""
+        for outcome in (None, errno.EIO):
+            self.rule("openat hold regions/old/meta.new")
+            size = self.client.call("size", "old")
+            setter = self.connect()
+            msgid = setter.send("setRegion", "old", {"max_size": size + 10})
+            self.assertFalse(setter.readable(0.2))
+            self.refused(["no_space"], "allocate", "old", 11)
+            self.client.call("allocate", "old", 10)
+            if outcome is None:
+                self.rule()
+                self.assertIsNone(setter.wait(msgid))
+                self.refused(["no_space"], "allocate", "old", 1)
+                self.client.call("setRegion", "old", {"max_size": 0})
+            else:
+                self.rule(f"openat {outcome} regions/old/meta.new")
+                with self.assertRaises(RpcError):
+                    setter.wait(msgid)
+                self.client.call("allocate", "old", 1)
+
+    def test_it_may_have_happened(self):
+        """Where the last sync has failed nobody knows until the next start, and the answer says so."""
+        self.rule(f"fsync {errno.EIO} regions/old$")
+        sentence = self.refused(["io_error"], "setRegion", "old", {"max_size": 1 << 30})
+        self.assertIn("until the next start, which may find", sentence)
+        self.daemon.wait_log("cannot change region old: .*until the next start, which may find")
+        self.assertEqual(self.client.call("regionInfo", "old")["max_size"], 0)
+        self.rule(f"openat {errno.EIO} {FIRST}")
+        self.assertNotIn("next start", self.refused(["io_error"], "renameRegion", "old", "new"))
+        self.rule(f"openat {errno.EIO} meta.new")
+        self.assertNotIn("next start",
+                         self.refused(["io_error"], "setRegion", "old", {"max_size": 2 << 30}))
+        self.rule(f"fsync {errno.EIO} data/regions$")
+        sentence = self.refused(["io_error"], "renameRegion", "old", "new")
+        self.assertIn("called old until the next start, which may find it called new", sentence)
+        self.daemon.wait_log("cannot rename region old: .*which may find it called new")
+        self.rule()
+        self.client.call("addBlob", "old", b"goes on")
+        self.assertIn("restart", self.refused(["read_only"], "renameRegion", "old", "new"))
+        self.restart()
+        self.assert_intact("old")
+        self.client.call("renameRegion", "old", "new")
 
     def test_it_fails(self):
         for number, code in ((errno.ENOSPC, "no_space"), (errno.EIO, "io_error")):
@@ -115,6 +168,71 @@ class Regions(FaultCase):
         self.refused(["read_only"], "setRegion", "old", {"fit": "lowest"})
         self.restart()
         self.client.call("renameRegion", "old", "new")
+
+
+class Reloads(RegionsCase):
+    """The configuration names a region while it is renamed."""
+    regions = []
+    config = "regions: [name: main, name: other]\n"
+
+    def reload(self, *regions):
+        self.daemon.write_config("sandbox: off\nregions: [" +
+                                 ", ".join((*regions, "name: main", "name: other")) + "]\n")
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_log("reloaded the configuration")
+
+    def test_its_name_is_configured_meanwhile(self):
+        """The configuration has the last word: the region stays what is listed there."""
+        renamer, msgid = self.hold()
+        self.assertFalse(renamer.readable(0.2))
+        listener = self.connect()
+        listener.call("subscribe")
+        self.reload("{name: old, max_size: 1GiB}")
+        self.rule()
+        with self.assertRaises(RpcError) as caught:
+            renamer.wait(msgid)
+        self.assertEqual(caught.exception.code, "invalid_argument")
+        self.assertIn("configuration", caught.exception.sentence)
+        for _ in range(2):
+            self.assertEqual(self.client.call("listRegions"), ["main", "old", "other"])
+            self.assertEqual(self.client.call("regionInfo", "old")["max_size"], 1 << 30)
+            self.assert_intact("old")
+            self.client.call("addBlob", "old", b"goes on")
+            self.assertEqual(listener.events, [])
+            self.restart()
+        self.reload()
+        self.client.call("renameRegion", "old", "new")
+
+    def test_it_cannot_go_back(self):
+        """Then it has the new name, as the log says, which names what the next start would make."""
+        self.rule("fsync hold regions/new")  # the third step
+        renamer = self.connect()
+        msgid = renamer.send("renameRegion", "old", "new")
+        self.assertFalse(renamer.readable(0.3))
+        self.reload("{name: old, max_size: 1GiB}")
+        self.rule(f"openat {errno.EIO} {FIRST}")
+        with self.assertRaises(RpcError) as caught:
+            renamer.wait(msgid)
+        self.assertEqual(caught.exception.code, "io_error")
+        self.daemon.wait_log("cannot rename region old: ")
+        self.daemon.wait_log("region old is listed in the configuration.* called new")
+        self.rule()
+        self.assert_intact("new")
+        self.assertEqual(self.client.call("listRegions"), ["main", "new", "other"])
+
+    def test_the_other_name_is_configured_meanwhile(self):
+        """It is the region that the configuration means, then, with the options from there."""
+        renamer, msgid = self.hold()
+        self.assertFalse(renamer.readable(0.2))
+        self.reload("{name: new, max_size: 1GiB}")
+        self.rule()
+        self.assertIsNone(renamer.wait(msgid))
+        self.client.call("createRegion", "behind")  # such tasks come one after the other
+        for _ in range(2):
+            self.assertEqual(self.client.call("regionInfo", "new")["max_size"], 1 << 30)
+            self.assert_intact("new")
+            self.assertNotIn("cannot", self.daemon.log())
+            self.restart()
 
 
 if __name__ == "__main__":
