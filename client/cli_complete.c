@@ -133,9 +133,8 @@ static bool complete_argument(const struct cli_completion *completion, const cha
 
     if (length == 4 && memcmp(usage, "FILE", length) == 0)
         return true;
-    if (length == 4 && memcmp(usage, "NAME", length) == 0 && takes_region)
-        try_regions(completion, word);
-    else if (length == 7 && memcmp(usage, "PATTERN", length) == 0)
+    if ((length == 4 && memcmp(usage, "NAME", length) == 0 && takes_region) ||
+        (length == 7 && memcmp(usage, "PATTERN", length) == 0))
         try_regions(completion, word);
     else if (length == 7 && memcmp(usage, "COMMAND", length) == 0)
         try_commands(completion, word);

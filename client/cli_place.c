@@ -318,7 +318,7 @@ static int collect_frees(struct place *place, mregion_ticket ticket)
 /* Many in a message, and several of these under way. */
 static int free_holes(struct place *place)
 {
-    size_t at_once = (size_t)min_u64(place->changes_max, FREES_CHANGES);
+    size_t at_once = (size_t)max_u64(1, min_u64(place->changes_max, FREES_CHANGES));
     size_t sent = 0, submitted = 0, collected = 0;
     mregion_ticket tickets[FREES_MAX];
     int status = CLI_OK;
@@ -326,7 +326,7 @@ static int free_holes(struct place *place)
     while (status == CLI_OK && (sent < place->holes_count || collected < submitted)) {
         size_t count = (size_t)min_u64(place->holes_count - sent, at_once);
 
-        if (count == 0 || submitted - collected == FREES_MAX) {
+        if (submitted > collected && (count == 0 || submitted - collected == FREES_MAX)) {
             status = collect_frees(place, tickets[collected++ % FREES_MAX]);
             continue;
         }
