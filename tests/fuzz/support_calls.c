@@ -8,6 +8,7 @@
 #include "daemon/server.h"
 #include "proto/methods.h"
 #include "support_random.h"
+#include "support_vault.h"
 #include "tests/fuzz/fuzz.h"
 
 #define BLOCKS_MAX 64
@@ -24,6 +25,10 @@ struct making {
 };
 
 static const char *const region_names[] = {"main", "b", "c", "main", "x", "y", "none", ""};
+/* For regions that are to be called otherwise. */
+static const char *const new_names[] = {"x", "y", "x", "y", "main", "b", "c", "no/name"};
+static const char *const patterns[] = {
+    "*", "max_*", "regions.*,users.*", "backup_dir", "*b*,*", "regions.c.f?", "", "tls_*,nothing,"};
 static const char *const user_names[] = {"alice", "bob", "carol", "nobody"};
 
 static const uint32_t sizes[] = {100,   0,     1,     30,    64,    500,    1000,   1500,
@@ -184,6 +189,21 @@ static void pack_changes(struct making *making)
         pack_change(making);
 }
 
+static const char *name_for(const struct making *making, const char *parameter)
+{
+    switch (making->method) {
+    case METHOD_AUTHENTICATE:
+        return user_names[making->region % 4];
+    case METHOD_RENAME_REGION:
+        return new_names[making->first % 8];
+    case METHOD_CONFIG_GET:
+        return patterns[making->region % 8];
+    default:
+        return strncmp(parameter, "backup", 6) == 0 ? vault_names[making->first % VAULT_NAMES]
+                                                    : region_names[making->region % 8];
+    }
+}
+
 static void pack_parameter(struct making *making, char letter, const char *name, size_t length)
 {
     switch (letter) {
@@ -200,10 +220,7 @@ static void pack_parameter(struct making *making, char letter, const char *name,
             msgpack_pack_uint64(&making->packer, size_of(making->size));
         break;
     case 'N':
-        pack_text(making,
-                  making->method == METHOD_AUTHENTICATE ? user_names[making->region % 4]
-                                                        : region_names[making->region % 8],
-                  making->region & 16);
+        pack_text(making, name_for(making, name), making->region & 16);
         break;
     case 'B':
         pack_blob(making);
@@ -251,7 +268,8 @@ static void pack_option(struct making *making, const char *key, size_t length)
 static void pack_known(struct making *making)
 {
     const char *key = methods[making->method].options;
-    for (unsigned skip = making->options >> 5; skip > 0 && strchr(key, ',') != NULL; skip--)
+    unsigned which = (making->options >> 5) + (making->region & 64 ? 8 : 0);
+    for (unsigned skip = which; skip > 0 && strchr(key, ',') != NULL; skip--)
         key = strchr(key, ',') + 1;
     if (strncmp(key, "token", 5) == 0) {
         msgpack_pack_map(&making->packer, 1);

@@ -14,6 +14,7 @@
 #include "proto/frame.h"
 #include "proto/rpc.h"
 #include "proto/tls.h"
+#include "support_events.h"
 #include "tests/fuzz/fuzz.h"
 
 uint8_t *bytes_add(struct bytes *bytes, size_t size)
@@ -282,7 +283,8 @@ static const char *judge_answer(const msgpack_object *answer, uint32_t *ret_id)
     return NULL;
 }
 
-static const char *list_answers(const struct client *client, bool is_complete, struct ids *ids)
+static const char *list_answers(const struct client *client, bool is_complete, struct told *told,
+                                struct ids *ids)
 {
     size_t at = 0;
     const char *wrong = NULL;
@@ -306,7 +308,9 @@ static const char *list_answers(const struct client *client, bool is_complete, s
                 MSGPACK_UNPACK_SUCCESS ||
             offset != size)
             wrong = "an answer is not what msgpack-c takes";
-        else if (!(is_told = is_event(&unpacked.data)))
+        else if ((is_told = is_event(&unpacked.data)))
+            wrong = event_judge(told, &unpacked.data.via.array.ptr[2].via.array.ptr[0]);
+        else
             wrong = judge_answer(&unpacked.data, &id);
         msgpack_unpacked_destroy(&unpacked);
         if (wrong == NULL && !is_told)
@@ -329,12 +333,14 @@ static const char *compare(const struct ids *asked, const struct ids *answered, 
     return is_complete && answered->count < asked->count ? "a request was not answered" : NULL;
 }
 
-const char *client_judge(const struct client *client, bool is_complete, uint64_t max_message)
+const char *client_judge(const struct client *client, bool is_complete, bool sees_all,
+                         uint64_t max_message)
 {
+    struct told told = {.sees_all = sees_all};
     struct ids asked = {0}, answered = {0};
     bool is_bad = list_requests(client, is_complete, max_message, &asked);
     is_complete = is_complete && !is_bad;
-    const char *wrong = list_answers(client, is_complete, &answered);
+    const char *wrong = list_answers(client, is_complete, &told, &answered);
     if (asked.count > 0)
         qsort(asked.base, asked.count, sizeof *asked.base, compare_ids);
     if (answered.count > 0)

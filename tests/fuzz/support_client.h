@@ -50,8 +50,10 @@ bool client_turn(struct client *client);
 void client_close(struct client *client);
 void client_release(struct client *client);
 
-/* NULL, or what is wrong with the answers: not MessagePack-RPC, or not asked for, or twice. With
- * is_complete every request has to have one. */
-const char *client_judge(const struct client *client, bool is_complete, uint64_t max_message);
+/* NULL, or what is wrong with the answers: not MessagePack-RPC, or not asked for, or twice; or with
+ * the events. With is_complete every request has to have an answer; with sees_all he was free to
+ * see all regions. */
+const char *client_judge(const struct client *client, bool is_complete, bool sees_all,
+                         uint64_t max_message);
 
 #endif

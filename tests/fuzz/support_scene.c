@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf/settings.h"
@@ -13,18 +14,20 @@
 #include "core/store.h"
 #include "support_craft.h"
 #include "support_region.h"
+#include "support_vault.h"
 #include "tests/fuzz/fuzz.h"
 
 /* ---- The disk ---- */
 
 /* Where blobs of many sizes lie, some of them freed again. Made once. */
 static struct simdisk *templates[2]; /* well; with damaged pages and many holes */
-static struct simdisk *disk_of_server;
+static struct simdisk *vault_template;
+static struct simdisk *disk_of_server, *vault_of_server;
+static char data_path[80], backups_path[80]; /* where the server believes they are */
 
 int io_posix_new(const char *path, struct io **ret_io)
 {
-    (void)path;
-    *ret_io = simdisk_io(disk_of_server);
+    *ret_io = simdisk_io(strcmp(path, backups_path) == 0 ? vault_of_server : disk_of_server);
     return 0;
 }
 
@@ -112,6 +115,7 @@ static void make_templates(void)
     static const uint64_t damaged[] = {9000, 150000, 900000};
     for (int i = 0; i < 2; i++)
         templates[i] = new_disk(i == 1);
+    vault_template = vault_new(templates[0]);
     for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++)
         craft_write(templates[1], "regions/main/data", damaged[i], "damaged", 7);
 }
@@ -120,8 +124,12 @@ static void make_templates(void)
 
 #define CONFS 8
 #define CONF_WATCHED 7
-/* The same once more with TLS. */
-#define CONFS_ALL (2 * CONFS)
+/* The same once more with TLS; with a place for backups; and with most regions off the list, so
+ * that they can be renamed. */
+#define CONF_TLS CONFS
+#define CONF_BACKUPS (2 * CONFS)
+#define CONF_UNLISTED (4 * CONFS)
+#define CONFS_ALL (8 * CONFS)
 
 /* In memory, where there is such a place: there is a socket in it for each run. */
 static char folder[64];
@@ -130,11 +138,11 @@ static char http_path[sizeof folder + 8];
 static char pem_path[sizeof folder + 8]; /* certificate and key, the server's and the clients' */
 static char conf_paths[CONFS_ALL][sizeof folder + 8];
 
-/* @H stands for a hash of "secret", @U and @G for our own uid and gid, @J for the smallest journal.
- */
+/* @H stands for a hash of "secret", @U and @G for our own uid and gid, @J for the smallest journal,
+ * @L for the beginning of a line that is a comment where regions are off the list. */
 #define REGIONS(main, c)                                                                           \
-    "regions:\n- {name: main, journal_size: @J, " main "}\n"                                       \
-    "- {name: b, durability: interval, flush_interval: 20ms, fit: lowest}\n"                       \
+    "regions:\n@L{name: main, journal_size: @J, " main "}\n"                                       \
+    "@L{name: b, durability: interval, flush_interval: 20ms, fit: lowest}\n"                       \
     "- {name: c, durability: none, discard: 64KiB, " c "}\n"
 #define USERS                                                                                      \
     "users:\n- {name: alice, password_hash: '@H', grants: [{regions: main, access: write}, "       \
@@ -168,6 +176,8 @@ static void remove_folder(void)
     (void)unlink(pem_path);
     (void)unlink(socket_path);
     (void)unlink(http_path);
+    (void)rmdir(data_path);
+    (void)rmdir(backups_path);
     (void)rmdir(folder);
 }
 
@@ -180,15 +190,20 @@ static void make_folder(void)
             folder[0] = '\0';
     }
     FUZZ_REQUIRE(folder[0] != '\0');
+    (void)snprintf(data_path, sizeof data_path, "%s/data", folder);
+    (void)snprintf(backups_path, sizeof backups_path, "%s/backups", folder);
+    FUZZ_REQUIRE(mkdir(data_path, 0700) == 0);
 }
 
-static void write_text(FILE *file, const char *text, const char *hash)
+static void write_text(FILE *file, const char *text, const char *hash, bool is_unlisted)
 {
     for (; *text != '\0'; text++) {
         if (*text != '@')
             (void)fputc(*text, file);
         else if (*++text == 'H')
             (void)fputs(hash, file);
+        else if (*text == 'L')
+            (void)fputs(is_unlisted ? "#" : "- ", file);
         else
             (void)fprintf(file, "%ju",
                           *text == 'U'   ? (uintmax_t)getuid()
@@ -203,17 +218,19 @@ static void write_conf(int which, const char *hash)
     (void)snprintf(conf_paths[which], sizeof conf_paths[which], "%s/%d", folder, which);
     file = fopen(conf_paths[which], "we");
     FUZZ_REQUIRE(file != NULL);
-    FUZZ_REQUIRE(fprintf(file, "data_dir: %s\nlisten: [{unix: %s}]\n", folder, socket_path) > 0);
+    FUZZ_REQUIRE(fprintf(file, "data_dir: %s\nlisten: [{unix: %s}]\n", data_path, socket_path) > 0);
     if (setting_find(SCOPE_TOP, "sandbox", 7) != NULL)
         (void)fprintf(file, "sandbox: off\n"); /* there would be no next run */
-    if (which >= CONFS)
+    if (which & CONF_BACKUPS)
+        (void)fprintf(file, "backup_dir: %s\n", backups_path);
+    if (which & CONF_TLS)
         (void)fprintf(file,
                       "tls_certificate: %s\ntls_key: %s\ntls_ca: %s\ntls_clients: optional\n"
                       "tls_minimum: %s\n",
                       pem_path, pem_path, pem_path, which % 2 == 0 ? "1.2" : "1.3");
     if (which % CONFS == CONF_WATCHED)
         (void)fprintf(file, "http: [{unix: %s}]\n", http_path);
-    write_text(file, confs[which % CONFS], hash);
+    write_text(file, confs[which % CONFS], hash, which & CONF_UNLISTED);
     FUZZ_REQUIRE(fclose(file) == 0);
 }
 
@@ -279,6 +296,17 @@ void scene_reconfigure(struct scene *scene, unsigned which)
 
 /* ---- One scene ---- */
 
+static void make_vault(struct scene *scene, bool is_small)
+{
+    scene->vault = vault_of_server = simdisk_crash_none(vault_template);
+    /* Room for one backup of main, or for many. */
+    simdisk_set_capacity(scene->vault, simdisk_used(scene->vault) + (is_small ? 2 : 32) * MIB);
+    if (!scene->has_clones)
+        return;
+    simdisk_set_clones(scene->disk);
+    simdisk_set_clones(scene->vault);
+}
+
 void scene_init(struct scene *scene, const uint8_t *bytes)
 {
     struct conf_error error;
@@ -290,12 +318,18 @@ void scene_init(struct scene *scene, const uint8_t *bytes)
                             .may_fail = bytes[0] & 8,
                             .fault = bytes[3] % 16,
                             .nth_low = bytes[4],
-                            .nth_high = bytes[5]};
+                            .nth_high = bytes[5],
+                            .has_vault_fault = bytes[3] & 16,
+                            .has_clones = bytes[3] & 32};
     scene->is_tls = bytes[0] & 128;
     scene->http = bytes[0] % CONFS == CONF_WATCHED ? http_path : NULL;
-    scene_reconfigure(scene, bytes[0] % CONFS + (scene->is_tls ? (unsigned)CONFS : 0));
+    scene_reconfigure(scene, bytes[0] % CONFS + (scene->is_tls ? (unsigned)CONF_TLS : 0) +
+                                 (bytes[0] & 16 ? (unsigned)CONF_BACKUPS : 0) +
+                                 (bytes[0] & 32 ? (unsigned)CONF_UNLISTED : 0));
     scene->disk = disk_of_server = simdisk_crash_none(templates[bytes[0] >> 3 & 1]);
     simdisk_set_cold_reads(scene->disk, bytes[0] & 64 ? 30 : 0);
+    if (bytes[0] & 16)
+        make_vault(scene, bytes[3] & 64);
     if (arguments_load(&scene->arguments, &scene->conf, &error) != 0) {
         (void)fprintf(stderr, "%s\n", error.text);
         abort();
@@ -315,19 +349,25 @@ void scene_begin_faults(struct scene *scene)
         {.ops = SIM_ALL, .error = EIO},
     };
     uint64_t nth = 1 + scene->nth_low + (uint64_t)(scene->nth_high % 4) * 256;
-    simdisk_set_capacity(scene->disk, (scene->nth_high & 8 ? 24 : 40) * MIB);
+    struct simdisk *disk = scene->disk;
+    simdisk_set_capacity(disk, (scene->nth_high & 8 ? 24 : 40) * MIB);
     if (scene->fault >= 8)
         return;
-    scene->may_fail = true;
-    scene->may_lie = scene->fault == 7;
-    if (scene->may_lie) {
-        simdisk_set_lie(scene->disk, LIE_NONE + 1 + scene->nth_high / 16 % (LIE_LIES - 1), NULL,
-                        nth);
+    if (scene->vault != NULL && scene->has_vault_fault) {
+        disk = scene->vault; /* which is no reason to fail for anything else */
+        scene->may_vault_fail = true;
+        scene->may_vault_lie = scene->fault == 7;
+    } else {
+        scene->may_fail = true;
+        scene->may_lie = scene->fault == 7;
+    }
+    if (scene->fault == 7) {
+        simdisk_set_lie(disk, LIE_NONE + 1 + scene->nth_high / 16 % (LIE_LIES - 1), NULL, nth);
         return;
     }
     struct simdisk_fault fault = faults[scene->fault];
     fault.nth = nth;
-    simdisk_set_fault(scene->disk, fault);
+    simdisk_set_fault(disk, fault);
 }
 
 /* ---- The end ---- */
@@ -347,7 +387,7 @@ static int open_region(void *context, const char *name)
     return wrong == NULL ? 0 : -1;
 }
 
-void scene_verify(struct simdisk *disk)
+static void verify_disk(struct simdisk *disk)
 {
     struct store *store;
     struct err err;
@@ -358,16 +398,52 @@ void scene_verify(struct simdisk *disk)
     simdisk_free(disk);
 }
 
-void scene_end(struct scene *scene)
+/* As it is from now on, and still is the same. */
+static void calm(struct simdisk *disk)
 {
-    struct simdisk *disk = scene->disk;
-    arguments_release(&scene->arguments);
     FUZZ_REQUIRE(simdisk_breaches(disk) == 0 && simdisk_open_files(disk) == 0);
     simdisk_set_fault(disk, (struct simdisk_fault){0});
     simdisk_set_hook(disk, NULL, NULL);
     simdisk_set_capacity(disk, 0);
-    if (scene->may_lie)
+}
+
+void scene_cut(struct scene *scene, struct rng *rng, bool is_backing_up)
+{
+    if (scene->after_cut != NULL)
+        return;
+    scene->after_cut = simdisk_crash_random(scene->disk, rng);
+    if (scene->vault == NULL)
+        return;
+    scene->vault_after_cut = simdisk_crash_random(scene->vault, rng);
+    if (!is_backing_up && !scene->may_vault_fail)
+        vault_compare(scene->vault, scene->vault_after_cut);
+}
+
+static void end_disk(struct simdisk *disk, bool may_lie)
+{
+    if (disk == NULL || may_lie)
         simdisk_free(disk);
     else
-        scene_verify(disk);
+        verify_disk(disk);
+}
+
+/* Where it can be cloned, what is damaged is, too; and a disk that lies does so about backups. */
+static void end_vault(const struct scene *scene, struct simdisk *vault)
+{
+    if (vault == NULL || scene->may_vault_lie)
+        simdisk_free(vault);
+    else
+        vault_verify(vault, !scene->has_clones);
+}
+
+void scene_end(struct scene *scene)
+{
+    arguments_release(&scene->arguments);
+    calm(scene->disk);
+    if (scene->vault != NULL)
+        calm(scene->vault);
+    end_disk(scene->after_cut, scene->may_lie);
+    end_disk(scene->disk, scene->may_lie);
+    end_vault(scene, scene->vault_after_cut);
+    end_vault(scene, scene->vault);
 }
