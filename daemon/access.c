@@ -215,14 +215,30 @@ static bool refuse_missing(const struct call *call, const char *region, enum rig
     return refuse(call, ERR_DENIED);
 }
 
+static bool is_everything(const char *pattern)
+{
+    return pattern[0] == '*' && pattern[strspn(pattern, "*")] == '\0';
+}
+
+/* Whether the user would see a region that is called that. */
+static bool may_be_seen(const struct conf_user *user, const struct rpc_param *region)
+{
+    if (region->bytes != NULL)
+        return users_rights(user, (const char *)region->bytes, region->size) > RIGHTS_NONE;
+    for (size_t i = 0; i < user->grants_count; i++)
+        if (is_everything(user->grants[i].regions))
+            return true;
+    return false;
+}
+
 bool access_may_use(const struct call *call, struct err *err)
 {
     const struct conf_user *user = call->conn->identity.user;
     enum rights needed = rights_needed(methods[call->args.method].access), rights;
     if (user->grants_count == 0)
         return refuse_without_grants(call, err);
-    if (call->entry == NULL)
-        return true; /* that is answered already */
+    if (call->entry == NULL) /* which is answered already; but it counts as what is hidden does */
+        return may_be_seen(user, &call->args.params[0]) || refuse(call, ERR_DENIED);
     rights = rights_on(call->conn, call->entry);
     if (rights >= needed)
         return true;
@@ -244,11 +260,6 @@ bool access_may_create(const struct call *call, const char *name, size_t length,
         return true;
     memcpy(region, name, length);
     return refuse_missing(call, region, RIGHTS_ADMIN, err);
-}
-
-static bool is_everything(const char *pattern)
-{
-    return pattern[0] == '*' && pattern[strspn(pattern, "*")] == '\0';
 }
 
 bool access_may_administer_all(const struct call *call, struct err *err)
@@ -276,11 +287,16 @@ bool access_may_restore(const struct conn *conn, const char *region)
            users_rights(user, region, strlen(region)) >= RIGHTS_ADMIN;
 }
 
+bool access_may_write(struct conn *conn, const struct region_entry *entry)
+{
+    return conn->server->conf.users_count == 0 ||
+           (conn->identity.user != NULL && rights_on(conn, entry) >= RIGHTS_WRITE);
+}
+
 bool access_may_upload(const struct call *call, const struct region_entry *entry, struct err *err)
 {
-    if (call->server->conf.users_count == 0 || rights_on(call->conn, entry) >= RIGHTS_WRITE)
-        return true;
-    return refuse_missing(call, entry->name, RIGHTS_WRITE, err);
+    return access_may_write(call->conn, entry) ||
+           refuse_missing(call, entry->name, RIGHTS_WRITE, err);
 }
 
 bool access_sees(struct conn *conn, const struct region_entry *entry)

@@ -69,6 +69,8 @@ bool access_may_restore(const struct conn *conn, const char *region);
  * whether the upload's region may still be written to. */
 bool access_may_create(const struct call *call, const char *name, size_t length, struct err *err);
 bool access_may_upload(const struct call *call, const struct region_entry *entry, struct err *err);
+/* The same, without a word to anybody. */
+bool access_may_write(struct conn *conn, const struct region_entry *entry);
 /* Whether the user may administer every region that there may ever be, and so may see what others
  * do and what the server is told. */
 bool access_may_administer_all(const struct call *call, struct err *err);

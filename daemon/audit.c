@@ -179,7 +179,8 @@ static void write_region(const struct call *call, char name[NAME_SIZE])
     const struct rpc_param *param = &call->args.params[is_restored ? 1 : 0];
     if (call->entry != NULL)
         snprintf(name, NAME_SIZE, "%s", call->entry->name);
-    else if (methods[method].parameters[0] != 'R' && method != METHOD_CREATE_REGION && !is_restored)
+    else if (!call->args.has_region || (methods[method].parameters[0] != 'R' &&
+                                        method != METHOD_CREATE_REGION && !is_restored))
         snprintf(name, NAME_SIZE, "-");
     else if (param->bytes == NULL)
         snprintf(name, NAME_SIZE, "#%llu", (unsigned long long)param->number);

@@ -276,8 +276,8 @@ static void refuse_frame(struct conn *conn, enum frame_status status, uint64_t s
     conn_fail(conn, "%s", err.text);
 }
 
-/* The clock is looked at after so many small requests, and after each larger one, or while large
- * answers are owed: it takes as long as a small part of one. */
+/* The clock is looked at after so many small requests, and after each larger one, each that looks
+ * at all regions, or while large answers are owed: it takes as long as a small part of one. */
 #define CLOCK_EVERY 16
 #define CLOCK_SIZE 1024
 
@@ -314,6 +314,13 @@ static size_t run_message(struct conn *conn, uint64_t size_max, uint64_t *wanted
     return (size_t)size;
 }
 
+/* Whether the request before was one of the server and all that it has. */
+static bool was_of_server(const struct server *server)
+{
+    unsigned kind = server->stats.kind;
+    return kind < METHODS && methods[kind].access == METHOD_SERVER;
+}
+
 static void run(struct conn *conn)
 {
     if (conn->wait != CONN_WAITS_NOT || conn->is_yielding)
@@ -328,7 +335,8 @@ static void run(struct conn *conn)
         if (size == 0)
             break;
         conn->begun_ms = 0;
-        if (++count % CLOCK_EVERY == 0 || size > CLOCK_SIZE || conn->output.held > BUDGET_SMALL)
+        if (++count % CLOCK_EVERY == 0 || size > CLOCK_SIZE || conn->output.held > BUDGET_SMALL ||
+            was_of_server(conn->server))
             look_at_clock(conn, began_ns);
     }
     settle(conn, wanted);

@@ -108,8 +108,7 @@ bool conn_sweep(struct conn *conn, uint64_t at_ms)
         conn_close(conn);
         return false;
     }
-    if (server->phase == SERVER_DRAINING && at_ms >= server->drain_deadline_ms &&
-        conn->in_flight == stream_idle_count(conn)) {
+    if (server->phase == SERVER_DRAINING && at_ms >= server->drain_deadline_ms && is_idle(conn)) {
         conn_give_up(conn, "it did not take its answers in time");
         return false;
     }

@@ -40,6 +40,11 @@ static void on_written(uv_write_t *write, int status)
         conn_lose(conn, status);
         return;
     }
+    if (conn->is_lost) {
+        output_release(&conn->output);
+        conn_wake(conn);
+        return;
+    }
     left(conn, conn->writing);
     conn_send(conn);
 }
@@ -125,7 +130,7 @@ void conn_flush(struct conn *conn)
         conn_close(conn);
     }
     conn_begin_stretch(conn);
-    while (conn->state != CONN_CLOSING && !conn->is_writing && has_output(conn)) {
+    while (conn->state != CONN_CLOSING && !conn->is_lost && !conn->is_writing && has_output(conn)) {
         uv_buf_t buffers[WRITE_VECTORS];
         size_t size;
         if (conn->stretch_written >= STRETCH_BYTES) {

@@ -69,13 +69,14 @@ static struct upload *open_upload(struct call *call, enum outcome *ret_outcome)
 {
     struct upload *upload = upload_find(call->conn, call->args.params[0].number);
     struct err err;
-    if (upload == NULL) {
+    bool is_abort = call->args.method == METHOD_ABORT_BLOB;
+    if (upload == NULL || (!is_abort && !access_sees(call->conn, upload->entry))) {
         refuse_handle(call, &err);
         *ret_outcome = call_error(call, &err);
         return NULL;
     }
     call->entry = upload->entry;
-    if (call->args.method != METHOD_ABORT_BLOB && !access_may_upload(call, upload->entry, &err)) {
+    if (!is_abort && !access_may_upload(call, upload->entry, &err)) {
         *ret_outcome = call_error(call, &err);
         return NULL;
     }
@@ -223,16 +224,20 @@ static bool was_committed(struct call *call, const struct call_token *token,
                           enum outcome *ret_outcome)
 {
     struct region_entry *entry, *next;
+    struct err err;
     if (!token->is_given)
         return false;
     HASH_ITER(by_id, call->server->regions.ids, entry, next)
     {
         call->entry = entry;
-        if (!access_sees(call->conn, entry))
+        if (!access_sees(call->conn, entry) || !token_is_known(call, token))
             continue;
-        if (token_is_known(call, token))
+        if (access_may_upload(call, entry, &err))
             return token_was_used(call, token, ret_outcome);
+        *ret_outcome = call_error(call, &err);
+        return true;
     }
+    call->entry = NULL;
     return false;
 }
 

@@ -54,10 +54,12 @@ static uint64_t left(const struct stream *stream)
 
 /* ---- The beginning and the end ---- */
 
-static void free_all(struct piece *piece)
+/* What they are charged with is the caller's to give back. */
+static void free_charged(struct pieces *pieces, struct piece *piece)
 {
     while (piece != NULL) {
         struct piece *next = piece->next;
+        pieces->used -= piece->capacity;
         free(piece);
         piece = next;
     }
@@ -75,7 +77,7 @@ static struct stream *stream_new(struct request *request, size_t piece_size)
         struct piece *piece =
             piece_new(&conn->server->pieces, (size_t)request_memory(piece_size), true);
         if (piece == NULL) {
-            free_all(stream->spare); /* what it is charged with is the caller's to give back */
+            free_charged(&conn->server->pieces, stream->spare);
             free(stream);
             return NULL;
         }

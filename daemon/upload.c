@@ -112,14 +112,16 @@ void upload_refuse(struct region_entry *entry, const struct err *reason)
         upload_abort(upload, reason);
 }
 
-/* A message that is still arriving, or has to wait for the region, is a sign of life. */
+/* A message that is still arriving, or has to wait for the region, is a sign of life; but not of
+ * who may not write there any more, of whom none is for the upload. */
 static uint64_t last_sign_ms(const struct upload *upload, uint64_t at_ms)
 {
-    const struct conn *conn = upload->conn;
+    struct conn *conn = upload->conn;
+    bool is_denied = !access_may_write(conn, upload->entry);
     uint64_t quiet_ms = uv_now(&conn->server->loop) - conn->moved_ms;
-    if (upload->appends != NULL || conn->wait != CONN_WAITS_NOT)
+    if (upload->appends != NULL || (conn->wait != CONN_WAITS_NOT && !is_denied))
         return at_ms;
-    if (input_size(&conn->input) == 0 || at_ms - quiet_ms < upload->moved_ms)
+    if (is_denied || input_size(&conn->input) == 0 || at_ms - quiet_ms < upload->moved_ms)
         return upload->moved_ms;
     return at_ms - quiet_ms;
 }

@@ -292,6 +292,14 @@ int rpc_find_method(const struct rpc_request *request, struct rpc_call *ret, str
     return 0;
 }
 
+/* Whoever speaks of the call that was refused finds no parameters of an earlier one. */
+static int leave_params(struct rpc_call *ret, unsigned good, int code)
+{
+    ret->has_region = false;
+    memset(&ret->params[good], 0, (RPC_PARAMS_MAX - good) * sizeof ret->params[0]);
+    return code;
+}
+
 int rpc_parse_params(const struct rpc_request *request, unsigned first, struct rpc_call *ret,
                      struct err *err)
 {
@@ -305,12 +313,12 @@ int rpc_parse_params(const struct rpc_request *request, unsigned first, struct r
     ret->options = (struct cursor){NULL, NULL};
     ret->options_count = 0;
     if (request->params_count < expected || request->params_count > expected + 1)
-        return refuse_count(method, request->params_count, err);
+        return leave_params(ret, first, refuse_count(method, request->params_count, err));
     for (unsigned i = first; i < letters; i++) {
         int code = parse_param(method, i, &params, &ret->params[i], err);
 
         if (code != 0)
-            return code;
+            return leave_params(ret, i, code);
     }
     return request->params_count > expected ? parse_options(method, &params, ret, err) : 0;
 }

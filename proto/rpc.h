@@ -41,7 +41,7 @@ struct rpc_param {
 
 struct rpc_call {
     enum method_id method;
-    bool has_region; /* false only for a change that leaves it to its batch */
+    bool has_region; /* false for a change that leaves it to its batch, and a refused call */
     struct rpc_param params[RPC_PARAMS_MAX];
     bool has_options;
     struct cursor options; /* key, value, key, value…: the pairs of the options map, keys checked
@@ -51,7 +51,8 @@ struct rpc_call {
 
 /* Finds the method and checks number and types of the parameters against methods.def.
  * ERR_NO_SUCH_METHOD, ERR_INVALID_ARGUMENT; the sentence names method, parameter, what was
- * expected and what came. */
+ * expected and what came; parameters from the wrong one on are zeros, unless there is no such
+ * method. */
 int rpc_call_parse(const struct rpc_request *request, struct rpc_call *ret, struct err *err);
 
 /* The request at bytes, of which size have arrived, if it is a whole one of the common form: a

@@ -275,6 +275,47 @@ class Hostile(TlsCase):
         self.assertEqual(witness.call("allocated", "main"), before)
         self.assert_serves_tls(server)
 
+    def test_cut_off_within_an_answer(self):
+        """The end of the socket, which anybody on the way can fake, in the middle of a large answer
+        that is followed by another one: what comes of the first is its own bytes, to the end or not."""
+        server = self.started()
+        witness = self.client(server)
+        small = b"B" * (300 << 10)
+        at_small = witness.call("addBlob", "main", small)
+        witness.call("loadBlob", "main", at_small, len(small))  # is at hand from now on
+        cut = 0
+        for attempt in range(24):
+            large = random.Random(attempt).randbytes((4 << 20) + attempt * (96 << 10))
+            at_large = witness.call("addBlob", "main", large)
+            pipe = Pipe(server.tls, context_for(self.authority), receives=32 << 10)
+            pipe.handshake()
+            pipe.object.write(request(1, "loadBlob", ["main", at_large, len(large)]))
+            pipe.object.write(request(2, "loadBlob", ["main", at_small, len(small)]))
+            pipe.socket.sendall(pipe.take())
+            got = bytearray()
+            while len(got) < len(large) and not self.is_halfway(witness):
+                for _ in range(8):
+                    got += pipe.read()
+            pipe.socket.shutdown(socket.SHUT_WR)
+            time.sleep(0.02)
+            try:
+                while data := pipe.read():
+                    got += data
+            except ConnectionError:
+                cut += 1
+            pipe.close()
+            header = len(msgpack.packb([1, 1, None, b""])) + 3  # of a bin of 32 bits
+            self.assertEqual(bytes(got[header:header + len(large)]),
+                             large[:max(len(got) - header, 0)], f"attempt {attempt}")
+            witness.call("deallocate", "main", at_large, len(large))
+        self.assertGreater(cut, 0)
+
+    @staticmethod
+    def is_halfway(witness):
+        """Both requests of the youngest connection were executed, and one is not answered whole."""
+        youngest = max(witness.call("connections")["connections"], key=lambda told: told["id"])
+        return youngest["requests"] == 2 and youngest["in_flight"] == 1
+
     def test_changed_on_the_way(self):
         server = self.started()
         dice = random.Random(5)

@@ -146,6 +146,20 @@ class Users(Case):
         self.assertGreater(alice.call("serverInfo")["refusals"], 10)
         server.stop()
 
+    def test_malformed_requests_of_nobody(self):
+        """Nothing of what others sent before is looked at, or written down."""
+        server, _ = self.start(ALL)
+        alice = self.client(server, "alice", ALICE)
+        stranger = self.client(server)
+        for method in ("size", "createRegion", "loadBlob", "renameRegion", "restoreRegion"):
+            for params in ((), (True,), (True, True)):
+                self.refused(alice, "no_such_region", "addBlob", "tell-nobody", bytes(8 << 20))
+                self.refused(stranger, "unauthenticated", method, *params)
+        self.assertEqual(alice.call("ping"), "pong")
+        self.assertRegex(server.log(), r"act=size region=- result=unauthenticated")
+        self.assertNotIn("tell-nobody", server.log())
+        server.stop()
+
     @unittest.skipUnless(os.geteuid() == 0, "takes root")
     def test_by_uid_where_users_are_not_seen(self):
         """In a namespace in which all others are user 65534, who is that is nobody."""
@@ -475,6 +489,43 @@ class Users(Case):
         self.assertEqual(alice.call("commitBlob", upload, token), 0)
         server.stop()
 
+    @staticmethod
+    def counted(client, region):
+        told = client.call("stats")["regions"][region]
+        return told["operations"], told["errors"]
+
+    def test_refusals_do_not_tell_what_is_there(self):
+        server, _ = self.start(ALL)
+        bob, alice = self.client(server, "bob", BOB), self.client(server, "alice", ALICE)
+        secret = alice.call("regionInfo", "secret")["id"]
+        token = {"token": b"0123456789abcdef"}
+
+        def steps(*regions):
+            for region in regions:
+                before = bob.call("serverInfo")["refusals"]
+                self.refused(bob, "no_such_region", "size", region)
+                yield bob.call("serverInfo")["refusals"] - before
+
+        self.assertEqual(len(set(steps("secret", "sesame", secret, 12345))), 1)
+        self.assertEqual(list(steps("photos-z")), [0])  # bob would see it
+        before = self.counted(alice, "secret")
+        self.refused(bob, "invalid_argument", "commitBlob", 4711, token)
+        self.assertEqual(self.counted(alice, "secret"), before)
+        server.stop()
+
+    def test_a_token_of_an_upload_is_for_who_may_write(self):
+        server, write = self.start(ALL)
+        bob = self.client(server, "bob", BOB)
+        token = {"token": b"0123456789abcdef"}
+        upload = bob.call("beginBlob", "photos-a", None)
+        bob.call("appendBlob", upload, b"abc")
+        self.assertEqual(bob.call("commitBlob", upload, token), 0)
+        self.assertEqual(bob.call("commitBlob", upload, token), 0)
+        write([ALL[0], user("bob", "photos-*:read", password=BOB)])
+        self.reload(server)
+        self.refused(bob, "denied", "commitBlob", upload, token)
+        server.stop()
+
     def test_without_grants(self):
         server, _ = self.start([user("poor", password=ALICE)])
         client = self.client(server, "poor", ALICE)
@@ -505,6 +556,10 @@ class Users(Case):
         self.refused(client, "denied", "appendBlob", taken, b"def")
         self.refused(client, "denied", "commitBlob", taken)
         client.call("abortBlob", dropped)  # which gives back and changes nothing
+        write([ALL[0], user("bob", "secret:read", password=BOB)])
+        self.reload(server)
+        sentence = self.refused(client, "invalid_argument", "appendBlob", taken, b"def")
+        self.assertNotIn("photos-a", sentence)
         write(ALL)
         self.reload(server)
         self.assertEqual(client.call("commitBlob", taken), 0)

@@ -78,8 +78,11 @@ def context_for(authority, certificate=None, key=None, version=None):
 class Pipe:
     """A client's end without a socket: what it wants to send can be cut anywhere."""
 
-    def __init__(self, address, context):
-        self.socket = socket.create_connection(address)
+    def __init__(self, address, context, receives=None):
+        self.socket = socket.socket(socket.AF_INET)
+        if receives is not None:  # no more bytes on their way than about that
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+        self.socket.connect(address)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.object = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
 

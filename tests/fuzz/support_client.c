@@ -292,7 +292,7 @@ static const char *list_answers(const struct client *client, bool is_complete, s
         struct frame_scanner scanner;
         msgpack_unpacked unpacked;
         uint64_t size;
-        uint32_t id;
+        uint32_t id = 0;
         bool is_told = false;
         const uint8_t *frame = client->received.base + at;
         size_t left = client->received.size - at, offset = 0;

@@ -308,6 +308,25 @@ START_TEST(parameters_of_the_wrong_number)
 }
 END_TEST
 
+/* What stood there before is no parameter of this call, whatever looks at it next. */
+START_TEST(a_refused_call_has_no_parameters_of_another)
+{
+    static const char *const calls[] = {"a8 'loadBlob' 90", "a8 'loadBlob' c0",
+                                        "a8 'loadBlob' 91 c0", "a8 'loadBlob' 93 c0 00 01"};
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        struct hex frame;
+        struct rpc_call parsed;
+        struct err err;
+        memset(&parsed, 0xa5, sizeof parsed);
+        ck_assert_int_eq(call(&frame, calls[i], &parsed, &err), ERR_INVALID_ARGUMENT);
+        ck_assert(!parsed.has_region);
+        for (size_t j = 0; j < RPC_PARAMS_MAX; j++)
+            ck_assert(parsed.params[j].bytes == NULL && parsed.params[j].number == 0 &&
+                      parsed.params[j].size == 0);
+    }
+}
+END_TEST
+
 START_TEST(options_that_are_wrong)
 {
     assert_refused("ad 'getFreeMemory' 92 00 81 a5 'Limit' 01", ERR_INVALID_ARGUMENT,
@@ -445,6 +464,7 @@ int main(void)
     tcase_add_test(tcase, long_names_are_cut);
     tcase_add_test(tcase, parameters_of_the_wrong_type);
     tcase_add_test(tcase, parameters_of_the_wrong_number);
+    tcase_add_test(tcase, a_refused_call_has_no_parameters_of_another);
     tcase_add_test(tcase, options_that_are_wrong);
     tcase_add_test(tcase, results_and_errors);
     tcase_add_test(tcase, the_longest_error_goes_out_whole);
