@@ -3,10 +3,14 @@ missing, and nothing is there that does not exist (any more). Other tests compar
 settings, the sections of PROTOCOL.md and the functions of the library."""
 import os
 import re
+import socket
+import subprocess
 import unittest
 
-from case import run
+from case import Case, run
 from methods import CODES, METHODS, ROOT
+from mpack import Client
+from server import MRCLI
 
 # What a method needs that is not in the table of access.
 AUDITED = ("ADMIN", "UPKEEP")
@@ -176,11 +180,46 @@ class Library(unittest.TestCase):
                 self.assertIn(f"`{name}`", text)
 
 
-class Protocol(unittest.TestCase):
+def example_bytes(text):
+    """Those of an example's line: hexadecimal, and text between quotes."""
+    return b"".join(word[1:-1].encode() if word.startswith("'") else bytes.fromhex(word)
+                    for word in re.findall(r"'[^']*'|[0-9a-f]+", text))
+
+
+class Protocol(Case):
+    text = read("proto", "PROTOCOL.md")
+
+    def test_links(self):
+        """Every link within the page leads to a heading."""
+        headings = re.findall(r"^#+ (.+)$", self.text, re.M)
+        anchors = {re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-")
+                   for heading in headings}
+        links = re.findall(r"\]\(#([^)]*)\)", self.text)
+        self.assertGreater(len(links), 20)
+        for link in links:
+            self.assertIn(link, anchors)
+
+    def test_examples(self):
+        """One after the other, to the byte, as alice, who is in and has the password of the page."""
+        hashed = subprocess.run([MRCLI, "passwd"], input="secret\n", stdout=subprocess.PIPE,
+                                text=True, check=True).stdout.strip()
+        server = self.server(listen=["tcp:127.0.0.1:0", "unix:s"], regions=["main"], config=(
+            f"users:\n  - name: alice\n    uid: {os.getuid()}\n    password_hash: {hashed}\n"
+            "    grants:\n      - {regions: main, access: write}\n")).start()
+        client = Client(server.path("s"))
+        self.addCleanup(client.close)
+        lines = re.findall(r"^    ([CS]): (.+)$", self.text.partition("\n## Examples\n")[2], re.M)
+        self.assertGreater(len(lines), 20)
+        for direction, line in lines:
+            if direction == "C":
+                client.socket.sendall(example_bytes(line))
+            else:
+                expected = example_bytes(line)
+                self.assertEqual(client.socket.recv(len(expected), socket.MSG_WAITALL), expected,
+                                 line)
     def test_access(self):
         """Each method stands in the table of what a grant allows, under its own access."""
-        text = read("proto", "PROTOCOL.md")
-        granted = dict(re.findall(r"^\| `(read|write|admin)` \| (.*) \|$", text, re.M))
+        granted = dict(re.findall(r"^\| `(read|write|admin)` \| (.*) \|$", self.text, re.M))
         self.assertEqual(len(granted), 3)
         for method in METHODS:
             if method.access in AUDITED:
@@ -190,8 +229,7 @@ class Protocol(unittest.TestCase):
 
     def test_index(self):
         """And in the list at the head of the methods, once."""
-        text = read("proto", "PROTOCOL.md")
-        index = re.findall(r"^\| \[[^]]+\]\(#[^)]*\): (.*) \|", text, re.M)
+        index = re.findall(r"^\| \[[^]]+\]\(#[^)]*\): (.*) \|", self.text, re.M)
         listed = re.findall(r"`(\w+)`", " ".join(line.split("|")[0] for line in index))
         self.assertEqual(sorted(listed), sorted(method.name for method in METHODS))
 
