@@ -16,15 +16,16 @@
 #include "daemon/privileges.h"
 #include "daemon/server.h"
 
-/* Whoever asked for a report and got a part of it must not take it for the whole. */
-static int flush_report(int status)
+/* Whoever asked for a report and got a part of it must not take it for the whole. At the exit,
+ * since argp ends the program by itself behind --help and --version. */
+static void flush_report(void)
 {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
-        return status;
+        return;
     fprintf(stderr, "mregiond: cannot write to standard output: %s\n",
             strerror(errno != 0 ? errno : EIO));
-    return EX_IOERR;
+    _exit(EX_IOERR);
 }
 
 static int print_config(const struct conf *conf)
@@ -81,7 +82,7 @@ static int run(const struct arguments *arguments, struct conf *conf,
     }
     certificates_release(certificates);
     conf_release(conf);
-    return flush_report(status);
+    return status;
 }
 
 /* A process that is started with one of the standard descriptors closed would get a file or a
@@ -114,6 +115,7 @@ int main(int argc, char **argv)
      * the end. */
     signal(SIGXFSZ, SIG_IGN);
     fill_standard_descriptors();
+    atexit(flush_report);
     arguments_parse(&arguments, argc, argv);
     int status = arguments_load(&arguments, &conf, &error);
     if (status == 0 && (arguments.mode == MODE_RUN || arguments.mode == MODE_CHECK_CONFIG)) {

@@ -3,11 +3,13 @@ import json
 import os
 import re
 import signal
+import subprocess
 import unittest
 
 from case import Case, run
 from cli import CliCase
 from mpack import RpcError
+from server import DEADLINE, MREGIOND
 from test_users import ALICE, BOB, HASHES, user
 
 
@@ -95,6 +97,15 @@ class Configuration(Case):
             done = run(option)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn("mregiond", done.stdout)
+
+    def test_full_output(self):
+        """What was asked for and could not be printed is no success."""
+        for option in ("--version", "--help", "--print-config", "--check-config"):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([MREGIOND, option], stdout=full, stderr=subprocess.PIPE,
+                                      text=True, timeout=DEADLINE, check=False)
+            self.assertEqual(done.returncode, 74, option)
+            self.assertRegex(done.stderr, r"\Amregiond: cannot write to standard output: .+\n\Z")
 
 
 class Reload(Case):
