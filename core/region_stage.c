@@ -587,7 +587,7 @@ int region_grow(struct region *region, uint64_t pages, uint64_t *ret_before, str
 {
     struct batch_need need = {.record = RECORD_PAGES_EFFECT};
     struct region_info info;
-    uint64_t limit = region_limit(region) / REGION_PAGE;
+    uint64_t limit = region_limit(region), most = limit / REGION_PAGE;
     int code = region_check_writable(region, err);
     if (code != 0)
         return code;
@@ -596,10 +596,12 @@ int region_grow(struct region *region, uint64_t pages, uint64_t *ret_before, str
         *ret_before = info.pages;
         return region_staged_nothing(region, false, err);
     }
-    if (info.pages > limit || pages > limit - info.pages)
-        return err_set(
-            err, ERR_NO_SPACE, "region %s has %llu pages and may not have more than %llu",
-            region->meta.name, (unsigned long long)info.pages, (unsigned long long)limit);
+    if (info.pages > most || pages > most - info.pages)
+        return err_set(err, ERR_NO_SPACE,
+                       "region %s has %llu page%s, and %llu more would pass its limit, %llu bytes",
+                       region->meta.name, (unsigned long long)info.pages,
+                       info.pages == 1 ? "" : "s", (unsigned long long)pages,
+                       (unsigned long long)limit);
     code = region_prepare(region, &need, false, err);
     if (code != 0)
         return code;

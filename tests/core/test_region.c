@@ -313,6 +313,8 @@ START_TEST(max_size_is_a_limit)
     region_set_options(region, &info.options);
     drive_add(region, big, 10000);
     ck_assert_int_eq(region_grow(region, 1, &address, &err), ERR_NO_SPACE); /* one is the limit */
+    ck_assert_str_eq(err.text,
+                     "region main has 1 page, and 1 more would pass its limit, 100000 bytes");
     drive_add(region, big + 10000, 89999);
     ck_assert_int_eq(region_add(region, small, 2, &address, &err), ERR_NO_SPACE);
     ck_assert_ptr_nonnull(strstr(err.text, "100000"));
