@@ -157,6 +157,8 @@ static int load_in_pieces(struct mregion *connection, const char *region,
     int code = pieces_init(&pieces, connection, region, error);
 
     pieces.size = min_u64(pieces.size, LOAD_MAX);
+    if (code == MREGION_OK)
+        code = blob_check_allocated(connection, region, block, error);
     while (code == MREGION_OK && asked < block.size) {
         uint64_t piece = min_u64(block.size - asked, pieces.size);
 
@@ -258,6 +260,9 @@ int blob_store(struct mregion *connection, const char *region, uint64_t address,
     if (code != MREGION_OK)
         return code;
     code = pieces_init(&pieces, connection, region, error);
+    if (code == MREGION_OK)
+        code =
+            blob_check_allocated(connection, region, (struct mregion_block){address, size}, error);
     if (code == MREGION_OK)
         code = pieces_store(&pieces, address, bytes, size, error);
     if (code == MREGION_OK)

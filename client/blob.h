@@ -36,10 +36,12 @@ int blob_replace(struct mregion *connection, const char *region, struct mregion_
                  const void *bytes, uint64_t size, uint64_t *ret_address,
                  struct mregion_error *error);
 
-/* A replacement in two steps. First: MREGION_ERR_NOT_ALLOCATED unless all of the old block is in
- * use. Last: frees the old one; the new one is given back when that is refused. */
+/* Before the first of several steps: MREGION_ERR_NOT_ALLOCATED unless all of the block is in use.
+ */
 int blob_check_allocated(struct mregion *connection, const char *region, struct mregion_block block,
                          struct mregion_error *error);
+/* The last step of a replacement: frees the old block; the new one is given back when that is
+ * refused. */
 int blob_retire(struct mregion *connection, const char *region, struct mregion_block old,
                 struct mregion_block new, uint64_t *ret_address, struct mregion_error *error);
 

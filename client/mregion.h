@@ -232,6 +232,7 @@ MREGION_API void mregion_free(void *memory);
  *            connection is lost it is begun anew.
  *   load     piece by piece: a change by somebody else in between shows in the later pieces.
  *   store    piece by piece: a failure in the middle leaves some pieces stored.
+ *            (With both, a block that is not wholly in use is refused before the first piece.)
  *   replace  adds the new blob, then frees the old one: whole, but both need room for a moment.
  *            When the server does not answer the last step in time, the error's text names the new
  *            blob.

@@ -208,13 +208,17 @@ static int copy_in(struct source *source, uint64_t address, uint64_t *written,
     return code == MREGION_OK ? pieces_finish(pieces, error) : code;
 }
 
-/* Stores the source piece by piece; nothing is undone. */
+/* Stores the source piece by piece; nothing is undone. What shows before the first one is refused
+ * as a whole, though. */
 static int store_stream(struct mregion *connection, const char *region, struct source *source,
                         uint64_t address, uint64_t *ret_size, struct mregion_error *error)
 {
+    struct mregion_block block = {address, max_u64(source->expected, source->filled)};
     struct pieces pieces;
     int code = token_check_steps(connection, error);
 
+    if (code == MREGION_OK)
+        code = blob_check_allocated(connection, region, block, error);
     if (code != MREGION_OK)
         return code;
     code = pieces_init(&pieces, connection, region, error);
@@ -458,6 +462,8 @@ static int copy_out(struct mregion *connection, const char *region, struct mregi
     int code = pieces_init(&pieces, connection, region, error);
 
     pieces.size = min_u64(pieces.size, min_u64(block.size, LOAD_MAX));
+    if (code == MREGION_OK && block.size > pieces.size)
+        code = blob_check_allocated(connection, region, block, error);
     if (code == MREGION_OK) {
         buffers = malloc((size_t)(BUFFERS * pieces.size));
         if (buffers == NULL)

@@ -401,6 +401,18 @@ static bool batch(int fd, const struct fake_request *request)
     return send_packed(fd, &buffer);
 }
 
+static bool answer_bool(int fd, uint32_t msgid, bool is_true)
+{
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
+
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    (void)rpc_pack_result(&packer, msgid);
+    (void)(is_true ? msgpack_pack_true(&packer) : msgpack_pack_false(&packer));
+    return send_packed(fd, &buffer);
+}
+
 static bool answer(struct fake_region *region, int fd, const struct fake_request *request)
 {
     const char *method = request->method;
@@ -414,10 +426,8 @@ static bool answer(struct fake_region *region, int fd, const struct fake_request
     if (strcmp(method, "allocate") == 0)
         return answer_address(fd, msgid, take(region, request->params[1].number));
     if (strcmp(method, "isAllocated") == 0)
-        return fake_write(fd,
-                          (uint8_t[]){0x94, 1, 0xce, (uint8_t)(msgid >> 24), (uint8_t)(msgid >> 16),
-                                      (uint8_t)(msgid >> 8), (uint8_t)msgid, 0xc0, 0xc3},
-                          9);
+        return answer_bool(fd, msgid,
+                           request->params[1].number + request->params[2].number <= region->size);
     if (strcmp(method, "batch") == 0)
         return batch(fd, request);
     if (strstr(method, "Blob") == method + strlen(method) - 4 && strchr("bac", method[0]) != NULL &&

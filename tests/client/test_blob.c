@@ -520,6 +520,32 @@ START_TEST(a_store_stays_as_far_as_it_came)
 }
 END_TEST
 
+/* What takes several steps is looked at as a whole before the first one. */
+START_TEST(a_block_that_is_partly_free)
+{
+    uint64_t size = 3 * PIECE, address, stored;
+    uint8_t *bytes = pattern(size), *buffer = malloc(size);
+    int from = file_of(bytes, size), to = file_of(NULL, 0);
+
+    OK(mregion_allocate(connection, "main", size - 1, &address, &error));
+    ck_assert_int_eq(mregion_load(connection, "main", address, size, buffer, &error),
+                     MREGION_ERR_NOT_ALLOCATED);
+    ck_assert_int_eq(mregion_load_fd(connection, "main", address, size, to, &error),
+                     MREGION_ERR_NOT_ALLOCATED);
+    ck_assert_int_eq(mregion_store(connection, "main", address, bytes, size, &error),
+                     MREGION_ERR_NOT_ALLOCATED);
+    ck_assert_int_eq(mregion_store_fd(connection, "main", address, from, &stored, &error),
+                     MREGION_ERR_NOT_ALLOCATED);
+    ck_assert_uint_eq(region.loads, 0);
+    ck_assert_uint_eq(region.stores, 0);
+    check_file(to, 0, bytes, 0);
+    (void)close(from);
+    (void)close(to);
+    free(bytes);
+    free(buffer);
+}
+END_TEST
+
 /* Answers the beginning, then nothing; what comes is not even read. */
 static void stop_reading(struct fake *server, int fd, unsigned number)
 {
@@ -635,6 +661,7 @@ START_TEST(progress_can_cancel)
                      MREGION_ERR_CANCELED);
     ck_assert_uint_eq(region.aborts, 2);
     ck_assert_uint_eq(region.size, 0);
+    OK(mregion_allocate(connection, "main", size, &address, &error));
     seen.done = 0;
     ck_assert_int_eq(mregion_load_fd(connection, "main", 0, size, to, &error),
                      MREGION_ERR_CANCELED);
@@ -753,6 +780,7 @@ int main(void)
     tcase_add_loop_test(tcase, the_server_goes_away_from_a_pipe, 1, 11);
     tcase_add_loop_test(tcase, a_load_goes_on_after_a_loss, 1, 11);
     tcase_add_test(tcase, a_store_stays_as_far_as_it_came);
+    tcase_add_test(tcase, a_block_that_is_partly_free);
     tcase_add_test(tcase, a_server_that_stops_is_not_waited_for_twice);
     tcase_add_loop_test(tcase, progress_is_told, 0, SIZES);
     tcase_add_loop_test(tcase, progress_goes_on_after_a_loss, 1, 10);

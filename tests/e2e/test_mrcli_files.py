@@ -64,6 +64,20 @@ class Bytes(CliCase):
             self.assertTrue(self.run_mrcli("remove", again).stdout == content[::-1], size)
             self.assertEqual(self.out("allocated"), "0\n", size)
 
+    def test_a_block_that_is_not_wholly_in_use(self):
+        """Nothing of it is written, and nothing is stored over its beginning."""
+        content = noise(6 * MIB)
+        self.assertEqual(self.out("add", self.write("in", content)), f"0+{6 * MIB}\n")
+        self.out("deallocate", f"{5 * MIB}+1")
+        for size, error in ((6 * MIB, r"not_allocated: some bytes of the block \[0, \+6291456\)"),
+                            (6 * MIB + 1, r"out_of_bounds: block \[0, \+6291457\)"),
+                            (2**64 - 1, r"out_of_bounds: block \[0, \+18446744073709551615\)")):
+            for command in ("load", "remove"):
+                self.fails(3, error, command, f"0+{size}")
+            if size < 2**63:
+                self.fails(3, error, "store", "0", self.write("other", bytes(size)))
+        self.assertTrue(self.run_mrcli("load", f"0+{5 * MIB}").stdout == content[:5 * MIB])
+
     def test_stdin_from_its_offset(self):
         self.write("in", b"0123456789")
         reference = self.pipe('{ dd bs=1 count=4 status=none >/dev/null; "$0" add -; } <in')
