@@ -452,6 +452,13 @@ static uint64_t first_upload(void)
     return 1 + ((uint64_t)number << 20);
 }
 
+/* Nobody is served yet, and what is on the disk stands a SIGKILL. */
+static void on_stopped_early(int number)
+{
+    (void)number;
+    _exit(EXIT_SUCCESS);
+}
+
 int server_run(struct conf *conf, struct certificates *certificates,
                const struct arguments *arguments)
 {
@@ -472,7 +479,10 @@ int server_run(struct conf *conf, struct certificates *certificates,
     /* What goes through a ring no filter sees: libuv must not have one, and not expect one. */
     setenv("UV_USE_IO_URING", "0", 1);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN); /* until it can be served */
+    /* Until they can be served. A recovery or a migration may take long. */
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGTERM, on_stopped_early);
+    signal(SIGINT, on_stopped_early);
     server->conf = *conf;
     server->certificates = *certificates;
     server->arguments = arguments;
