@@ -15,7 +15,7 @@
  *      batches up to the cut have yet to write. The cut is hurried.
  *   4. When all batches up to the cut are applied the rest is copied. Until a page of it is, no
  *      later batch may write there, which waits meanwhile with those behind it; and no upload and
- *      no discard.
+ *      no discard. What somebody waits for is copied first.
  *   5. The files are synced, and the folder gets its name.
  *
  * Why each page in use at the cut is right in the end, with its sum:
@@ -34,6 +34,14 @@
  *     is, and must match its sums. What is not of the rest was copied before and may change.
  *   - The free space of the copy is the tree's at the cut. All that was staged by then has a ticket
  *     up to the cut, as the gathering batch was sealed with it.
+ * How long anybody waits: writers that outrun the copying leave a rest as large as the region,
+ * however many rounds there were. All of it is kept, but only what a batch changes is in its way,
+ * and that is copied next: a batch waits for the piece that is being copied, and then for as many
+ * pages as it changes itself, as if each old page were saved by who overwrites it. So what a rest
+ * costs them is spread over the batches that meet it, and none waits for the size of it. The backup
+ * comes to its end all the same, since each piece leaves fewer pages; when nobody waits it goes
+ * through the rest in order.
+ *
  * A page that does not match its sum may just be changing; it is marked by hand, and so is looked
  * at again when nothing changes it. If it does not match then, it is damaged, and there is no
  * backup. A page that was cloned and not copied is not looked at.
@@ -250,10 +258,57 @@ static void round_piece(struct region *region, struct copy_piece *piece)
     }
 }
 
-/* The next pages of the rest: they stay in it until they are copied. */
+/* What the rest has of an extent behind what is in the piece already. */
+static void add_kept(const struct region *region, struct extent extent, struct copy_piece *piece)
+{
+    struct extent whole = bytes_of(pages_around(extent)), kept;
+    uint64_t at = whole.address;
+    if (piece->run_count > 0)
+        at = max_u64(at, DATA_PAGE * run_end(piece->runs[piece->run_count - 1]));
+    while (copy_piece_has_room(piece) && at < extent_end(whole) &&
+           maxtree_seek(&region->backup.todo, at, &kept) && kept.address < extent_end(whole)) {
+        uint64_t end = min_u64(extent_end(kept), extent_end(whole));
+        at = max_u64(at, kept.address);
+        at = DATA_PAGE *
+             copy_piece_add(piece, pages_around((struct extent){at, end - at}), at / DATA_PAGE);
+    }
+}
+
+/* What the first batch of the list waits for that waits for anything. */
+static void wanted_by_batches(const struct region *region, const struct batch_list *list,
+                              struct copy_piece *piece)
+{
+    for (const struct batch *batch = list->first; batch != NULL && piece->run_count == 0;
+         batch = batch->next) {
+        struct extent block = {0, 0};
+        if (batch->ticket <= region->backup.cut || batch->dirty.everything)
+            continue;
+        while (copy_piece_has_room(piece) &&
+               maxtree_seek(&batch->dirty.tree, extent_end(block), &block))
+            add_kept(region, block, piece);
+    }
+}
+
+static void wanted_by_uploads(const struct region *region, struct copy_piece *piece)
+{
+    for (const struct region_upload *upload = region->uploads;
+         upload != NULL && piece->run_count == 0; upload = upload->next)
+        if (upload->part_count > 0 || upload->is_moving)
+            add_kept(region, region_upload_pages(upload), piece);
+}
+
+/* The next pages of the rest: those that somebody waits for, or else from its beginning on. They
+ * stay in it until they are copied. */
 static void rest_piece(struct region *region, struct copy_piece *piece)
 {
     struct extent block = {0, 0};
+    wanted_by_batches(region, &region->pending, piece);
+    if (piece->run_count == 0)
+        wanted_by_batches(region, &region->queue, piece);
+    if (piece->run_count == 0)
+        wanted_by_uploads(region, piece);
+    if (piece->run_count > 0)
+        return;
     while (copy_piece_has_room(piece) &&
            maxtree_seek(&region->backup.todo, extent_end(block), &block))
         (void)copy_piece_add(piece, pages_around(block), 0);

@@ -223,6 +223,81 @@ START_TEST(the_rest_is_kept)
 }
 END_TEST
 
+/* A rest of three pieces: at its end is what somebody waits for, and it is copied first. */
+static uint64_t cut_with_a_long_rest(void)
+{
+    uint64_t a = drive_add(region, big, BLOB);
+    drive_settle(region);
+    begin("b");
+    step_to(BACKUP_PASS);
+    while (region->backup.state == BACKUP_PASS || region->backup.state == BACKUP_ROUNDS) {
+        drive_store(region, a, big + 100, BLOB - 100);
+        ck_assert(drive_step(region, LANE_BACKUP));
+    }
+    ck_assert_int_eq(region->backup.state, BACKUP_CUT);
+    return a;
+}
+
+static void expect_long_rest(uint64_t a)
+{
+    ck_assert_int_eq(region->backup.state, BACKUP_REST);
+    ck_assert_uint_gt(region->backup.todo.bytes, 2 * COPY_PAGES * DATA_PAGE);
+    ck_assert_int_eq(end(), 0);
+    struct region *copy = open_copy("b");
+    drive_expect(copy, a, big + 100, BLOB - 100);
+    drive_close(copy);
+}
+
+START_TEST(who_waits_comes_first)
+{
+    if (_i == 1)
+        fixture_set_durability(DURABILITY_INTERVAL);
+    uint64_t a = cut_with_a_long_rest();
+    uint64_t at = a + BLOB - 3 * DATA_PAGE;
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    uint64_t applied = region->applied_ticket;
+    ck_assert_uint_eq(applied, region->backup.cut);
+    /* Two places in one page, and another one. */
+    drive_store(region, at, small, 100);
+    drive_store(region, at + 200, small, 100);
+    drive_store(region, at + DATA_PAGE, small, 100);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    region_hurry(region);
+    ck_assert(!drive_step(region, LANE_COMMIT));
+    ck_assert_uint_eq(region->applied_ticket, applied);
+    ck_assert(drive_step(region, LANE_BACKUP));
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    ck_assert_uint_eq(region->applied_ticket, region->newest_ticket - (region->gathering != NULL));
+    ck_assert_uint_gt(region->applied_ticket, applied);
+    drive_expect(region, at + 200, small, 100);
+    expect_long_rest(a);
+}
+END_TEST
+
+START_TEST(an_upload_that_waits_comes_first)
+{
+    struct region_upload *upload;
+    uint64_t ticket, a = cut_with_a_long_rest();
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    drive_deallocate(region, a + BLOB - 3 * DATA_PAGE, 2 * DATA_PAGE);
+    while (drive_step(region, LANE_COMMIT))
+        continue;
+    ck_assert_int_eq(region_upload_begin(region, 2 * DATA_PAGE, &upload, &err), 0);
+    ck_assert_int_eq(region_upload_append(region, upload, big, 2 * DATA_PAGE, &ticket, &err), 0);
+    ck_assert(!drive_step(region, LANE_UPLOAD));
+    ck_assert(drive_step(region, LANE_BACKUP));
+    while (drive_step(region, LANE_COMMIT) || drive_step(region, LANE_UPLOAD))
+        continue;
+    ck_assert_uint_ge(region_upload_written(upload), ticket);
+    region_upload_abort(region, upload);
+    expect_long_rest(a);
+}
+END_TEST
+
 /* A page of the rest that is freed after the cut is not punched before it is copied. */
 START_TEST(the_rest_is_not_discarded)
 {
@@ -574,6 +649,7 @@ int main(void)
         of_an_empty_region,
         it_takes_no_more_than_it_has,
         the_rest_is_kept,
+        an_upload_that_waits_comes_first,
         the_rest_is_not_discarded,
         the_rest_is_not_uploaded_to,
         a_damaged_page,
@@ -590,6 +666,7 @@ int main(void)
     TCase *tcase = fixture_tests("region_backup", tests, sizeof tests / sizeof tests[0]);
     tcase_add_loop_test(tcase, blobs_free_blocks_and_tokens, 0, 2);
     tcase_add_loop_test(tcase, changes_during_the_pass, 0, 2);
+    tcase_add_loop_test(tcase, who_waits_comes_first, 0, 2);
     tcase_add_loop_test(tcase, what_is_held_back_is_in_it, 0, 2);
     tcase_add_loop_test(tcase, whatever_fails, 0, 2);
     tcase_add_loop_test(tcase, a_region_of_its_own, 0, 2);

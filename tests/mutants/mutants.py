@@ -1070,6 +1070,13 @@ mutant('backup-damage-copied', 'a damaged page is copied', 'region_backup.c',
 mutant('backup-rest-let-go', 'all of the rest may be changed when a piece of it is copied',
        'region_backup.c', ('        drop_rest(region, &job->piece);', '        maxtree_release(&region->backup.todo);'),
        by='crash/oracle')
+mutant('backup-rest-in-order', 'a batch waits until all of the rest before its pages is copied', 'region_backup.c',
+       ('    wanted_by_batches(region, &region->pending, piece);\n    if (piece->run_count == 0)\n'
+        '        wanted_by_batches(region, &region->queue, piece);\n', ''), by='region_backup')
+mutant('backup-pending-waits', 'batches that are pending wait for all of the rest', 'region_backup.c',
+       ('    wanted_by_batches(region, &region->pending, piece);\n', ''), by='region_backup')
+mutant('backup-upload-waits', 'an upload waits until all of the rest is copied', 'region_backup.c',
+       ('        wanted_by_uploads(region, piece);', '        {}'), by='region_backup')
 mutant('backup-reserved-in-use', 'what uploads have reserved is in use in a backup', 'region_backup.c',
        ('&region->reserved,', 'NULL,'), by='crash/oracle')
 mutant('backup-data-unsynced', 'a backup has its name before its data is on the disk', 'copy.c',
