@@ -62,14 +62,14 @@ const char *tls_minimum_name(enum tls_minimum minimum)
     return (unsigned)minimum < TLS_MINIMA ? names[minimum] : NULL;
 }
 
-const char *sandbox_name(enum sandbox_switch sandbox)
+const char *switch_name(enum conf_switch value)
 {
-    static const char *const names[SANDBOXES] = {
-        [SANDBOX_ON] = "on",
-        [SANDBOX_OFF] = "off",
+    static const char *const names[SWITCHES] = {
+        [SWITCH_ON] = "on",
+        [SWITCH_OFF] = "off",
     };
 
-    return (unsigned)sandbox < SANDBOXES ? names[sandbox] : NULL;
+    return (unsigned)value < SWITCHES ? names[value] : NULL;
 }
 
 /* For what has no position: a file that cannot be read, an option. */

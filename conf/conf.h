@@ -111,8 +111,7 @@ struct conf_tls {
     uint64_t handshake_ms;
 };
 
-/* Whether the server gives up what it does not need. */
-enum sandbox_switch { SANDBOX_ON, SANDBOX_OFF, SANDBOXES };
+enum conf_switch { SWITCH_ON, SWITCH_OFF, SWITCHES };
 
 /* The user of this machine that a server started as root becomes. */
 struct conf_run_as {
@@ -122,7 +121,8 @@ struct conf_run_as {
 
 struct conf {
     char *data_dir;
-    char *backup_dir;            /* NULL: none */
+    char *backup_dir; /* NULL: none */
+    enum conf_switch backup_reflinks;
     struct conf_listen *listens; /* none: only the sockets that the service manager passes */
     size_t listens_count;
     uint64_t max_message; /* bytes */
@@ -143,8 +143,8 @@ struct conf {
     enum migrate migrate;
     struct conf_tls tls;
     struct conf_run_as run_as; /* nobody has looked yet whether there is such a user */
-    enum sandbox_switch sandbox;
-    struct conf_listen *http; /* none: nothing is served over HTTP */
+    enum conf_switch sandbox;  /* whether the server gives up what it does not need */
+    struct conf_listen *http;  /* none: nothing is served over HTTP */
     size_t http_count;
     struct conf_region *regions; /* to create where missing; may be none */
     size_t regions_count;
@@ -200,6 +200,6 @@ const char *access_name(enum access access);
 const char *tls_clients_name(enum tls_clients clients);
 const char *tls_minimum_name(enum tls_minimum minimum);
 /* "on", "off"; likewise. */
-const char *sandbox_name(enum sandbox_switch sandbox);
+const char *switch_name(enum conf_switch value);
 
 #endif

@@ -102,8 +102,8 @@ const char *setting_word(const struct setting *setting, unsigned index)
         return tls_clients_name((enum tls_clients)index);
     case KIND_TLS_MINIMUM:
         return tls_minimum_name((enum tls_minimum)index);
-    case KIND_SANDBOX:
-        return sandbox_name((enum sandbox_switch)index);
+    case KIND_SWITCH:
+        return switch_name((enum conf_switch)index);
     default:
         return NULL;
     }
@@ -188,7 +188,7 @@ void setting_format_facts(const struct setting *setting, char *text, size_t size
     case KIND_MIGRATE:
     case KIND_TLS_CLIENTS:
     case KIND_TLS_MINIMUM:
-    case KIND_SANDBOX:
+    case KIND_SWITCH:
         setting_format_words(setting, high, sizeof high);
         (void)snprintf(text, size, "%s, default %s", high, setting->default_text);
         break;

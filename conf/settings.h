@@ -27,7 +27,7 @@ enum setting_kind {
     KIND_ACCESS,     /* a word: enum access */
     KIND_TLS_CLIENTS,
     KIND_TLS_MINIMUM,
-    KIND_SANDBOX,   /* a word: enum sandbox_switch */
+    KIND_SWITCH,    /* a word: enum conf_switch */
     KIND_NAME,      /* a region's name: char [REGION_NAME_MAX + 1] */
     KIND_PATTERN,   /* of regions' names: likewise */
     KIND_USER_NAME, /* char [USER_NAME_MAX + 1] */

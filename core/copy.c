@@ -92,13 +92,29 @@ static int remove_sums(struct region_copy *copy, struct err *err)
     return result == 0 ? code : err_io(err, result, "remove", path);
 }
 
+/* Whether they may be cloned: each block that is overwritten later will need one that is free. */
+static int look_for_room(const struct region_copy *copy, struct io *from, const char *folder,
+                         struct io_file *data, bool *ret_is_there, struct err *err)
+{
+    uint64_t used, available;
+    int result = from->ops->usage(from, data, &used);
+    if (result != 0)
+        return err_io_at(err, result, "look at", folder, DATA_FILE);
+    result = copy->io->ops->free_space(copy->io, &available);
+    if (result != 0)
+        return err_io(err, result, "look at", copy->folder);
+    *ret_is_there = available >= used;
+    return 0;
+}
+
 int region_copy_open(struct region_copy *copy, const uint8_t secret[16], struct io *from,
                      const char *folder, struct io_file *data, struct io_file *sums,
                      struct err *err)
 {
     struct io *io = copy->io;
-    int code = 0;
-    if (data != NULL && io->ops->clone == from->ops->clone) {
+    bool is_cloning = data != NULL && io->shares_space && io->ops->clone == from->ops->clone;
+    int code = is_cloning ? look_for_room(copy, from, folder, data, &is_cloning, err) : 0;
+    if (code == 0 && is_cloning) {
         code = clone_both(copy, from, folder, data, sums, err);
         if (code != -EOPNOTSUPP)
             return code;

@@ -3,7 +3,8 @@
  *
  * Pages are copied with their sums, so the copy has the secret of what it was made from: what was
  * damaged stays so, whoever looks at it. Free pages are left out, and so are pages of zeros: they
- * take no disk space in the copy. Or all of both files is cloned, where the file system can.
+ * take no disk space in the copy. Or all of both files is cloned, where that is allowed
+ * (io->shares_space), the file system can, and has room for all that may be overwritten.
  *
  * Until region_copy_finish has answered 0 there is no meta file, so nobody can take the folder for
  * a region. Everything here may block. */

@@ -31,6 +31,8 @@ enum io_open_flags {
 
 struct io {
     const struct io_ops *ops;
+    bool shares_space; /* its owner allows that files are cloned to it: what the clone costs is said
+                          there */
 };
 
 /* Of one read_now: what every system takes. */
@@ -96,8 +98,9 @@ struct io_ops {
 
     /* Makes `to`, an empty file, a copy of `from` that shares its disk space until either of the
      * two is written to, as `from` is at one moment. The files may belong to two ios of the same
-     * kind. Like a write: durable by a sync. -EOPNOTSUPP, and nothing has changed, when the file
-     * system cannot. */
+     * kind. Like a write: durable by a sync. What is shared has given up the disk space that was
+     * reserved for it: writing there needs some again. -EOPNOTSUPP, and nothing has changed, when
+     * the file system cannot. */
     int (*clone)(struct io *io, struct io_file *from, struct io_file *to);
 
     /* The bytes that an ordinary process may still allocate in the file system. */

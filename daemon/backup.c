@@ -84,6 +84,7 @@ int backup_open_directory(struct server *server, struct err *err)
     if (error != 0)
         return err_set(err, ERR_IO_ERROR, "cannot open backup_dir %s: %s", conf->backup_dir,
                        strerror(-error));
+    backups->io->shares_space = conf->backup_reflinks == SWITCH_ON;
     if (backups_open(backups->io, &backups->lock, &reason) == 0)
         return 0;
     backups->lock = NULL;

@@ -15,6 +15,7 @@ static bool needs_restart(enum setting_id id, bool has_tls)
     switch (id) {
     case SETTING_TOP_data_dir:
     case SETTING_TOP_backup_dir:
+    case SETTING_TOP_backup_reflinks:
     case SETTING_TOP_listen:
     case SETTING_TOP_http:
     case SETTING_TOP_user:

@@ -78,6 +78,7 @@ static void apply(struct server *server, struct conf *wanted)
     conf->listens_count = old.listens_count;
     conf->run_as = old.run_as;
     conf->sandbox = old.sandbox;
+    conf->backup_reflinks = old.backup_reflinks;
     old.run_as = wanted->run_as;
     old.data_dir = wanted->data_dir;
     old.backup_dir = wanted->backup_dir;

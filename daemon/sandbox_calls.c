@@ -216,7 +216,7 @@ static const int deadly[] = {
 
 /* What the core asks of files, libuv of sockets, stdio of what it opens. */
 static const unsigned long requests[] = {
-    FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FIONBIO, FIOCLEX, FIONREAD, TCGETS,
+    FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FICLONE, FIONBIO, FIOCLEX, FIONREAD, TCGETS,
 };
 
 /* fcntl would also name a process that gets signals for a descriptor. */

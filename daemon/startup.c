@@ -188,7 +188,7 @@ int startup_restrict_files(struct server *server, struct err *err)
 {
     const struct conf *conf = &server->conf;
     struct sandbox *sandbox = &server->sandbox;
-    int status = sandbox_init(sandbox, conf->sandbox == SANDBOX_ON, err);
+    int status = sandbox_init(sandbox, conf->sandbox == SWITCH_ON, err);
     if (status == 0)
         status = sandbox_allow(sandbox, conf->data_dir, SANDBOX_CHANGE, err);
     if (status == 0 && server->backups.io != NULL)
@@ -211,6 +211,7 @@ int startup_open_store(struct server *server, struct err *err)
     status = startup_open_directory(conf->data_dir, false, &server->io, &server->store, err);
     if (status != 0)
         return status;
+    server->io->shares_space = conf->backup_reflinks == SWITCH_ON;
     syncs_watch(server->io);
     status = backup_open_directory(server, err);
     if (status != 0)

@@ -114,6 +114,7 @@ void assert_conf_eq(const struct conf *a, const struct conf *b)
     ck_assert_int_eq(a->migrate, b->migrate);
     ck_assert_str_eq(a->run_as.name, b->run_as.name);
     ck_assert_int_eq(a->sandbox, b->sandbox);
+    ck_assert_int_eq(a->backup_reflinks, b->backup_reflinks);
     ck_assert_uint_eq(a->listens_count, b->listens_count);
     for (size_t i = 0; i < a->listens_count; i++)
         assert_listen_eq(&a->listens[i], &b->listens[i]);

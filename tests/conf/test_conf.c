@@ -53,7 +53,8 @@ START_TEST(defaults)
     ck_assert_int_eq(conf.log_level, LOG_LEVEL_INFO);
     ck_assert_str_eq(conf.run_as.name, "");
     ck_assert_uint_eq(conf.run_as.line + conf.run_as.column, 0);
-    ck_assert_int_eq(conf.sandbox, SANDBOX_ON);
+    ck_assert_int_eq(conf.sandbox, SWITCH_ON);
+    ck_assert_int_eq(conf.backup_reflinks, SWITCH_OFF);
     ck_assert_uint_eq(conf.regions_count, 1);
     ck_assert_str_eq(conf.regions[0].name, "main");
     ck_assert_uint_eq(conf.listens[0].line + conf.listens[1].line + conf.regions[0].line, 0);

@@ -893,7 +893,7 @@ bool simdisk_has_lied(const struct simdisk *disk)
 
 void simdisk_set_clones(struct simdisk *disk)
 {
-    disk->has_clones = true;
+    disk->has_clones = disk->io.shares_space = true;
 }
 
 void simdisk_set_capacity(struct simdisk *disk, uint64_t bytes)

@@ -160,7 +160,7 @@ class Reload(Case):
         second = self.config(
             server, "max_batch: 200", "idle_timeout: 1m", "data_dir: /elsewhere",
             "regions: [{name: main, max_size: 64MiB, fit: lowest}, {name: new}]",
-            f"http: [{{unix: {server.path('h')}}}]", "user: nobody", "sandbox: off")
+            f"http: [{{unix: {server.path('h')}}}]", "user: nobody", "sandbox: off", "backup_reflinks: on")
         lines = self.reload(server, second)
         self.assertEqual(sorted(self.told(lines)), sorted([
             "changed max_batch from 100 to 200",
