@@ -31,7 +31,8 @@ void assert_refusals(const struct refusal *cases, size_t count);
 
 /* The keys of a file, as a message lists them. */
 #define TOP_KEYS                                                                                   \
-    "data_dir, backup_dir, listen, max_message, max_connections, max_connections_per_peer, "       \
+    "data_dir, backup_dir, backup_reflinks, listen, max_message, max_connections, "                \
+    "max_connections_per_peer, "                                                                   \
     "idle_timeout, "                                                                               \
     "message_timeout, max_pipeline, max_unread, max_buffered, stall_timeout, log_level, "          \
     "log_format, max_batch, max_uploads, upload_timeout, max_regions, migrate, users, "            \

@@ -160,7 +160,8 @@ class Reload(Case):
         second = self.config(
             server, "max_batch: 200", "idle_timeout: 1m", "data_dir: /elsewhere",
             "regions: [{name: main, max_size: 64MiB, fit: lowest}, {name: new}]",
-            f"http: [{{unix: {server.path('h')}}}]", "user: nobody", "sandbox: off", "backup_reflinks: on")
+            f"http: [{{unix: {server.path('h')}}}]", "user: nobody", "sandbox: off",
+            "backup_reflinks: on")
         lines = self.reload(server, second)
         self.assertEqual(sorted(self.told(lines)), sorted([
             "changed max_batch from 100 to 200",
@@ -171,13 +172,14 @@ class Reload(Case):
             "removed regions.gone",
             f"http needs a restart: is [], the file says [{{unix: {server.path('h')}, mode: 0660}}]",
             'user needs a restart: is "", the file says nobody',
-            "sandbox needs a restart: is on, the file says off"]))
-        self.assertRegex("\n".join(lines), "reloaded the configuration: 6 changed, 3 needs? a restart")
+            "sandbox needs a restart: is on, the file says off",
+            "backup_reflinks needs a restart: is off, the file says on"]))
+        self.assertRegex("\n".join(lines), "reloaded the configuration: 6 changed, 4 needs? a restart")
         client = self.connect(server)
         self.assertEqual(client.call("regionInfo", "main")["max_size"], 64 << 20)
         # what waits is told again, and what is as it was is not
         lines = self.reload(server, second)
-        self.assertEqual(len(self.told(lines)), 3, lines)
+        self.assertEqual(len(self.told(lines)), 4, lines)
         server.wait_log("region new: created")
         server.stop()
 
