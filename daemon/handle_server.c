@@ -102,22 +102,21 @@ enum outcome handle_SERVER_INFO(struct call *call)
 
 enum outcome handle_LIST_REGIONS(struct call *call)
 {
-    const struct regions *regions = &call->server->regions;
-    struct region_entry **entries = regions_sorted(regions);
+    struct regions *regions = &call->server->regions;
+    struct region_entry *const *entries = regions_sorted(regions);
     msgpack_packer packer;
     uint64_t seen = 0;
     if (entries == NULL && regions->count > 0)
         return call_no_memory(call);
     for (uint64_t i = 0; i < regions->count; i++)
-        if (access_sees(call->conn, entries[i]))
-            entries[seen++] = entries[i];
+        seen += access_sees(call->conn, entries[i]);
     if (!call->envelope.is_notification &&
         answer_begin(call->conn, call->envelope.msgid, &packer)) {
         msgpack_pack_array(&packer, seen);
-        for (uint64_t i = 0; i < seen; i++)
-            answer_pack_text(&packer, entries[i]->name);
+        for (uint64_t i = 0; i < regions->count; i++)
+            if (access_sees(call->conn, entries[i]))
+                answer_pack_text(&packer, entries[i]->name);
     }
-    free(entries);
     return HANDLED;
 }
 

@@ -20,6 +20,12 @@ static uint64_t clock_us(void)
     return uv_gettimeofday(&now) == 0 ? (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_usec : 0;
 }
 
+static void forget_order(struct regions *regions)
+{
+    free(regions->sorted);
+    regions->sorted = NULL;
+}
+
 struct region_entry *regions_add(struct server *server, struct region *region)
 {
     struct regions *regions = &server->regions;
@@ -44,6 +50,7 @@ struct region_entry *regions_add(struct server *server, struct region *region)
         return NULL;
     }
     regions->count++;
+    forget_order(regions);
     commit_init(entry);
     return entry;
 }
@@ -59,6 +66,7 @@ void regions_remove(struct server *server, struct region_entry *entry)
         HASH_DELETE(by_name, server->regions.names, entry);
     HASH_DELETE(by_id, server->regions.ids, entry);
     server->regions.count--;
+    forget_order(&server->regions);
 }
 
 /* Where the table has no memory for it (it has just given back as much) it is found by its id only,
@@ -87,6 +95,7 @@ void regions_rename(struct server *server, struct region_entry *entry, const cha
     memset(entry->name, 0, sizeof entry->name);
     strncpy(entry->name, name, sizeof entry->name - 1);
     entry->name_length = strlen(entry->name);
+    forget_order(regions);
     if (!entry->is_dropping)
         add_name(regions, entry);
 }
@@ -161,10 +170,10 @@ static int compare_names(const void *a, const void *b)
     return strcmp((*first)->name, (*second)->name);
 }
 
-struct region_entry **regions_sorted(const struct regions *regions)
+struct region_entry *const *regions_sorted(struct regions *regions)
 {
-    if (regions->count == 0)
-        return NULL;
+    if (regions->sorted != NULL || regions->count == 0)
+        return regions->sorted;
     struct region_entry **entries = malloc(regions->count * sizeof *entries);
     if (entries == NULL)
         return NULL;
@@ -173,5 +182,20 @@ struct region_entry **regions_sorted(const struct regions *regions)
     HASH_ITER(by_id, regions->ids, entry, next)
     entries[count++] = entry;
     qsort(entries, count, sizeof entries[0], compare_names);
+    regions->sorted = entries;
     return entries;
+}
+
+size_t regions_up_to(const struct regions *regions, struct region_entry *const *sorted,
+                     const char *name)
+{
+    size_t first = 0, end = regions->count;
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        if (strcmp(sorted[middle]->name, name) <= 0)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return first;
 }

@@ -80,6 +80,7 @@ struct regions {
     struct region_entry
         *last; /* whom a request named last, who is likely to be named again; NULL */
     uint64_t count;
+    struct region_entry **sorted; /* by name, or NULL: nobody has asked since something changed */
     struct region_entry *touched; /* those that commit_pump has to look at */
     struct region_entry *scrubs;  /* those that wait to read a piece of a scrub */
     bool is_scrubbing;            /* one of them reads one */
@@ -106,8 +107,11 @@ int regions_find(struct regions *regions, const struct rpc_param *param,
  */
 int regions_say_missing(const struct rpc_param *param, struct err *err);
 
-/* The entries in the order of their names, as a new array of regions->count; NULL without memory or
- * entries. The caller frees it. */
-struct region_entry **regions_sorted(const struct regions *regions);
+/* The entries in the order of their names, regions->count of them; NULL without memory or entries.
+ * Valid until one is added, removed or renamed, before which it costs nothing to ask again. */
+struct region_entry *const *regions_sorted(struct regions *regions);
+/* How many entries of this array have names up to this one. */
+size_t regions_up_to(const struct regions *regions, struct region_entry *const *sorted,
+                     const char *name);
 
 #endif

@@ -9,6 +9,7 @@
 #include "daemon/authenticate.h"
 #include "daemon/commit.h"
 #include "daemon/conn.h"
+#include "daemon/figures.h"
 #include "daemon/list.h"
 #include "daemon/plan.h"
 #include "daemon/probes.h"
@@ -79,6 +80,7 @@ struct request *request_new(struct conn *conn, struct region_entry *entry, uint3
     request->stream = NULL;
     request->list = NULL;
     request->roll = NULL;
+    request->figures = NULL;
     request->act = NULL;
     request->filled = 0;
     request->err.code = ERR_OK;
@@ -107,6 +109,7 @@ void request_free(struct request *request)
     stream_release(request->stream);
     list_release(request);
     roll_release(request);
+    figures_release(request);
     if (request->home.memory > SCRATCH_SIZE)
         budget_keep(&server->arriving, &request->home);
     else if (request->home.base != NULL)

@@ -23,7 +23,7 @@
  * CHECKPOINTING  waits for region_checkpoint_ticket
  * SCRUBBING      waits for region_scrub_ticket
  * BACKING_UP     waits for its turn to be backed up, or for the end of that, or of restoreRegion
- * LISTING        a long list that is put together a stretch at a time
+ * LISTING        a long answer that is put together a stretch at a time
  * AUTHENTICATING a password that waits to be verified, or is: see authenticate.h
  * ADMIN          createRegion, dropRegion or listBackups
  *
@@ -47,6 +47,7 @@
 
 struct act;
 struct conn;
+struct figures;
 struct list;
 struct piece;
 struct plan;
@@ -112,6 +113,7 @@ struct request {
     struct stream *stream;                   /* of a large load, or NULL */
     struct list *list;                       /* of a long list, or NULL */
     struct roll *roll;                       /* of the connections, or NULL */
+    struct figures *figures;                 /* of stats(), or NULL */
     struct act *act;                         /* to be audited at its end, or NULL */
     void (*resume)(struct request *request); /* STOPPED, LISTING: how it goes on */
     struct buffer home;                      /* bytes that the region borrows */

@@ -49,15 +49,13 @@ void snapshot_free(struct snapshot *snapshot)
     if (snapshot == NULL)
         return;
     for (size_t i = 0; i < snapshot->count; i++)
-        free(snapshot->regions[i].failure);
+        snapshot_region_release(&snapshot->regions[i]);
     free(snapshot->regions);
     free(snapshot);
 }
 
-void snapshot_add(struct snapshot *snapshot, const struct region_entry *entry)
+void snapshot_region_take(struct snapshot_region *region, const struct region_entry *entry)
 {
-    assert(snapshot->count < snapshot->capacity);
-    struct snapshot_region *region = &snapshot->regions[snapshot->count++];
     const struct err *failure = region_failure(entry->region);
     memcpy(region->name, entry->name, sizeof region->name);
     region->failure = failure != NULL ? strdup(failure->text) : NULL;
@@ -65,6 +63,17 @@ void snapshot_add(struct snapshot *snapshot, const struct region_entry *entry)
     region->info.name = NULL;
     region->errors = entry->errors;
     memcpy(region->operations, entry->operations, sizeof region->operations);
+}
+
+void snapshot_region_release(struct snapshot_region *region)
+{
+    free(region->failure);
+}
+
+void snapshot_add(struct snapshot *snapshot, const struct region_entry *entry)
+{
+    assert(snapshot->count < snapshot->capacity);
+    snapshot_region_take(&snapshot->regions[snapshot->count++], entry);
 }
 
 static int compare(const void *a, const void *b)

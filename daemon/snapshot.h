@@ -46,6 +46,9 @@ struct snapshot {
 struct snapshot *snapshot_new(const struct server *server, size_t capacity);
 /* NULL is fine. Any thread. */
 void snapshot_free(struct snapshot *snapshot);
+/* The region's alone. Release it. */
+void snapshot_region_take(struct snapshot_region *region, const struct region_entry *entry);
+void snapshot_region_release(struct snapshot_region *region);
 /* Adds the region's, for which there is room. */
 void snapshot_add(struct snapshot *snapshot, const struct region_entry *entry);
 /* By name. Any thread. */

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "daemon/output.h"
 #include "daemon/snapshot.h"
 #include "proto/pack.h"
 
@@ -16,7 +15,7 @@ static struct tell_msgpack *msgpack_of(struct teller *teller)
 
 void tell_msgpack_end(struct tell_msgpack *teller)
 {
-    (void)output_pack(teller->to, (const char *)teller->bytes, teller->used);
+    textbuf_add(teller->to, (const char *)teller->bytes, teller->used);
     teller->used = 0;
 }
 
@@ -75,7 +74,7 @@ static void pack_flag(struct teller *teller, bool flag)
     wrote(to, pack_bool(room_for(to, 1), flag));
 }
 
-void tell_msgpack_init(struct tell_msgpack *teller, struct output *to)
+void tell_msgpack_init(struct tell_msgpack *teller, struct textbuf *to)
 {
     teller->teller = (struct teller){
         .map = pack_map,
@@ -309,18 +308,13 @@ static void tell_region(struct teller *teller, const struct snapshot_region *reg
     teller->end(teller);
 }
 
-static void tell_regions(struct teller *teller, const struct snapshot *snapshot)
+void tell_stats_region(struct teller *teller, const struct snapshot_region *region)
 {
-    teller->key(teller, "regions");
-    teller->map(teller, snapshot->count);
-    for (size_t i = 0; i < snapshot->count; i++) {
-        teller->key(teller, snapshot->regions[i].name);
-        tell_region(teller, &snapshot->regions[i]);
-    }
-    teller->end(teller);
+    teller->key(teller, region->name);
+    tell_region(teller, region);
 }
 
-void tell_stats(struct teller *teller, const struct snapshot *snapshot, bool has_more)
+void tell_stats_begin(struct teller *teller, const struct snapshot *snapshot, size_t regions)
 {
     const struct stats *stats = &snapshot->stats;
     const struct {
@@ -352,7 +346,21 @@ void tell_stats(struct teller *teller, const struct snapshot *snapshot, bool has
     tell_histogram(teller, "checkpoint_latency", &stats->checkpoint);
     tell_methods(teller, stats);
     tell_codes(teller, stats);
-    tell_regions(teller, snapshot);
+    teller->key(teller, "regions");
+    teller->map(teller, regions);
+}
+
+void tell_stats_end(struct teller *teller, bool has_more)
+{
+    teller->end(teller);
     tell_flag_entry(teller, "more", has_more);
     teller->end(teller);
+}
+
+void tell_stats(struct teller *teller, const struct snapshot *snapshot, bool has_more)
+{
+    tell_stats_begin(teller, snapshot, snapshot->count);
+    for (size_t i = 0; i < snapshot->count; i++)
+        tell_stats_region(teller, &snapshot->regions[i]);
+    tell_stats_end(teller, has_more);
 }

@@ -9,8 +9,8 @@
 
 #include "daemon/textbuf.h"
 
-struct output;
 struct snapshot;
+struct snapshot_region;
 
 /* Maps and arrays are told with the number of their members, and ended; in a map each member is
  * told behind its key. */
@@ -27,17 +27,17 @@ struct teller {
 /* Deeper than anything that is told. */
 #define TELL_DEPTH 12
 
-/* Some hundred values, gathered before they go into the output. */
+/* Some hundred values, gathered before they are put where they go. */
 #define TELL_BYTES ((size_t)4096)
 
 struct tell_msgpack {
     struct teller teller;
-    struct output *to;
+    struct textbuf *to;
     size_t used;
     uint8_t bytes[TELL_BYTES];
 };
-void tell_msgpack_init(struct tell_msgpack *teller, struct output *to);
-/* All of it goes into the output. */
+void tell_msgpack_init(struct tell_msgpack *teller, struct textbuf *to);
+/* All of it is in the text. */
 void tell_msgpack_end(struct tell_msgpack *teller);
 
 struct tell_json {
@@ -56,5 +56,10 @@ void tell_text_entry(struct teller *teller, const char *key, const char *text);
 
 /* has_more: there are regions behind the last one of the snapshot. */
 void tell_stats(struct teller *teller, const struct snapshot *snapshot, bool has_more);
+/* The same in parts: what stands before the regions, of which there will be so many; each of them;
+ * the end. */
+void tell_stats_begin(struct teller *teller, const struct snapshot *snapshot, size_t regions);
+void tell_stats_region(struct teller *teller, const struct snapshot_region *region);
+void tell_stats_end(struct teller *teller, bool has_more);
 
 #endif

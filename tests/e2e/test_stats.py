@@ -5,6 +5,7 @@ import unittest
 
 from case import Case
 from mpack import Client, RpcError
+from server import Server
 
 PAGE = 4096
 USERS = """
@@ -148,6 +149,106 @@ class Stats(Case):
         self.assertEqual(list(stats["regions"]), ["main"])
         self.assertEqual(stats["methods"]["dropRegion"]["requests"], 1)
         self.assertEqual(count(stats["methods"]["dropRegion"]["latency"]), 1)
+
+
+class ManyRegions(Case):
+    """More than are told at a stretch, by a server with little memory. It is one for all tests, because
+    regions take time to be made."""
+    NAMES = [f"region-{i:04}" for i in range(130)]
+    CHEAP = {"page_cache": 0, "scrub_interval": 0, "durability": "none"}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.served = Server(config=" ")
+        cls.addClassCleanup(cls.served.remove)
+        cls.served.write_config(f"listen: [unix: {cls.served.path('s')}]\n"
+                                "max_message: 64KiB\nmax_buffered: 64KiB\n")
+        with Client(cls.served.start().unix) as client:
+            for msgid in [client.send("createRegion", name, cls.CHEAP) for name in cls.NAMES]:
+                client.wait(msgid)
+
+    def setUp(self):
+        self.client = self.connect(self.served)
+        self.addCleanup(lambda: self.assert_serves(self.served))
+
+    def names(self):
+        return self.client.call("listRegions")
+
+    def test_all_of_them(self):
+        names = self.names()
+        sizes = {name: self.client.call("allocate", name, 10) + 10 for name in names}
+        stats = self.client.call("stats")
+        self.assertEqual(list(stats["regions"]), names)
+        self.assertEqual(names, sorted(names))
+        self.assertGreater(len(names), 110)
+        self.assertFalse(stats["more"])
+        for name, size in sizes.items():
+            self.assertEqual(stats["regions"][name]["size"], size)
+
+    def test_parts(self):
+        names = self.names()
+        for limit in (1, 99, 100, 101, len(names) - 1, len(names), len(names) + 1, 1 << 60):
+            seen, after, more = [], "", True
+            while more:
+                part = self.client.call("stats", {"after": after, "limit": limit})
+                self.assertLessEqual(len(part["regions"]), limit)
+                seen += part["regions"]
+                after, more = seen[-1], part["more"]
+            self.assertEqual(seen, names)
+        self.assertEqual(list(self.client.call("stats", {"after": names[50] + "x"})["regions"]), names[51:])
+        self.client.notify("stats")
+
+    def test_they_come_and_go_meanwhile(self):
+        """Who is there all the time is there once, and all are in order."""
+        other = self.connect(self.served)
+        names = self.names()
+        going = [name for name in names if name != "main"][:20]
+        staying = set(names).difference(going)
+        for i, name in enumerate(going):
+            asked = [self.client.send("stats") for _ in range(3)]
+            self.client.send("ping")
+            new_name = f"{'az'[i % 2]}-{i}"  # the first one, or the last
+            other.call("renameRegion", name, new_name)
+            if i % 5 == 0:
+                other.call("dropRegion", new_name)
+                other.call("createRegion", f"region-0050-{i}", self.CHEAP)
+            for msgid in asked:
+                seen = list(self.client.wait(msgid)["regions"])
+                self.assertEqual(seen, sorted(set(seen)))
+                self.assertLessEqual(staying, set(seen))
+
+    def test_who_asks_goes(self):
+        for _ in range(20):
+            client = Client(self.served.unix)
+            for _ in range(10):
+                client.send("stats")
+            client.close()
+        self.assertEqual(list(self.client.call("stats")["regions"]), self.names())
+
+    def test_others_have_their_turns(self):
+        """A change between two stretches shows in the region, but not in what was told before."""
+        asked, last = self.connect(self.served), self.names()[-1]
+
+        def changes(stats):
+            return (stats["regions"][last]["operations"].get("allocate", 0),
+                    stats["methods"].get("allocate", {"requests": 0})["requests"])
+
+        of_region, of_all = changes(self.client.call("stats"))
+        for _ in range(1000):
+            msgid = asked.send("stats")
+            for _ in range(20):
+                self.client.call("allocate", last, 1)
+            now_of_region, now_of_all = changes(asked.wait(msgid))
+            if now_of_region - of_region > now_of_all - of_all:
+                return
+        self.fail("all of it is of one moment")
+
+    def test_many_at_once(self):
+        """Each takes more than there is memory for, one after the other gets it."""
+        names = self.names()
+        clients = [self.connect(self.served) for _ in range(5)]
+        for one, msgid in [(one, one.send("stats")) for one in clients for _ in range(10)]:
+            self.assertEqual(list(one.wait(msgid)["regions"]), names)
 
 
 class Seen(Case):
