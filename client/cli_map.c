@@ -14,6 +14,9 @@
 
 #define SIDE_MAX 1000 /* columns, or rows */
 
+/* Of the time from one picture to the next. */
+#define HOLES_PER_MS 100
+
 enum {
     OPTION_COLUMNS,
     OPTION_ROWS,
@@ -97,6 +100,11 @@ double map_fragmentation(const struct map *map)
     return map->free == 0 ? 0 : 1 - (double)map->largest.size / (double)map->free;
 }
 
+uint64_t map_pause_ms(const struct map *map, uint64_t interval_ms)
+{
+    return max_u64(interval_ms, map->holes / HOLES_PER_MS);
+}
+
 /* ---- From the server ---- */
 
 static int fetch(struct cli *cli, const char *region, size_t columns, size_t rows,
@@ -131,6 +139,7 @@ struct plan {
     uint64_t columns; /* 0: as the terminal has it */
     uint64_t rows;
     uint64_t interval_ms;
+    bool has_interval; /* it was given, and holds whatever that costs the server */
     uint64_t count;
     bool is_live;
     const char *images[2];
@@ -162,6 +171,7 @@ static int parse_plan(const struct cli *cli, const struct cli_arguments *argumen
         (!cli_parse_number(options[OPTION_COUNT], &plan->count) || plan->count == 0))
         status = cli_fail(cli, CLI_USAGE, "map: --count: \"%s\" is not " CLI_PARSE_NUMBER,
                           options[OPTION_COUNT]);
+    plan->has_interval = options[OPTION_INTERVAL] != NULL;
     plan->is_live = options[OPTION_WATCH] != NULL || options[OPTION_INTERVAL] != NULL ||
                     options[OPTION_COUNT] != NULL;
     plan->images[MAP_SVG] = options[OPTION_SVG];
@@ -220,6 +230,8 @@ static int show(struct cli *cli, const char *region, const struct plan *plan)
         if (status == CLI_OK) {
             print(cli, &map, &terminal, &live);
             cli_live_show(&live);
+            if (!plan->has_interval)
+                live.interval_ms = map_pause_ms(&map, plan->interval_ms);
             map_release(&map);
         }
     }

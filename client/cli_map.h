@@ -39,6 +39,10 @@ unsigned map_level(const struct map *map, size_t cell);
 /* How much of what is free is not in the largest hole; 0 where nothing is free. */
 double map_fragmentation(const struct map *map);
 
+/* How long until the server is asked for it anew, which takes it some 50 nanoseconds a hole: so
+ * that this is half a percent of its time at most. */
+uint64_t map_pause_ms(const struct map *map, uint64_t interval_ms);
+
 /* In a terminal's lines; has to be told of rows for itself: those that it takes besides the cells.
  */
 #define MAP_ROWS_BESIDES 7

@@ -122,5 +122,6 @@ int cli_stat(struct cli *cli, const struct cli_arguments *arguments)
     struct cli_stats_plan plan;
     int status = cli_stats_plan(cli, arguments, &plan);
 
+    plan.has_regions = cli->form == CLI_JSON;
     return status == CLI_OK ? cli_stats_watch(cli, &plan, print, NULL) : status;
 }

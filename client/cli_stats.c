@@ -15,7 +15,30 @@ const struct cli_option cli_stats_options[] = {
 
 /* ---- Looks ---- */
 
-int cli_stats_look(struct cli *cli, struct cli_stats *stats)
+static int fetch(struct cli *cli, bool has_regions, struct cli_answer *ret_answer,
+                 struct mregion_error *error)
+{
+    msgpack_sbuffer params;
+    msgpack_packer packer;
+    int code;
+
+    if (has_regions)
+        return cli_answer_call(cli, "stats", NULL, ret_answer, error);
+    msgpack_sbuffer_init(&params);
+    msgpack_packer_init(&packer, &params, msgpack_sbuffer_write);
+    if (msgpack_pack_array(&packer, 1) == 0 && msgpack_pack_map(&packer, 1) == 0 &&
+        msgpack_pack_str(&packer, 5) == 0 && msgpack_pack_str_body(&packer, "limit", 5) == 0 &&
+        msgpack_pack_uint64(&packer, 0) == 0) {
+        code = cli_answer_call_packed(cli, "stats", &params, ret_answer, error);
+    } else {
+        code = error->code = MREGION_ERR_MEMORY;
+        (void)snprintf(error->text, sizeof error->text, "out of memory");
+    }
+    msgpack_sbuffer_destroy(&params);
+    return code;
+}
+
+int cli_stats_look(struct cli *cli, struct cli_stats *stats, bool has_regions)
 {
     struct cli_answer *older = &stats->answers[0], *newer = &stats->answers[1];
     struct mregion_error error;
@@ -25,7 +48,7 @@ int cli_stats_look(struct cli *cli, struct cli_stats *stats)
     *older = *newer;
     newer->is_there = false;
     stats->now = stats->before = NULL;
-    if (cli_answer_call(cli, "stats", NULL, newer, &error) != MREGION_OK)
+    if (fetch(cli, has_regions, newer, &error) != MREGION_OK)
         return cli_fail_library(cli, &error, NULL);
     stats->now = &newer->unpacked.data;
     time_us = cli_value_number(stats->now, "time_us");
@@ -146,14 +169,14 @@ static int watch(struct cli *cli, struct cli_stats *stats, const struct cli_stat
 {
     struct cli_live live;
     uint64_t line = 0;
-    int status = cli_stats_look(cli, stats);
+    int status = cli_stats_look(cli, stats, plan->has_regions);
 
     if (status == CLI_OK && !plan->is_repeated)
         return print(cli, stats, context, false, 0);
     cli_live_begin(&live, plan->interval_ms, plan->count, false);
     live.has_begun = true; /* the first line is of the first interval */
     while (status == CLI_OK && cli_live_next(&live)) {
-        status = cli_stats_look(cli, stats);
+        status = cli_stats_look(cli, stats, plan->has_regions);
         if (status == CLI_OK)
             status = print(cli, stats, context, true, line++);
         cli_live_show(&live);

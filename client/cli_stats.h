@@ -25,9 +25,10 @@ struct cli_stats {
     double seconds;               /* in between */
 };
 
-/* Looks anew. The look before is what it is compared with, unless the server was started anew. 0,
- * or an exit code with the reason printed. */
-int cli_stats_look(struct cli *cli, struct cli_stats *stats);
+/* Looks anew, at the regions too or, which is cheaper for a server that has many, not. The look
+ * before is what it is compared with, unless the server was started anew. 0, or an exit code with
+ * the reason printed. */
+int cli_stats_look(struct cli *cli, struct cli_stats *stats, bool has_regions);
 void cli_stats_release(struct cli_stats *stats);
 
 /* A map within now, and the same one within before; either may be NULL. */
@@ -60,6 +61,7 @@ struct cli_stats_plan {
     bool is_repeated;
     uint64_t interval_ms;
     uint64_t count;
+    bool has_regions; /* what is printed tells of them */
 };
 
 /* From the options of cli_stats_options. */

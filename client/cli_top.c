@@ -303,15 +303,32 @@ static int print(struct cli *cli, const struct cli_stats *stats,
 
 struct crowd {
     struct cli_connections now, before;
-    bool is_hidden; /* the server does not tell them, or not us */
+    double seconds;  /* since they were looked at */
+    uint64_t passed; /* pictures that show what they were then */
+    bool is_hidden;  /* the server does not tell them, or not us */
 };
 
-static int look_at_crowd(struct cli *cli, struct crowd *crowd, double seconds)
+/* So many connections are asked for in a second: that costs the server a quarter of a percent of
+ * its time at most. Of more the server is asked with every so manieth picture. */
+#define CROWD_RATE 4000
+
+static bool is_due(const struct crowd *crowd, const struct cli_stats_plan *plan)
+{
+    return crowd->passed >= crowd->now.count * 1000 / (CROWD_RATE * plan->interval_ms);
+}
+
+static int look_at_crowd(struct cli *cli, struct crowd *crowd, const struct cli_stats_plan *plan,
+                         double seconds)
 {
     struct mregion_error error;
 
     if (crowd->is_hidden || cli->form == CLI_JSON)
         return CLI_OK;
+    crowd->seconds += seconds;
+    if (!is_due(crowd, plan)) {
+        crowd->passed++;
+        return CLI_OK;
+    }
     cli_connections_release(&crowd->before);
     crowd->before = crowd->now;
     crowd->now = (struct cli_connections){.items = NULL};
@@ -325,7 +342,9 @@ static int look_at_crowd(struct cli *cli, struct crowd *crowd, double seconds)
     default:
         return cli_fail_library(cli, &error, NULL);
     }
-    cli_connections_rank(&crowd->now, &crowd->before, seconds);
+    cli_connections_rank(&crowd->now, &crowd->before, crowd->seconds);
+    crowd->seconds = 0;
+    crowd->passed = 0;
     return CLI_OK;
 }
 
@@ -350,9 +369,9 @@ int cli_top(struct cli *cli, const struct cli_arguments *arguments)
     cli_live_begin(&live, plan.interval_ms, plan.count,
                    terminal.is_terminal && cli->form == CLI_TABLE);
     while (status == CLI_OK && cli_live_next(&live)) {
-        status = cli_stats_look(cli, &stats);
+        status = cli_stats_look(cli, &stats, true);
         if (status == CLI_OK)
-            status = look_at_crowd(cli, &crowd, stats.seconds);
+            status = look_at_crowd(cli, &crowd, &plan, stats.seconds);
         if (status == CLI_OK)
             status = print(cli, &stats, crowd.is_hidden ? NULL : &crowd.now, &live);
         cli_live_show(&live);

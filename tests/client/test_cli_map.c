@@ -64,6 +64,17 @@ START_TEST(extremes)
 }
 END_TEST
 
+START_TEST(pauses)
+{
+    ck_assert(map_init(&map, "main", 1000, 10, 10));
+    ck_assert_uint_eq(map_pause_ms(&map, 1000), 1000);
+    map.holes = 100000;
+    ck_assert_uint_eq(map_pause_ms(&map, 1000), 1000);
+    map.holes = 1000000;
+    ck_assert_uint_eq(map_pause_ms(&map, 1000), 10000);
+}
+END_TEST
+
 static char *printed(bool has_color, bool has_utf8)
 {
     struct cli_terminal terminal = {
@@ -164,6 +175,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, NULL, teardown);
     tcase_add_test(tcase, cells);
     tcase_add_test(tcase, extremes);
+    tcase_add_test(tcase, pauses);
     tcase_add_test(tcase, pictures);
     tcase_add_test(tcase, intervals);
     tcase_add_test(tcase, long_lines);

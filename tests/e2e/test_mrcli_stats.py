@@ -152,6 +152,25 @@ class Stats(CliCase):
         self.assertEqual(text.count("\nconnection "), 10)
         self.assertIn("\nconnection 199 ", text)
 
+    def test_thousands_of_connections_in_top(self):
+        """50 every millisecond are more than 4000 a second: 12 pictures in between show them as they were."""
+        crowd = {"connections": [peer(i, i) for i in range(1, 51)], "more": False}
+        for pictures, looks in (("13", 1), ("14", 2), ("27", 3)):
+            fake, server = self.crowd(crowd)
+            text = self.out(*server, "top", "-i", "1ms", "-n", pictures)
+            asked = [method for method, _ in fake.requests]
+            self.assertEqual((asked.count("stats"), asked.count("connections")), (int(pictures), looks))
+            self.assertEqual(text.count("\nconnection "), 10 * int(pictures))
+
+    def test_regions_are_asked_for_where_they_are_shown(self):
+        for words, params in ((("stat",), [{"limit": 0}]), (("latency",), [{"limit": 0}]), (("top",), []),
+                              (("-o", "json", "stat"), []), (("-o", "json", "latency"), [{"limit": 0}])):
+            fake = FakeServer(lambda method, params: (None, look(2, 1)) if method == "stats" else
+                              ("no_such_method: no", None))
+            self.enterContext(fake)
+            self.out("-s", fake.address, *words)
+            self.assertIn(("stats", params), fake.requests, words)
+
     def test_top_where_nobody_may_see_them(self):
         for code in ("denied: no", "no_such_method: no"):
             fake, server = self.crowd((code, None))
