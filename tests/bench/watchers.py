@@ -431,9 +431,8 @@ def main():
     parser.add_argument("--folder", default="/dev/shm", help="for the data: in memory if left out")
     options = parser.parse_args()
     options.cores = choose_cores()
-    files = options.connections + 1000
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(files, 1024), hard), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the server's too
     for part in options.only or PARTS:
         globals()[part](options)
 
