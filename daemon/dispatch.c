@@ -70,15 +70,21 @@ enum outcome call_park(struct call *call)
     return PARKED;
 }
 
-bool call_fits(const struct call *call, uint64_t size, const char *remedy, struct err *err)
+bool answer_fits(const struct server *server, const char *method, uint64_t size, const char *remedy,
+                 struct err *err)
 {
-    uint64_t max_message = call->server->conf.max_message;
+    uint64_t max_message = server->conf.max_message;
     if (size <= max_message - RPC_BIN_HEADER_MAX)
         return true;
     err_set(err, ERR_TOO_LARGE,
             "%s: %" PRIu64 " bytes do not fit an answer of max_message, %" PRIu64 " bytes; %s",
-            methods[call->args.method].name, size, max_message, remedy);
+            method, size, max_message, remedy);
     return false;
+}
+
+bool call_fits(const struct call *call, uint64_t size, const char *remedy, struct err *err)
+{
+    return answer_fits(call->server, methods[call->args.method].name, size, remedy, err);
 }
 
 struct extent call_block(const struct call *call, unsigned index)

@@ -71,6 +71,11 @@ void change_give_home(struct call *call, struct request *request);
  * sentence. */
 bool call_fits(const struct call *call, uint64_t size, const char *remedy, struct err *err);
 
+/* The same of the method's answer, where the message may be gone. Any thread that may read the
+ * configuration. */
+bool answer_fits(const struct server *server, const char *method, uint64_t size, const char *remedy,
+                 struct err *err);
+
 /* A load whose ticket has been applied. */
 void handle_load_ready(struct request *request);
 

@@ -1,16 +1,29 @@
-/* The configuration in force. */
+/* The configuration in force: told by a worker, because it has as many lines as there are regions
+ * and users. Reloads wait meanwhile: see reload.h. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/entries.h"
 #include "daemon/access.h"
-#include "daemon/answer.h"
 #include "daemon/config.h"
 #include "daemon/conn.h"
 #include "daemon/handle.h"
+#include "daemon/reload.h"
+#include "daemon/request.h"
 #include "daemon/server.h"
 
 /* More than the names of all settings. */
 #define PATTERN_MAX 4096
+
+struct inquiry {
+    struct work work;
+    struct request *request;
+    const struct server *server;
+    msgpack_sbuffer answer;
+    int code;
+    struct err err;
+    char patterns[PATTERN_MAX + 1];
+};
 
 /* Patterns are separated by commas, of which no name has one. */
 static bool is_wanted(const char *name, char *patterns)
@@ -40,18 +53,29 @@ static const char *find_waiting(const struct server *server, const char *name)
     return NULL;
 }
 
-static void pack_entry(const struct server *server, msgpack_packer *packer,
-                       const struct conf_entry *entry)
+static int pack_text(msgpack_packer *packer, const char *text)
+{
+    size_t length = strlen(text);
+    int status = msgpack_pack_str(packer, length);
+    return status == 0 ? msgpack_pack_str_body(packer, text, length) : status;
+}
+
+static int pack_entry(const struct server *server, msgpack_packer *packer,
+                      const struct conf_entry *entry)
 {
     const char *waiting = entry->item == NULL ? find_waiting(server, entry->name) : NULL;
-    answer_pack_text(packer, entry->name);
-    msgpack_pack_map(packer, waiting != NULL ? 2 : 1);
-    answer_pack_text(packer, "value");
-    answer_pack_text(packer, entry->value);
-    if (waiting == NULL)
-        return;
-    answer_pack_text(packer, "after_restart");
-    answer_pack_text(packer, waiting);
+    int status = pack_text(packer, entry->name);
+    if (status == 0)
+        status = msgpack_pack_map(packer, waiting != NULL ? 2 : 1);
+    if (status == 0)
+        status = pack_text(packer, "value");
+    if (status == 0)
+        status = pack_text(packer, entry->value);
+    if (status == 0 && waiting != NULL)
+        status = pack_text(packer, "after_restart");
+    if (status == 0 && waiting != NULL)
+        status = pack_text(packer, waiting);
+    return status;
 }
 
 /* Moves those that are wanted to the front, in their order. */
@@ -72,25 +96,69 @@ static uint64_t answer_size(const struct conf_entries *entries)
     return size;
 }
 
-static enum outcome answer(struct call *call, struct conf_entries *entries)
+/* ---- The worker ---- */
+
+static int no_memory(struct inquiry *inquiry)
 {
+    return err_set(&inquiry->err, ERR_INTERNAL, "configGet: out of memory");
+}
+
+static int pack(struct inquiry *inquiry, const struct conf_entries *entries)
+{
+    uint64_t size = answer_size(entries);
     msgpack_packer packer;
-    struct err err;
-    if (!call_fits(call, answer_size(entries), "ask for fewer settings", &err))
-        return call_error(call, &err);
-    if (call->envelope.is_notification || !answer_begin(call->conn, call->envelope.msgid, &packer))
-        return HANDLED;
-    msgpack_pack_map(&packer, entries->count);
-    for (size_t i = 0; i < entries->count; i++)
-        pack_entry(call->server, &packer, &entries->items[i]);
-    return HANDLED;
+    if (!answer_fits(inquiry->server, "configGet", size, "ask for fewer settings", &inquiry->err))
+        return inquiry->err.code;
+    msgpack_packer_init(&packer, &inquiry->answer, msgpack_sbuffer_write);
+    int status = msgpack_pack_map(&packer, entries->count);
+    for (size_t i = 0; i < entries->count && status == 0; i++)
+        status = pack_entry(inquiry->server, &packer, &entries->items[i]);
+    return status == 0 ? 0 : no_memory(inquiry);
+}
+
+static void run_inquiry(struct work *work)
+{
+    struct inquiry *inquiry = (struct inquiry *)work;
+    struct conf_entries entries;
+    if (conf_entries_make(&inquiry->server->conf, &entries) != 0) {
+        inquiry->code = no_memory(inquiry);
+        return;
+    }
+    choose(&entries, inquiry->patterns);
+    inquiry->code = pack(inquiry, &entries);
+    conf_entries_release(&entries);
+}
+
+/* ---- The loop ---- */
+
+static void answer(struct inquiry *inquiry)
+{
+    struct request *request = inquiry->request;
+    size_t size = inquiry->answer.size;
+    if (inquiry->code == 0 && !request_reserve(request, RESULT_PACKED, size, false))
+        inquiry->code = no_memory(inquiry);
+    if (inquiry->code != 0) {
+        request_fail(request, &inquiry->err);
+        return;
+    }
+    memcpy(request_bytes(request), inquiry->answer.data, size);
+    request->number = size;
+    request_succeed(request);
+}
+
+static void on_found(struct work *work)
+{
+    struct inquiry *inquiry = (struct inquiry *)work;
+    struct server *server = inquiry->request->conn->server;
+    answer(inquiry);
+    msgpack_sbuffer_destroy(&inquiry->answer);
+    free(inquiry);
+    reload_end_turn(server);
 }
 
 enum outcome handle_CONFIG_GET(struct call *call)
 {
     const struct rpc_param *param = &call->args.params[0];
-    char patterns[PATTERN_MAX + 1];
-    struct conf_entries entries;
     struct err err;
     if (!access_may_administer_all(call, &err))
         return call_error(call, &err);
@@ -100,12 +168,21 @@ enum outcome handle_CONFIG_GET(struct call *call)
                 PATTERN_MAX);
         return call_error(call, &err);
     }
-    memcpy(patterns, param->bytes, param->size);
-    patterns[param->size] = '\0';
-    if (conf_entries_make(&call->server->conf, &entries) != 0)
+    struct inquiry *inquiry = calloc(1, sizeof *inquiry);
+    struct request *request = inquiry == NULL ? NULL
+                                              : request_new(call->conn, NULL, call->envelope.msgid,
+                                                            call->envelope.is_notification);
+    if (request == NULL) {
+        free(inquiry);
         return call_no_memory(call);
-    choose(&entries, patterns);
-    enum outcome outcome = answer(call, &entries);
-    conf_entries_release(&entries);
-    return outcome;
+    }
+    inquiry->request = request;
+    inquiry->server = call->server;
+    memcpy(inquiry->patterns, param->bytes, param->size);
+    msgpack_sbuffer_init(&inquiry->answer);
+    request_move(request, REQUEST_ADMIN);
+    request_hold(request);
+    inquiry->work = (struct work){.run = run_inquiry, .done = on_found};
+    reload_take_turn(call->server, &inquiry->work);
+    return HANDLED;
 }

@@ -16,6 +16,36 @@
 #include "daemon/regions.h"
 #include "daemon/server.h"
 
+/* ---- One at a time ---- */
+
+void reload_take_turn(struct server *server, struct work *work)
+{
+    struct reload *reload = &server->reload;
+    if (!reload->has_turn) {
+        reload->has_turn = true;
+        workers_submit(&server->workers, WORK_OTHER, work);
+        return;
+    }
+    work->next = NULL;
+    if (reload->first == NULL)
+        reload->last = &reload->first;
+    *reload->last = work;
+    reload->last = &work->next;
+}
+
+void reload_end_turn(struct server *server)
+{
+    struct reload *reload = &server->reload;
+    struct work *work = reload->first;
+    reload->has_turn = work != NULL;
+    if (work == NULL)
+        return;
+    reload->first = work->next;
+    workers_submit(&server->workers, WORK_OTHER, work);
+}
+
+/* ---- Reading it again ---- */
+
 static void run_load(struct work *work)
 {
     struct reload *reload = (struct reload *)work;
@@ -149,6 +179,7 @@ static void on_loaded(struct work *work)
     }
     if (server->phase == SERVER_RUNNING)
         notify_ready();
+    reload_end_turn(server);
     if (reload->is_wanted) {
         reload->is_wanted = false;
         reload_start(server);
@@ -170,5 +201,5 @@ void reload_start(struct server *server)
     reload->server = server;
     reload->has_tls = server->certificates.context != NULL;
     reload->work = (struct work){.run = run_load, .done = on_loaded};
-    workers_submit(&server->workers, WORK_OTHER, &reload->work);
+    reload_take_turn(server, &reload->work);
 }

@@ -23,7 +23,9 @@ struct reload {
     struct server *server;
     bool is_running;
     bool is_wanted; /* another one, when this one is through */
-    bool has_tls;   /* the TLS library has read its own files, which are out of reach by now */
+    bool has_turn;  /* somebody does; these wait for theirs: */
+    struct work *first, **last;
+    bool has_tls; /* the TLS library has read its own files, which are out of reach by now */
     struct conf conf;
     struct certificates certificates;
     struct config_changes changes; /* by the last one that was taken over */
@@ -33,5 +35,15 @@ struct reload {
 };
 
 void reload_start(struct server *server);
+
+/* Submits the work when nobody else is reading the configuration in force, or about to replace it:
+ * while it runs and until its done() calls reload_end_turn, nobody changes that. */
+void reload_take_turn(struct server *server, struct work *work);
+void reload_end_turn(struct server *server);
+/* Nobody has it, and nobody waits for it. */
+static inline bool reload_is_idle(const struct reload *reload)
+{
+    return !reload->has_turn;
+}
 
 #endif

@@ -25,7 +25,7 @@
  * BACKING_UP     waits for its turn to be backed up, or for the end of that, or of restoreRegion
  * LISTING        a long answer that is put together a stretch at a time
  * AUTHENTICATING a password that waits to be verified, or is: see authenticate.h
- * ADMIN          createRegion, dropRegion or listBackups
+ * ADMIN          createRegion, dropRegion, listBackups or configGet
  *
  * The states STOPPED, HELD_READING, LISTING, AUTHENTICATING and ADMIN hold the connection.
  *

@@ -280,7 +280,7 @@ static void advance_stop(struct server *server)
 {
     if (server->phase == SERVER_DRAINING && server->conns == NULL &&
         admin_is_idle(&server->admin) && authenticator_is_idle(&server->authenticator) &&
-        !server->reload.is_running) {
+        reload_is_idle(&server->reload)) {
         begin_checkpoints(server);
         commit_pump(server);
     }

@@ -23,6 +23,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -428,9 +429,10 @@ def main():
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", default="/dev/shm", help="for the data: in memory if left out")
+    parser.add_argument("--folder", default=".", help="for the data: 8 GiB of a disk, or of memory, for 1000 regions")
     options = parser.parse_args()
     options.cores = choose_cores()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and nothing is left
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the server's too
     for part in options.only or PARTS:

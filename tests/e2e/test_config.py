@@ -8,7 +8,7 @@ import unittest
 
 from case import Case, run
 from cli import CliCase
-from mpack import RpcError
+from mpack import Client, RpcError
 from server import DEADLINE, MREGIOND
 from test_users import ALICE, BOB, HASHES, user
 
@@ -299,6 +299,40 @@ class Get(CliCase):
         server.signal(signal.SIGHUP)
         server.wait_log("reloaded the configuration", 2)
         self.assertEqual(client.call("configGet", "http"), {"http": {"value": "[]"}})
+        server.stop()
+
+    def test_beside_reloads(self):
+        """Each answer is of one configuration, whoever asks how often, and goes meanwhile."""
+        server = self.server(config="listen: []\n")
+
+        def write(number):
+            regions = ", ".join(f"{{name: r{i}, max_size: {number}MiB}}" for i in range(10))
+            server.write_config(f"listen: [{{unix: {server.path('s')}}}]\nmax_batch: {number}\n"
+                                f"max_uploads: {number}\nregions: [{regions}]\n")
+
+        write(1)
+        server.start()
+        clients = [self.connect(server) for _ in range(3)]
+        seen = set()
+        for number in range(2, 12):
+            write(number)
+            asked = [(client, client.send("configGet", "*")) for client in clients for _ in range(10)]
+            server.signal(signal.SIGHUP)
+            with Client(server.unix) as hasty:
+                for _ in range(10):
+                    hasty.send("configGet", "*")
+            asked += [(client, client.send("configGet", "*")) for client in clients for _ in range(10)]
+            for client, msgid in asked:
+                settings = client.wait(msgid)
+                told = settings["max_batch"]["value"]
+                self.assertEqual(settings["max_uploads"]["value"], told)
+                self.assertEqual({settings[f"regions.r{i}.max_size"]["value"] for i in range(10)}, {told + "MiB"})
+                seen.add(int(told))
+            server.wait_log("reloaded the configuration", number - 1)
+            self.assertEqual(clients[0].call("configGet", "max_batch"), {"max_batch": {"value": str(number)}})
+        self.assertLessEqual(seen, set(range(1, 12)))
+        for client in clients:
+            client.send("configGet", "*")
         server.stop()
 
     def test_who_may(self):
