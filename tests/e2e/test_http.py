@@ -428,19 +428,42 @@ class Stopping(Watched):
 class Crowd(Watched):
     """More regions than are copied at a stretch."""
 
+    NAMES = [f"region-{i:04}" for i in range(69)]
+    OPTIONS = {"page_cache": 0, "scrub_interval": 0, "durability": "none"}
+
     def test_many_regions(self):
-        names = [f"region-{i:04}" for i in range(69)]
-        options = {"page_cache": 0, "scrub_interval": 0, "durability": "none"}
-        for msgid in [self.client.send("createRegion", name, options) for name in names]:
+        for msgid in [self.client.send("createRegion", name, self.OPTIONS) for name in self.NAMES]:
             self.client.wait(msgid)
-        for i, name in enumerate(names):
+        for i, name in enumerate(self.NAMES):
             self.client.call("allocate", name, 10 + i)
         found = samples(self.ask("/metrics"))
         self.assertEqual(found["mregion_regions"], 70)
-        for i, name in enumerate(names):
+        for i, name in enumerate(self.NAMES):
             self.assertEqual(found[f'mregion_region_size_bytes{{region="{name}"}}'], 10 + i)
         regions = json.loads(self.ask("/status"))["stats"]["regions"]
-        self.assertEqual(list(regions), sorted(["main"] + names))
+        self.assertEqual(list(regions), sorted(["main"] + self.NAMES))
+        self.assert_right_while_they_change()
+
+    def assert_right_while_they_change(self):
+        """Who is there all the time is in each scrape, with its figures, however many come, go and get
+        other names between two stretches."""
+        going, staying = self.NAMES[:20], set(self.NAMES[20:])
+        sizes = {f'mregion_region_size_bytes{{region="{name}"}}': 10 + i
+                 for i, name in enumerate(self.NAMES) if name in staying}
+        scrapers = [self.open() for _ in range(3)]
+        for i, name in enumerate(going):
+            asked = [self.client.send("renameRegion", name, f"z{i}"), self.client.send("dropRegion", f"z{i}"),
+                     self.client.send("createRegion", f"a{i}", self.OPTIONS)]
+            for scraper, path in zip(scrapers, ("/metrics", "/status", f"/status/{name}/map")):
+                scraper.request("GET", path)
+            texts = [(answer.status, answer.read().decode()) for answer in
+                     (scraper.getresponse() for scraper in scrapers)]
+            found = samples(texts[0][1])
+            self.assertEqual({key: found.get(key) for key in sizes}, sizes)
+            self.assertLessEqual(staying, set(json.loads(texts[1][1])["stats"]["regions"]))
+            self.assertIn(texts[2][0], (200, 404))
+            for msgid in asked:
+                self.client.wait(msgid)
 
     def test_regions_that_come_and_go_meanwhile(self):
         connection = self.open()
