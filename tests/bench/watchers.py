@@ -4,6 +4,7 @@ and what top, map -w, stat -i 1, the status page and Prometheus take while they 
 
 MREGIOND=build/daemon/mregiond MRCLI=build/client/mrcli BENCH_LOAD=build/tests/bench/bench_load \\
     tests/bench/watchers.py [--only PART]... [--regions N] [--connections N] [--seconds S] [--rounds N]
+                            [--folder DIR] [--keep]
 
 questions    one after the other: processor time of the server's loop, and of all its threads
 latency      of pings on another connection, without scrapes and while one follows the other
@@ -64,26 +65,34 @@ class Watched(Server):
     configuration's, the others are made by a client; all of them have been used."""
 
     def __init__(self, options, configured=1, regions=0, connections=100):
-        folder = tempfile.mkdtemp(prefix="mregion-watch.", dir=options.folder)
+        self.keeps = options.keep
+        if self.keeps:
+            folder = os.path.join(os.path.abspath(options.folder), f"mregion-watch-{configured}-{regions}")
+            os.makedirs(folder, exist_ok=True)
+        else:
+            folder = tempfile.mkdtemp(prefix="mregion-watch.", dir=os.path.abspath(options.folder))
         super().__init__(data_dir=os.path.join(folder, "data"), config=" ",
                          wrapper=["taskset", "-c", str(options.cores[0])])
         names = [f"region-{i:04}" for i in range(configured)]
         listed = ", ".join(f"{{name: {name}, durability: none, journal_size: 16MiB}}" for name in names)
         self.write_config(CONFIG.format(folder=self.folder, connections=connections, regions=listed))
         self.start()
-        self.use(names, [f"region-{i:04}" for i in range(configured, regions)])
+        self.use(names + [f"region-{i:04}" for i in range(configured, regions)])
 
-    def use(self, names, more):
-        if more:
-            run(self.unix, len(more), lambda i: ("createRegion", [more[i], CHEAP]))
-        names = names + more
-        for method, rest in ("addBlob", [bytes(64)]), ("loadBlob", [0, 64]), ("allocate", [100]), (
-                "deallocate", [64, 50]), ("size", []):
+    def use(self, names):
+        """Those that are not there yet are made first."""
+        with Client(self.unix) as client:
+            missing = sorted(set(names).difference(client.call("listRegions")))
+        if missing:
+            run(self.unix, len(missing), lambda i: ("createRegion", [missing[i], CHEAP]))
+        for method, rest in ("clear", []), ("addBlob", [bytes(64)]), ("loadBlob", [0, 64]), (
+                "allocate", [100]), ("deallocate", [64, 50]), ("size", []):
             run(self.unix, len(names), lambda i: (method, [names[i], *rest]))
 
     def make_holes(self):
-        run(self.unix, 2 * HOLES + 4, lambda i: ("allocate", ["region-0000", 128]))
-        run(self.unix, HOLES, lambda i: ("deallocate", ["region-0000", 256 * i + 512, 64]))
+        run(self.unix, 1, lambda _: ("clear", ["region-0000"]))
+        run(self.unix, 2 * HOLES, lambda i: ("allocate", ["region-0000", 128]))
+        run(self.unix, HOLES, lambda i: ("deallocate", ["region-0000", 256 * i, 64]))
 
     def processor(self):
         """Seconds of the loop, and of all threads, those that have ended too."""
@@ -94,7 +103,8 @@ class Watched(Server):
 
     def remove(self):
         super().remove()
-        shutil.rmtree(os.path.dirname(self.data_dir), ignore_errors=True)
+        if not self.keeps:
+            shutil.rmtree(os.path.dirname(self.data_dir), ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -430,6 +440,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", default=".", help="for the data: 8 GiB of a disk, or of memory, for 1000 regions")
+    parser.add_argument("--keep", action="store_true", help="the data, for the next run with --keep")
     options = parser.parse_args()
     options.cores = choose_cores()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and nothing is left
