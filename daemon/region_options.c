@@ -9,6 +9,35 @@
 
 enum kind { DURABILITY, FIT, CHECKSUM, TIME, SIZE, COUNT };
 
+static bool read_durability(const char *text, size_t length, void *field)
+{
+    return durability_from_name(text, length, field);
+}
+
+static bool read_fit(const char *text, size_t length, void *field)
+{
+    return fit_from_name(text, length, field);
+}
+
+static bool read_checksum(const char *text, size_t length, void *field)
+{
+    return checksum_from_name(text, length, field);
+}
+
+/* How a kind's values are written: as words, or as numbers or texts that one parses. */
+static const struct {
+    bool (*read)(const char *text, size_t length, void *field);
+    bool (*parse)(const char *text, size_t length, uint64_t *ret);
+    const char *expected;
+} kinds[] = {
+    [DURABILITY] = {read_durability, NULL, "\"sync\", \"interval\" or \"none\""},
+    [FIT] = {read_fit, NULL, "\"tight\", \"lowest\" or \"largest\""},
+    [CHECKSUM] = {read_checksum, NULL, "\"on\" or \"off\""},
+    [TIME] = {NULL, units_parse_time, "a number of milliseconds, or a text such as \"100ms\""},
+    [SIZE] = {NULL, units_parse_size, "a number of bytes, or a text such as \"64MiB\""},
+    [COUNT] = {0}, /* a number alone */
+};
+
 #define FIELD(field)                                                                               \
     offsetof(struct region_options, field), sizeof(((struct region_options *)0)->field)
 
@@ -33,63 +62,33 @@ static const struct known {
 #define OPTIONS (sizeof table / sizeof table[0])
 _Static_assert(OPTIONS <= 32, "those that are given are bits of a mask");
 
-static int refuse(const struct call *call, const struct option *option, const char *expected,
-                  struct err *err)
-{
-    return err_set(err, ERR_INVALID_ARGUMENT, "%s: option %.*s must be %s",
-                   methods[call->args.method].name, (int)option->key_size,
-                   (const char *)option->key, expected);
-}
-
 static bool is_text(const struct option *option)
 {
     return option->value.type == VALUE_STR || option->value.type == VALUE_BIN;
 }
 
-/* A number, or a text that the parser takes. */
-static bool read_amount(const struct option *option,
-                        bool (*parse)(const char *text, size_t length, uint64_t *ret),
-                        uint64_t *ret)
+static bool read_text(const struct option *option, enum kind kind, void *field)
 {
-    if (option->value.type == VALUE_UINT) {
-        *ret = option->value.number;
-        return true;
-    }
-    return is_text(option) &&
-           parse((const char *)option->value.raw.bytes, option->value.raw.size, ret);
+    const char *text = (const char *)option->value.raw.bytes;
+    size_t length = option->value.raw.size;
+    return kinds[kind].read != NULL ? kinds[kind].read(text, length, field)
+                                    : kinds[kind].parse(text, length, field);
 }
 
 static int read_value(const struct call *call, const struct option *option, enum kind kind,
                       void *field, struct err *err)
 {
-    const char *text = is_text(option) ? (const char *)option->value.raw.bytes : "";
-    size_t length = is_text(option) ? option->value.raw.size : 0;
-    switch (kind) {
-    case DURABILITY:
-        return durability_from_name(text, length, field)
-                   ? 0
-                   : refuse(call, option, "\"sync\", \"interval\" or \"none\"", err);
-    case FIT:
-        return fit_from_name(text, length, field)
-                   ? 0
-                   : refuse(call, option, "\"tight\", \"lowest\" or \"largest\"", err);
-    case CHECKSUM:
-        return checksum_from_name(text, length, field)
-                   ? 0
-                   : refuse(call, option, "\"on\" or \"off\"", err);
-    case TIME:
-        return read_amount(option, units_parse_time, field)
-                   ? 0
-                   : refuse(call, option, "a number of milliseconds, or a text such as \"100ms\"",
-                            err);
-    case SIZE:
-        return read_amount(option, units_parse_size, field)
-                   ? 0
-                   : refuse(call, option, "a number of bytes, or a text such as \"64MiB\"", err);
-    case COUNT:
-        break;
+    if (kind == COUNT)
+        return option_uint(call, option, field, err);
+    if (option->value.type == VALUE_UINT && kinds[kind].read == NULL) {
+        *(uint64_t *)field = option->value.number;
+        return 0;
     }
-    return option_uint(call, option, field, err);
+    if (is_text(option) && read_text(option, kind, field))
+        return 0;
+    return err_set(err, ERR_INVALID_ARGUMENT, "%s: option %.*s must be %s",
+                   methods[call->args.method].name, (int)option->key_size,
+                   (const char *)option->key, kinds[kind].expected);
 }
 
 int region_options_read(struct call *call, struct region_options *options, uint32_t *ret_given,
