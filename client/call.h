@@ -10,7 +10,7 @@
 #include "proto/cursor.h"
 #include "proto/methods.h"
 
-#define OPTIONS_MAX 5
+#define OPTIONS_MAX 16
 
 /* An option of a request: a word, or a number where word is NULL. */
 struct option {

@@ -1,92 +1,124 @@
 #include "client/cli_config.h"
 
 #include <msgpack.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/cli_output.h"
-#include "client/cli_values.h"
 
-/* The names that are wanted, or patterns of some, in one text with commas between. */
-static bool pack_patterns(const struct cli_arguments *arguments, msgpack_packer *packer)
+/* The names that are wanted, or patterns of some, in one text with commas between; to be freed. */
+static char *join_patterns(const struct cli_arguments *arguments)
 {
-    size_t size = 0;
-    bool has_failed = msgpack_pack_array(packer, 1) != 0;
+    size_t size = sizeof "*";
+    char *patterns, *end;
 
-    if (arguments->count == 1)
-        return !has_failed && msgpack_pack_str_with_body(packer, "*", 1) == 0;
     for (size_t i = 1; i < arguments->count; i++)
-        size += strlen(arguments->items[i]) + (i > 1);
-    has_failed |= msgpack_pack_str(packer, size) != 0;
+        size += strlen(arguments->items[i]) + 1;
+    patterns = malloc(size);
+    if (patterns == NULL)
+        return NULL;
+    end = stpcpy(patterns, arguments->count == 1 ? "*" : "");
     for (size_t i = 1; i < arguments->count; i++) {
-        if (i > 1)
-            has_failed |= msgpack_pack_str_body(packer, ",", 1) != 0;
-        has_failed |=
-            msgpack_pack_str_body(packer, arguments->items[i], strlen(arguments->items[i])) != 0;
+        end = stpcpy(end, i > 1 ? "," : "");
+        end = stpcpy(end, arguments->items[i]);
     }
-    return !has_failed;
+    return patterns;
 }
 
-static void print_text(enum cli_form form, const msgpack_object *object)
+/* ---- In lines ---- */
+
+static void print_text(enum cli_form form, const char *text)
 {
-    if (object != NULL && object->type == MSGPACK_OBJECT_STR)
-        cli_output_text(stdout, form, object->via.str.ptr, object->via.str.size);
+    cli_output_text(stdout, form, text, strlen(text));
 }
 
 /* A setting as it would stand in the file; raw its value alone. */
-static void print_setting(enum cli_form form, const msgpack_object_kv *setting)
+static void print_setting(enum cli_form form, const struct mregion_setting *setting)
 {
-    const msgpack_object *waiting = cli_value(&setting->val, "after_restart");
-
     if (form == CLI_TABLE) {
-        print_text(form, &setting->key);
+        print_text(form, setting->name);
         (void)fputs(": ", stdout);
     }
-    print_text(form, cli_value(&setting->val, "value"));
-    if (form == CLI_TABLE && waiting != NULL) {
+    print_text(form, setting->value);
+    if (form == CLI_TABLE && setting->after_restart != NULL) {
         (void)fputs("  # after a restart: ", stdout);
-        print_text(form, waiting);
+        print_text(form, setting->after_restart);
     }
     (void)fputc('\n', stdout);
 }
 
-static int print(const struct cli *cli, const msgpack_object *settings)
+/* ---- As an object ---- */
+
+static msgpack_object text_object(const char *text)
 {
-    if (settings->type != MSGPACK_OBJECT_MAP)
-        return cli_fail(cli, CLI_UNAVAILABLE,
-                        "the server's answer to configGet is not what it promises");
-    if (settings->via.map.size == 0)
+    return (msgpack_object){.type = MSGPACK_OBJECT_STR,
+                            .via.str = {.ptr = text, .size = (uint32_t)strlen(text)}};
+}
+
+static msgpack_object map_object(msgpack_object_kv *entries, size_t count)
+{
+    return (msgpack_object){.type = MSGPACK_OBJECT_MAP,
+                            .via.map = {.ptr = entries, .size = (uint32_t)count}};
+}
+
+/* As configGet answers it. */
+static int print_json(const struct cli *cli, const struct mregion_setting *settings, size_t count)
+{
+    msgpack_object_kv *maps = calloc(count, 3 * sizeof *maps), *inner = maps + count;
+    msgpack_object whole = map_object(maps, count);
+
+    if (maps == NULL)
+        return cli_no_memory(cli);
+    for (size_t i = 0; i < count; i++, inner += 2) {
+        bool is_waiting = settings[i].after_restart != NULL;
+
+        inner[0] = (msgpack_object_kv){text_object("value"), text_object(settings[i].value)};
+        if (is_waiting)
+            inner[1] = (msgpack_object_kv){text_object("after_restart"),
+                                           text_object(settings[i].after_restart)};
+        maps[i] =
+            (msgpack_object_kv){text_object(settings[i].name), map_object(inner, 1 + is_waiting)};
+    }
+    cli_output_value(stdout, cli->form, &whole);
+    free(maps);
+    return CLI_OK;
+}
+
+static int print(const struct cli *cli, const struct mregion_setting *settings, size_t count)
+{
+    if (count == 0)
         return cli_fail(cli, CLI_NOT_FOUND,
                         "config: no such setting (mrcli config get prints all there are)");
     if (cli->form == CLI_JSON)
-        cli_output_value(stdout, cli->form, settings);
-    else
-        for (uint32_t i = 0; i < settings->via.map.size; i++)
-            print_setting(cli->form, &settings->via.map.ptr[i]);
+        return print_json(cli, settings, count);
+    for (size_t i = 0; i < count; i++)
+        print_setting(cli->form, &settings[i]);
     return CLI_OK;
 }
 
 int cli_config(struct cli *cli, const struct cli_arguments *arguments)
 {
-    struct cli_answer answer = {.is_there = false};
+    struct mregion_setting *settings;
     struct mregion_error error;
-    msgpack_sbuffer params;
-    msgpack_packer packer;
+    size_t count;
+    char *patterns;
     int status;
 
     if (strcmp(arguments->items[0], "get") != 0)
         return cli_fail(cli, CLI_USAGE, "config: \"%s\" is nothing that can be done: expected get",
                         arguments->items[0]);
-    msgpack_sbuffer_init(&params);
-    msgpack_packer_init(&packer, &params, msgpack_sbuffer_write);
-    if (!pack_patterns(arguments, &packer))
-        status = cli_no_memory(cli);
-    else if ((status = cli_connect(cli)) != CLI_OK)
-        ; /* it has said why */
-    else if (cli_answer_call_packed(cli, "configGet", &params, &answer, &error) != MREGION_OK)
+    status = cli_connect(cli);
+    if (status != CLI_OK)
+        return status;
+    patterns = join_patterns(arguments);
+    if (patterns == NULL)
+        return cli_no_memory(cli);
+    if (mregion_config_get(cli->connection, patterns, &settings, &count, &error) != MREGION_OK) {
         status = cli_fail_library(cli, &error, NULL);
-    else
-        status = print(cli, &answer.unpacked.data);
-    cli_answer_release(&answer);
-    msgpack_sbuffer_destroy(&params);
+    } else {
+        status = print(cli, settings, count);
+        mregion_free(settings);
+    }
+    free(patterns);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "client/cli_method.h"
 
+#include <inttypes.h>
 #include <msgpack.h>
 #include <string.h>
 
@@ -64,6 +65,24 @@ static int fail_value(const struct cli *cli, const char *text, const char *what,
     return cli_fail(cli, CLI_USAGE, "\"%s\" is no %s: expected %s", text, what, expected);
 }
 
+/* A number in what the letter says that it is counted in. */
+static int read_number(const struct cli *cli, char letter, const char *text, uint64_t *ret_number)
+{
+    switch (letter) {
+    case 'S':
+        return cli_parse_size(text, ret_number)
+                   ? CLI_OK
+                   : fail_value(cli, text, "size or address", CLI_PARSE_SIZE);
+    case 'M':
+        return cli_parse_time(text, ret_number) ? CLI_OK
+                                                : fail_value(cli, text, "time", CLI_PARSE_TIME);
+    default:
+        return cli_parse_number(text, ret_number)
+                   ? CLI_OK
+                   : fail_value(cli, text, "number", CLI_PARSE_NUMBER);
+    }
+}
+
 /* Packs one argument as the letter says. */
 static int pack_argument(const struct cli *cli, struct params *params, char letter,
                          const char *text)
@@ -79,18 +98,10 @@ static int pack_argument(const struct cli *cli, struct params *params, char lett
         pack_number(params, block.size);
         break;
     case 'S':
-        if (!cli_parse_size(text, &number))
-            return fail_value(cli, text, "size or address", CLI_PARSE_SIZE);
-        pack_number(params, number);
-        break;
     case 'N':
-        if (!cli_parse_number(text, &number))
-            return fail_value(cli, text, "number", CLI_PARSE_NUMBER);
-        pack_number(params, number);
-        break;
     case 'M':
-        if (!cli_parse_time(text, &number))
-            return fail_value(cli, text, "time", CLI_PARSE_TIME);
+        if (read_number(cli, letter, text, &number) != CLI_OK)
+            return CLI_USAGE;
         pack_number(params, number);
         break;
     case 'G':
@@ -206,20 +217,18 @@ int cli_method_run(struct cli *cli, const struct cli_arguments *arguments)
     return status;
 }
 
-/* The method takes a region, and the command's options. */
-static int call_with_options(struct cli *cli, const struct cli_arguments *arguments,
-                             const char *method, char letter)
+int cli_method_create(struct cli *cli, const struct cli_arguments *arguments)
 {
     const struct cli_option *options = arguments->command->options;
     struct params params;
     size_t given = 0;
-    int status;
+    int status = CLI_OK;
 
     for (size_t i = 0; options[i].name != NULL; i++)
         given += arguments->options[i] != NULL;
     params_init(&params);
     params.has_failed |= msgpack_pack_array(&params.packer, given > 0 ? 2 : 1) != 0;
-    status = pack_argument(cli, &params, letter, arguments->items[0]);
+    pack_text(&params, arguments->items[0]);
     if (given > 0)
         params.has_failed |= msgpack_pack_map(&params.packer, given) != 0;
     for (size_t i = 0; options[i].name != NULL && status == CLI_OK; i++) {
@@ -229,19 +238,56 @@ static int call_with_options(struct cli *cli, const struct cli_arguments *argume
         status = pack_argument(cli, &params, options[i].letter, arguments->options[i]);
     }
     if (status == CLI_OK)
-        status = call(cli, arguments->command, method, &params);
+        status = call(cli, arguments->command, "createRegion", &params);
     msgpack_sbuffer_destroy(&params.buffer);
     return status;
 }
 
-int cli_method_create(struct cli *cli, const struct cli_arguments *arguments)
+/* Digits of a number of 64 bits, with their end. */
+#define DIGITS_SIZE 21
+
+/* A number as one, whatever it is counted in; a text as it is. */
+static int read_setting(const struct cli *cli, char letter, const char *text,
+                        char digits[DIGITS_SIZE], const char **ret_value)
 {
-    return call_with_options(cli, arguments, "createRegion", 'T');
+    uint64_t number;
+
+    *ret_value = text;
+    if (letter == 'T')
+        return CLI_OK;
+    if (read_number(cli, letter, text, &number) != CLI_OK)
+        return CLI_USAGE;
+    (void)snprintf(digits, DIGITS_SIZE, "%" PRIu64, number);
+    *ret_value = digits;
+    return CLI_OK;
 }
 
 int cli_method_set(struct cli *cli, const struct cli_arguments *arguments)
 {
-    return call_with_options(cli, arguments, "setRegion", 'G');
+    const struct cli_option *options = arguments->command->options;
+    struct mregion_setting settings[CLI_OPTIONS_MAX] = {0};
+    char digits[CLI_OPTIONS_MAX][DIGITS_SIZE];
+    struct mregion_error error;
+    size_t count = 0;
+    int status = CLI_OK;
+
+    for (size_t i = 0; options[i].name != NULL && status == CLI_OK; i++) {
+        if (arguments->options[i] == NULL)
+            continue;
+        settings[count].name = options[i].key;
+        status = read_setting(cli, options[i].letter, arguments->options[i], digits[count],
+                              &settings[count].value);
+        count++;
+    }
+    if (status == CLI_OK)
+        status = cli_connect(cli);
+    if (status != CLI_OK)
+        return status;
+    if (mregion_set_region(cli->connection, arguments->items[0], settings, count, &error) !=
+        MREGION_OK)
+        return cli_fail_library(cli, &error, NULL);
+    cli_output_nothing(stdout, cli->form);
+    return CLI_OK;
 }
 
 int cli_method_call(struct cli *cli, const struct cli_arguments *arguments)

@@ -40,9 +40,9 @@
  *             by which the server knows it again: it happens once, however often it is sent, unless
  *             the region has made token_window further changes meanwhile (65,536, where
  *             mregiond.yaml(5) is not configured otherwise). Those are all changes but
- *             mregion_create_region, mregion_drop_region, mregion_rename_region and
- *             mregion_checkpoint, and what mregion_call, mregion_notify and mregion_submit send by
- *             name.
+ *             mregion_create_region, mregion_drop_region, mregion_rename_region,
+ *             mregion_set_region and mregion_checkpoint, and what mregion_call, mregion_notify and
+ *             mregion_submit send by name.
  *   Reconnect A connection that is lost is made again, and what is unanswered is sent again over
  *             the new one, in the order in which it was first sent: what only reads because it does
  *             no harm, and what has a token because it then happens once. That goes on until it is
@@ -496,9 +496,26 @@ MREGION_API int mregion_drop_region(struct mregion *connection, const char *regi
                                     struct mregion_error *error);
 
 /* Gives a region another name, durably. Its id stays, so who names it by that goes on. Errors:
- * EXISTS, NO_SPACE. */
+ * EXISTS, NO_SPACE, BUSY, INVALID_ARGUMENT (also where the server's configuration lists it), IO: it
+ * may be called so after the server's next start, if the text says so; LOST: it is done or not. */
 MREGION_API int mregion_rename_region(struct mregion *connection, const char *region,
                                       const char *name, struct mregion_error *error);
+
+/* A setting, by the name that mregiond.yaml(5) has for it. */
+struct mregion_setting {
+    const char *name;          /* "max_size" */
+    const char *value;         /* as it would stand there: "10GiB" */
+    const char *after_restart; /* of mregion_config_get: what it will be then, or NULL */
+    const char *reserved;      /* NULL */
+};
+
+/* Changes options of a region, durably: those that are given, at least one; what is stored stays as
+ * it is. Errors: NO_SPACE, INVALID_ARGUMENT (also where the server's configuration lists the
+ * region, and for a max_size below what it has handed out), IO: the server's next start may find
+ * them changed, if the text says so; LOST: it is done or not, and asking again does no harm. */
+MREGION_API int mregion_set_region(struct mregion *connection, const char *region,
+                                   const struct mregion_setting *settings, size_t count,
+                                   struct mregion_error *error);
 
 /* Writes a checkpoint; returns once it is durable. Errors: NO_SPACE. */
 MREGION_API int mregion_checkpoint(struct mregion *connection, const char *region,
@@ -558,6 +575,15 @@ MREGION_API int mregion_ping(struct mregion *connection, struct mregion_error *e
 MREGION_API int mregion_server_info(struct mregion *connection,
                                     struct mregion_server_info *ret_info,
                                     struct mregion_error *error);
+
+/* The server's settings in force whose names match one of the patterns, which are separated by
+ * commas: in a pattern * stands for any characters and ? for one; a region's are called
+ * "regions.NAME.max_size" and so on. An array of *ret_count, one block of memory,
+ * never NULL: free it with mregion_free. Where the server has users it takes a grant of admin for
+ * all regions. Errors: DENIED. */
+MREGION_API int mregion_config_get(struct mregion *connection, const char *pattern,
+                                   struct mregion_setting **ret_settings, size_t *ret_count,
+                                   struct mregion_error *error);
 
 /* ---- Any method ---- */
 

@@ -8,20 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* False for whatever is not "#" and a decimal number of 64 bits: a name. */
-static inline bool region_id_parse(const char *region, uint64_t *ret_id)
+/* False for whatever is not a decimal number of 64 bits and nothing else. */
+static inline bool decimal_parse(const char *digits, uint64_t *ret_number)
 {
-    const char *digits = region + 1;
     unsigned long long number;
 
-    if (region[0] != '#' || digits[0] == '\0' || digits[strspn(digits, "0123456789")] != '\0')
+    if (digits[0] == '\0' || digits[strspn(digits, "0123456789")] != '\0')
         return false;
     errno = 0;
     number = strtoull(digits, NULL, 10);
     if (errno != 0)
         return false;
-    *ret_id = number;
+    *ret_number = number;
     return true;
+}
+
+/* False for whatever is not "#" and such a number: a name. */
+static inline bool region_id_parse(const char *region, uint64_t *ret_id)
+{
+    return region[0] == '#' && decimal_parse(region + 1, ret_id);
 }
 
 #endif

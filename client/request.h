@@ -8,7 +8,7 @@
 
 #include "client/call.h"
 
-/* A message without its blob is not longer, unless its parameters are packed by the caller. */
+/* One with a blob is not longer without it, unless its parameters are packed by the caller. */
 #define REQUEST_ENVELOPE_MAX 1024
 
 /* MREGION_ERR_ARGUMENT when something is missing that the method needs. */

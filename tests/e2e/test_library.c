@@ -174,6 +174,70 @@ START_TEST(regions_and_server)
 }
 END_TEST
 
+START_TEST(options_of_a_region)
+{
+    const struct mregion_setting settings[] = {{.name = "max_size", .value = "5MiB"},
+                                               {.name = "token_window", .value = "7"},
+                                               {.name = "fit", .value = "lowest"},
+                                               {.name = "flush_interval", .value = "20ms"}};
+    const struct mregion_setting unknown = {.name = "size", .value = "1"};
+    const struct mregion_setting none = {.name = "fit"};
+    const struct mregion_setting no_limit = {.name = "max_size", .value = "0"};
+    struct mregion_setting many[17];
+    struct mregion_region_info info;
+    uint64_t number;
+
+    OK(mregion_create_region(connection, "second", NULL, NULL, &error));
+    OK(mregion_set_region(connection, "second", settings, 4, &error));
+    OK(mregion_region_info(connection, "second", &info, &error));
+    ck_assert_uint_eq(info.max_size, 5 * MIB);
+    ck_assert_str_eq(info.fit, "lowest");
+    ck_assert_str_eq(info.durability, "sync");
+    ck_assert_uint_eq(info.flush_interval_ms, 20);
+    FAILS(MREGION_ERR_NO_SPACE, mregion_allocate(connection, "second", 6 * MIB, &number, &error));
+    OK(mregion_set_region(connection, "second", &no_limit, 1, &error));
+    OK(mregion_allocate(connection, "second", 6 * MIB, &number, &error));
+    FAILS(MREGION_ERR_INVALID_ARGUMENT,
+          mregion_set_region(connection, "second", settings, 1, &error));
+    ck_assert_ptr_nonnull(strstr(error.text, "handed out"));
+    FAILS(MREGION_ERR_INVALID_ARGUMENT, mregion_set_region(connection, "second", NULL, 0, &error));
+    FAILS(MREGION_ERR_INVALID_ARGUMENT,
+          mregion_set_region(connection, "second", &unknown, 1, &error));
+    FAILS(MREGION_ERR_NO_SUCH_REGION, mregion_set_region(connection, "none", settings, 1, &error));
+    FAILS(MREGION_ERR_ARGUMENT, mregion_set_region(connection, NULL, settings, 1, &error));
+    FAILS(MREGION_ERR_ARGUMENT, mregion_set_region(connection, "second", &none, 1, &error));
+    for (size_t i = 0; i < 17; i++)
+        many[i] = no_limit;
+    FAILS(MREGION_ERR_ARGUMENT, mregion_set_region(connection, "second", many, 17, &error));
+    OK(mregion_drop_region(connection, "second", &error));
+}
+END_TEST
+
+START_TEST(the_servers_settings)
+{
+    struct mregion_setting *settings;
+    size_t count, all;
+
+    OK(mregion_config_get(connection, "max_batch,max_pipe*", &settings, &count, &error));
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(settings[0].name, "max_batch");
+    ck_assert_str_eq(settings[0].value, "1024");
+    ck_assert_ptr_null(settings[0].after_restart);
+    ck_assert_str_eq(settings[1].name, "max_pipeline");
+    mregion_free(settings);
+    OK(mregion_config_get(connection, "*", &settings, &all, &error));
+    ck_assert_uint_gt(all, 20);
+    for (size_t i = 1; i < all; i++)
+        ck_assert_ptr_nonnull(settings[i].value);
+    mregion_free(settings);
+    OK(mregion_config_get(connection, "nothing", &settings, &count, &error));
+    ck_assert_uint_eq(count, 0);
+    ck_assert_ptr_nonnull(settings);
+    mregion_free(settings);
+    FAILS(MREGION_ERR_ARGUMENT, mregion_config_get(connection, NULL, &settings, &count, &error));
+}
+END_TEST
+
 START_TEST(any_method)
 {
     static const uint8_t params[] = {0x92, 0xa4, 'm', 'a', 'i', 'n', 0xc4, 2, 5, 6};
@@ -542,6 +606,8 @@ int main(void)
     tcase_add_checked_fixture(small, setup_small, teardown);
     tcase_add_test(usual, blocks);
     tcase_add_test(usual, regions_and_server);
+    tcase_add_test(usual, options_of_a_region);
+    tcase_add_test(usual, the_servers_settings);
     tcase_add_test(usual, any_method);
     tcase_add_test(usual, numbers);
     tcase_add_loop_test(usual, memory_in_and_out, 0, SIZES);
