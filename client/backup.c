@@ -1,4 +1,5 @@
-/* Backups and what is made out of them: as long as the server answers, they are waited for. */
+/* Backups, what is made out of them, and their end: as long as the server answers, it is waited
+ * for. */
 #include "client/call.h"
 #include "client/error.h"
 #include "client/patient.h"
@@ -39,4 +40,16 @@ int mregion_restore_region(struct mregion *connection, const char *backup, const
     struct request request = {.method = METHOD_RESTORE_REGION, .region = backup, .second = name};
 
     return ask(connection, &request, "restoring", ret_id, error);
+}
+
+int mregion_remove_backup(struct mregion *connection, const char *backup,
+                          struct mregion_error *error)
+{
+    struct request request = {.method = METHOD_REMOVE_BACKUP, .region = backup};
+    struct reply reply = {0};
+    int code = patient_call(connection, &request, look, "removing", &reply, error);
+
+    if (code == MREGION_OK)
+        reply_release(&reply);
+    return code;
 }

@@ -1,18 +1,37 @@
 #include "client/cli_backup.h"
 
 #include <msgpack.h>
+#include <string.h>
+#include <time.h>
 
 #include "client/cli_output.h"
 
+/* More than any backup's name has. */
+#define NAME_SIZE 512
+
+/* By their places in the list. */
+enum { ALL };
+const struct cli_option cli_backup_options[] = {
+    [ALL] = {"all", NULL, 0, NULL, 0},
+    {NULL, NULL, 0, NULL, 0},
+};
+
+static msgpack_object number_object(uint64_t number)
+{
+    return (msgpack_object){.type = MSGPACK_OBJECT_POSITIVE_INTEGER, .via.u64 = number};
+}
+
 static int print_number(const struct cli *cli, uint64_t number)
 {
-    const msgpack_object object = {.type = MSGPACK_OBJECT_POSITIVE_INTEGER, .via.u64 = number};
+    const msgpack_object object = number_object(number);
 
     cli_output_value(stdout, cli->form, &object);
     return CLI_OK;
 }
 
-int cli_backup(struct cli *cli, const struct cli_arguments *arguments)
+/* ---- One region ---- */
+
+static int back_up(struct cli *cli, const char *backup)
 {
     struct mregion_error error;
     const char *region;
@@ -23,11 +42,94 @@ int cli_backup(struct cli *cli, const struct cli_arguments *arguments)
         status = cli_connect(cli);
     if (status != CLI_OK)
         return status;
-    if (mregion_backup_region(cli->connection, region, arguments->items[0], &bytes, &error) !=
-        MREGION_OK)
+    if (mregion_backup_region(cli->connection, region, backup, &bytes, &error) != MREGION_OK)
         return cli_fail_library(cli, &error, NULL);
     return print_number(cli, bytes);
 }
+
+/* ---- All ---- */
+
+static msgpack_object text_object(const char *text)
+{
+    return (msgpack_object){.type = MSGPACK_OBJECT_STR,
+                            .via.str = {.ptr = text, .size = (uint32_t)strlen(text)}};
+}
+
+/* A line each, as soon as it is made: the name and how many bytes, or an object. */
+static void print_backup(const struct cli *cli, const char *region, const char *backup,
+                         uint64_t bytes)
+{
+    msgpack_object_kv line[] = {{text_object(backup), number_object(bytes)}};
+    msgpack_object_kv keys[] = {{text_object("region"), text_object(region)},
+                                {text_object("backup"), text_object(backup)},
+                                {text_object("bytes"), number_object(bytes)}};
+    bool is_json = cli->form == CLI_JSON;
+    const msgpack_object map = {.type = MSGPACK_OBJECT_MAP,
+                                .via.map = {.ptr = is_json ? keys : line, .size = is_json ? 3 : 1}};
+
+    cli_output_value(stdout, cli->form, &map);
+    (void)cli_output_flush(cli);
+}
+
+/* What one region says to it keeps no other from being backed up; what the connection says does. */
+static int back_up_each(struct cli *cli, char *const *regions, size_t count, const char *suffix)
+{
+    int status = CLI_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        struct mregion_error error;
+        char backup[NAME_SIZE];
+        uint64_t bytes;
+        int failed;
+
+        (void)snprintf(backup, sizeof backup, "%s-%s", regions[i], suffix);
+        if (mregion_backup_region(cli->connection, regions[i], backup, &bytes, &error) ==
+            MREGION_OK) {
+            print_backup(cli, regions[i], backup, bytes);
+            continue;
+        }
+        failed = cli_fail_library(cli, &error, NULL);
+        if (status == CLI_OK)
+            status = failed;
+        if (error.code >= MREGION_ERR_CONNECT)
+            break;
+    }
+    return status;
+}
+
+static int back_up_all(struct cli *cli, const char *suffix)
+{
+    char moment[sizeof "20260101T000000Z"];
+    struct mregion_error error;
+    time_t now = time(NULL);
+    struct tm utc;
+    char **regions;
+    size_t count;
+    int status = cli_connect(cli);
+
+    if (status != CLI_OK)
+        return status;
+    (void)strftime(moment, sizeof moment, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &utc));
+    if (mregion_list_regions(cli->connection, &regions, &count, &error) != MREGION_OK)
+        return cli_fail_library(cli, &error, NULL);
+    status = back_up_each(cli, regions, count, suffix != NULL ? suffix : moment);
+    mregion_free(regions);
+    return status;
+}
+
+int cli_backup(struct cli *cli, const struct cli_arguments *arguments)
+{
+    const char *name = arguments->count > 0 ? arguments->items[0] : NULL;
+
+    if (arguments->options[ALL] != NULL)
+        return back_up_all(cli, name);
+    if (name == NULL)
+        return cli_fail(cli, CLI_USAGE,
+                        "backup: a name for the backup is missing, or --all for all regions");
+    return back_up(cli, name);
+}
+
+/* ---- What becomes of them ---- */
 
 int cli_backup_restore(struct cli *cli, const struct cli_arguments *arguments)
 {
@@ -41,4 +143,17 @@ int cli_backup_restore(struct cli *cli, const struct cli_arguments *arguments)
                                &error) != MREGION_OK)
         return cli_fail_library(cli, &error, NULL);
     return print_number(cli, id);
+}
+
+int cli_backup_remove(struct cli *cli, const struct cli_arguments *arguments)
+{
+    struct mregion_error error;
+    int status = cli_connect(cli);
+
+    if (status != CLI_OK)
+        return status;
+    if (mregion_remove_backup(cli->connection, arguments->items[0], &error) != MREGION_OK)
+        return cli_fail_library(cli, &error, NULL);
+    cli_output_nothing(stdout, cli->form);
+    return CLI_OK;
 }

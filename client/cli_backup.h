@@ -5,7 +5,10 @@
 #include "client/cli.h"
 #include "client/cli_command.h"
 
+extern const struct cli_option cli_backup_options[];
+
 int cli_backup(struct cli *cli, const struct cli_arguments *arguments);
 int cli_backup_restore(struct cli *cli, const struct cli_arguments *arguments);
+int cli_backup_remove(struct cli *cli, const struct cli_arguments *arguments);
 
 #endif

@@ -496,8 +496,9 @@ MREGION_API int mregion_drop_region(struct mregion *connection, const char *regi
                                     struct mregion_error *error);
 
 /* Gives a region another name, durably. Its id stays, so who names it by that goes on. Errors:
- * EXISTS, NO_SPACE, BUSY, INVALID_ARGUMENT (also where the server's configuration lists it), IO: it
- * may be called so after the server's next start, if the text says so; LOST: it is done or not. */
+ * EXISTS, NO_SPACE, BUSY, INVALID_ARGUMENT (also where the server's configuration lists it),
+ * IO_ERROR: it may be called so after the server's next start, if the text says so; LOST: it is
+ * done or not. */
 MREGION_API int mregion_rename_region(struct mregion *connection, const char *region,
                                       const char *name, struct mregion_error *error);
 
@@ -511,8 +512,9 @@ struct mregion_setting {
 
 /* Changes options of a region, durably: those that are given, at least one; what is stored stays as
  * it is. Errors: NO_SPACE, INVALID_ARGUMENT (also where the server's configuration lists the
- * region, and for a max_size below what it has handed out), IO: the server's next start may find
- * them changed, if the text says so; LOST: it is done or not, and asking again does no harm. */
+ * region, and for a max_size below what it has handed out), IO_ERROR: the server's next start may
+ * find them changed, if the text says so; LOST: it is done or not, and asking again does no harm.
+ */
 MREGION_API int mregion_set_region(struct mregion *connection, const char *region,
                                    const struct mregion_setting *settings, size_t count,
                                    struct mregion_error *error);
@@ -559,6 +561,13 @@ MREGION_API int mregion_backup_region(struct mregion *connection, const char *re
 MREGION_API int mregion_restore_region(struct mregion *connection, const char *backup,
                                        const char *name, uint64_t *ret_id,
                                        struct mregion_error *error);
+
+/* Has the server remove a backup, for good; waits likewise. Errors: INVALID_ARGUMENT (also where
+ * there is no such backup), BUSY (it is being made, or a region out of it), IO_ERROR: it may be
+ * gone all the same, if the text says so; LOST: it is gone or not, and asking again does no harm.
+ */
+MREGION_API int mregion_remove_backup(struct mregion *connection, const char *backup,
+                                      struct mregion_error *error);
 
 /* ---- Server ---- */
 

@@ -20,7 +20,8 @@ struct names {
 static int collect(void *context, const char *name, bool is_directory)
 {
     struct names *names = context;
-    bool is_leftover = strncmp(name, NEW_PREFIX, strlen(NEW_PREFIX)) == 0;
+    bool is_leftover = strncmp(name, NEW_PREFIX, strlen(NEW_PREFIX)) == 0 ||
+                       strncmp(name, BACKUPS_DROP_PREFIX, strlen(BACKUPS_DROP_PREFIX)) == 0;
     if (!is_directory || strlen(name) >= IO_PATH_SIZE ||
         (names->want_leftovers ? !is_leftover : !region_name_is_valid(name, strlen(name))))
         return 0;

@@ -2,6 +2,7 @@
  *
  *     NAME/             a backup: a region's folder (FORMAT.md), whole and with an empty journal
  *     .new-NAME.ID/     one that is being made of the region with this id, or was
+ *     .drop-NAME/       one that is being removed, or was
  *     .lock             held while a daemon has the directory open
  *
  * Everything here blocks. */
@@ -32,5 +33,12 @@ struct backup_about {
  * answer that is not 0 and returns it. */
 int backups_list(struct io *io, int (*visit)(void *context, const struct backup_about *about),
                  void *context, struct err *err);
+
+#define BACKUPS_DROP_PREFIX ".drop-"
+
+/* Removes a backup for good: a crash leaves all of it under its name, or nothing.
+ * ERR_INVALID_ARGUMENT as backups_check, or where there is a folder in it; ERR_IO_ERROR, and the
+ * sentence says where it may be gone all the same. */
+int backups_remove(struct io *io, const char *name, struct err *err);
 
 #endif

@@ -703,3 +703,11 @@ bool admin_drop(struct server *server, struct region_entry *entry, struct reques
     upload_refuse(entry, &gone);
     return true;
 }
+
+bool admin_is_restoring(const struct admin *admin, const char *backup)
+{
+    const struct admin_task *task = admin->first;
+    while (task != NULL && (task->kind != ADMIN_RESTORE || strcmp(task->backup, backup) != 0))
+        task = task->next;
+    return task != NULL;
+}

@@ -64,6 +64,8 @@ bool admin_drop(struct server *server, struct region_entry *entry, struct reques
  * the region's name in there is looked at first. */
 bool admin_restore(struct server *server, const char *backup, size_t backup_length,
                    const char *name, size_t length, struct request *request);
+/* Whether a region is being made of that backup, or waits for it. */
+bool admin_is_restoring(const struct admin *admin, const char *backup);
 /* What takes long and need not be finished is given up. */
 void admin_hurry(struct admin *admin);
 

@@ -36,6 +36,7 @@ static const struct {
     {METHOD_RENAME_REGION, 1, "to"},
     {METHOD_BACKUP_REGION, 1, "backup"},
     {METHOD_RESTORE_REGION, 0, "backup"},
+    {METHOD_REMOVE_BACKUP, 0, "backup"},
 };
 
 /* ---- One line ---- */

@@ -426,3 +426,9 @@ enum outcome handle_LIST_BACKUPS(struct call *call)
     workers_submit(&call->server->workers, WORK_OTHER, &listing->work);
     return HANDLED;
 }
+
+bool backup_is_made(const struct server *server, const char *name)
+{
+    const struct backup_task *task = server->backups.tasks;
+    return task != NULL && task->is_begun && strcmp(task->name, name) == 0;
+}

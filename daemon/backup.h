@@ -38,6 +38,8 @@ void backup_close_directory(struct server *server);
 int backup_check(const struct server *server, const char *method, const uint8_t *name, size_t size,
                  struct err *err);
 
+/* Whether a backup of this name is being made. */
+bool backup_is_made(const struct server *server, const char *name);
 /* A job of the region's backup lane is done. */
 void backup_settle(struct region_entry *entry);
 /* All of this region's, or of all regions where entry is NULL, are given up. */

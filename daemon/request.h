@@ -22,7 +22,8 @@
  * APPENDING      a piece of an upload that is not written yet: see upload.h
  * CHECKPOINTING  waits for region_checkpoint_ticket
  * SCRUBBING      waits for region_scrub_ticket
- * BACKING_UP     waits for its turn to be backed up, or for the end of that, or of restoreRegion
+ * BACKING_UP     waits for its turn to be backed up, or for the end of that, or of restoreRegion or
+ *                removeBackup
  * LISTING        a long answer that is put together a stretch at a time
  * AUTHENTICATING a password that waits to be verified, or is: see authenticate.h
  * ADMIN          createRegion, dropRegion, listBackups or configGet

@@ -1,4 +1,5 @@
 """Backups and regions made out of them: under load, in every way that they may end, by whom."""
+import json
 import os
 import shutil
 import signal
@@ -136,6 +137,39 @@ class Load(BackupCase):
         self.assertEqual([answers[i] for i in (2, 5, 8)], ["exists"] * 3)
         self.assertTrue(all(isinstance(answer, int) for answer in answers[:2] + answers[3:5]))
         self.assertEqual(len(client.call("listBackups")), 6)
+
+    def test_all_regions(self):
+        """mrcli backup --all: those that can be, whatever becomes of the others."""
+        server = self.backed_up()
+        client = self.connect(server)
+        client.call("addBlob", "main", os.urandom(10000))
+        long = "x" * 64
+        client.call("createRegion", long)
+
+        def mrcli_out(*args):
+            done = mrcli(server, *args, check=False)
+            return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+        status, out, errors = mrcli_out("-o", "raw", "backup", "--all", "monday")
+        self.assertEqual(out, "main-monday\t12288\nother-monday\t0\n")
+        self.assertEqual(len(errors.splitlines()), 1)
+        self.assertIn("invalid_argument", errors)
+        self.assertEqual(status, 1)
+        client.call("dropRegion", long)
+        status, out, errors = mrcli_out("-o", "json", "backup", "--all", "tuesday")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertEqual([json.loads(line) for line in out.splitlines()],
+                         [{"region": "main", "backup": "main-tuesday", "bytes": 12288},
+                          {"region": "other", "backup": "other-tuesday", "bytes": 0}])
+        status, out, errors = mrcli_out("backup", "--all")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertRegex(out, r"^main-\d{8}T\d{6}Z +12288\nother-\d{8}T\d{6}Z +0\n$")
+        status, out, errors = mrcli_out("backup", "--all", "monday")
+        self.assertEqual((out, errors.count("exists: ")), ("", 2))
+        self.assertIn("--all", mrcli_out("backup")[2])
+        self.assertEqual(mrcli_out("remove-backup", "main-monday"), (0, "", ""))
+        self.assertNotEqual(mrcli_out("remove-backup", "main-monday")[0], 0)
+        self.assertEqual(len(client.call("listBackups")), 5)
 
     def test_by_hand(self):
         server = self.backed_up()
@@ -305,6 +339,15 @@ class Refusals(BackupCase):
             alice.call("restoreRegion", "a-backup", "a-2")
             bob.call("restoreRegion", "main-1", "a-3")
             self.assertEqual(alice.call("loadBlob", "a-3", 0, 6), b"secret")
+            # So it is with removing.
+            missing = self.refused(alice, "invalid_argument", "removeBackup", "nothing")
+            hidden = self.refused(alice, "invalid_argument", "removeBackup", "main-1")
+            self.assertEqual(hidden.replace("main-1", "nothing"), missing)
+            self.assertIsNone(alice.call("removeBackup", "a-backup"))
+            self.assertEqual([b["name"] for b in bob.call("listBackups")], ["main-1"])
+        server.wait_log("audit: user=alice .* act=removeBackup region=- backup=a-backup result=ok")
+        server.wait_log("audit: user=alice .* act=removeBackup region=- backup=main-1 result=invalid_argument")
+        server.wait_log("region a-1: backup a-backup removed")
         server.wait_log("audit: user=alice .* act=restoreRegion region=a-2 backup=a-backup result=ok")
         server.wait_log("audit: user=bob .* act=backupRegion region=main backup=main-1 result=ok")
 
@@ -537,6 +580,47 @@ class Faults(BackupCase):
             self.assertEqual(sorted(os.listdir(self.daemon.data_dir + "/regions")),
                              ["main", "other", "y"])
             self.assertGreater(client.call("restoreRegion", "b", "x"), number)
+
+    def test_removed(self):
+        """Not what is being made, or read; and wholly or not at all."""
+        for name in ("a", "b"):
+            self.client.call("backupRegion", "main", name)
+        for name in ("none", ".lock", "a/data", ""):
+            self.refused(self.client, "invalid_argument", "removeBackup", name)
+        with Client(self.daemon.unix) as other:
+            self.rule("fsync hold /backups$")  # it has its name
+            backup = other.send("backupRegion", "main", "c")
+            while "c" not in self.left():
+                pass
+            self.assertIn("is being made", self.refused(self.client, "busy", "removeBackup", "c"))
+            self.rule()
+            other.wait(backup)
+            self.rule("pwritev hold regions/.new-x/data")
+            restore = other.send("restoreRegion", "b", "x")
+            while ".new-x" not in os.listdir(self.daemon.data_dir + "/regions"):
+                pass
+            self.assertIn("being made of", self.refused(self.client, "busy", "removeBackup", "b"))
+            self.assertIsNone(self.client.call("removeBackup", "a"))  # others are in nobody's way
+            self.rule()
+            other.wait(restore)
+        self.assertIsNone(self.client.call("removeBackup", "b"))
+        self.refused(self.client, "invalid_argument", "removeBackup", "b")
+        self.refused(self.client, "invalid_argument", "restoreRegion", "b", "y")
+        self.assert_blobs(self.client, "x", {self.address: self.blob})
+        self.assertEqual(self.left(), [".lock", "c"])
+        self.rule("fsync 5 /backups$")
+        self.assertIn("until the next start", self.refused(self.client, "io_error", "removeBackup", "c"))
+        self.daemon.wait_log("cannot remove backup c: .*until the next start")
+        self.assertEqual(self.left(), [".lock", "c"])
+        self.rule("fsync hold /backups$")  # renamed, and not one file removed
+        self.client.send("removeBackup", "c")
+        while ".drop-c" not in self.left():
+            pass
+        self.assertEqual(self.client.call("listBackups"), [])
+        self.daemon.kill()
+        self.rule()
+        self.daemon.start()
+        self.assertEqual(self.left(), [".lock"])
 
     def test_restoring_is_stopped(self):
         self.client.call("backupRegion", "main", "b")

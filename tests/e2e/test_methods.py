@@ -416,6 +416,11 @@ class Regions(Region):
         self.client.notify("backupRegion", self.region, backup + "-2")
         while backup + "-2" not in [item["name"] for item in self.client.call("listBackups")]:
             pass
+        self.assertIsNone(self.client.call("removeBackup", backup))
+        self.refused("invalid_argument", "removeBackup", backup)
+        self.client.notify("removeBackup", (backup + "-2").encode())
+        while [item for item in self.client.call("listBackups") if item["region"] == self.region]:
+            pass
 
     def test_by_id(self):
         self.assertEqual(self.client.call("addBlob", self.id, b"abc"), 0)

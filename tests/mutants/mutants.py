@@ -820,6 +820,16 @@ mutant('rename-checkpoint-elsewhere', 'a checkpoint goes on in the folder as it 
        by='store')
 mutant('rename-jobs-elsewhere', 'a renamed region works on in the folder as it was called before',
        'region_rename.c', ('    region->folder = label->folder;\n', ''), by='store crash/store')
+mutant('backup-removed-unsynced', 'files of a backup go before its name is gone for good', 'backups_remove.c',
+       ('    result = io->ops->sync_directory(io, ".");\n', '    result = 0;\n'), by='backups')
+mutant('backup-removed-in-place', 'a backup is removed under its name', 'backups_remove.c',
+       ('    code = move_away(io, name, dropped, err);\n',
+        '    code = move_away == 0;\n    (void)snprintf(dropped, sizeof dropped, "%s", name);\n'),
+       by='backups')
+mutant('backup-rests-stay', 'what a crash has left of a removed backup stays', 'backups.c',
+       ('strncmp(name, BACKUPS_DROP_PREFIX, strlen(BACKUPS_DROP_PREFIX)) == 0', 'false'), by='backups')
+mutant('read-only-old-name', 'a region that is only read has the name that it had before', 'store.c',
+       ('    if (code == 0 && store->read_only)\n        region_call(*ret_region, name);\n', ''), by='store')
 mutant('replace-file-unsynced', 'a small file gets its name before its bytes', 'iofile.c',
        ('''        verb = "sync";
         result = io->ops->sync(io, file);

@@ -1,0 +1,129 @@
+/* removeBackup: whose region it is of is looked up first, since that says who may; then its files
+ * go. Both by a worker, beside everything else. What is being made, or being made a region of,
+ * stays. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/backups.h"
+#include "core/meta.h"
+#include "daemon/access.h"
+#include "daemon/admin.h"
+#include "daemon/audit.h"
+#include "daemon/backup.h"
+#include "daemon/handle.h"
+#include "daemon/log.h"
+#include "daemon/request.h"
+#include "daemon/server.h"
+
+struct removal {
+    struct work work; /* first, so that the one is the other */
+    struct server *server;
+    struct request *request;
+    char name[REGION_NAME_MAX + 1];
+    char of[REGION_NAME_MAX + 1]; /* the region's name in there; "" where it is no backup */
+    struct err err;               /* ERR_OK unless it failed */
+};
+
+/* ---- On the worker ---- */
+
+static int note_name(void *context, const struct backup_about *about)
+{
+    struct removal *removal = context;
+    if (strcmp(about->name, removal->name) == 0)
+        memcpy(removal->of, about->meta->name, sizeof removal->of);
+    return 0;
+}
+
+static void run_look(struct work *work)
+{
+    struct removal *removal = (struct removal *)work;
+    struct err err;
+    if (backups_list(removal->server->backups.io, note_name, removal, &err) != 0)
+        removal->err = err;
+}
+
+static void run_remove(struct work *work)
+{
+    struct removal *removal = (struct removal *)work;
+    struct err err;
+    if (backups_remove(removal->server->backups.io, removal->name, &err) != 0)
+        removal->err = err;
+}
+
+/* ---- Back on the loop ---- */
+
+static void finish(struct removal *removal)
+{
+    const struct log_about about = {
+        .region = removal->of,
+        .error = removal->err.code == ERR_OK ? NULL : err_name(removal->err.code)};
+    if (removal->err.code == ERR_OK) {
+        log_info_about(&about, "region %s: backup %s removed", removal->of, removal->name);
+        request_succeed(removal->request);
+    } else {
+        if (removal->err.code == ERR_IO_ERROR)
+            log_error_about(&about, "cannot remove backup %s: %s", removal->name,
+                            removal->err.text);
+        request_fail(removal->request, &removal->err);
+    }
+    free(removal);
+}
+
+static void on_removed(struct work *work)
+{
+    finish((struct removal *)work);
+}
+
+/* A backup of a region that he may not have is none to him. */
+static int check(struct removal *removal)
+{
+    const struct server *server = removal->server;
+    if (removal->err.code != ERR_OK)
+        return removal->err.code;
+    if (removal->of[0] == '\0' || !access_may_restore(removal->request->conn, removal->of))
+        return err_set(&removal->err, ERR_INVALID_ARGUMENT, "there is no backup named '%s'",
+                       removal->name);
+    if (admin_is_restoring(&server->admin, removal->name))
+        return err_set(&removal->err, ERR_BUSY,
+                       "a region is being made of backup '%s': remove it when that is over",
+                       removal->name);
+    if (backup_is_made(server, removal->name))
+        return err_set(&removal->err, ERR_BUSY,
+                       "backup '%s' is being made: remove it when that is over", removal->name);
+    return 0;
+}
+
+static void on_looked(struct work *work)
+{
+    struct removal *removal = (struct removal *)work;
+    if (check(removal) != 0) {
+        finish(removal);
+        return;
+    }
+    removal->work = (struct work){.run = run_remove, .done = on_removed};
+    workers_submit(&removal->server->workers, WORK_OTHER, &removal->work);
+}
+
+enum outcome handle_REMOVE_BACKUP(struct call *call)
+{
+    const struct rpc_param *name = &call->args.params[0];
+    struct err err;
+    if (backup_check(call->server, "removeBackup", name->bytes, name->size, &err) != 0)
+        return call_error(call, &err);
+    struct removal *removal = calloc(1, sizeof *removal);
+    if (removal == NULL)
+        return call_no_memory(call);
+    removal->request =
+        request_new(call->conn, NULL, call->envelope.msgid, call->envelope.is_notification);
+    if (removal->request == NULL) {
+        free(removal);
+        return call_no_memory(call);
+    }
+    audit_begin(call, removal->request);
+    request_move(removal->request, REQUEST_BACKING_UP);
+    removal->server = call->server;
+    memcpy(removal->name, name->bytes, name->size);
+    removal->work = (struct work){.run = run_look, .done = on_looked};
+    workers_submit(&call->server->workers, WORK_OTHER, &removal->work);
+    return HANDLED;
+}
