@@ -111,11 +111,11 @@ static void start_end(struct wire *wire, int from, int to)
 /* Short lives are as likely as long ones. */
 static int64_t lifetime(struct proxy *proxy)
 {
-    unsigned bits;
+    unsigned least = __atomic_load_n(&proxy->bits_min, __ATOMIC_SEQ_CST), bits;
 
     if (proxy->bits_max == 0)
         return INT64_MAX;
-    bits = (unsigned)rand_r(&proxy->seed) % proxy->bits_max;
+    bits = least + (unsigned)rand_r(&proxy->seed) % (proxy->bits_max - least);
     return ((int64_t)1 << bits) + rand_r(&proxy->seed) % (1 << bits);
 }
 
@@ -174,6 +174,16 @@ void proxy_start(struct proxy *proxy, const char *server, unsigned seed, unsigne
     must(bind(proxy->listener, (struct sockaddr *)&address, sizeof address) == 0, "bind");
     must(listen(proxy->listener, 64) == 0, "listen");
     must(pthread_create(&proxy->thread, NULL, serve, proxy) == 0, "pthread_create");
+}
+
+void proxy_spare(struct proxy *proxy, unsigned bits_min)
+{
+    __atomic_store_n(&proxy->bits_min, bits_min, __ATOMIC_SEQ_CST);
+}
+
+unsigned proxy_cuts(const struct proxy *proxy)
+{
+    return __atomic_load_n(&proxy->cuts, __ATOMIC_SEQ_CST);
 }
 
 void proxy_stop(struct proxy *proxy)

@@ -15,6 +15,7 @@ struct proxy {
     int listener;
     unsigned seed;
     unsigned bits_max; /* a connection lives for less than 1 << bits_max bytes; 0: it is not cut */
+    unsigned bits_min; /* and for at least 1 << bits_min */
     bool is_stopping;
     unsigned active; /* threads at work */
     unsigned cuts;
@@ -23,6 +24,10 @@ struct proxy {
 
 /* server is "unix:PATH"; the proxy listens beside it. */
 void proxy_start(struct proxy *proxy, const char *server, unsigned seed, unsigned bits_max);
+/* From the next connection on each lives for at least 1 << bits_min bytes, and so gets somewhere.
+ */
+void proxy_spare(struct proxy *proxy, unsigned bits_min);
+unsigned proxy_cuts(const struct proxy *proxy);
 /* Ends all connections. */
 void proxy_stop(struct proxy *proxy);
 
