@@ -810,13 +810,12 @@ START_TEST(the_wire_breaks)
     ck_assert_uint_eq(some.got, MIB / 2);
     mregion_async_download_close(some.download);
     ck_assert_uint_gt(trial.losses, 0);
-    ck_assert_uint_gt(proxy_cuts(&proxy), trial.losses);
     proxy_spare(&proxy, 17);
     load(&all, address, 8 * MIB);
     ck_assert_int_eq(all.code, MREGION_OK);
     ck_assert_uint_eq(all.got, 8 * MIB);
     mregion_async_download_close(all.download);
-    ck_assert_uint_gt(proxy_cuts(&proxy), trial.losses + 10);
+    ck_assert_uint_gt(proxy_cuts(&proxy), trial.losses + 6); /* none carries as much as 1 MiB */
     mregion_close(connection);
     proxy_stop(&proxy);
     open_at(server.address);
