@@ -21,7 +21,7 @@ foreach(package ${CPACK_COMPONENTS_ALL})
   if(EXISTS ${stage}/usr/share/zsh/site-functions)
     file(RENAME ${stage}/usr/share/zsh/site-functions ${stage}/usr/share/zsh/vendor-completions)
   endif()
-  # cpack strips all but these.
+  # cpack takes debugging information out of all but these.
   file(GLOB archives ${stage}/usr/lib/*/*.a)
   foreach(archive ${archives})
     run(${CPACK_MREGION_OBJCOPY} --strip-debug --enable-deterministic-archives ${archive})

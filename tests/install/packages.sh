@@ -1,7 +1,7 @@
 #!/bin/bash
 # usage: packages.sh BUILD-FOLDER      with PREFIX, LIBDIR and so on in the environment
 # The Debian packages that cpack makes of the build: what is installed is in exactly one of them, lintian
-# finds no errors, and under a systemd of its own, where dpkg installs them, the service does all that
+# finds no errors, what was stripped off each program is in a package beside its own, and under a systemd of its own, where dpkg installs them, the service does all that
 # packages_inside.sh asks of it. The last takes root.
 set -euo pipefail
 
@@ -26,6 +26,26 @@ fail() {
 make_packages() {
     (cd "$build" && cpack -B "$work/cpack" -D CPACK_DEBIAN_PACKAGE_RELEASE=1 "$@") >"$work/log" 2>&1 || return 1
     mv "$work/cpack"/*.deb "$debs"
+    mkdir -p "$work/debug"
+    mv "$work/cpack"/*.ddeb "$work/debug"
+}
+
+# usage: check_debug PACKAGE FILE      its debugging information is where a debugger finds it, and not in it
+check_debug() {
+    local id sections
+
+    mkdir "$work/unpacked"
+    dpkg-deb -x "$debs/$1"_*.deb "$work/unpacked"
+    dpkg-deb -x "$work/debug/$1"-dbgsym_*.ddeb "$work/unpacked"
+    id=$(readelf -n "$work/unpacked$2" | sed -n 's/.*Build ID: //p')
+    sections=$(readelf -SW "$work/unpacked$2")
+    [[ $sections != *.debug_info* && $sections != *.symtab* ]] || fail "$1: $2 is not stripped"
+    # It misses the interpreter's name, which is not in such a file, and says so.
+    sections=$(readelf -SW "$work/unpacked/usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug" 2>&1)
+    [[ $sections == *.debug_info* ]] || fail "$1-dbgsym has nothing on $2, build id $id"
+    dpkg-deb -e "$work/debug/$1"-dbgsym_*.ddeb "$work/unpacked/DEBIAN"
+    (cd "$work/unpacked" && md5sum --quiet -c DEBIAN/md5sums) || fail "$1-dbgsym: md5sums"
+    rm -r "$work/unpacked"
 }
 
 # usage: make_successor      the package of the server once more, as the next revision
@@ -60,9 +80,17 @@ done | sed -n -e '/\/$/d' -e '\,^\./usr/share/doc/,d' -e 's,^\.,,p' |
 (cd "$build/stage" && find . ! -type d) | sed 's,^\.,,' | sort >"$work/installed"
 diff "$work/installed" "$work/packed" || fail "installed (<) and packed (>) differ"
 
+if [[ $(readelf -S "$build/daemon/mregiond") == *.debug_info* ]]; then
+    echo "-- debugging information"
+    check_debug mregiond /usr/sbin/mregiond
+    check_debug mrcli /usr/bin/mrcli
+    check_debug "libmregion$SOVERSION" "$LIBDIR/libmregion.so.$SOVERSION"
+fi
+
 if command -v lintian >/dev/null; then
     echo "-- lintian"
-    lintian --no-cfg --allow-root --fail-on error --suppress-tags initial-upload-closes-no-bugs "$debs"/*.deb ||
+    lintian --no-cfg --allow-root --fail-on error --suppress-tags initial-upload-closes-no-bugs "$debs"/*.deb \
+        "$work/debug"/*.ddeb ||
         fail "lintian finds errors"
 else
     echo "lintian is not here: it was not asked"
