@@ -706,7 +706,7 @@ bool admin_drop(struct server *server, struct region_entry *entry, struct reques
 
 bool admin_is_restoring(const struct admin *admin, const char *backup)
 {
-    const struct admin_task *task = admin->first;
+    const struct admin_task *task = admin->tasks;
     while (task != NULL && (task->kind != ADMIN_RESTORE || strcmp(task->backup, backup) != 0))
         task = task->next;
     return task != NULL;
