@@ -89,7 +89,8 @@ int store_drop_region(struct store *store, const char *name, struct err *err);
 /* Gives a region another name, durably: a crash leaves one name or the other (rename.h). It may be
  * open if none of its jobs is under way; what it is then to be told is region_rename. ERR_EXISTS,
  * ERR_NO_SUCH_REGION, ERR_INVALID_ARGUMENT for the name. *ret_renamed is which name the folder has
- * now, also after a failure: then a crash may still leave the other one, if the sentence says so. */
+ * now, also after a failure: then a crash may still leave the other one, if the sentence says so.
+ */
 int store_rename_region(struct store *store, const char *name, const char *new_name,
                         bool *ret_renamed, struct err *err);
 
