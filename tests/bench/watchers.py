@@ -3,8 +3,8 @@
 and what top, map -w, stat -i 1, the status page and Prometheus take while they are there.
 
 MREGIOND=build/daemon/mregiond MRCLI=build/client/mrcli BENCH_LOAD=build/tests/bench/bench_load \\
-    tests/bench/watchers.py [--only PART]... [--regions N] [--connections N] [--seconds S] [--rounds N]
-                            [--folder DIR] [--keep]
+    tests/bench/watchers.py [--only PART]... [--regions N] [--connections N] [--holes N] [--seconds S]
+                            [--rounds N] [--folder DIR] [--keep]
 
 questions    one after the other: processor time of the server's loop, and of all its threads
 latency      of pings on another connection, without scrapes and while one follows the other
@@ -43,7 +43,6 @@ from mpack import Client  # noqa: E402
 from server import MRCLI, Server  # noqa: E402
 
 PARTS = ("questions", "latency", "watchers", "load")
-HOLES = 20_000  # of the region that map looks at
 REPEATS = 20  # of each question
 PROMETHEUS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 SCRAPES_EVERY = 15  # seconds
@@ -76,23 +75,29 @@ class Watched(Server):
         names = [f"region-{i:04}" for i in range(configured)]
         listed = ", ".join(f"{{name: {name}, durability: none, journal_size: 16MiB}}" for name in names)
         self.write_config(CONFIG.format(folder=self.folder, connections=connections, regions=listed))
-        self.start()
-        self.use(names + [f"region-{i:04}" for i in range(configured, regions)])
+        self.names = names + [f"region-{i:04}" for i in range(configured, regions)]
 
-    def use(self, names):
-        """Those that are not there yet are made first."""
+    def use(self):
+        """Regions that are not there are made, those that are new have something put into them."""
+        names = self.names
         with Client(self.unix) as client:
             missing = sorted(set(names).difference(client.call("listRegions")))
-        if missing:
-            run(self.unix, len(missing), lambda i: ("createRegion", [missing[i], CHEAP]))
-        for method, rest in ("clear", []), ("addBlob", [bytes(64)]), ("loadBlob", [0, 64]), (
-                "allocate", [100]), ("deallocate", [64, 50]), ("size", []):
+            if missing:
+                run(self.unix, len(missing), lambda i: ("createRegion", [missing[i], CHEAP]))
+            new = [name for name in names if client.call("size", name) == 0]
+        if new:
+            for method, rest in ("addBlob", [bytes(64)]), ("allocate", [100]), ("deallocate", [64, 50]):
+                run(self.unix, len(new), lambda i: (method, [new[i], *rest]))
+        for method, rest in ("loadBlob", [0, 64]), ("isAllocated", [0, 64]), ("size", []), ("id", []):
             run(self.unix, len(names), lambda i: (method, [names[i], *rest]))
 
-    def make_holes(self):
-        run(self.unix, 1, lambda _: ("clear", ["region-0000"]))
-        run(self.unix, 2 * HOLES, lambda i: ("allocate", ["region-0000", 128]))
-        run(self.unix, HOLES, lambda i: ("deallocate", ["region-0000", 256 * i, 64]))
+    def make_holes(self, count):
+        """Unless it has as many already, of an earlier run."""
+        with Client(self.unix) as client:
+            if client.call("regionInfo", "region-0000")["free_blocks"] >= count:
+                return
+        run(self.unix, 2 * count + 4, lambda i: ("allocate", ["region-0000", 128]))
+        run(self.unix, count, lambda i: ("deallocate", ["region-0000", 256 * i + 512, 64]))
 
     def processor(self):
         """Seconds of the loop, and of all threads, those that have ended too."""
@@ -111,6 +116,8 @@ class Watched(Server):
 def serving(*arguments, **more):
     server = Watched(*arguments, **more)
     try:
+        server.start()
+        server.use()
         yield server
         server.stop()
     finally:
@@ -179,14 +186,14 @@ class Caller(Client):
 def questions(options):
     print(f"{'':42} {'least ms':>8} {'median':>8} {'most':>8}   {'loop ms':>8} {'all ms':>8} {'bytes':>9}")
     with serving(options, regions=options.regions) as server, Caller(server.unix) as client:
-        server.make_holes()
+        server.make_holes(options.holes)
         browser = Browser(server)
         print(f"{options.regions} regions")
         ask(server, "ping", lambda: client.size_of("ping"))
         ask(server, "/metrics", lambda: browser.size_of("/metrics"))
         ask(server, "/metrics, OpenMetrics", lambda: len(browser.scrape()))
         ask(server, "/status", lambda: browser.size_of("/status"))
-        ask(server, f"/status/region-0000/map, {HOLES} holes", lambda: browser.size_of("/status/region-0000/map"))
+        ask(server, f"/status/region-0000/map, {options.holes} holes", lambda: browser.size_of("/status/region-0000/map"))
         ask(server, "/readyz", lambda: browser.size_of("/readyz"))
         ask(server, "stats", lambda: client.size_of("stats"))
         ask(server, "stats of 10 regions", lambda: client.size_of("stats", {"limit": 10}))
@@ -381,8 +388,8 @@ def compare(server, options):
 def watchers(options):
     print(f"{'% of a core':42} {'loop':>8} {'all':>8}")
     with serving(options, configured=3) as server:
-        print(f"3 regions, one of {HOLES} holes")
-        server.make_holes()
+        print(f"3 regions, one of {options.holes} holes")
+        server.make_holes(options.holes)
         compare(server, options)
     with serving(options, regions=options.regions) as server:
         print(f"{options.regions} regions")
@@ -409,7 +416,7 @@ def load(options):
     """Without, with, without: each is compared with the mean of those around it."""
     print(f"{'loads of 64 bytes, 50x16':42} {'without/s':>9} {'with/s':>9} {'lost %':>7}")
     with serving(options, configured=3) as server:
-        server.make_holes()
+        server.make_holes(options.holes)
         for name, start, times in WATCHERS:
             before, pairs = rate(server, options.seconds), []
             for _ in range(options.rounds):
@@ -437,6 +444,7 @@ def main():
     parser.add_argument("--only", action="append", choices=PARTS)
     parser.add_argument("--regions", type=int, default=1000)
     parser.add_argument("--connections", type=int, default=10_000)
+    parser.add_argument("--holes", type=int, default=20_000, help="of the region that map looks at")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", default=".", help="for the data: 8 GiB of a disk, or of memory, for 1000 regions")
