@@ -14,6 +14,7 @@
 #include "daemon/log.h"
 #include "daemon/region_options.h"
 #include "daemon/regions.h"
+#include "daemon/reload.h"
 #include "daemon/request.h"
 #include "daemon/scrub.h"
 #include "daemon/server.h"
@@ -73,8 +74,10 @@ bool admin_is_idle(const struct admin *admin)
 /* Ends the task with an answer. */
 static void finish(struct admin_task *task, uint64_t id)
 {
-    struct admin *admin = &task->server->admin;
+    struct server *server = task->server;
+    struct admin *admin = &server->admin;
     const char *verb = words[task->kind].verb;
+    bool is_for_reload = task->request == NULL;
     const char *other = task->kind == ADMIN_RENAME ? task->new_name : task->backup;
     if (task->err.code == ERR_OK)
         log_info_about((&(struct log_about){.region = task->name}), "region %s: %s%s", task->name,
@@ -97,6 +100,8 @@ static void finish(struct admin_task *task, uint64_t id)
         admin->under_way = NULL;
     region_label_free(task->label);
     free(task);
+    if (is_for_reload)
+        reload_created(server);
 }
 
 /* ---- On the worker ---- */

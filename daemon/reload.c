@@ -70,7 +70,11 @@ static void apply_region(struct server *server, const struct conf_region *wanted
         region_set_options(entry->region, &wanted->options);
         region_hurry(entry->region);
         commit_touch(entry);
-    } else if (!admin_create(server, wanted->name, length, &wanted->options, NULL)) {
+        return;
+    }
+    server->reload.creating++; /* it may fail at once */
+    if (!admin_create(server, wanted->name, length, &wanted->options, NULL)) {
+        server->reload.creating--;
         log_error("cannot create region %s: out of memory", wanted->name);
     }
 }
@@ -155,34 +159,63 @@ static void check_listeners(struct reload *reload)
     drop(reload);
 }
 
-static void on_loaded(struct work *work)
+static void finish(struct reload *reload)
 {
-    struct reload *reload = (struct reload *)work;
     struct server *server = reload->server;
     reload->is_running = false;
-    if (reload->status == 0)
-        check_listeners(reload);
-    if (reload->status != 0) {
-        log_error("reload: refused: %s", reload->error.text);
-        if (reload->status == -EACCES && sandbox_forbids(server->arguments->config))
-            log_error("reload: %s", sandbox_forbids_sentence);
-        log_error("reload: the configuration stays as it was");
-        audit_reloaded(server, ERR_INVALID_ARGUMENT);
-    } else if (server->phase != SERVER_RUNNING) {
-        drop(reload);
-    } else {
-        apply(server, &reload->conf);
-        config_log(&reload->found);
-        config_changes_release(&reload->changes);
-        reload->changes = reload->found;
-        reload->found = (struct config_changes){0};
-    }
     if (server->phase == SERVER_RUNNING)
         notify_ready();
     reload_end_turn(server);
     if (reload->is_wanted) {
         reload->is_wanted = false;
         reload_start(server);
+    }
+}
+
+static void refuse(struct reload *reload)
+{
+    struct server *server = reload->server;
+    log_error("reload: refused: %s", reload->error.text);
+    if (reload->status == -EACCES && sandbox_forbids(server->arguments->config))
+        log_error("reload: %s", sandbox_forbids_sentence);
+    log_error("reload: the configuration stays as it was");
+    audit_reloaded(server, ERR_INVALID_ARGUMENT);
+    finish(reload);
+}
+
+static void finish_applied(struct reload *reload)
+{
+    if (!reload->is_applied || reload->creating > 0)
+        return;
+    reload->is_applied = false;
+    config_log(&reload->changes);
+    finish(reload);
+}
+
+void reload_created(struct server *server)
+{
+    server->reload.creating--;
+    finish_applied(&server->reload);
+}
+
+static void on_loaded(struct work *work)
+{
+    struct reload *reload = (struct reload *)work;
+    struct server *server = reload->server;
+    if (reload->status == 0)
+        check_listeners(reload);
+    if (reload->status != 0) {
+        refuse(reload);
+    } else if (server->phase != SERVER_RUNNING) {
+        drop(reload);
+        finish(reload);
+    } else {
+        apply(server, &reload->conf);
+        config_changes_release(&reload->changes);
+        reload->changes = reload->found;
+        reload->found = (struct config_changes){0};
+        reload->is_applied = true;
+        finish_applied(reload);
     }
 }
 

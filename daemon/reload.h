@@ -5,7 +5,8 @@
  * certificates. The log has a line for each setting that is another one than before: what it was
  * and is, or that it needs a restart (data_dir, listen, the first certificate). A wrong file is
  * refused as a whole and everything stays as it was, and so is one that does not have what the open
- * listeners need. Loop thread. */
+ * listeners need. It is over, and the service manager told so, once the new regions are there; what
+ * SIGHUP asks for meanwhile comes behind it. Loop thread. */
 #ifndef MREGION_DAEMON_RELOAD_H
 #define MREGION_DAEMON_RELOAD_H
 
@@ -21,9 +22,11 @@ struct server;
 struct reload {
     struct work work;
     struct server *server;
-    bool is_running;
-    bool is_wanted; /* another one, when this one is through */
-    bool has_turn;  /* somebody does; these wait for theirs: */
+    bool is_running; /* until the new regions are there */
+    bool is_applied;
+    size_t creating; /* new regions that are not there yet */
+    bool is_wanted;  /* another one, when this one is through */
+    bool has_turn;   /* somebody does; these wait for theirs: */
     struct work *first, **last;
     bool has_tls; /* the TLS library has read its own files, which are out of reach by now */
     struct conf conf;
@@ -35,6 +38,8 @@ struct reload {
 };
 
 void reload_start(struct server *server);
+/* A region that the configuration asks for has been made, or not. */
+void reload_created(struct server *server);
 
 /* Submits the work when nobody else is reading the configuration in force, or about to replace it:
  * while it runs and until its done() calls reload_end_turn, nobody changes that. */

@@ -118,9 +118,37 @@ class Reload(Case):
         server.start()
         server.write_config(self.config(server, "regions:", "  - name: main", "  - name: second"))
         server.signal(signal.SIGHUP)
-        server.wait_log("reload")
-        server.wait_log("region second: created")
+        server.wait_log("reloaded the configuration: 1 changed")  # and it is there by then
         self.assertEqual(self.connect(server).call("listRegions"), ["main", "second"])
+        server.stop()
+
+    def test_asked_again_while_regions_are_made(self):
+        """The next one begins when they are there, and finds them."""
+        names = [f"new-{number}" for number in range(20)]
+        server = self.server(config="listen: []\n")
+        server.write_config(self.config(server, "regions: []"))
+        server.start()
+        server.write_config(self.config(server, "regions:", *(f"  - name: {name}" for name in names)))
+        server.signal(signal.SIGHUP)
+        server.wait_log("region new-0: created")
+        server.write_config(self.config(server, "regions:", *(
+            f"  - {{name: {name}, max_size: 1GiB}}" for name in names)))
+        server.signal(signal.SIGHUP)
+        server.wait_log("reloaded the configuration", 2)
+        self.assertNotIn("error: ", server.log())
+        client = self.connect(server)
+        for name in names:
+            self.assertEqual(client.call("regionInfo", name)["max_size"], 1 << 30, name)
+        server.stop()
+
+    def test_stopped_while_regions_are_made(self):
+        names = [f"new-{number}" for number in range(20)]
+        server = self.server(config="listen: []\n")
+        server.write_config(self.config(server, "regions: []"))
+        server.start()
+        server.write_config(self.config(server, "regions:", *(f"  - name: {name}" for name in names)))
+        server.signal(signal.SIGHUP)
+        server.wait_log("region new-0: created")
         server.stop()
 
     def test_wrong_file_changes_nothing(self):
