@@ -66,5 +66,18 @@ class Readme(Case):
         server.stop()
 
 
+class Run(unittest.TestCase):
+    def test_wrong_usage(self):
+        """Nothing is installed, built or started for it, and it is no failed comparison."""
+        for args, reason in ((["--nonsense"], "no such option: --nonsense"),
+                             (["--data-dir"], "--data-dir needs a folder"),
+                             (["one", "two"], "one folder only: two")):
+            done = subprocess.run([os.path.join(ROOT, "daemon", "run"), *args], text=True,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, timeout=DEADLINE, check=False)
+            self.assertEqual((done.returncode, done.stdout, done.stderr),
+                             (64, "", f"daemon/run: {reason} (daemon/run --help)\n"))
+
+
 if __name__ == "__main__":
     unittest.main()
