@@ -44,7 +44,7 @@ static int move_away(struct io *io, const char *name, const char *dropped, struc
     bool is_back = io->ops->rename(io, dropped, name) == 0;
     struct err reason;
     int code = err_io(&reason, result, "sync", "the backup directory");
-    return err_set(err, code,
+    return err_set(err, (enum err_code)code,
                    "%s: the backup '%s' is %s until the next start, which may find it %s",
                    reason.text, name, is_back ? "there" : "gone", is_back ? "gone" : "there");
 }
@@ -64,7 +64,7 @@ int backups_remove(struct io *io, const char *name, struct err *err)
         return code;
     code = io_remove_folder(io, dropped, &reason);
     return code == 0 ? 0
-                     : err_set(err, code,
+                     : err_set(err, (enum err_code)code,
                                "the backup '%s' is removed, but its space is not free before the "
                                "next start: %s",
                                name, reason.text);
