@@ -676,7 +676,7 @@ int store_set_options(struct store *store, const char *name, const struct region
     code = meta_write(store->io, path, &meta, &failure);
     if (code == 0)
         return 0;
-    return err_set(err, code, "%s%s", failure.text,
+    return err_set(err, (enum err_code)code, "%s%s", failure.text,
                    may_have_options(store, path, options)
                        ? ": it has its old options until the next start, which may find it with "
                          "the new ones"

@@ -79,7 +79,7 @@ static int check(struct removal *removal)
 {
     const struct server *server = removal->server;
     if (removal->err.code != ERR_OK)
-        return removal->err.code;
+        return (int)removal->err.code;
     if (removal->of[0] == '\0' || !access_may_restore(removal->request->conn, removal->of))
         return err_set(&removal->err, ERR_INVALID_ARGUMENT, "there is no backup named '%s'",
                        removal->name);

@@ -108,7 +108,7 @@ static int pack(struct inquiry *inquiry, const struct conf_entries *entries)
     uint64_t size = answer_size(entries);
     msgpack_packer packer;
     if (!answer_fits(inquiry->server, "configGet", size, "ask for fewer settings", &inquiry->err))
-        return inquiry->err.code;
+        return (int)inquiry->err.code;
     msgpack_packer_init(&packer, &inquiry->answer, msgpack_sbuffer_write);
     int status = msgpack_pack_map(&packer, entries->count);
     for (size_t i = 0; i < entries->count && status == 0; i++)
