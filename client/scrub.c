@@ -19,14 +19,16 @@ static bool is_key(struct value key, const char *name)
            memcmp(key.raw.bytes, name, key.raw.size) == 0;
 }
 
-/* The addresses of damaged pages, as many as there is room for. */
+/* The addresses of damaged pages, as many as there is room for: those of the last list, should
+ * there be several. */
 static bool take_damages(struct cursor cursor, struct mregion_scrub_result *result)
 {
     struct value list = cursor_next(&cursor);
 
     if (list.type != VALUE_ARRAY)
         return false;
-    for (uint32_t i = 0; i < list.count && i < MREGION_SCRUB_DAMAGES; i++) {
+    result->damages_count = 0;
+    while (result->damages_count < list.count && result->damages_count < MREGION_SCRUB_DAMAGES) {
         struct value address = cursor_next(&cursor);
 
         if (address.type != VALUE_UINT)

@@ -19,11 +19,20 @@ struct plan {
     bool is_silent;    /* nothing is answered */
     bool is_lost_once; /* the first connection is closed instead of an answer */
     bool is_wrong;     /* the answer is none */
+    bool is_twofold;   /* its list of damages comes twice */
     unsigned scrubs, infos;
 };
 
+static void pack_damages(msgpack_packer *packer, size_t damages)
+{
+    msgpack_pack_str_with_body(packer, "damages", 7);
+    msgpack_pack_array(packer, damages);
+    for (size_t i = 0; i < damages; i++)
+        msgpack_pack_uint64(packer, i * 4096);
+}
+
 static bool answer(int fd, uint32_t msgid, const char *const *keys, const uint64_t *values,
-                   size_t count, size_t damages)
+                   size_t count, size_t damages, bool is_twofold)
 {
     msgpack_sbuffer buffer;
     msgpack_packer packer;
@@ -34,17 +43,15 @@ static bool answer(int fd, uint32_t msgid, const char *const *keys, const uint64
     msgpack_pack_int(&packer, 1);
     msgpack_pack_uint32(&packer, msgid);
     msgpack_pack_nil(&packer);
-    msgpack_pack_map(&packer, count + 2);
+    msgpack_pack_map(&packer, count + 2 + is_twofold);
     msgpack_pack_str_with_body(&packer, "unknown", 7);
     msgpack_pack_map(&packer, 0);
     for (size_t i = 0; i < count; i++) {
         msgpack_pack_str_with_body(&packer, keys[i], strlen(keys[i]));
         msgpack_pack_uint64(&packer, values[i]);
     }
-    msgpack_pack_str_with_body(&packer, "damages", 7);
-    msgpack_pack_array(&packer, damages);
-    for (size_t i = 0; i < damages; i++)
-        msgpack_pack_uint64(&packer, i * 4096);
+    for (unsigned i = 0; i <= is_twofold; i++)
+        pack_damages(&packer, damages);
     bool ok = fake_write(fd, buffer.data, buffer.size);
     msgpack_sbuffer_destroy(&buffer);
     return ok;
@@ -57,7 +64,7 @@ static bool answer_scrub(int fd, uint32_t msgid, const struct plan *plan)
 
     if (plan->is_wrong)
         return fake_answer_nil(fd, msgid);
-    return answer(fd, msgid, keys, values, 4, MREGION_SCRUB_DAMAGES + 5);
+    return answer(fd, msgid, keys, values, 4, MREGION_SCRUB_DAMAGES + 5, plan->is_twofold);
 }
 
 static void script(struct fake *self, int fd, unsigned number)
@@ -82,7 +89,7 @@ static void script(struct fake *self, int fd, unsigned number)
         } else if (!plan->is_silent) {
             const uint64_t values[] = {100 * ++plan->infos, 1000};
 
-            (void)answer(fd, msgid, keys, values, 2, 0);
+            (void)answer(fd, msgid, keys, values, 2, 0, false);
             if (plan->infos == plan->looks)
                 (void)answer_scrub(fd, scrub, plan);
         }
@@ -188,6 +195,16 @@ START_TEST(no_answer)
 }
 END_TEST
 
+/* Behind the last there is no room, whatever the server says. */
+START_TEST(a_list_that_comes_twice)
+{
+    struct plan plan = {.is_twofold = true};
+
+    ck_assert_int_eq(scrub(&plan, NULL, NULL), MREGION_OK);
+    expect_result();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("client/scrub");
@@ -199,6 +216,7 @@ int main(void)
     tcase_add_test(tests, canceled);
     tcase_add_test(tests, a_connection_that_breaks);
     tcase_add_test(tests, no_answer);
+    tcase_add_test(tests, a_list_that_comes_twice);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }
