@@ -143,7 +143,7 @@ int connection_end(struct mregion *connection, bool by_peer, enum mregion_code c
     outbox_drop(connection);
     inbox->start = 0;
     inbox->end = 0;
-    inbox->body = NULL;
+    connection->pending.receiving = NULL;
     frame_reset(&inbox->scanner);
     pending_fail_all(&connection->pending, code, text,
                      code != MREGION_ERR_LOST || !connection->reconnects);

@@ -34,8 +34,8 @@ struct inbox {
     size_t start;
     size_t end;
     struct frame_scanner scanner; /* of the frame that begins at start */
-    struct pending *body;         /* whose blob is being received, past the inbox; its rest: */
-    uint64_t body_left;
+    uint64_t body_left;           /* of the blob that is being received past the inbox, for
+                                     pending_table.receiving */
 };
 
 /* A message that is sent from where it is, behind what is gathered. It may outlive its pending one,

@@ -35,10 +35,11 @@ static bool resize(struct inbox *inbox, size_t capacity)
 
 bool inbox_room(struct mregion *connection, struct iovec *ret_room)
 {
+    const struct pending *body = connection->pending.receiving;
     struct inbox *inbox = &connection->inbox;
 
-    if (inbox->body != NULL && inbox->body->sink != NULL) {
-        ret_room->iov_base = inbox->body->sink + (inbox->body->sink_size - inbox->body_left);
+    if (body != NULL && body->sink != NULL) {
+        ret_room->iov_base = body->sink + (body->sink_size - inbox->body_left);
         ret_room->iov_len = (size_t)inbox->body_left;
         return true;
     }
@@ -53,7 +54,7 @@ bool inbox_room(struct mregion *connection, struct iovec *ret_room)
     ret_room->iov_base = inbox->bytes + inbox->end;
     ret_room->iov_len = inbox->capacity - inbox->end;
     /* The rest of a blob that nobody wants any more is received here and dropped. */
-    if (inbox->body != NULL && ret_room->iov_len > inbox->body_left)
+    if (body != NULL && ret_room->iov_len > inbox->body_left)
         ret_room->iov_len = (size_t)inbox->body_left;
     return true;
 }
@@ -83,6 +84,22 @@ static void answer_with_error(struct mregion *connection, struct pending *pendin
     code = error_parse((const char *)value.raw.bytes, value.raw.size, &sentence);
     pending_fail(&connection->pending, pending, code, (const char *)value.raw.bytes + sentence,
                  value.raw.size - sentence);
+}
+
+/* Whom an answer with this message id is for; NULL: nobody waits for one. What is not even on its
+ * way to the server yet has no answer: its id was guessed. The greeting is packed without the
+ * queue. */
+static struct pending *find_asked(struct mregion *connection, struct value msgid)
+{
+    const struct pending_table *table = &connection->pending;
+    struct pending *pending = msgid.type == VALUE_UINT && msgid.number <= UINT32_MAX
+                                  ? pending_find_msgid(table, (uint32_t)msgid.number)
+                                  : NULL;
+    bool is_asked =
+        pending != NULL && pending->state == PENDING_WAITING &&
+        (pending_is_in_flight(table, pending) || pending == connection->attempt.greeting);
+
+    return is_asked ? pending : NULL;
 }
 
 /* The blob goes where the request wanted it. */
@@ -128,8 +145,8 @@ static int take_frame(struct mregion *connection, const uint8_t *bytes, size_t s
     msgid = cursor_next(&cursor);
     if (msgid.type != VALUE_UINT || msgid.number > UINT32_MAX)
         return refuse(connection, "a response has no message id", error);
-    pending = pending_find_msgid(&connection->pending, (uint32_t)msgid.number);
-    if (pending == NULL || pending->state != PENDING_WAITING)
+    pending = find_asked(connection, msgid);
+    if (pending == NULL)
         return refuse(connection, "a response answers no request", error);
     connection->attempt.pause_ms = 0;
     result = cursor;
@@ -175,15 +192,13 @@ static bool begin_body(struct mregion *connection)
         return false;
     width = 1U << (cursor.at[1] - 0xc4);
     header = (size_t)(cursor.at - at) + 2 + width;
-    pending = msgid.number <= UINT32_MAX
-                  ? pending_find_msgid(&connection->pending, (uint32_t)msgid.number)
-                  : NULL;
-    if (pending == NULL || pending->state != PENDING_WAITING || pending->sink == NULL ||
-        pending->sink_size < BODY_MIN || big_endian(cursor.at + 2, width) != pending->sink_size)
+    pending = find_asked(connection, msgid);
+    if (pending == NULL || pending->sink == NULL || pending->sink_size < BODY_MIN ||
+        big_endian(cursor.at + 2, width) != pending->sink_size)
         return false;
     there = available - header;
     memcpy(pending->sink, at + header, there);
-    inbox->body = pending;
+    connection->pending.receiving = pending;
     inbox->body_left = pending->sink_size - there;
     inbox->start = 0;
     inbox->end = 0;
@@ -194,12 +209,12 @@ static bool begin_body(struct mregion *connection)
 static void body_filled(struct mregion *connection, size_t size)
 {
     struct inbox *inbox = &connection->inbox;
-    struct pending *pending = inbox->body;
+    struct pending *pending = connection->pending.receiving;
 
     wire_moved(connection, pending, size);
     inbox->body_left -= size;
     if (inbox->body_left == 0) {
-        inbox->body = NULL;
+        connection->pending.receiving = NULL;
         frame_reset(&inbox->scanner);
         pending_answer(&connection->pending, pending, NULL, 0);
     }
@@ -224,7 +239,7 @@ int inbox_filled(struct mregion *connection, size_t size, struct mregion_error *
 {
     struct inbox *inbox = &connection->inbox;
 
-    if (inbox->body != NULL) {
+    if (connection->pending.receiving != NULL) {
         body_filled(connection, size);
         return MREGION_OK;
     }

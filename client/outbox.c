@@ -137,6 +137,8 @@ int outbox_end_message(struct mregion *connection, struct mregion_error *error)
     release_message(connection);
     if (pending != NULL && pending == connection->pending.unsent)
         pending_sent(&connection->pending, pending);
+    else if (pending != NULL)
+        pending->is_sent = true; /* nobody wants the answer any more, but it comes */
     if (sending.request != NULL &&
         !request_pack_tail(sending.request, sending.has_token ? sending.token : NULL,
                            &connection->out))

@@ -130,6 +130,14 @@ void pending_free(struct pending_table *table, struct pending *pending)
 {
     struct pending **link = bucket_of(table, pending_msgid(pending));
 
+    /* The rest of the blob still asks it where to go. */
+    if (table->receiving == pending) {
+        drop_message(table, pending);
+        pending->is_forgotten = true;
+        pending->is_reported = false;
+        pending->sink = NULL;
+        return;
+    }
     while (*link != pending)
         link = &(*link)->next;
     *link = pending->next;

@@ -84,6 +84,7 @@ struct pending_table {
     struct pending *over,
         **last_over;         /* to be handed over, in the order in which they came to it */
     struct pending *sending; /* whose message is under way and has left in part, at most; or NULL */
+    struct pending *receiving; /* whose blob is being received where it belongs; or NULL */
 };
 
 /* A message id is the low 32 bits of a ticket. */
@@ -96,7 +97,8 @@ void pending_table_release(struct pending_table *table);
 
 /* A new one, waiting, with the next ticket; NULL without memory. */
 struct pending *pending_new(struct pending_table *table);
-/* Removes it from the table, with its result. */
+/* Removes it from the table, with its result; one whose blob is being received is only forgotten.
+ */
 void pending_free(struct pending_table *table, struct pending *pending);
 
 /* NULL: there is none. A forgotten one has no ticket any more, but its message id still; the answer

@@ -756,6 +756,148 @@ START_TEST(what_a_blocking_call_has_received_shows)
 }
 END_TEST
 
+/* ---- Answers to what was never asked ---- */
+
+#define FORGED_SIZE 65536
+#define FORGED_FIRST (FORGED_SIZE - 100)
+
+/* What a server does that guesses message ids: it reads serverInfo, where that is asked, and
+ * nothing more, and answers what is not sent yet, in two parts. */
+static struct {
+    bool asks_info;
+    uint32_t msgid;
+    bool is_due, is_begun, is_going_on, is_over;
+} forged;
+
+static void wait_for_flag(const bool *which)
+{
+    while (!flag(which))
+        (void)poll(NULL, 0, 1);
+}
+
+static void forge(struct fake *self, int fd, unsigned number)
+{
+    static uint8_t bytes[RPC_BIN_HEADER_MAX + FORGED_SIZE];
+    struct fake_request request;
+    size_t first;
+
+    (void)number;
+    if (forged.asks_info) {
+        ck_assert(fake_read(self, fd, &request));
+        (void)fake_answer_info(fd, request.rpc.msgid, server.max_message);
+        fake_drop(&request);
+    }
+    wait_for_flag(&forged.is_due);
+    first = rpc_bin_header(bytes, forged.msgid, FORGED_SIZE) + FORGED_FIRST;
+    (void)fake_write(fd, bytes, first);
+    set_flag(&forged.is_begun, true);
+    wait_for_flag(&forged.is_going_on);
+    (void)fake_write(fd, bytes + first, FORGED_SIZE - FORGED_FIRST);
+    wait_for_flag(&forged.is_over);
+}
+
+static void start_forged(bool asks_info)
+{
+    start(NULL);
+    mregion_close(connection);
+    fake_stop(&fake);
+    memset(&forged, 0, sizeof forged);
+    forged.asks_info = asks_info;
+    server.max_message = 16 << 20;
+    fake_start(&fake, forge, NULL);
+    OK(mregion_open(fake.address, NULL, &connection, &error));
+}
+
+static void finish_forged(void)
+{
+    set_flag(&forged.is_over, true);
+    finish();
+}
+
+/* Behind a message that the server does not read. */
+static mregion_ticket load_unsent(void *buffer)
+{
+    static uint8_t large[8 << 20];
+    struct mregion_async async = to(0, MREGION_NO_TIMEOUT);
+    mregion_ticket ticket;
+
+    OK(mregion_async_add(connection, "m", large, sizeof large, &async, NULL, &error));
+    async = to(1, MREGION_NO_TIMEOUT);
+    OK(mregion_async_load(connection, "m", 0, FORGED_SIZE, buffer, &async, &ticket, &error));
+    return ticket;
+}
+
+static void forge_answer(mregion_ticket ticket)
+{
+    forged.msgid = (uint32_t)ticket;
+    set_flag(&forged.is_due, true);
+    while (!flag(&forged.is_begun)) {
+        mregion_process(connection);
+        (void)poll(NULL, 0, 1);
+    }
+}
+
+START_TEST(answered_before_it_is_sent)
+{
+    static uint8_t buffer[FORGED_SIZE];
+
+    start_forged(true);
+    forge_answer(load_unsent(buffer));
+    set_flag(&forged.is_going_on, true);
+    while (heard_count == 0)
+        turn();
+    for (unsigned i = 0; i < 2; i++)
+        expect(i, MREGION_ERR_PROTOCOL, "a response answers no request");
+    finish_forged();
+}
+END_TEST
+
+/* Its memory is used again by then, and for a smaller blob. */
+START_TEST(answered_before_it_is_sent_and_canceled)
+{
+    struct mregion_async async = to(2, MREGION_NO_TIMEOUT);
+    uint8_t *large = malloc(FORGED_SIZE), *small = malloc(64);
+    mregion_ticket ticket;
+
+    start_forged(true);
+    ticket = load_unsent(large);
+    forge_answer(ticket);
+    for (unsigned i = 0; i < 20; i++) /* all that has come */
+        mregion_process(connection);
+    mregion_cancel(connection, ticket);
+    turn_until(1);
+    expect(1, MREGION_ERR_CANCELED, "canceled");
+    OK(mregion_async_load(connection, "m", 0, 64, small, &async, NULL, &error));
+    set_flag(&forged.is_going_on, true);
+    turn_until(3);
+    expect(0, MREGION_ERR_PROTOCOL, "a response answers no request");
+    expect(2, MREGION_ERR_PROTOCOL, "a response answers no request");
+    finish_forged();
+    free(large);
+    free(small);
+}
+END_TEST
+
+/* What waits for the next piece has an id, and is never sent: it would be handed memory in which
+ * nothing has arrived. */
+START_TEST(a_piece_that_has_not_come)
+{
+    struct mregion_async_download *download;
+    struct mregion_async async = to(0, MREGION_NO_TIMEOUT);
+    mregion_ticket ticket;
+
+    start_forged(false);
+    OK(mregion_async_download_begin(connection, "m", 0, 1000, &download, &error));
+    OK(mregion_async_download_next(download, &async, &ticket, &error));
+    forge_answer(ticket);
+    set_flag(&forged.is_going_on, true);
+    turn_until(1);
+    expect(0, MREGION_ERR_PROTOCOL, "a response answers no request");
+    mregion_async_download_close(download);
+    finish_forged();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("async");
@@ -786,6 +928,9 @@ int main(void)
     tcase_add_test(tests, callbacks_may_do_anything);
     tcase_add_test(tests, blocking_calls_hand_nothing_over);
     tcase_add_test(tests, what_a_blocking_call_has_received_shows);
+    tcase_add_test(tests, answered_before_it_is_sent);
+    tcase_add_test(tests, answered_before_it_is_sent_and_canceled);
+    tcase_add_test(tests, a_piece_that_has_not_come);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }
