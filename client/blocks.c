@@ -31,10 +31,10 @@ static bool take_in_order(uint64_t *from, struct mregion_block block)
            !__builtin_add_overflow(block.address, block.size, from);
 }
 
-/* Asks for at most limit blocks, from an address on. They have to come in order: a list that goes
- * back would never come to an end. */
+/* Asks for at most limit blocks in [from, end). They have to come in order: a list that goes back
+ * would never come to an end. And whoever asked has room for what lies in there, and no more. */
 static int fetch(struct mregion *connection, const struct request *request, uint64_t from,
-                 size_t limit, struct mregion_block *blocks, size_t *ret_count,
+                 uint64_t end, size_t limit, struct mregion_block *blocks, size_t *ret_count,
                  struct mregion_error *error)
 {
     struct reply reply = {0};
@@ -49,7 +49,7 @@ static int fetch(struct mregion *connection, const struct request *request, uint
     if (list.type != VALUE_ARRAY || list.count > limit)
         code = reply_unexpected(error);
     for (size_t i = 0; code == MREGION_OK && i < list.count; i++)
-        if (!take_block(&cursor, &blocks[i]) || !take_in_order(&from, blocks[i]))
+        if (!take_block(&cursor, &blocks[i]) || !take_in_order(&from, blocks[i]) || from > end)
             code = reply_unexpected(error);
     if (code == MREGION_OK)
         *ret_count = list.count;
@@ -75,7 +75,7 @@ static int fetch_pages(struct mregion *connection, const struct request *request
         int code;
 
         *wanted = page;
-        code = fetch(connection, request, *from, page, blocks + count, &got, error);
+        code = fetch(connection, request, *from, end, page, blocks + count, &got, error);
         if (code != MREGION_OK)
             return code;
         count += got;

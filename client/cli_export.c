@@ -331,6 +331,9 @@ static int write_rest(struct export *export, struct mregion_block block)
 
         if (code == MREGION_OK && count == 0)
             break;
+        if (code == MREGION_OK && (part.address < at || part.size > end - part.address))
+            return cli_fail(export->cli, CLI_UNAVAILABLE,
+                            "the server lists a block that goes beyond what was asked for");
         if (code == MREGION_OK)
             code = mregion_load(connection, export->region, part.address, part.size,
                                 stream_bytes_of(export->single, 1), &error);

@@ -77,12 +77,40 @@ START_TEST(a_list_without_end)
 }
 END_TEST
 
+/* Who asks for a range has room for its bytes. */
+START_TEST(a_block_beyond_the_range)
+{
+    struct lie what = {0, 10, 5};
+    const uint64_t end = (PAGE - 1) * what.step + what.size;
+    static struct mregion_block blocks[PAGE];
+    struct mregion *connection;
+    struct fake fake;
+    size_t count = 0;
+
+    fake_start(&fake, lie, &what);
+    ck_assert_int_eq(mregion_connect(fake.address, NULL, &connection, &error), 0);
+    ck_assert_int_eq(
+        mregion_allocated_blocks_in_range(connection, "m", 0, end, PAGE, blocks, &count, &error),
+        MREGION_OK);
+    ck_assert_uint_eq(count, PAGE);
+    ck_assert_int_eq(mregion_allocated_blocks_in_range(connection, "m", 0, end - 1, PAGE, blocks,
+                                                       &count, &error),
+                     MREGION_ERR_PROTOCOL);
+    ck_assert_int_eq(mregion_deallocated_blocks_in_range(connection, "m", 0, end - 1, PAGE, blocks,
+                                                         &count, &error),
+                     MREGION_ERR_PROTOCOL);
+    mregion_close(connection);
+    fake_stop(&fake);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("blocks");
     TCase *tcase = tcase_create("blocks");
 
     tcase_add_loop_test(tcase, a_list_without_end, 0, sizeof lies / sizeof *lies);
+    tcase_add_test(tcase, a_block_beyond_the_range);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
