@@ -15,6 +15,19 @@
 /* Requests in flight besides the caller's tickets: pieces of a blob, calls that timed out. */
 #define OWN_MAX 256
 
+static const char may_have_happened[] = "; the change may have happened, or may still happen";
+
+/* A call gives up on its answer. When nobody else waits, the connection goes too: should it be
+ * dead, the next call finds out on a new one. */
+static void give_up(struct mregion *connection, struct pending *pending)
+{
+    bool is_alone = connection->pending.waiting == 1;
+
+    pending_forget(&connection->pending, pending);
+    if (connection->fd >= 0 && is_alone)
+        (void)connection_end(connection, false, MREGION_ERR_LOST, "gave up", NULL);
+}
+
 /* ---- Submitting ---- */
 
 /* A pending one for the request, that knows how it is to be sent and where its answer goes. */
@@ -55,8 +68,8 @@ static int lost_for_good(struct mregion_error *error)
 
 /* Sends what is prepared. When the connection breaks, what may be sent again is none the worse: it
  * goes over the next one. */
-static int send_prepared(struct mregion *connection, struct pending *pending, int64_t deadline,
-                         struct mregion_error *error)
+static int send_prepared(struct mregion *connection, const struct request *request,
+                         struct pending *pending, int64_t deadline, struct mregion_error *error)
 {
     int code;
 
@@ -69,7 +82,13 @@ static int send_prepared(struct mregion *connection, struct pending *pending, in
          (pending->state == PENDING_FAILED && pending->code == MREGION_ERR_LOST))) {
         if (pending->was_sent && code == MREGION_ERR_CONNECT)
             code = lost_for_good(error);
-        pending_free(&connection->pending, pending);
+        if (code == MREGION_ERR_TIMEOUT && pending->was_sent && !request_only_reads(request))
+            error_append(error, "%s", may_have_happened);
+        /* Of what has been gathered the rest is sent, and an answer comes. */
+        if (pending_is_in_flight(&connection->pending, pending))
+            give_up(connection, pending);
+        else
+            pending_free(&connection->pending, pending);
         return code;
     }
     return MREGION_OK;
@@ -92,7 +111,7 @@ int call_submit(struct mregion *connection, const struct request *request, int64
     if (code != MREGION_OK)
         return code;
     pending->is_reported = connection->transfer != NULL;
-    code = send_prepared(connection, pending, deadline, error);
+    code = send_prepared(connection, request, pending, deadline, error);
     if (code == MREGION_OK)
         *ret_pending = pending;
     return code;
@@ -141,7 +160,7 @@ int call_submit_ticket(struct mregion *connection, const struct request *request
         pending_free(&connection->pending, pending);
         return error_no_memory(error);
     }
-    code = send_prepared(connection, pending, deadline, error);
+    code = send_prepared(connection, request, pending, deadline, error);
     if (code == MREGION_OK)
         *ret_pending = pending;
     return code;
@@ -262,17 +281,6 @@ int call_collect(struct mregion *connection, struct pending *pending, int64_t de
     return code;
 }
 
-/* A call gives up on its answer. When nobody else waits, the connection goes too: should it be
- * dead, the next call finds out on a new one. */
-static void give_up(struct mregion *connection, struct pending *pending)
-{
-    bool is_alone = connection->pending.waiting == 1;
-
-    pending_forget(&connection->pending, pending);
-    if (connection->fd >= 0 && is_alone)
-        (void)connection_end(connection, false, MREGION_ERR_LOST, "gave up", NULL);
-}
-
 int call(struct mregion *connection, const struct request *request, struct reply *ret_reply,
          struct mregion_error *error)
 {
@@ -282,13 +290,13 @@ int call(struct mregion *connection, const struct request *request, struct reply
 
     if (code == MREGION_OK) {
         code = call_collect(connection, pending, deadline, ret_reply, error);
+        if (code == MREGION_ERR_TIMEOUT && !request_only_reads(request))
+            error_append(error, "%s", may_have_happened);
         if (code == MREGION_ERR_TIMEOUT || code == MREGION_ERR_CANCELED)
             give_up(connection, pending);
     }
     if (request_takes_token(request))
         token_drop(connection);
-    if (code == MREGION_ERR_TIMEOUT && !request_only_reads(request))
-        error_append(error, "; the change may have happened, or may still happen");
     return code;
 }
 

@@ -150,6 +150,7 @@ int outbox_end_message(struct mregion *connection, struct mregion_error *error)
 void outbox_stop(struct mregion *connection)
 {
     const struct sending *sending = &connection->sending;
+    struct pending *pending = connection->pending.sending;
     msgpack_sbuffer *out = &connection->out;
     bool is_begun = sending->left < sending->size;
 
@@ -158,6 +159,9 @@ void outbox_stop(struct mregion *connection)
     if (!is_begun && (sending->head == 0 || (out->size == sending->begin + sending->head &&
                                              connection->sent <= sending->begin))) {
         out->size = sending->begin;
+        /* No answer comes of what has left the queue for it. */
+        if (pending != NULL && !pending->is_queued)
+            pending->is_sent = pending->was_sent = false;
         release_message(connection);
         return;
     }

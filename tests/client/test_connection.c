@@ -323,6 +323,84 @@ START_TEST(a_call_that_timed_out_leaves_open_tickets_alone)
 }
 END_TEST
 
+/* Reads nothing before the context says so, and answers everything then. */
+static void answer_when_told(struct fake *server, int fd, unsigned number)
+{
+    struct fake_request request;
+
+    (void)number;
+    while (!__atomic_load_n((bool *)server->context, __ATOMIC_ACQUIRE))
+        (void)poll(NULL, 0, 1);
+    while (fake_read(server, fd, &request)) {
+        (void)fake_answer_uint(fd, request.rpc.msgid, 5);
+        fake_drop(&request);
+    }
+}
+
+/* What is gathered by then goes on, and its answer is nobody's. */
+START_TEST(a_submit_that_timed_out_leaves_open_tickets_alone)
+{
+    enum { COUNT = 1000 };
+    static const uint8_t blob[16000];
+    bool is_told = false;
+    struct mregion_options options = {.timeout_ms = 200};
+    struct mregion *connection = connect_with(answer_when_told, &is_told, &options);
+    mregion_ticket tickets[COUNT];
+    unsigned count = 0;
+    uint64_t number;
+    int code;
+
+    while ((code = mregion_submit_add(connection, "main", blob, sizeof blob, &tickets[count],
+                                      &error)) == MREGION_OK)
+        ck_assert_uint_lt(++count, COUNT);
+    ck_assert_int_eq(code, MREGION_ERR_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(error.text, "may have happened"));
+    __atomic_store_n(&is_told, true, __ATOMIC_RELEASE);
+    mregion_set_timeout(connection, MREGION_NO_TIMEOUT);
+    for (unsigned i = 0; i < count; i++)
+        ck_assert_msg(mregion_collect_uint(connection, tickets[i], &number, &error) == 0, "%s",
+                      error.text);
+    ck_assert_int_eq(mregion_size(connection, "main", &number, &error), 0);
+    finish(connection);
+    ck_assert_uint_eq(fake.connections, 1);
+    ck_assert_uint_eq(fake.requests, count + 2);
+}
+END_TEST
+
+/* ["main", 4 MiB] */
+static void *pack_large(size_t *ret_size)
+{
+    static const uint8_t head[] = {0x92, 0xa4, 'm', 'a', 'i', 'n', 0xc6, 0, 0x40, 0, 0};
+    uint8_t *bytes = calloc(1, sizeof head + (4 << 20));
+
+    ck_assert_ptr_nonnull(bytes);
+    memcpy(bytes, head, sizeof head);
+    *ret_size = sizeof head + (4 << 20);
+    return bytes;
+}
+
+START_TEST(a_call_that_timed_out_half_sent)
+{
+    bool is_told = false;
+    struct mregion_options options = {.timeout_ms = 200};
+    struct mregion *connection = connect_with(answer_when_told, &is_told, &options);
+    size_t size, result_size;
+    void *params = pack_large(&size), *result;
+    uint64_t number;
+
+    ck_assert_int_eq(
+        mregion_call(connection, "addBlob", params, size, &result, &result_size, &error),
+        MREGION_ERR_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(error.text, "may have happened"));
+    free(params);
+    __atomic_store_n(&is_told, true, __ATOMIC_RELEASE);
+    mregion_set_timeout(connection, MREGION_NO_TIMEOUT);
+    for (int i = 0; i < 2; i++)
+        ck_assert_msg(mregion_size(connection, "main", &number, &error) == 0, "%s", error.text);
+    finish(connection);
+}
+END_TEST
+
 /* ---- Loss ---- */
 
 /* Closes after the first request of each of the first two connections. */
@@ -655,6 +733,8 @@ int main(void)
     tcase_add_test(tcase, no_answer_in_time);
     tcase_add_test(tcase, a_ticket_outlives_a_timeout);
     tcase_add_test(tcase, a_call_that_timed_out_leaves_open_tickets_alone);
+    tcase_add_test(tcase, a_submit_that_timed_out_leaves_open_tickets_alone);
+    tcase_add_test(tcase, a_call_that_timed_out_half_sent);
     tcase_add_test(tcase, a_question_is_sent_until_it_is_answered);
     tcase_add_test(tcase, no_reconnect_when_it_is_off);
     tcase_add_test(tcase, a_loss_that_shows_beforehand_costs_nothing);
