@@ -10,6 +10,10 @@
 #include "client/outbox.h"
 #include "client/secure.h"
 
+/* So often something is received at most where nothing is waited for: a server may send without
+ * end. */
+#define TURNS_MAX 256
+
 void wire_moved(struct mregion *connection, struct pending *pending, uint64_t size)
 {
     struct transfer *transfer = connection->transfer;
@@ -81,10 +85,10 @@ static int lose_after_send(struct mregion *connection, int number, struct mregio
 
     if (number != EPIPE && number != ECONNRESET)
         return wire_lose(connection, number, error);
-    while (code == MREGION_OK || code == STEP_WAIT) {
+    for (int turn = 0; code == MREGION_OK || code == STEP_WAIT; turn++) {
         struct pollfd waiting = {.fd = connection->fd, .events = POLLIN};
 
-        if (!wire_has_input(connection) && poll(&waiting, 1, 0) <= 0)
+        if (turn == TURNS_MAX || (!wire_has_input(connection) && poll(&waiting, 1, 0) <= 0))
             return wire_lose(connection, number, error);
         code = wire_pull(connection, error);
     }
@@ -155,6 +159,8 @@ void wire_poll(struct mregion *connection)
 
     if (wire_has_output(connection))
         (void)wire_push(connection, NULL);
-    while (connection->fd >= 0 && (wire_has_input(connection) || poll(&waiting, 1, 0) > 0))
+    for (int turn = 0; turn < TURNS_MAX && connection->fd >= 0 &&
+                       (wire_has_input(connection) || poll(&waiting, 1, 0) > 0);
+         turn++)
         (void)wire_pull(connection, NULL);
 }

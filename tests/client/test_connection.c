@@ -367,6 +367,45 @@ START_TEST(a_submit_that_timed_out_leaves_open_tickets_alone)
 }
 END_TEST
 
+/* Answers serverInfo, and any load with a blob, all of it as fast as it is read. */
+static void answer_loads(struct fake *server, int fd, unsigned number)
+{
+    static const uint8_t blob[4 << 20];
+    struct fake_request request;
+
+    (void)number;
+    while (fake_read(server, fd, &request)) {
+        if (strcmp(request.method, "serverInfo") == 0)
+            (void)fake_answer_info(fd, request.rpc.msgid, 64 << 20);
+        else
+            (void)fake_answer_bin(fd, request.rpc.msgid, blob, request.params[2].number);
+        fake_drop(&request);
+    }
+}
+
+static int be_slow(uint64_t done, uint64_t total, void *context)
+{
+    (void)done;
+    (void)total;
+    (void)context;
+    (void)poll(NULL, 0, 30);
+    return 0;
+}
+
+/* There is always something to read, and still the time is up at some point. */
+START_TEST(a_server_that_never_stops_sending)
+{
+    struct mregion_options options = {.timeout_ms = 100};
+    struct mregion *connection = connect_with(answer_loads, NULL, &options);
+    static uint8_t buffer[4 << 20];
+
+    mregion_set_progress(connection, be_slow, NULL);
+    ck_assert_int_eq(mregion_load(connection, "main", 0, sizeof buffer, buffer, &error),
+                     MREGION_ERR_TIMEOUT);
+    finish(connection);
+}
+END_TEST
+
 /* ["main", 4 MiB] */
 static void *pack_large(size_t *ret_size)
 {
@@ -735,6 +774,7 @@ int main(void)
     tcase_add_test(tcase, a_call_that_timed_out_leaves_open_tickets_alone);
     tcase_add_test(tcase, a_submit_that_timed_out_leaves_open_tickets_alone);
     tcase_add_test(tcase, a_call_that_timed_out_half_sent);
+    tcase_add_test(tcase, a_server_that_never_stops_sending);
     tcase_add_test(tcase, a_question_is_sent_until_it_is_answered);
     tcase_add_test(tcase, no_reconnect_when_it_is_off);
     tcase_add_test(tcase, a_loss_that_shows_beforehand_costs_nothing);
