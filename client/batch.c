@@ -342,13 +342,33 @@ static int close_array(struct mregion_batch *batch, struct mregion_error *error)
     return code;
 }
 
+/* Whether code refuses the changes themselves: had they been made before, the token would have
+ * given their results. Anything else the server, or nobody, says about this commit alone. */
+static bool is_refusal(int code)
+{
+    switch (code) {
+    case MREGION_ERR_INVALID_ARGUMENT:
+    case MREGION_ERR_OUT_OF_BOUNDS:
+    case MREGION_ERR_NOT_ALLOCATED:
+    case MREGION_ERR_PARTLY_FREE:
+    case MREGION_ERR_NO_SPACE:
+    case MREGION_ERR_TOO_LARGE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* It has been answered, with the reply where code is MREGION_OK. */
 static int end_commit(struct mregion_batch *batch, int code, struct mregion_error *error)
 {
     if (code == MREGION_OK && (code = take_results(batch, error)) != MREGION_OK)
         reply_release(&batch->reply);
-    batch->is_uncertain = (code >= MREGION_ERR_TIMEOUT && code < MREGION_ERR_ARGUMENT) ||
-                          code == MREGION_ERR_CANCELED;
+    if ((code >= MREGION_ERR_TIMEOUT && code < MREGION_ERR_ARGUMENT) ||
+        code == MREGION_ERR_CANCELED)
+        batch->is_uncertain = true;
+    else if (code == MREGION_OK || is_refusal(code))
+        batch->is_uncertain = false;
     if (code == MREGION_OK) {
         batch->is_committed = true;
         msgpack_sbuffer_destroy(&batch->changes);

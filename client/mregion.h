@@ -1051,9 +1051,9 @@ MREGION_API int mregion_batch_grow(struct mregion_batch *batch, uint64_t pages, 
  * its number, SIZE_MAX when the failure is of none in particular; the error's text names it too.
  *   A batch that has failed may be committed again, and more may be appended before, but not after
  * TIMEOUT or LOST: then it may have happened, and committing it as it is gives the results if so,
- * or makes the changes, once, until token_window further changes of the region have been made. (The
- * batch has one token for all its commits; the one of mregion_set_token, where one is set at the
- * first.)
+ * or makes the changes, once, until token_window further changes of the region have been made. That
+ * stays so until a commit succeeds or the server refuses one of the changes. (The batch has one
+ * token for all its commits; the one of mregion_set_token, where one is set at the first.)
  * Errors: those of its changes; ARGUMENT (too large for one message, or committed already: nothing
  * was sent); TOO_LARGE (the results pass 1 MiB). */
 MREGION_API int mregion_batch_commit(struct mregion_batch *batch, size_t *ret_failed,

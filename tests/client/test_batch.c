@@ -341,6 +341,51 @@ START_TEST(a_commit_can_be_repeated)
 }
 END_TEST
 
+/* The first commit may still happen, whatever keeps the second from it. */
+START_TEST(what_is_uncertain_stays_so)
+{
+    ANSWER("\x91\x09");
+    server.silence = 1;
+    OK(mregion_batch_add(batch, "abc", 3, NULL, &error));
+    mregion_set_timeout(connection, 50);
+    ck_assert_int_eq(mregion_batch_commit(batch, NULL, &error), MREGION_ERR_TIMEOUT);
+    if (_i == 0) {
+        fake_close(&fake);
+        ck_assert_int_eq(mregion_batch_commit(batch, NULL, &error), MREGION_ERR_CONNECT);
+        fake_open(&fake);
+        mregion_set_timeout(connection, 0);
+    } else {
+        static const char *const refusals[] = {"busy: later", "denied: no", "shutting_down: soon"};
+
+        server.error = refusals[_i - 1];
+        mregion_set_timeout(connection, 0);
+        ck_assert_int_ne(mregion_batch_commit(batch, NULL, &error), 0);
+        server.error = NULL;
+    }
+    ck_assert_int_eq(mregion_batch_clear(batch, NULL, &error), MREGION_ERR_ARGUMENT);
+    OK(mregion_batch_commit(batch, NULL, &error));
+    ck_assert_mem_eq(server.seen[server.count - 1].token, server.seen[0].token, 16);
+}
+END_TEST
+
+/* It would have been answered otherwise, had it happened. */
+START_TEST(a_refusal_of_the_changes_is_certain)
+{
+    ANSWER("\x92\x09\xc0");
+    server.silence = 1;
+    OK(mregion_batch_add(batch, "abc", 3, NULL, &error));
+    mregion_set_timeout(connection, 50);
+    ck_assert_int_eq(mregion_batch_commit(batch, NULL, &error), MREGION_ERR_TIMEOUT);
+    mregion_set_timeout(connection, 0);
+    server.error = "no_space: the region may not grow";
+    ck_assert_int_eq(mregion_batch_commit(batch, NULL, &error), MREGION_ERR_NO_SPACE);
+    server.error = NULL;
+    OK(mregion_batch_clear(batch, NULL, &error));
+    OK(mregion_batch_commit(batch, NULL, &error));
+    ck_assert_mem_ne(server.seen[2].token, server.seen[0].token, 16);
+}
+END_TEST
+
 START_TEST(a_token_of_the_callers_own)
 {
     static const uint8_t own[16] = "sixteen bytes...";
@@ -372,6 +417,8 @@ int main(void)
     tcase_add_loop_test(tcase, an_answer_that_is_none, 0, 5);
     tcase_add_test(tcase, a_batch_is_sent_until_it_is_answered);
     tcase_add_test(tcase, a_commit_can_be_repeated);
+    tcase_add_loop_test(tcase, what_is_uncertain_stays_so, 0, 4);
+    tcase_add_test(tcase, a_refusal_of_the_changes_is_certain);
     tcase_add_test(tcase, a_token_of_the_callers_own);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
