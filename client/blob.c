@@ -102,12 +102,11 @@ static int add_in_pieces(struct mregion *connection, const char *region, const v
                          uint64_t size, uint64_t *ret_address, struct mregion_error *error)
 {
     struct mregion_upload upload;
-    struct retries retries;
+    struct retries retries = {.count = 0};
     int code = token_check_steps(connection, error);
 
     if (code != MREGION_OK)
         return code;
-    upload_retries_init(&retries, connection);
     do {
         code = upload_begin(&upload, connection, region, size, error);
         if (code == MREGION_OK)
@@ -115,7 +114,7 @@ static int add_in_pieces(struct mregion *connection, const char *region, const v
         if (code == MREGION_OK)
             code = upload_commit(&upload, ret_address, error);
         upload_end(&upload, code);
-    } while (upload_retry(&retries, connection, code));
+    } while (upload_retry(&retries, connection, upload.appended, code));
     return code;
 }
 

@@ -280,6 +280,7 @@ static int try_stream(struct mregion *connection, const char *region, struct sou
     int code = upload_begin(&upload, connection, region, size, error);
 
     source->upload = &upload;
+    ret_block->size = 0;
     if (code == MREGION_OK)
         code = append_source(&upload, source, size, &ret_block->size, error);
     if (code == MREGION_OK)
@@ -293,14 +294,13 @@ static int try_stream(struct mregion *connection, const char *region, struct sou
 static int add_stream(struct mregion *connection, const char *region, struct source *source,
                       struct mregion_block *ret_block, struct mregion_error *error)
 {
-    struct retries retries;
+    struct retries retries = {.count = 0};
     int code = token_check_steps(connection, error);
 
     if (code != MREGION_OK)
         return code;
-    upload_retries_init(&retries, connection);
     code = try_stream(connection, region, source, ret_block, error);
-    while (source->is_sized && upload_retry(&retries, connection, code)) {
+    while (source->is_sized && upload_retry(&retries, connection, ret_block->size, code)) {
         code = source_rewind(source, error);
         if (code == MREGION_OK)
             code = try_stream(connection, region, source, ret_block, error);

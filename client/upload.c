@@ -61,26 +61,58 @@ int upload_append(struct mregion_upload *upload, const void *bytes, uint64_t siz
             return lost_or(upload, code, error);
         at += piece;
         size -= piece;
+        upload->appended += piece;
     } while (size > 0);
     return MREGION_OK;
 }
 
-int upload_commit(struct mregion_upload *upload, uint64_t *ret_address, struct mregion_error *error)
+/* All pieces are there, and the commit has a name of its own. */
+static int prepare_commit(struct mregion_upload *upload, struct mregion_error *error)
 {
     struct mregion *connection = upload->pieces.connection;
-    struct request request = {.method = METHOD_COMMIT_BLOB, .numbers = {upload->number}};
     int code = pieces_finish(&upload->pieces, error);
 
     if (code == MREGION_OK)
         code = lost_or(upload, code, error);
     if (code != MREGION_OK)
         return lost_or(upload, code, error);
+    upload->has_token = !connection->has_no_tokens;
+    return upload->has_token ? token_take(connection, upload->token, error) : MREGION_OK;
+}
+
+/* The server knows the upload, which goes on, or does not; nor does it know a commit of it. Where
+ * one was sent over an earlier connection it may still come to that. */
+static int refused(struct mregion_upload *upload, bool was_asked, struct mregion_error *error)
+{
+    int code = lost_or(upload, MREGION_ERR_INVALID_ARGUMENT, error);
+
+    if (code != MREGION_ERR_LOST)
+        upload->is_asked = false;
+    else if (was_asked)
+        code = error_set(error, code,
+                         "the upload was lost with its connection, and the server knows of no "
+                         "commit of it");
+    return code;
+}
+
+int upload_commit(struct mregion_upload *upload, uint64_t *ret_address, struct mregion_error *error)
+{
+    struct mregion *connection = upload->pieces.connection;
+    struct request request = {.method = METHOD_COMMIT_BLOB, .numbers = {upload->number}};
+    bool was_asked = upload->is_asked;
+    int code = was_asked ? MREGION_OK : prepare_commit(upload, error);
+
+    if (code != MREGION_OK)
+        return code;
+    /* One that was made is found by its token, on whichever connection. */
+    if (upload->has_token)
+        mregion_set_token(connection, upload->token);
+    upload->is_asked = true;
     code = call_for_uint(connection, &request, ret_address, error);
     if (code == MREGION_OK)
         upload->is_open = false;
-    /* One that was made is found by its token, on whichever connection. */
     else if (code == MREGION_ERR_INVALID_ARGUMENT)
-        code = lost_or(upload, code, error);
+        code = refused(upload, was_asked, error);
     return code;
 }
 
@@ -103,14 +135,13 @@ void upload_end(struct mregion_upload *upload, int code)
     connection->transfer = transfer;
 }
 
-void upload_retries_init(struct retries *retries, const struct mregion *connection)
-{
-    *retries = (struct retries){.deadline = deadline_after(connection->timeout_ms)};
-}
-
 /* What has moved before has not. */
-bool upload_retry(struct retries *retries, struct mregion *connection, int code)
+bool upload_retry(struct retries *retries, struct mregion *connection, uint64_t sent, int code)
 {
+    if (retries->count == 0 || sent > retries->furthest) {
+        retries->deadline = deadline_after(connection->timeout_ms);
+        retries->furthest = sent;
+    }
     if (code != MREGION_ERR_LOST || !connection->reconnects || connection->has_no_tokens ||
         ++retries->count > RETRIES_MAX || deadline_left(retries->deadline) == 0)
         return false;
@@ -152,6 +183,9 @@ int mregion_upload_append(struct mregion_upload *upload, const void *bytes, uint
 
     if (code == MREGION_OK && bytes == NULL && size > 0)
         code = error_set(error, MREGION_ERR_ARGUMENT, "the bytes are missing");
+    if (code == MREGION_OK && upload->is_asked)
+        code = error_set(error, MREGION_ERR_ARGUMENT,
+                         "the upload may have been committed: commit it again as it is");
     return code != MREGION_OK ? code : upload_append(upload, bytes, size, error);
 }
 

@@ -77,7 +77,8 @@ struct fake_region {
     uint64_t upload_size, appended;
     uint8_t token[MREGION_TOKEN_SIZE]; /* of the last commit, and its answer: */
     uint64_t committed;
-    unsigned close_commit; /* the nth commit closes the connection once it is done; 0: none */
+    unsigned close_commit;  /* the nth commit closes the connection once it is done; 0: none */
+    unsigned silent_commit; /* the nth commit is done and not answered; 0: none */
     uint64_t freed_address, freed_size;
     unsigned frees;
 };

@@ -382,6 +382,51 @@ START_TEST(an_upload_is_lost_with_its_connection)
 }
 END_TEST
 
+/* Over the next connection, since nothing else was open on the first. */
+START_TEST(a_commit_that_is_asked_for_again)
+{
+    static const uint8_t own[16] = "sixteen bytes...";
+    struct mregion_upload *upload;
+    uint64_t address = 4711;
+
+    region.silent_commit = 1;
+    OK(mregion_upload_begin(connection, "main", 3, &upload, &error));
+    OK(mregion_upload_append(upload, "abc", 3, &error));
+    mregion_set_timeout(connection, 50);
+    if (_i == 1)
+        mregion_set_token(connection, own);
+    ck_assert_int_eq(mregion_upload_commit(upload, &address, &error), MREGION_ERR_TIMEOUT);
+    mregion_set_timeout(connection, 0);
+    ck_assert_int_eq(mregion_upload_append(upload, "d", 1, &error), MREGION_ERR_ARGUMENT);
+    OK(mregion_upload_commit(upload, &address, &error));
+    ck_assert_uint_eq(address, 0);
+    ck_assert_uint_eq(region.commits, 1);
+    ck_assert_uint_eq(region.size, 3);
+    if (_i == 1)
+        ck_assert_mem_eq(region.token, own, sizeof own);
+    ck_assert_int_eq(mregion_upload_commit(upload, &address, &error), MREGION_ERR_ARGUMENT);
+    mregion_upload_close(upload);
+}
+END_TEST
+
+START_TEST(a_commit_that_nobody_knows_of)
+{
+    struct mregion_upload *upload;
+    uint64_t address;
+
+    region.silent_commit = 1;
+    OK(mregion_upload_begin(connection, "main", 3, &upload, &error));
+    OK(mregion_upload_append(upload, "abc", 3, &error));
+    mregion_set_timeout(connection, 50);
+    ck_assert_int_eq(mregion_upload_commit(upload, &address, &error), MREGION_ERR_TIMEOUT);
+    mregion_set_timeout(connection, 0);
+    memset(region.token, 0, sizeof region.token);
+    ck_assert_int_eq(mregion_upload_commit(upload, &address, &error), MREGION_ERR_LOST);
+    ck_assert_ptr_null(strstr(error.text, "nothing was added"));
+    mregion_upload_close(upload);
+}
+END_TEST
+
 /* ---- Failure in the middle ---- */
 
 START_TEST(the_server_refuses_a_piece)
@@ -411,6 +456,36 @@ START_TEST(the_server_goes_away_between_pieces)
     ck_assert_mem_eq(region.bytes + address, bytes, size);
     ck_assert_uint_eq(region.size, size);
     ck_assert_uint_eq(region.frees, 0);
+    free(bytes);
+}
+END_TEST
+
+static int be_slow(uint64_t done, uint64_t total, void *context)
+{
+    (void)done;
+    (void)total;
+    (void)context;
+    (void)usleep(20000);
+    return 0;
+}
+
+/* By then the timeout has passed, and more than once. */
+START_TEST(the_server_goes_away_from_a_long_upload)
+{
+    uint64_t size = 20 * PIECE, address, added;
+    uint8_t *bytes = pattern(size);
+    int fd = file_of(bytes, size);
+
+    region.close_at = 15;
+    mregion_set_timeout(connection, 200);
+    mregion_set_progress(connection, be_slow, NULL);
+    if (_i == 0)
+        OK(mregion_add(connection, "main", bytes, size, &address, &error));
+    else
+        OK(mregion_add_fd(connection, "main", fd, &address, &added, &error));
+    ck_assert_mem_eq(region.bytes + address, bytes, size);
+    ck_assert_uint_eq(region.uploads, 2);
+    (void)close(fd);
     free(bytes);
 }
 END_TEST
@@ -770,6 +845,9 @@ int main(void)
     tcase_add_loop_test(tcase, an_upload, 0, 2);
     tcase_add_test(tcase, an_upload_that_is_given_up);
     tcase_add_test(tcase, an_upload_is_lost_with_its_connection);
+    tcase_add_loop_test(tcase, a_commit_that_is_asked_for_again, 0, 2);
+    tcase_add_test(tcase, a_commit_that_nobody_knows_of);
+    tcase_add_loop_test(tcase, the_server_goes_away_from_a_long_upload, 0, 2);
     tcase_add_test(tcase, a_large_replacement_from_a_file);
     tcase_add_test(tcase, descriptors_that_fail);
     tcase_add_loop_test(tcase, the_server_refuses_a_piece, 1, 10);
