@@ -266,6 +266,7 @@ static int check_result(struct import *import)
         return cli_fail_library(import->cli, &error, NULL);
     if (info.size == size && info.allocated == bytes)
         return CLI_OK;
+    import->place.is_shared = true;
     return cli_fail(import->cli, CLI_REFUSED,
                     "%s: %" PRIu64 " of %" PRIu64 " bytes are in use, not %" PRIu64 " of %" PRIu64
                     ": somebody else changes the region",
@@ -298,20 +299,34 @@ static int read_all(struct import *import, const char *name)
     return status == CLI_OK ? give_name(import) : status;
 }
 
-/* Nothing of it is of use to anybody. */
+/* Whether others have something in the region. */
+static bool is_shared(const struct import *import)
+{
+    struct mregion_memory_info info = {.size = 0};
+    int code = mregion_memory_info(import->cli->connection, import->building, &info, NULL);
+
+    return import->place.is_shared || (code == MREGION_OK && info.allocated > import->place.placed);
+}
+
+/* Nothing of it is of use to anybody. What others have in a region of its own name is theirs. */
 static void undo(struct import *import)
 {
     struct mregion *connection = import->cli->connection;
     struct mregion_error error;
+    bool has_own_name = strcmp(import->building, import->region) == 0;
 
     place_release(&import->place);
-    if (import->is_made) {
+    if (!import->is_made && !import->place.is_touched)
+        return; /* it is as it was */
+    if (has_own_name && is_shared(import)) {
+        (void)cli_fail(import->cli, CLI_REFUSED,
+                       "%s may have a part of it beside what others have put there, and is left so",
+                       import->region);
+    } else if (import->is_made) {
         if (mregion_drop_region(connection, import->building, &error) != MREGION_OK)
             (void)cli_fail(import->cli, CLI_REFUSED,
                            "%s has a part of it, and cannot be dropped: %s", import->building,
                            error.text);
-    } else if (!import->place.is_touched) {
-        return; /* it is as it was */
     } else if (mregion_clear(connection, import->region, &error) != MREGION_OK) {
         (void)cli_fail(import->cli, CLI_REFUSED, "%s has a part of it, and cannot be cleared: %s",
                        import->region, error.text);

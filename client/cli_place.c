@@ -45,10 +45,11 @@ void place_release(struct place *place)
     place->gathered = NULL;
 }
 
-static int check_address(const struct place *place, uint64_t address, uint64_t wanted)
+static int check_address(struct place *place, uint64_t address, uint64_t wanted)
 {
     if (address == wanted)
         return CLI_OK;
+    place->is_shared = true;
     return cli_fail(place->cli, CLI_REFUSED,
                     "%s: what belongs at %" PRIu64 " came to %" PRIu64
                     ": somebody else changes the region",
@@ -70,6 +71,8 @@ static int collect_first(struct place *place)
         return check_address(place, address, first.address);
     if (error.code == MREGION_ERR_TIMEOUT)
         mregion_forget(place->cli->connection, first.ticket);
+    if (error.code < MREGION_ERR_CONNECT)
+        place->placed -= first.size; /* the server says that it did not */
     return cli_fail_library(place->cli, &error, NULL);
 }
 
@@ -88,7 +91,7 @@ static int submit(struct place *place, uint64_t address, const uint8_t *bytes, u
     struct mregion *connection = place->cli->connection;
     uint64_t kept = bytes != NULL ? size : 0;
     int status = collect_until(place, PLACE_REQUESTS - 1, PLACE_BYTES - kept);
-    struct place_request request = {.address = address, .kept = kept};
+    struct place_request request = {.address = address, .size = size, .kept = kept};
     struct mregion_error error;
     int code;
 
@@ -102,6 +105,7 @@ static int submit(struct place *place, uint64_t address, const uint8_t *bytes, u
     place->requests[(place->first + place->count) % PLACE_REQUESTS] = request;
     place->count++;
     place->kept += kept;
+    place->placed += size;
     return CLI_OK;
 }
 
@@ -147,6 +151,7 @@ static int commit_upload(struct place *place)
     struct mregion_error error;
     uint64_t address;
 
+    place->placed += place->size - place->upload_address;
     if (mregion_upload_commit(place->upload, &address, &error) != MREGION_OK)
         return cli_fail_library(place->cli, &error, NULL);
     return check_address(place, address, place->upload_address);

@@ -21,6 +21,7 @@
 struct place_request {
     mregion_ticket ticket;
     uint64_t address; /* that it has to have */
+    uint64_t size;
     uint64_t kept;
 };
 
@@ -33,6 +34,8 @@ struct place {
     uint64_t piece;  /* sent with one request, at most: a power of two */
     uint64_t changes_max;
     bool is_touched;   /* something was sent to be placed */
+    bool is_shared;    /* somebody else puts something there too */
+    uint64_t placed;   /* bytes that are, or may be, in use for what was sent */
     uint64_t end;      /* of what is sent or gathered */
     uint64_t used;     /* bytes of it that are to be in use */
     uint8_t *gathered; /* the last bytes before end */

@@ -323,6 +323,25 @@ class Export(CliCase):
         self.assertIn(b"somebody else changes the region", said)
         self.assertEqual(self.regions(), ["main"])
 
+    def test_somebody_else_writes_to_a_region_that_was_there(self):
+        """What is not the import's stays, also where the import fails of something else."""
+        self.fill(9, blobs=30, holes=0)
+        self.out("export", "file")
+        content = self.read("file")
+        for rest, status, reason in ((content[len(content) // 2:], 1, b"somebody else changes"),
+                                     (b"", 6, b"cut off")):
+            self.out("create", "fresh")
+            process, _ = self.start_import(content[:len(content) // 2], "fresh")
+            while self.client.call("regionInfo", "fresh")["uploads"] == 0:
+                self.assertIsNone(process.poll(), process.returncode)
+            address = self.client.call("addBlob", "fresh", b"in between")
+            _, said = process.communicate(rest, timeout=DEADLINE)
+            self.assertEqual(process.returncode, status, said)
+            self.assertIn(reason, said)
+            self.assertIn(b"fresh may have a part of it beside what others have put there", said)
+            self.assertEqual(self.client.call("loadBlob", "fresh", address, 10), b"in between")
+            self.out("drop", "fresh")
+
     # ---- Signals and lost servers ----
 
     def test_interrupted(self):
