@@ -98,6 +98,22 @@ static bool pack_create(struct import *import, msgpack_packer *packer)
     return failed == 0;
 }
 
+/* Without an answer the region may be there, and somebody else's all the same. */
+static int fail_uncertain(struct import *import, const struct mregion_error *error)
+{
+    struct mregion_memory_info info;
+    int status = cli_fail_library(import->cli, error, NULL);
+    bool is_missing = mregion_memory_info(import->cli->connection, import->building, &info, NULL) ==
+                      MREGION_ERR_NO_SUCH_REGION;
+
+    if (error->code == MREGION_ERR_TIMEOUT || !is_missing)
+        (void)cli_fail(import->cli, CLI_REFUSED,
+                       "%s may have been made, and is empty then: drop it, unless somebody else "
+                       "imports %s",
+                       import->building, import->region);
+    return status;
+}
+
 static int make_region(struct import *import)
 {
     struct cli_answer answer = {.is_there = false};
@@ -117,6 +133,8 @@ static int make_region(struct import *import)
                               "%s is there: %s is being imported by somebody else, or has been by "
                               "somebody who was killed: then drop it",
                               import->building, import->region);
+        else if (code == MREGION_ERR_LOST || code == MREGION_ERR_TIMEOUT)
+            status = fail_uncertain(import, &error);
         else if (code != MREGION_OK)
             status = cli_fail_library(import->cli, &error, NULL);
     }

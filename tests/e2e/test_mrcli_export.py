@@ -445,6 +445,35 @@ class Export(CliCase):
                      if method in ("createRegion", "addBlob", "renameRegion") and params]
             self.assertEqual(set(names), {"copy.importing"})
 
+    def test_a_region_that_nobody_says_was_made(self):
+        """Where createRegion has no answer, what it may leave is named."""
+        self.out("export", "file")
+        regions = set()
+
+        def answer(method, params):
+            if method == "memoryInfo":
+                if params[0] not in regions:
+                    return "no_such_region: no", None
+                return None, {"size": 0, "allocated": 0, "pages": 1, "capacity": 65536}
+            if method == "renameRegion":
+                return "invalid_argument: two parameters", None
+            if method == "createRegion":
+                if is_made:
+                    regions.add(params[0])
+                if is_lost:
+                    fake.connections[-1].shutdown(socket.SHUT_RDWR)
+                return None
+            return None, {"serverInfo": {"max_message": MIB, "max_batch": 9}}.get(method)
+
+        for is_lost, is_made in ((False, True), (True, True), (True, False)):
+            regions.clear()
+            with FakeServer(answer) as fake:
+                done = self.run_mrcli("-s", fake.address, "--timeout", "500ms", "import", "file",
+                                      "copy")
+            self.assertEqual(done.returncode, 69 if is_lost else 75, done.stderr)
+            self.assertEqual(b"copy.importing may have been made" in done.stderr, is_made,
+                             (is_lost, done.stderr))
+
     # ---- How it is sent ----
 
     def requests(self, method):
@@ -506,6 +535,25 @@ class Export(CliCase):
             done = self.run_mrcli("-s", fake.address, "--timeout", "2s", "export", "file")
         self.assertIn(done.returncode, (69, 75), done.stderr)
         self.assertEqual(os.listdir(self.folder), [])
+
+    def test_a_list_that_goes_beyond_what_was_asked_for(self):
+        """There is no room for it, however large the server says that it is."""
+        lists = []
+
+        def answer(method, params):
+            if method == "loadBlob":
+                return ("not_allocated: gone", None) if params[2] == 65536 else \
+                    (None, bytes(params[2]))
+            if method == "allocatedBlocksInRange":
+                lists.append(params)
+                return None, [[0, 65536 if len(lists) == 1 else 8 * MIB]]
+            return None, {"serverInfo": {"max_message": 64 * MIB, "uptime_s": 1},
+                          "regionInfo": {"name": "main", "uuid": "u", "size": MIB, "pages": 16,
+                                         "allocated": MIB, "changes": len(lists)}}[method]
+
+        with FakeServer(answer) as fake:
+            self.fails(69, "the server.s answer is not what the method promises", "-s", fake.address, "export", "--anyway",
+                       "file")
 
     def test_a_restart_shows(self):
         before = self.client.call("regionInfo", "main")["changes"]
