@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "client/cli_output.h"
 #include "client/cli_password.h"
 #include "core/err.h"
 
@@ -25,16 +26,6 @@ void cli_release(struct cli *cli)
 
 /* ---- Failures ---- */
 
-/* A server's sentence and a file's name are foreign text: they must not steer the terminal. Bytes
- * of UTF-8 pass. */
-static void make_printable(char *text)
-{
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-    }
-}
-
 int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...)
 {
     char sentence[2048];
@@ -43,7 +34,8 @@ int cli_fail(const struct cli *cli, enum cli_exit code, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
-    make_printable(sentence);
+    /* A server's sentence and a file's name are foreign text. */
+    cli_output_make_printable(sentence);
     (void)fflush(stdout);
     if (cli->line > 0 && cli->file != NULL)
         (void)fprintf(stderr, "mrcli: %s (line %zu of %s)\n", sentence, cli->line, cli->file);

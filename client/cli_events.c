@@ -113,8 +113,7 @@ static void print_json(const struct listener *listener, const struct mregion_eve
 /* What the server calls a reason, on one line. */
 static void print_printable(const char *text)
 {
-    for (; *text != '\0'; text++)
-        (void)putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+    cli_output_text(stdout, CLI_TABLE, text, strlen(text));
 }
 
 static void print_what(const struct listener *listener, const struct mregion_event *event)

@@ -38,13 +38,66 @@ static bool is_size_key(const msgpack_object_str *key)
 
 /* ---- Values ---- */
 
+/* The length of the UTF-8 sequence that text begins with; 0 where that is none. */
+static size_t sequence_length(const unsigned char *text, size_t size)
+{
+    size_t length = text[0] < 0x80 ? 1 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+
+    if (text[0] >= 0x80 && (text[0] < 0xc2 || text[0] > 0xf4 || length > size))
+        return 0;
+    /* Longer forms than need be, surrogates, and what is no character any more. */
+    if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
+        (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f))
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    return length;
+}
+
+/* The length of the character, or of the byte that is in none, at text; *ret_steers says whether a
+ * terminal would obey it: the control characters below U+0020 and from U+007F to U+009F, the latter
+ * as single bytes too. */
+static size_t take_character(const char *text, size_t size, bool *ret_steers)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t length = sequence_length(at, size);
+
+    if (length == 0)
+        *ret_steers = at[0] >= 0x80 && at[0] <= 0x9f;
+    else
+        *ret_steers = at[0] < 0x20 || at[0] == 0x7f || (at[0] == 0xc2 && at[1] <= 0x9f);
+    return length > 0 ? length : 1;
+}
+
 void cli_output_text(FILE *file, enum cli_form form, const char *text, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
-        unsigned char byte = (unsigned char)text[i];
+    for (size_t length; size > 0; text += length, size -= length) {
+        bool steers;
 
-        (void)fputc(form == CLI_TABLE && (byte < 0x20 || byte == 0x7f) ? '?' : byte, file);
+        length = take_character(text, size, &steers);
+        if (form == CLI_TABLE && steers)
+            (void)fputc('?', file);
+        else
+            (void)fwrite(text, 1, length, file);
     }
+}
+
+void cli_output_make_printable(char *text)
+{
+    size_t left = strlen(text);
+    char *to = text;
+
+    for (size_t length; left > 0; text += length, left -= length) {
+        bool steers;
+
+        length = take_character(text, left, &steers);
+        if (steers)
+            *to++ = '?';
+        else
+            to = (char *)memmove(to, text, length) + length;
+    }
+    *to = '\0';
 }
 
 /* A value within a line. */

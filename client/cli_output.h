@@ -24,6 +24,8 @@ void cli_output_value(FILE *file, enum cli_form form, const msgpack_object *obje
 
 /* A text as it is, but that in a table nothing in it may steer the terminal. */
 void cli_output_text(FILE *file, enum cli_form form, const char *text, size_t size);
+/* The same in place: what would steer it is a question mark, other characters of UTF-8 pass. */
+void cli_output_make_printable(char *text);
 
 /* A list of blocks that comes in parts. highest is the largest address that can occur, for the
  * columns of the table. */

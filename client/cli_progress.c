@@ -71,10 +71,7 @@ void cli_progress_format(const char *name, uint64_t done, uint64_t total, int64_
     if (columns > 0 && (size_t)columns < strlen(line))
         line[columns] = '\0';
     /* A file's name may hold anything, and the terminal obeys some of it. */
-    for (char *at = line; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = '?';
-    }
+    cli_output_make_printable(line);
 }
 
 void cli_progress_show(struct cli_progress *progress, uint64_t done, uint64_t total)

@@ -120,6 +120,22 @@ START_TEST(a_table_does_not_steer_the_terminal)
 {
     ck_assert_str_eq(VALUE(CLI_TABLE, "\xa5\x1b[2J\x7f"), "?[2J?\n");
     ck_assert_str_eq(VALUE(CLI_RAW, "\xa5\x1b[2J\x7f"), "\x1b[2J\x7f\n");
+    /* The controls behind ASCII: as UTF-8, as bytes, and in longer forms than need be. */
+    ck_assert_str_eq(VALUE(CLI_TABLE, "\xa4\xc2\x9b"
+                                      "2J"),
+                     "?2J\n");
+    ck_assert_str_eq(VALUE(CLI_TABLE, "\xa4\x9b"
+                                      "2J\x85"),
+                     "?2J?\n");
+    ck_assert_str_eq(VALUE(CLI_TABLE, "\xa3\xe0\x82\x9b"), "\xe0??\n");
+    ck_assert_str_eq(VALUE(CLI_TABLE, "\xa2\xe2\x80"), "\xe2?\n");
+    ck_assert_str_eq(VALUE(CLI_RAW, "\xa4\xc2\x9b"
+                                    "2J"),
+                     "\xc2\x9b"
+                     "2J\n");
+    /* Characters that have such bytes in them. */
+    ck_assert_str_eq(VALUE(CLI_TABLE, "\xab\xc3\x9f\xc2\xa0\xe2\x80\x9c\xf0\x9f\x98\x80"),
+                     "\xc3\x9f\xc2\xa0\xe2\x80\x9c\xf0\x9f\x98\x80\n");
 }
 END_TEST
 
@@ -186,6 +202,11 @@ START_TEST(progress_fits_its_line)
     cli_progress_format("x", 100, 100, 0, 79, line);
     ck_assert_ptr_nonnull(strstr(line, "100%"));
     ck_assert_ptr_null(strchr(line, '>')); /* full */
+    cli_progress_format("\xc2\x9b"
+                        "2J\x9b"
+                        "2J\xc3\xa9",
+                        0, 1, 1, 79, line);
+    ck_assert_msg(strncmp(line, "?2J?2J\xc3\xa9", 8) == 0, "%s", line);
     cli_progress_format("\x1b]0;\n", 0, 1, 1, 79, line);
     ck_assert_ptr_null(strpbrk(line, "\x1b\n"));
     for (int columns = 1; columns < 300; columns++) {
