@@ -175,11 +175,15 @@ class Reloads(RegionsCase):
     regions = []
     config = "regions: [name: main, name: other]\n"
 
-    def reload(self, *regions):
-        self.daemon.write_config("sandbox: off\nregions: [" +
+    def reload(self, *regions, is_held=False):
+        """Is through once its regions are there, which may be held up."""
+        self.daemon.write_config("sandbox: off\nmax_uploads: 63\nregions: [" +
                                  ", ".join((*regions, "name: main", "name: other")) + "]\n")
         self.daemon.signal(signal.SIGHUP)
-        self.daemon.wait_log("reloaded the configuration")
+        if not is_held:
+            self.daemon.wait_log("reloaded the configuration")
+        while self.client.call("serverInfo")["max_uploads"] != 63:
+            pass
 
     def test_its_name_is_configured_meanwhile(self):
         """The configuration has the last word: the region stays what is listed there."""
@@ -224,7 +228,8 @@ class Reloads(RegionsCase):
         """It is the region that the configuration means, then, with the options from there."""
         renamer, msgid = self.hold()
         self.assertFalse(renamer.readable(0.2))
-        self.reload("{name: new, max_size: 1GiB}")
+        self.reload("{name: new, max_size: 1GiB}", is_held=True)
+        self.assertNotIn("reloaded the configuration", self.daemon.log())
         self.rule()
         self.assertIsNone(renamer.wait(msgid))
         self.client.call("createRegion", "behind")  # such tasks come one after the other
