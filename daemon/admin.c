@@ -292,6 +292,8 @@ static void on_looked(struct work *work)
     struct conn *conn = task->request->conn;
     if (task->err.code == ERR_OK && (task->of[0] == '\0' || !access_may_restore(conn, task->of)))
         err_set(&task->err, ERR_INVALID_ARGUMENT, "there is no backup named '%s'", task->backup);
+    else if (task->err.code == ERR_OK && backup_is_removed(task->server, task->backup))
+        err_set(&task->err, ERR_BUSY, "backup '%s' is being removed", task->backup);
     if (task->err.code != ERR_OK)
         finish_and_go_on(task, 0);
     else

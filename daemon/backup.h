@@ -19,6 +19,7 @@ struct call;
 struct conf;
 struct conn;
 struct region_entry;
+struct removal;
 struct sandbox;
 struct server;
 
@@ -26,6 +27,7 @@ struct backups_service {
     struct io *io;             /* of backup_dir; NULL where there is none */
     struct io_file *lock;      /* held as long as it is open */
     struct backup_task *tasks; /* the first one is under way */
+    struct removal *removals;  /* likewise */
 };
 
 /* Makes the directory where it is missing, locks it and tidies it up. Nothing without backup_dir.
@@ -40,6 +42,8 @@ int backup_check(const struct server *server, const char *method, const uint8_t 
 
 /* Whether a backup of this name is being made. */
 bool backup_is_made(const struct server *server, const char *name);
+/* Whether one of this name is being removed, and nothing may begin to read it. */
+bool backup_is_removed(const struct server *server, const char *name);
 /* A job of the region's backup lane is done. */
 void backup_settle(struct region_entry *entry);
 /* All of this region's, or of all regions where entry is NULL, are given up. */

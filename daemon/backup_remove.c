@@ -1,8 +1,9 @@
 /* removeBackup: whose region it is of is looked up first, since that says who may; then its files
- * go. Both by a worker, beside everything else. What is being made, or being made a region of,
- * stays. */
+ * go. Both by a worker, beside everything else, one removal at a time: two of the same backup would
+ * be in each other's way. What is being made, or being made a region of, stays. */
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "core/backups.h"
 #include "core/meta.h"
@@ -18,7 +19,9 @@
 struct removal {
     struct work work; /* first, so that the one is the other */
     struct server *server;
+    struct removal *next;
     struct request *request;
+    bool is_going; /* it was found that it may: nothing begins to read it */
     char name[REGION_NAME_MAX + 1];
     char of[REGION_NAME_MAX + 1]; /* the region's name in there; "" where it is no backup */
     struct err err;               /* ERR_OK unless it failed */
@@ -52,8 +55,17 @@ static void run_remove(struct work *work)
 
 /* ---- Back on the loop ---- */
 
+static void on_looked(struct work *work);
+
+static void start(struct removal *removal)
+{
+    removal->work = (struct work){.run = run_look, .done = on_looked};
+    workers_submit(&removal->server->workers, WORK_OTHER, &removal->work);
+}
+
 static void finish(struct removal *removal)
 {
+    struct backups_service *backups = &removal->server->backups;
     const struct log_about about = {
         .region = removal->of,
         .error = removal->err.code == ERR_OK ? NULL : err_name(removal->err.code)};
@@ -66,7 +78,10 @@ static void finish(struct removal *removal)
                             removal->err.text);
         request_fail(removal->request, &removal->err);
     }
+    LL_DELETE(backups->removals, removal);
     free(removal);
+    if (backups->removals != NULL)
+        start(backups->removals);
 }
 
 static void on_removed(struct work *work)
@@ -100,6 +115,7 @@ static void on_looked(struct work *work)
         finish(removal);
         return;
     }
+    removal->is_going = true;
     removal->work = (struct work){.run = run_remove, .done = on_removed};
     workers_submit(&removal->server->workers, WORK_OTHER, &removal->work);
 }
@@ -123,7 +139,14 @@ enum outcome handle_REMOVE_BACKUP(struct call *call)
     request_move(removal->request, REQUEST_BACKING_UP);
     removal->server = call->server;
     memcpy(removal->name, name->bytes, name->size);
-    removal->work = (struct work){.run = run_look, .done = on_looked};
-    workers_submit(&call->server->workers, WORK_OTHER, &removal->work);
+    LL_APPEND(call->server->backups.removals, removal);
+    if (call->server->backups.removals == removal)
+        start(removal);
     return HANDLED;
+}
+
+bool backup_is_removed(const struct server *server, const char *name)
+{
+    const struct removal *removal = server->backups.removals;
+    return removal != NULL && removal->is_going && strcmp(removal->name, name) == 0;
 }

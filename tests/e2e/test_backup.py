@@ -603,7 +603,19 @@ class Faults(BackupCase):
             self.assertIsNone(self.client.call("removeBackup", "a"))  # others are in nobody's way
             self.rule()
             other.wait(restore)
-        self.assertIsNone(self.client.call("removeBackup", "b"))
+        with Client(self.daemon.unix) as other, Client(self.daemon.unix) as third:
+            self.rule("fsync hold /backups$")  # it has lost its name
+            remove = other.send("removeBackup", "b")
+            while "b" in self.left():
+                pass
+            twice = [third.send("removeBackup", "b") for _ in range(100)]
+            self.assertFalse(third.readable(0.1))  # one after the other
+            self.rule()
+            self.assertIsNone(other.wait(remove))
+            for msgid in twice:
+                with self.assertRaises(RpcError) as caught:
+                    third.wait(msgid)
+                self.assertEqual(caught.exception.code, "invalid_argument")
         self.refused(self.client, "invalid_argument", "removeBackup", "b")
         self.refused(self.client, "invalid_argument", "restoreRegion", "b", "y")
         self.assert_blobs(self.client, "x", {self.address: self.blob})

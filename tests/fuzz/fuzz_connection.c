@@ -36,7 +36,7 @@
 /* Who has got so much goes away: few bytes of requests are worth gigabytes of answers. */
 #define RECEIVED_MAX (64 * MIB)
 /* What waits for something gets it long before. */
-#define TURNS_MAX 40000
+#define TURNS_MAX 160000
 #define STILL_TURNS_MAX 1500
 /* What TLS says to who speaks none. */
 #define ALERT_SIZE 7
