@@ -280,7 +280,7 @@ static void advance_stop(struct server *server)
 {
     if (server->phase == SERVER_DRAINING && server->conns == NULL &&
         admin_is_idle(&server->admin) && authenticator_is_idle(&server->authenticator) &&
-        reload_is_idle(&server->reload)) {
+        reload_is_idle(&server->reload) && server->backups.removals == NULL) {
         begin_checkpoints(server);
         commit_pump(server);
     }
