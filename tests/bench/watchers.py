@@ -21,7 +21,6 @@ import http.client
 import json
 import multiprocessing
 import os
-import re
 import resource
 import shutil
 import signal
@@ -193,7 +192,8 @@ def questions(options):
         ask(server, "/metrics", lambda: browser.size_of("/metrics"))
         ask(server, "/metrics, OpenMetrics", lambda: len(browser.scrape()))
         ask(server, "/status", lambda: browser.size_of("/status"))
-        ask(server, f"/status/region-0000/map, {options.holes} holes", lambda: browser.size_of("/status/region-0000/map"))
+        ask(server, f"/status/REGION/map, {options.holes} holes",
+            lambda: browser.size_of("/status/region-0000/map"))
         ask(server, "/readyz", lambda: browser.size_of("/readyz"))
         ask(server, "stats", lambda: client.size_of("stats"))
         ask(server, "stats of 10 regions", lambda: client.size_of("stats", {"limit": 10}))
