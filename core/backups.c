@@ -119,3 +119,24 @@ int backups_list(struct io *io, int (*visit)(void *context, const struct backup_
     free(names.items);
     return code;
 }
+
+struct search {
+    const char *name;
+    char *region;
+};
+
+static int note_region(void *context, const struct backup_about *about)
+{
+    struct search *search = context;
+    if (strcmp(about->name, search->name) == 0)
+        memcpy(search->region, about->meta->name, sizeof about->meta->name);
+    return 0;
+}
+
+int backups_find(struct io *io, const char *name, char ret_region[REGION_NAME_MAX + 1],
+                 struct err *err)
+{
+    struct search search = {.name = name, .region = ret_region};
+    ret_region[0] = '\0';
+    return backups_list(io, note_region, &search, err);
+}

@@ -33,6 +33,9 @@ struct backup_about {
  * answer that is not 0 and returns it. */
 int backups_list(struct io *io, int (*visit)(void *context, const struct backup_about *about),
                  void *context, struct err *err);
+/* The name of the region that the backup of this name is of; "" where it is no backup. */
+int backups_find(struct io *io, const char *name, char ret_region[REGION_NAME_MAX + 1],
+                 struct err *err);
 
 #define BACKUPS_DROP_PREFIX ".drop-"
 

@@ -220,15 +220,21 @@ static bool is_everything(const char *pattern)
     return pattern[0] == '*' && pattern[strspn(pattern, "*")] == '\0';
 }
 
+/* Whether one grant is for all regions, and of that much. */
+static bool has_all(const struct conf_user *user, enum access least)
+{
+    for (size_t i = 0; i < user->grants_count; i++)
+        if (user->grants[i].access >= least && is_everything(user->grants[i].regions))
+            return true;
+    return false;
+}
+
 /* Whether the user would see a region that is called that. */
 static bool may_be_seen(const struct conf_user *user, const struct rpc_param *region)
 {
     if (region->bytes != NULL)
         return users_rights(user, (const char *)region->bytes, region->size) > RIGHTS_NONE;
-    for (size_t i = 0; i < user->grants_count; i++)
-        if (is_everything(user->grants[i].regions))
-            return true;
-    return false;
+    return has_all(user, ACCESS_READ);
 }
 
 bool access_may_use(const struct call *call, struct err *err)
@@ -267,9 +273,8 @@ bool access_may_administer_all(const struct call *call, struct err *err)
     const struct conf_user *user = call->conn->identity.user;
     if (call->server->conf.users_count == 0)
         return true;
-    for (size_t i = 0; i < user->grants_count; i++)
-        if (user->grants[i].access == ACCESS_ADMIN && is_everything(user->grants[i].regions))
-            return true;
+    if (has_all(user, ACCESS_ADMIN))
+        return true;
     err_set(err, ERR_DENIED,
             "%s: user %s may not do this: that takes a grant of admin for all regions, \"*\", in "
             "the server's configuration",

@@ -115,21 +115,14 @@ static void run_create(struct work *work)
         task->err = err;
 }
 
-static int note_name(void *context, const struct backup_about *about)
-{
-    struct admin_task *task = context;
-    if (strcmp(about->name, task->backup) == 0)
-        memcpy(task->of, about->meta->name, sizeof task->of);
-    return 0;
-}
-
 /* Whose region it is, if it is a backup. */
 static void run_look(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
     struct io *io = task->server->backups.io;
     struct err err;
-    if (backups_check(io, task->backup, &err) != 0 || backups_list(io, note_name, task, &err) != 0)
+    if (backups_check(io, task->backup, &err) != 0 ||
+        backups_find(io, task->backup, task->of, &err) != 0)
         task->err = err;
 }
 

@@ -29,19 +29,11 @@ struct removal {
 
 /* ---- On the worker ---- */
 
-static int note_name(void *context, const struct backup_about *about)
-{
-    struct removal *removal = context;
-    if (strcmp(about->name, removal->name) == 0)
-        memcpy(removal->of, about->meta->name, sizeof removal->of);
-    return 0;
-}
-
 static void run_look(struct work *work)
 {
     struct removal *removal = (struct removal *)work;
     struct err err;
-    if (backups_list(removal->server->backups.io, note_name, removal, &err) != 0)
+    if (backups_find(removal->server->backups.io, removal->name, removal->of, &err) != 0)
         removal->err = err;
 }
 

@@ -122,8 +122,7 @@ class Reload(Case):
         self.assertEqual(self.connect(server).call("listRegions"), ["main", "second"])
         server.stop()
 
-    def test_asked_again_while_regions_are_made(self):
-        """The next one begins when they are there, and finds them."""
+    def begin_to_make_regions(self):
         names = [f"new-{number}" for number in range(20)]
         server = self.server(config="listen: []\n")
         server.write_config(self.config(server, "regions: []"))
@@ -131,6 +130,11 @@ class Reload(Case):
         server.write_config(self.config(server, "regions:", *(f"  - name: {name}" for name in names)))
         server.signal(signal.SIGHUP)
         server.wait_log("region new-0: created")
+        return server, names
+
+    def test_asked_again_while_regions_are_made(self):
+        """The next one begins when they are there, and finds them."""
+        server, names = self.begin_to_make_regions()
         server.write_config(self.config(server, "regions:", *(
             f"  - {{name: {name}, max_size: 1GiB}}" for name in names)))
         server.signal(signal.SIGHUP)
@@ -142,13 +146,7 @@ class Reload(Case):
         server.stop()
 
     def test_stopped_while_regions_are_made(self):
-        names = [f"new-{number}" for number in range(20)]
-        server = self.server(config="listen: []\n")
-        server.write_config(self.config(server, "regions: []"))
-        server.start()
-        server.write_config(self.config(server, "regions:", *(f"  - name: {name}" for name in names)))
-        server.signal(signal.SIGHUP)
-        server.wait_log("region new-0: created")
+        server, _ = self.begin_to_make_regions()
         server.stop()
 
     def test_wrong_file_changes_nothing(self):
