@@ -89,26 +89,39 @@ static char *name_of_item(const struct conf_entry *entry)
     return strndup(entry->name, (size_t)(entry->item - entry->name) + entry->item_length);
 }
 
-/* A region or user that only one of the two has is told once, with its first setting. */
-static void compare_pair(const struct conf *before, const struct conf *after,
-                         const struct conf_pair *pair, bool has_tls, struct config_changes *changes)
+static void add_setting(const struct conf_entry *entry, const char *before, const char *after,
+                        bool has_tls, struct config_changes *changes)
 {
-    const struct conf_entry *entry = pair->after != NULL ? pair->after : pair->before;
-    bool is_whole = pair->before == NULL  ? !has_item(before, entry)
-                    : pair->after == NULL ? !has_item(after, entry)
-                                          : false;
-    if (!is_whole) {
-        add(changes, needs_restart(entry->id, has_tls) ? CONFIG_RESTART : CONFIG_CHANGED,
-            strdup(entry->name), pair->before != NULL ? pair->before->value : NULL,
-            pair->after != NULL ? pair->after->value : NULL);
-        return;
-    }
+    add(changes, needs_restart(entry->id, has_tls) ? CONFIG_RESTART : CONFIG_CHANGED,
+        strdup(entry->name), before, after);
+}
+
+/* A region or user that only one configuration has is told once, with its first setting. */
+static void add_item(const struct conf_entry *entry, enum config_change_kind kind,
+                     struct config_changes *changes)
+{
     char *name = name_of_item(entry);
     const char *last = changes->count > 0 ? changes->items[changes->count - 1].name : NULL;
     if (name != NULL && last != NULL && strcmp(name, last) == 0)
         free(name);
     else
-        add(changes, pair->before == NULL ? CONFIG_ADDED : CONFIG_REMOVED, name, NULL, NULL);
+        add(changes, kind, name, NULL, NULL);
+}
+
+static void compare_pair(const struct conf *old, const struct conf *new,
+                         const struct conf_pair *pair, bool has_tls, struct config_changes *changes)
+{
+    const struct conf_entry *before = pair->before, *after = pair->after;
+    if (before != NULL && after != NULL)
+        add_setting(after, before->value, after->value, has_tls, changes);
+    else if (after != NULL && has_item(old, after))
+        add_setting(after, NULL, after->value, has_tls, changes);
+    else if (after != NULL)
+        add_item(after, CONFIG_ADDED, changes);
+    else if (before != NULL && has_item(new, before))
+        add_setting(before, before->value, NULL, has_tls, changes);
+    else if (before != NULL)
+        add_item(before, CONFIG_REMOVED, changes);
 }
 
 void config_compare(const struct conf *before, const struct conf *after, bool has_tls,

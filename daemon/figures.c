@@ -126,18 +126,20 @@ static bool tell_some(struct request *request, struct region_entry *const *entri
     size_t at =
         figures->limit > 0 ? regions_up_to(regions, entries, figures->after) : regions->count;
     size_t end = (size_t)min_u64(at + STRETCH, regions->count);
+    const struct region_entry *last = NULL;
     *ret_more = false;
-    for (; at < end && !*ret_more; at++) {
-        if (!access_sees(request->conn, entries[at]))
-            continue;
-        *ret_more = figures->count == figures->limit;
-        if (*ret_more)
-            break;
-        tell_entry_of(teller, entries[at]);
-        figures->count++;
+    for (; at < end; at++) {
+        if (access_sees(request->conn, entries[at])) {
+            *ret_more = figures->count == figures->limit;
+            if (*ret_more)
+                break;
+            tell_entry_of(teller, entries[at]);
+            figures->count++;
+        }
+        last = entries[at];
     }
-    if (at > 0)
-        memcpy(figures->after, entries[at - 1]->name, sizeof figures->after);
+    if (last != NULL)
+        memcpy(figures->after, last->name, sizeof figures->after);
     return *ret_more || at == regions->count;
 }
 

@@ -53,6 +53,12 @@ static const char *find_waiting(const struct server *server, const char *name)
     return NULL;
 }
 
+/* Those of a region or user never wait. */
+static const char *waiting_of(const struct server *server, const struct conf_entry *entry)
+{
+    return entry->item == NULL ? find_waiting(server, entry->name) : NULL;
+}
+
 static int pack_text(msgpack_packer *packer, const char *text)
 {
     size_t length = strlen(text);
@@ -63,7 +69,7 @@ static int pack_text(msgpack_packer *packer, const char *text)
 static int pack_entry(const struct server *server, msgpack_packer *packer,
                       const struct conf_entry *entry)
 {
-    const char *waiting = entry->item == NULL ? find_waiting(server, entry->name) : NULL;
+    const char *waiting = waiting_of(server, entry);
     int status = pack_text(packer, entry->name);
     if (status == 0)
         status = msgpack_pack_map(packer, waiting != NULL ? 2 : 1);
@@ -88,11 +94,16 @@ static void choose(struct conf_entries *entries, char *patterns)
     entries->count = count;
 }
 
-static uint64_t answer_size(const struct conf_entries *entries)
+/* At most: a head of a text takes 5 bytes. */
+static uint64_t answer_size(const struct server *server, const struct conf_entries *entries)
 {
-    uint64_t size = 0;
-    for (size_t i = 0; i < entries->count; i++)
-        size += strlen(entries->items[i].name) + 2 * strlen(entries->items[i].value) + 40;
+    uint64_t size = 5;
+    for (size_t i = 0; i < entries->count; i++) {
+        const char *waiting = waiting_of(server, &entries->items[i]);
+        size += strlen(entries->items[i].name) + strlen(entries->items[i].value) + 40;
+        if (waiting != NULL)
+            size += strlen(waiting);
+    }
     return size;
 }
 
@@ -105,7 +116,7 @@ static int no_memory(struct inquiry *inquiry)
 
 static int pack(struct inquiry *inquiry, const struct conf_entries *entries)
 {
-    uint64_t size = answer_size(entries);
+    uint64_t size = answer_size(inquiry->server, entries);
     msgpack_packer packer;
     if (!answer_fits(inquiry->server, "configGet", size, "ask for fewer settings", &inquiry->err))
         return (int)inquiry->err.code;
