@@ -419,7 +419,9 @@ static int prove(struct recovery *out, struct err *err)
     if (at_once == 0)
         return 0;
     uint8_t *bytes = malloc(at_once * DATA_PAGE);
-    int code = bytes == NULL ? err_no_memory(err) : 0;
+    if (bytes == NULL)
+        return err_no_memory(err);
+    int code = 0;
     for (size_t i = 0; code == 0 && i < list->count; i++) {
         struct extent rest = bytes_of(list->runs[i].run), part;
         if (!list->runs[i].has_puts)
