@@ -11,12 +11,13 @@ bool region_next_free(const struct region *region, uint64_t address, struct exte
     struct extent block, run;
     bool has_block = maxtree_seek(tree, address, &block);
     size_t at = extentlist_seek(reserved, address);
-    if (has_block)
-        run = block;
-    else if (at == reserved->count)
+    bool has_reserved = at < reserved->count;
+    if (!has_block && !has_reserved)
         return false;
-    if (at < reserved->count && (!has_block || reserved->items[at].address < block.address))
+    if (!has_block || (has_reserved && reserved->items[at].address < block.address))
         run = reserved->items[at];
+    else
+        run = block;
     /* What follows without a gap, of either kind. */
     for (bool grows = reserved->count > 0; grows;) {
         uint64_t end = extent_end(run);
