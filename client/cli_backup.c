@@ -1,10 +1,16 @@
 #include "client/cli_backup.h"
 
+#include <inttypes.h>
 #include <msgpack.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "client/cli_output.h"
+#include "client/cli_table.h"
+#include "client/cli_terminal.h"
+#include "client/cli_values.h"
 
 /* More than any backup's name has. */
 #define NAME_SIZE 512
@@ -143,6 +149,86 @@ int cli_backup_restore(struct cli *cli, const struct cli_arguments *arguments)
                                &error) != MREGION_OK)
         return cli_fail_library(cli, &error, NULL);
     return print_number(cli, id);
+}
+
+static const struct cli_column columns[] = {
+    {"BACKUP", CLI_CUT}, {"REGION", CLI_LEFT}, {"SIZE", CLI_RIGHT},
+    {"MADE", CLI_LEFT},  {NULL, CLI_LEFT},
+};
+
+struct backup {
+    char name[NAME_SIZE], region[NAME_SIZE];
+    uint64_t size, made;
+};
+
+static void read_backup(const msgpack_object *map, struct backup *ret)
+{
+    *ret = (struct backup){.size = cli_value_number(map, "size"),
+                           .made = cli_value_number(map, "made")};
+    cli_value_text(map, "name", ret->name, sizeof ret->name);
+    cli_value_text(map, "region", ret->region, sizeof ret->region);
+}
+
+static void put_backup(struct cli_table *table, const struct backup *backup)
+{
+    char made[sizeof "2026-01-01 00:00:00"] = "-";
+    time_t seconds = (time_t)backup->made;
+    struct tm local;
+
+    if (seconds != 0 && localtime_r(&seconds, &local) != NULL)
+        (void)strftime(made, sizeof made, "%Y-%m-%d %H:%M:%S", &local);
+    cli_table_put(table, "%s", backup->name);
+    cli_table_put(table, "%s", backup->region);
+    cli_table_put_size(table, backup->size);
+    cli_table_put(table, "%s", made);
+}
+
+static void print_raw(const msgpack_object_array *backups)
+{
+    for (uint32_t i = 0; i < backups->size; i++) {
+        struct backup backup;
+
+        read_backup(&backups->ptr[i], &backup);
+        (void)printf("%s\t%s\t%" PRIu64 "\t%" PRIu64 "\n", backup.name, backup.region, backup.size,
+                     backup.made);
+    }
+}
+
+static int print_table(struct cli *cli, const msgpack_object_array *backups)
+{
+    struct cli_terminal terminal;
+    struct cli_table *table;
+
+    cli_terminal_look(&terminal);
+    table = cli_table_new(columns, terminal.is_terminal ? terminal.columns : 0);
+    for (uint32_t i = 0; table != NULL && i < backups->size; i++) {
+        struct backup backup;
+
+        read_backup(&backups->ptr[i], &backup);
+        put_backup(table, &backup);
+    }
+    return cli_table_print(cli, table);
+}
+
+int cli_backup_list(struct cli *cli, const struct cli_arguments *arguments)
+{
+    struct cli_answer answer = {.is_there = false};
+    struct mregion_error error;
+    int status = cli_connect(cli);
+
+    (void)arguments;
+    if (status != CLI_OK)
+        return status;
+    if (cli_answer_call(cli, "listBackups", NULL, &answer, &error) != MREGION_OK)
+        return cli_fail_library(cli, &error, NULL);
+    if (cli->form == CLI_JSON || answer.unpacked.data.type != MSGPACK_OBJECT_ARRAY)
+        cli_output_value(stdout, cli->form, &answer.unpacked.data);
+    else if (cli->form == CLI_RAW)
+        print_raw(&answer.unpacked.data.via.array);
+    else
+        status = print_table(cli, &answer.unpacked.data.via.array);
+    cli_answer_release(&answer);
+    return status;
 }
 
 int cli_backup_remove(struct cli *cli, const struct cli_arguments *arguments)

@@ -9,6 +9,7 @@ extern const struct cli_option cli_backup_options[];
 
 int cli_backup(struct cli *cli, const struct cli_arguments *arguments);
 int cli_backup_restore(struct cli *cli, const struct cli_arguments *arguments);
+int cli_backup_list(struct cli *cli, const struct cli_arguments *arguments);
 int cli_backup_remove(struct cli *cli, const struct cli_arguments *arguments);
 
 #endif

@@ -226,14 +226,6 @@ static const struct cli_column columns[] = {
     {"BUFFERED", CLI_RIGHT}, {NULL, CLI_LEFT},
 };
 
-static void put_size(struct cli_table *table, uint64_t size)
-{
-    char text[CLI_OUTPUT_SIZE_SIZE];
-
-    cli_output_format_size(size, text);
-    cli_table_put(table, "%s", text);
-}
-
 static void put_age(struct cli_table *table, uint64_t seconds)
 {
     char text[CLI_CONNECTIONS_AGE_SIZE];
@@ -251,10 +243,10 @@ static void put_row(struct cli_table *table, const struct cli_connection *one)
     put_age(table, now > one->since ? now - one->since : 0);
     put_age(table, one->idle_ms / 1000);
     cli_table_put(table, "%" PRIu64, one->requests);
-    put_size(table, one->received);
-    put_size(table, one->sent);
+    cli_table_put_size(table, one->received);
+    cli_table_put_size(table, one->sent);
     cli_table_put(table, "%" PRIu64, one->in_flight);
-    put_size(table, one->buffered);
+    cli_table_put_size(table, one->buffered);
 }
 
 static int print_table(struct cli *cli)
@@ -263,7 +255,6 @@ static int print_table(struct cli *cli)
     struct cli_terminal terminal;
     struct mregion_error error;
     struct cli_table *table;
-    char *text = NULL;
 
     if (cli_connections_fetch(cli, &list, &error) != MREGION_OK)
         return cli_fail_library(cli, &error, NULL);
@@ -271,15 +262,8 @@ static int print_table(struct cli *cli)
     table = cli_table_new(columns, terminal.is_terminal ? terminal.columns : 0);
     for (size_t i = 0; table != NULL && i < list.count; i++)
         put_row(table, &list.items[i]);
-    if (table != NULL)
-        text = cli_table_text(table);
-    cli_table_free(table);
     cli_connections_release(&list);
-    if (text == NULL)
-        return cli_no_memory(cli);
-    (void)fputs(text, stdout);
-    free(text);
-    return CLI_OK;
+    return cli_table_print(cli, table);
 }
 
 static bool print_raw(const msgpack_object *connection, void *context)

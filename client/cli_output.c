@@ -19,7 +19,8 @@ void cli_output_format_size(uint64_t size, char text[CLI_OUTPUT_SIZE_SIZE])
         value /= 1024;
         unit++;
     }
-    (void)snprintf(text, CLI_OUTPUT_SIZE_SIZE, "%.*f %s", unit == 0 ? 0 : 1, value, units[unit]);
+    (void)snprintf(text, CLI_OUTPUT_SIZE_SIZE, "%.*f %s", unit == 0 ? 0 : 1, value,
+                   size == 1 ? "byte" : units[unit]);
 }
 
 /* Those keys of the server's maps that count bytes, for the eyes. */

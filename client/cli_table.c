@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli_output.h"
+
 struct cli_table {
     struct libscols_table *table;
     struct libscols_line *line;
@@ -65,6 +67,14 @@ void cli_table_put(struct cli_table *table, const char *format, ...)
         table->has_failed = scols_line_set_data(table->line, table->column++, text) != 0;
 }
 
+void cli_table_put_size(struct cli_table *table, uint64_t size)
+{
+    char text[CLI_OUTPUT_SIZE_SIZE];
+
+    cli_output_format_size(size, text);
+    cli_table_put(table, "%s", text);
+}
+
 char *cli_table_text(struct cli_table *table)
 {
     char *text = NULL, *whole = NULL;
@@ -77,4 +87,16 @@ char *cli_table_text(struct cli_table *table)
         whole = NULL;
     free(text);
     return whole;
+}
+
+int cli_table_print(struct cli *cli, struct cli_table *table)
+{
+    char *text = table != NULL ? cli_table_text(table) : NULL;
+
+    cli_table_free(table);
+    if (text == NULL)
+        return cli_no_memory(cli);
+    (void)fputs(text, stdout);
+    free(text);
+    return CLI_OK;
 }

@@ -6,7 +6,10 @@
 #define MREGION_CLIENT_CLI_TABLE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+
+#include "client/cli.h"
 
 struct cli_table;
 
@@ -31,8 +34,15 @@ void cli_table_free(struct cli_table *table);
 void cli_table_put(struct cli_table *table, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A number of bytes, for the eyes. */
+void cli_table_put_size(struct cli_table *table, uint64_t size);
+
 /* The whole table, as a string with a line feed behind each line, to be freed; NULL when memory was
  * out at any time. */
 char *cli_table_text(struct cli_table *table);
+
+/* Prints the whole table on standard output and frees it. NULL: there was no memory for it. Returns
+ * the exit status. */
+int cli_table_print(struct cli *cli, struct cli_table *table);
 
 #endif

@@ -57,14 +57,6 @@ static void put_time(struct cli_table *table, const struct cli_histogram *histog
     cli_table_put(table, "%s", text);
 }
 
-static void put_size(struct cli_table *table, uint64_t size)
-{
-    char text[CLI_OUTPUT_SIZE_SIZE];
-
-    cli_output_format_size(size, text);
-    cli_table_put(table, "%s", text);
-}
-
 /* Of two counts, the share of the first; nothing where both are 0. */
 static void put_share(struct cli_table *table, uint64_t part, uint64_t rest)
 {
@@ -115,10 +107,10 @@ static void put_region(const struct cli_stats *stats, struct cli_table *table,
     cli_table_put(table, "%.0f", reads);
     cli_table_put(table, "%.0f", writes);
     cli_table_put(table, "%.0f", cli_stats_rate(stats, row->pair, "errors"));
-    put_size(table, cli_value_number(now, "size"));
+    cli_table_put_size(table, cli_value_number(now, "size"));
     put_share(table, cli_value_number(now, "allocated"), cli_value_number(now, "deallocated"));
     cli_table_put(table, "%" PRIu64, cli_value_number(now, "free_blocks"));
-    put_size(table, cli_value_number(now, "largest_free"));
+    cli_table_put_size(table, cli_value_number(now, "largest_free"));
     put_share(table, cli_stats_grown(row->pair, "cache_hits"),
               cli_stats_grown(row->pair, "cache_misses"));
     cli_table_put(table, "%.0f", cli_stats_rate(stats, row->pair, "commits"));
@@ -208,13 +200,13 @@ static void put_connection(struct cli_table *table, const struct cli_connection 
         cli_table_put(table, "%s", one->user[0] != '\0' ? one->user : "-");
     cli_table_put(table, "%.0f", one->rate);
     if (is_wide) {
-        put_size(table, (uint64_t)one->rate_in);
-        put_size(table, (uint64_t)one->rate_out);
+        cli_table_put_size(table, (uint64_t)one->rate_in);
+        cli_table_put_size(table, (uint64_t)one->rate_out);
         cli_table_put(table, "%" PRIu64, one->in_flight);
         cli_connections_format_age(one->idle_ms / 1000, idle);
         cli_table_put(table, "%s", idle);
     }
-    put_size(table, one->buffered);
+    cli_table_put_size(table, one->buffered);
 }
 
 static void print_connections(struct screen *screen)

@@ -177,6 +177,8 @@ START_TEST(sizes_for_people)
 
     cli_output_format_size(0, size);
     ck_assert_str_eq(size, "0 bytes");
+    cli_output_format_size(1, size);
+    ck_assert_str_eq(size, "1 byte");
     cli_output_format_size(1023, size);
     ck_assert_str_eq(size, "1023 bytes");
     cli_output_format_size(1536, size);

@@ -198,7 +198,13 @@ class Load(BackupCase):
         self.assertEqual(mrcli(server, "-r", "main", "backup", "b").stdout, b"4096\n")
         mrcli(server, "restore", "b", "again")
         self.assertEqual(mrcli(server, "-r", "again", "load", address.decode()).stdout, b"a blob")
-        self.assertIn(b'"region":"main"', mrcli(server, "-o", "json", "backups").stdout)
+        listed = json.loads(mrcli(server, "-o", "json", "backups").stdout)
+        self.assertEqual([(one["name"], one["region"], one["size"]) for one in listed],
+                         [("b", "main", 6)])
+        self.assertEqual(mrcli(server, "-o", "raw", "backups").stdout,
+                         f"b\tmain\t6\t{listed[0]['made']}\n".encode())
+        self.assertRegex(mrcli(server, "backups").stdout.decode(),
+                         r"\ABACKUP REGION +SIZE MADE\nb +main +6 bytes \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n\Z")
         done = mrcli(server, "-r", "main", "backup", "b", check=False)
         self.assertIn(b"exists", done.stderr)
 
