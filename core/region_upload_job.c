@@ -174,7 +174,7 @@ static int check_pages(const struct upload_job *job, size_t count, const uint8_t
             return err_set(err, ERR_CORRUPT,
                            "page at %llu of %s/data does not match its checksum, and an upload in "
                            "it was to be moved",
-                           (unsigned long long)(page * DATA_PAGE), job->folder);
+                           (unsigned long long)page * DATA_PAGE, job->folder);
         if (sums[i] == SUM_UNVERIFIED)
             new_sums[i] = SUM_UNVERIFIED;
     }

@@ -59,7 +59,7 @@ int region_upload_move(struct region *region, struct region_upload *upload, uint
                        struct err *err)
 {
     const struct batch_need need = {.record = 2 * RECORD_EXTENT_EFFECT};
-    struct extent place;
+    struct extent place = {0};
     if (upload->is_moving || region_upload_is_writing(upload))
         return REGION_WAIT;
     if (region_upload_moved(region, upload) != 0)

@@ -87,7 +87,7 @@ static int finish(struct io *io, const char *folder, struct err *err)
 int rename_settle(struct io *io, const char *folder, const char *name, bool read_only,
                   struct err *err)
 {
-    struct meta meta, renamed;
+    struct meta meta, renamed = {0};
     uint32_t version;
     int code = migrate_read_meta(io, folder, &meta, &version, err);
     if (code != 0)
