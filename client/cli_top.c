@@ -238,6 +238,7 @@ static void print_summary(struct screen *screen)
     char in[CLI_OUTPUT_SIZE_SIZE], out[CLI_OUTPUT_SIZE_SIZE], buffered[CLI_OUTPUT_SIZE_SIZE];
     char p50[CLI_HISTOGRAM_TIME_SIZE], p99[CLI_HISTOGRAM_TIME_SIZE], line[160];
     struct cli_histogram requests, syncs = {0};
+    uint64_t connections;
 
     cli_stats_requests(stats, &requests);
     cli_histogram_format(cli_histogram_percentile(&requests, 0.5), p50);
@@ -255,8 +256,9 @@ static void print_summary(struct screen *screen)
                    cli_stats_rate(stats, whole, "syncs"), p99);
     print_lines(screen, line);
     cli_output_format_size(cli_value_number(stats->now, "buffered"), buffered);
-    (void)snprintf(line, sizeof line, "%" PRIu64 " connections, %s buffered\n",
-                   cli_value_number(stats->now, "connections"), buffered);
+    connections = cli_value_number(stats->now, "connections");
+    (void)snprintf(line, sizeof line, "%" PRIu64 " connection%s, %s buffered\n", connections,
+                   connections == 1 ? "" : "s", buffered);
     print_lines(screen, line);
 }
 
