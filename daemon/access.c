@@ -154,11 +154,11 @@ static const char *method_of(const struct call *call)
 }
 
 /* What to do next is another thing where no password would be taken. */
-static void say_unknown(const struct call *call, struct err *err)
+static void say_unknown(const struct conn *conn, const char *method, struct err *err)
 {
     err_set(err, ERR_UNAUTHENTICATED, "%s: this connection is not known as a user's yet: %s",
-            method_of(call),
-            conn_is_private(call->conn)
+            method,
+            conn_is_private(conn)
                 ? "call authenticate(user, password) first (mrcli: --user NAME)"
                 : "connect over TLS, where passwords are taken, or from the server's machine");
 }
@@ -168,8 +168,16 @@ bool access_is_known(const struct call *call, struct err *err)
     enum method_access access = methods[call->args.method].access;
     if (call->conn->identity.user != NULL || access == METHOD_OPEN || access == METHOD_LOGIN)
         return true;
-    say_unknown(call, err);
+    say_unknown(call->conn, method_of(call), err);
     return refuse(call, ERR_UNAUTHENTICATED);
+}
+
+bool access_is_still_known(const struct conn *conn, const char *method, struct err *err)
+{
+    if (conn->server->conf.users_count == 0 || conn->identity.user != NULL)
+        return true;
+    say_unknown(conn, method, err);
+    return false;
 }
 
 static enum rights rights_on(struct conn *conn, const struct region_entry *entry)
@@ -306,7 +314,8 @@ bool access_may_upload(const struct call *call, const struct region_entry *entry
 
 bool access_sees(struct conn *conn, const struct region_entry *entry)
 {
-    return conn->server->conf.users_count == 0 || rights_on(conn, entry) >= RIGHTS_READ;
+    return conn->server->conf.users_count == 0 ||
+           (conn->identity.user != NULL && rights_on(conn, entry) >= RIGHTS_READ);
 }
 
 bool access_sees_name(const struct conn *conn, const char *name)

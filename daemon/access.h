@@ -8,7 +8,8 @@
  * grant at all is told so instead, whatever region he names. Refusals are counted and audited.
  *
  * When the users are replaced (reload) each connection is asked anew who it is, so the next request
- * is judged by the new grants. Requests under way finish. Loop thread. */
+ * is judged by the new grants. Requests under way finish, but one whose answer is put together a
+ * stretch at a time ends where its connection is nobody's any more. Loop thread. */
 #ifndef MREGION_DAEMON_ACCESS_H
 #define MREGION_DAEMON_ACCESS_H
 
@@ -63,6 +64,9 @@ void access_region_renamed(struct server *server, const struct region_entry *ent
  * which was looked for (call->entry). Else *err is what to answer. */
 bool access_is_known(const struct call *call, struct err *err);
 bool access_may_use(const struct call *call, struct err *err);
+/* Likewise, in the middle of a request and also without users: whether its connection is still
+ * known, since a reload may have come in between. */
+bool access_is_still_known(const struct conn *conn, const char *method, struct err *err);
 /* Whether a backup of the region, which may be there or not, is one for this connection. */
 bool access_may_restore(const struct conn *conn, const char *region);
 /* Likewise, and also without users, for handlers: whether a region of this name may be made;

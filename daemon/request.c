@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/access.h"
 #include "daemon/answer.h"
 #include "daemon/audit.h"
 #include "daemon/authenticate.h"
@@ -269,7 +270,11 @@ void request_fail(struct request *request, const struct err *err)
 
 void request_resume(struct request *request)
 {
-    if (request->state == REQUEST_STOPPED || request->state == REQUEST_LISTING)
+    struct err err;
+    if (request->state == REQUEST_LISTING &&
+        !access_is_still_known(request->conn, stats_kind_name(request->kind), &err))
+        request_fail(request, &err);
+    else if (request->state == REQUEST_STOPPED || request->state == REQUEST_LISTING)
         request->resume(request);
 }
 

@@ -166,7 +166,8 @@ uint8_t *request_bytes(struct request *request);
 void request_succeed(struct request *request);
 void request_fail(struct request *request, const struct err *err);
 
-/* The connection, which the request holds, was unparked: on with it. */
+/* The connection, which the request holds, was unparked: on with it. Nobody is told the rest of a
+ * long answer whom a reload has made nobody. */
 void request_resume(struct request *request);
 /* The connection is being closed. A request that holds it and is under way goes on; one that has
  * only waited ends here. */

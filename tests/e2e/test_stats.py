@@ -1,6 +1,8 @@
 """stats(): every request is counted once, where it belongs, and by how long it took; regions that may
 not be seen are not in it."""
 import os
+import signal
+import threading
 import unittest
 
 from case import Case
@@ -154,6 +156,7 @@ class Stats(Case):
 class ManyRegions(Case):
     """More than are told at a stretch, by a server with little memory. It is one for all tests, because
     regions take time to be made."""
+    CONFIG = "max_message: 64KiB\nmax_buffered: 64KiB\n"
     NAMES = [f"region-{i:04}" for i in range(130)]
     CHEAP = {"page_cache": 0, "scrub_interval": 0, "durability": "none"}
 
@@ -161,8 +164,7 @@ class ManyRegions(Case):
     def setUpClass(cls):
         cls.served = Server(config=" ")
         cls.addClassCleanup(cls.served.remove)
-        cls.served.write_config(f"listen: [unix: {cls.served.path('s')}]\n"
-                                "max_message: 64KiB\nmax_buffered: 64KiB\n")
+        cls.served.write_config(f"listen: [unix: {cls.served.path('s')}]\n{cls.CONFIG}")
         with Client(cls.served.start().unix) as client:
             for msgid in [client.send("createRegion", name, cls.CHEAP) for name in cls.NAMES]:
                 client.wait(msgid)
@@ -242,6 +244,47 @@ class ManyRegions(Case):
             if now_of_region - of_region > now_of_all - of_all:
                 return
         self.fail("all of it is of one moment")
+
+    # ---- Reloads ----
+
+    def reload(self, users):
+        served = self.served
+        served.write_config(f"listen: [unix: {served.path('s')}]\n{self.CONFIG}{users}")
+        count = served.log().count("reloaded the configuration")
+        served.signal(signal.SIGHUP)
+        served.wait_log("reloaded the configuration", count + 1)
+
+    def ask_until_refused(self, answers):
+        """Has always some under way."""
+        try:
+            with Client(self.served.unix) as client:
+                asked = [client.send("stats") for _ in range(3)]
+                while True:
+                    answers.append(list(client.wait(asked.pop(0))["regions"]))
+                    asked.append(client.send("stats"))
+        except Exception as error:
+            answers.append(error)
+
+    def test_who_becomes_nobody_meanwhile(self):
+        """Who is made nobody by a reload is told so, and never half of the regions."""
+        names = self.names()
+        nobody = f"users: [{{name: other, uid: {os.getuid() + 1}, grants: []}}]\n"
+        self.addCleanup(self.reload, "users: []\n")
+        for _ in range(4):
+            of_each = [[] for _ in range(4)]
+            threads = [threading.Thread(target=self.ask_until_refused, args=(answers,))
+                       for answers in of_each]
+            for thread in threads:
+                thread.start()
+            self.reload(nobody)
+            for thread in threads:
+                thread.join()
+            for *before, end in of_each:
+                self.assertIsInstance(end, RpcError)
+                self.assertEqual(end.code, "unauthenticated")
+                for answer in before:
+                    self.assertEqual(answer, names)
+            self.reload("users: []\n")
 
     def test_many_at_once(self):
         """Each takes more than there is memory for, one after the other gets it."""
