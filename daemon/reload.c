@@ -165,7 +165,6 @@ static void finish(struct reload *reload)
     reload->is_running = false;
     if (server->phase == SERVER_RUNNING)
         notify_ready();
-    reload_end_turn(server);
     if (reload->is_wanted) {
         reload->is_wanted = false;
         reload_start(server);
@@ -198,25 +197,34 @@ void reload_created(struct server *server)
     finish_applied(&server->reload);
 }
 
+static void take_over(struct reload *reload)
+{
+    apply(reload->server, &reload->conf);
+    config_changes_release(&reload->changes);
+    reload->changes = reload->found;
+    reload->found = (struct config_changes){0};
+    reload->is_applied = true;
+}
+
 static void on_loaded(struct work *work)
 {
     struct reload *reload = (struct reload *)work;
     struct server *server = reload->server;
+    bool is_stopping = server->phase != SERVER_RUNNING;
     if (reload->status == 0)
         check_listeners(reload);
-    if (reload->status != 0) {
-        refuse(reload);
-    } else if (server->phase != SERVER_RUNNING) {
+    if (reload->status == 0 && is_stopping)
         drop(reload);
+    else if (reload->status == 0)
+        take_over(reload);
+    /* who asks for it need not wait for the new regions, which may be behind a restore */
+    reload_end_turn(server);
+    if (reload->status != 0)
+        refuse(reload);
+    else if (is_stopping)
         finish(reload);
-    } else {
-        apply(server, &reload->conf);
-        config_changes_release(&reload->changes);
-        reload->changes = reload->found;
-        reload->found = (struct config_changes){0};
-        reload->is_applied = true;
+    else
         finish_applied(reload);
-    }
 }
 
 void reload_start(struct server *server)

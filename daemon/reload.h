@@ -22,7 +22,7 @@ struct server;
 struct reload {
     struct work work;
     struct server *server;
-    bool is_running; /* until the new regions are there */
+    bool is_running; /* until the new regions are there, so that there is one at a time */
     bool is_applied;
     size_t creating; /* new regions that are not there yet */
     bool is_wanted;  /* another one, when this one is through */
@@ -42,13 +42,15 @@ void reload_start(struct server *server);
 void reload_created(struct server *server);
 
 /* Submits the work when nobody else is reading the configuration in force, or about to replace it:
- * while it runs and until its done() calls reload_end_turn, nobody changes that. */
+ * while it runs and until its done() calls reload_end_turn, nobody changes that, nor what is told
+ * of it (changes). A reload's turn ends when it is taken over; the new regions may be made after
+ * that. */
 void reload_take_turn(struct server *server, struct work *work);
 void reload_end_turn(struct server *server);
-/* Nobody has it, and nobody waits for it. */
+/* Nobody has it, and nobody waits for it; nor for new regions. */
 static inline bool reload_is_idle(const struct reload *reload)
 {
-    return !reload->has_turn;
+    return !reload->has_turn && !reload->is_running;
 }
 
 #endif

@@ -556,6 +556,36 @@ class Faults(BackupCase):
             fourth.wait(create)
         self.assertEqual(self.client.call("listRegions"), ["main", "other", "x", "y", "z"])
 
+    def test_what_a_reload_wants_of_a_name_that_is_restored(self):
+        """What it has changed is in force, and told, meanwhile. The next one comes behind it."""
+        self.client.call("backupRegion", "main", "b")
+
+        def reload(number):
+            config = CONFIG.format(folder=self.daemon.folder).replace("name: other", "name: other, name: x")
+            self.daemon.write_config(f"sandbox: off\n{config}max_batch: {number}\n")
+            self.daemon.signal(signal.SIGHUP)
+
+        def told():
+            return self.client.call("configGet", "max_batch")["max_batch"]["value"]
+
+        with Client(self.daemon.tcp) as first:
+            restored = self.hold_restore(first, "b", "x")
+            reload(777)
+            while told() != "777":
+                pass
+            reload(778)
+            self.assertEqual(self.client.call("serverInfo")["max_batch"], 777)
+            self.assertEqual(told(), "777")
+            self.assertNotIn("reloaded", self.daemon.log())
+            self.rule()
+            first.wait(restored)
+        self.daemon.wait_log("reloaded the configuration", 2)
+        self.assertEqual(told(), "778")
+        steps = [word for line in self.daemon.log().splitlines() for word in ("reloading", "reloaded")
+                 if word in line]
+        self.assertEqual(steps, ["reloading", "reloaded"] * 2)
+        self.daemon.stop()
+
     def test_restoring_counts(self):
         """As a region that there will be."""
         self.client.call("backupRegion", "main", "b")
