@@ -381,30 +381,87 @@ static int special_path(char *path, const char *prefix, const char *name, struct
     return io_join(path, REGIONS, special, err);
 }
 
-/* Gives a folder its name, or takes it away, durably. */
-static int rename_folder(struct store *store, const char *from, const char *to, struct err *err)
+/* Gives a folder another name, durably. *ret_renamed is whether it is called so now, also after a
+ * failure: then the disk may have the one or the other. */
+static int rename_folder(struct store *store, const char *from, const char *to, bool *ret_renamed,
+                         struct err *err)
 {
     int result = store->io->ops->rename(store->io, from, to);
+    *ret_renamed = result == 0;
     if (result != 0)
         return err_io(err, result, "rename", from);
     result = store->io->ops->sync_directory(store->io, REGIONS);
     return result == 0 ? 0 : err_io(err, result, "sync", REGIONS);
 }
 
-static int create_folder(struct store *store, const char *name,
-                         const struct region_options *options, struct err *err)
+/* The folder has a region's name, but whoever wants the region is told that it failed. What the
+ * disk may have under that name stays whole: a start would not get past half of it. */
+static int take_back(struct store *store, const char *path, const char *fresh, struct err *err)
 {
-    char fresh[IO_PATH_SIZE], path[IO_PATH_SIZE];
+    struct err failure = *err, ignored;
+    bool is_back;
+    if (rename_folder(store, path, fresh, &is_back, &ignored) == 0) {
+        (void)io_remove_folder(store->io, fresh, &ignored);
+        return (int)failure.code;
+    }
+    return err_set(err, ERR_IO_ERROR, "%s: the region is %s", failure.text,
+                   is_back ? "not there, but the next start may find it: make it again, or drop it "
+                             "then"
+                           : "there, but not open, and its name is taken: restart mregiond, and "
+                             "drop it then");
+}
+
+/* Gives a region that is whole its name, durably, and opens it; after a failure the name is free
+ * again, or the sentence says that it is not. */
+static int put_into_place(struct store *store, const char *fresh, const char *name,
+                          const struct region_options *options, struct region **ret_region,
+                          struct err *err)
+{
+    char path[IO_PATH_SIZE];
     struct err ignored;
+    bool is_named = false;
     int code = io_join(path, REGIONS, name, err);
     if (code == 0)
-        code = special_path(fresh, NEW_PREFIX, name, err);
+        code = rename_folder(store, fresh, path, &is_named, err);
+    if (code == 0)
+        code = store_open_region(store, name, options, ret_region, NULL, err);
+    if (code != 0 && is_named)
+        return take_back(store, path, fresh, err);
+    /* What is left is in nobody's way except for the space; the next open removes it anyway. */
+    if (code != 0)
+        (void)io_remove_folder(store->io, fresh, &ignored);
+    return code;
+}
+
+static int note_any(void *context, const char *name, bool is_directory)
+{
+    (void)context;
+    (void)name;
+    (void)is_directory;
+    return 1;
+}
+
+/* Makes room for a region's folder: what is left of one that could not be removed, or that may have
+ * the region's name on the disk, which is settled before. */
+static int clear_way(struct store *store, const char *fresh, struct err *err)
+{
+    int result = store->io->ops->list(store->io, fresh, note_any, NULL);
+    if (result == -ENOENT)
+        return 0;
+    if (result < 0)
+        return err_io(err, result, "list", fresh);
+    int code = settle_names(store, err);
+    return code == 0 ? io_remove_folder(store->io, fresh, err) : code;
+}
+
+static int create_folder(struct store *store, const char *fresh, const char *name,
+                         const struct region_options *options, struct err *err)
+{
+    struct err ignored;
+    int code = clear_way(store, fresh, err);
     if (code != 0)
         return code;
     code = region_create(store->io, fresh, name, store->next_id - 1, options, err);
-    if (code == 0)
-        code = rename_folder(store, fresh, path, err);
-    /* What is left is in nobody's way except for the space; the next open removes it anyway. */
     if (code != 0)
         (void)io_remove_folder(store->io, fresh, &ignored);
     return code;
@@ -449,6 +506,7 @@ static int use_id(struct store *store, struct err *err)
 int store_create_region(struct store *store, const char *name, const struct region_options *options,
                         struct region **ret_region, struct err *err)
 {
+    char fresh[IO_PATH_SIZE];
     bool is_found = false;
     int code = check_writable(store, err);
     if (code == 0)
@@ -461,17 +519,18 @@ int store_create_region(struct store *store, const char *name, const struct regi
         code = err_set(err, ERR_EXISTS, "there is a region '%s' already", name);
     if (code != 0)
         return code;
-    code = use_id(store, err);
+    code = special_path(fresh, NEW_PREFIX, name, err);
     if (code == 0)
-        code = create_folder(store, name, options, err);
+        code = use_id(store, err);
     if (code == 0)
-        code = store_open_region(store, name, NULL, ret_region, NULL, err);
-    return code;
+        code = create_folder(store, fresh, name, options, err);
+    return code == 0 ? put_into_place(store, fresh, name, NULL, ret_region, err) : code;
 }
 
 int store_begin_restoring(struct store *store, const struct store_restoring *what, uint64_t *ret_id,
                           struct err *err)
 {
+    char fresh[IO_PATH_SIZE];
     bool is_found = false;
     int code = check_writable(store, err);
     if (code == 0)
@@ -482,6 +541,10 @@ int store_begin_restoring(struct store *store, const struct store_restoring *wha
         code = find(store, what->name, &is_found, err);
     if (code == 0 && is_found)
         code = err_set(err, ERR_EXISTS, "there is a region '%s' already", what->name);
+    if (code == 0)
+        code = special_path(fresh, NEW_PREFIX, what->name, err);
+    if (code == 0)
+        code = clear_way(store, fresh, err);
     if (code == 0)
         code = use_id(store, err);
     if (code == 0)
@@ -512,18 +575,18 @@ int store_copy_backup(struct store *store, const struct store_restoring *what, u
 int store_end_restoring(struct store *store, const struct store_restoring *what,
                         struct region **ret_region, struct err *err)
 {
-    char fresh[IO_PATH_SIZE], path[IO_PATH_SIZE];
+    char fresh[IO_PATH_SIZE];
+    int code = special_path(fresh, NEW_PREFIX, what->name, err);
+    return code == 0 ? put_into_place(store, fresh, what->name, what->options, ret_region, err)
+                     : code;
+}
+
+void store_forget_copy(struct store *store, const struct store_restoring *what)
+{
+    char fresh[IO_PATH_SIZE];
     struct err ignored;
-    int code = io_join(path, REGIONS, what->name, err);
-    if (code == 0)
-        code = special_path(fresh, NEW_PREFIX, what->name, err);
-    if (code != 0)
-        return code;
-    code = rename_folder(store, fresh, path, err);
-    if (code == 0)
-        return store_open_region(store, what->name, what->options, ret_region, NULL, err);
-    (void)io_remove_folder(store->io, fresh, &ignored);
-    return code;
+    if (special_path(fresh, NEW_PREFIX, what->name, NULL) == 0)
+        (void)io_remove_folder(store->io, fresh, &ignored);
 }
 
 /* Renames a folder to ".drop-NAME", or to ".drop-NAME.N" where somebody's own files are in the way

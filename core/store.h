@@ -56,7 +56,9 @@ int store_open_region(struct store *store, const char *name, const struct region
                       struct region **ret_region, struct region_report *ret_report,
                       struct err *err);
 
-/* Makes an empty region, durably, and opens it. ERR_EXISTS, ERR_INVALID_ARGUMENT for the name. */
+/* Makes an empty region, durably, and opens it. ERR_EXISTS, ERR_INVALID_ARGUMENT for the name.
+ * After any other failure there is none and its name is free, unless the sentence says what the
+ * disk may have. */
 int store_create_region(struct store *store, const char *name, const struct region_options *options,
                         struct region **ret_region, struct err *err);
 
@@ -79,9 +81,11 @@ int store_begin_restoring(struct store *store, const struct store_restoring *wha
  * the store. As region_restore; nothing is left after a failure. */
 int store_copy_backup(struct store *store, const struct store_restoring *what, uint64_t id,
                       struct err *err);
-/* Gives it its name, durably, and opens it. */
+/* Gives it its name, durably, and opens it; a failure is as one of store_create_region. */
 int store_end_restoring(struct store *store, const struct store_restoring *what,
                         struct region **ret_region, struct err *err);
+/* Instead of that: removes the copy. */
+void store_forget_copy(struct store *store, const struct store_restoring *what);
 
 /* Removes a closed region for good. ERR_NO_SUCH_REGION. */
 int store_drop_region(struct store *store, const char *name, struct err *err);

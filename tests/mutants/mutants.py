@@ -772,11 +772,13 @@ mutant('create-in-place', 'a region is made under its own name', 'store.c',
        ('code = special_path(fresh, NEW_PREFIX, name, err);', 'code = io_join(fresh, REGIONS, name, err);'),
        by='crash/store')
 mutant('create-id-late', 'an id is given before it is used up', 'store.c',
-       ('''    code = use_id(store, err);
+       ('''    if (code == 0)
+        code = use_id(store, err);
     if (code == 0)
-        code = create_folder(store, name, options, err);
+        code = create_folder(store, fresh, name, options, err);
 ''', '''    store->next_id++;
-    code = create_folder(store, name, options, err);
+    if (code == 0)
+        code = create_folder(store, fresh, name, options, err);
     if (code == 0)
         code = write_store(store, err);
 '''), by='store crash/store')
@@ -846,9 +848,19 @@ mutant('meta-compared-partly', 'half of the crc of a meta file is compared', 'me
 mutant('create-id-of-a-backup', 'a store file from a backup gives an id for the second time',
        'store.c', ('    int code = prove_next_id(store, err);\n', '    int code = 0;\n'), by='store')
 mutant('create-leftover-kept', 'what could not be made stays until the next start', 'store.c',
-       ('removes it anyway. */\n    if (code != 0)\n        (void)io_remove_folder(store->io, fresh, &ignored);\n',
-        'removes it anyway. */\n    (void)ignored;\n'),
+       ('options, err);\n    if (code != 0)\n        (void)io_remove_folder(store->io, fresh, &ignored);\n',
+        'options, err);\n    (void)ignored;\n'),
        by='store')
+mutant('create-failed-stays', 'a region that was made, but not opened, has its name until the next start',
+       'store.c', ('    if (code != 0 && is_named)\n', '    if (code == INT_MAX && is_named)\n'),
+       ('#include <errno.h>\n', '#include <errno.h>\n#include <limits.h>\n'), by='store_making')
+mutant('create-taken-back-unsynced', 'files of a region go while the disk may have it by its name', 'store.c',
+       ('    if (rename_folder(store, path, fresh, &is_back, &ignored) == 0) {\n',
+        '    if (rename_folder(store, path, fresh, &is_back, &ignored) == 0 || is_back) {\n'),
+       by='store_making')
+mutant('create-way-unsettled', 'what the disk may have by its name makes way for another', 'store.c',
+       ('    int code = settle_names(store, err);\n    return', '    int code = 0;\n    return'),
+       by='store_making')
 mutant('start-read-only-cleans-up', 'a store that is opened to be read is cleaned up', 'store.c',
        ('    if (code == 0 && !store->read_only)\n        code = clean_up(store, err);\n',
         '    if (code == 0)\n        code = clean_up(store, err);\n'), by='store')

@@ -40,7 +40,7 @@ SECONDS_MAX = 1500  # far more than any takes, on a busy machine too: what hangs
 UNIT = 'sums pagecache record tokens journal checkpoint meta replay recover region_token ' \
     'region_verify region_load region_atomic region_commit region_ahead region_durability region_checkpoint ' \
     'region_room region_discard region_failure region_open region_upload region_upload_space region ' \
-    'store store_faults migrate region_scrub region_backup backups bitrot killed oracle faults'
+    'store store_faults store_making migrate region_scrub region_backup backups bitrot killed oracle faults'
 PROFILES = 'small interval discard reload growing large uploads'
 
 
