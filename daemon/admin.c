@@ -172,6 +172,27 @@ static void run_end_restoring(struct work *work)
         task->err = err;
 }
 
+/* Nobody can open it. */
+static void run_forget_copy(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    const struct store_restoring what = what_to_restore(task);
+    store_forget_copy(task->server->store, &what);
+}
+
+/* Nor this one, which is whole. */
+static void run_take_back(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    struct err err;
+    region_close(task->region);
+    if (store_drop_region(task->server->store, task->name, &err) == 0)
+        return;
+    err_set(&task->err, ERR_IO_ERROR,
+            "there is no memory to open region %s, and it cannot be removed either: %s", task->name,
+            err.text);
+}
+
 static void run_drop(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
@@ -232,23 +253,27 @@ static void finish_and_go_on(struct admin_task *task, uint64_t id)
     start_next(server);
 }
 
+/* There is no region. */
+static void on_not_created(struct work *work)
+{
+    finish_and_go_on((struct admin_task *)work, 0);
+}
+
 static void on_created(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
-    struct server *server = task->server;
-    uint64_t id = 0;
-    if (task->err.code == ERR_OK) {
-        struct region_entry *entry = regions_add(server, task->region);
-        if (entry == NULL) {
-            region_close(task->region);
-            err_set(&task->err, ERR_INTERNAL,
-                    "region %s was made, but there is no memory to open it", task->name);
-        } else {
-            id = entry->id;
-            events_created(entry);
-        }
+    if (task->err.code != ERR_OK) {
+        finish_and_go_on(task, 0);
+        return;
     }
-    finish_and_go_on(task, id);
+    struct region_entry *entry = regions_add(task->server, task->region);
+    if (entry == NULL) {
+        err_set(&task->err, ERR_INTERNAL, "there is no memory to open region %s", task->name);
+        submit(task, run_take_back, on_not_created);
+        return;
+    }
+    events_created(entry);
+    finish_and_go_on(task, entry->id);
 }
 
 static void on_copied(struct work *work)
@@ -524,6 +549,27 @@ static size_t count_restoring(const struct admin *admin)
     return count;
 }
 
+static int check_files(struct server *server, struct admin_task *task)
+{
+    files_raise_limit(server);
+    if (files_spare_region(server))
+        return 0;
+    return err_set(
+        &task->err, ERR_BUSY,
+        "region %s would need more file descriptors than there are: close connections, or "
+        "raise the server's limit on open files",
+        task->name);
+}
+
+/* They may have been spent since the copy began. */
+static void start_end_restoring(struct server *server, struct admin_task *task)
+{
+    if (check_files(server, task) == 0)
+        submit(task, run_end_restoring, on_created);
+    else
+        submit(task, run_forget_copy, on_not_created);
+}
+
 static bool start_create(struct server *server, struct admin_task *task)
 {
     struct region_entry *there = find_named(server, task->name);
@@ -545,14 +591,8 @@ static bool start_create(struct server *server, struct admin_task *task)
                 task->name, server->conf.max_regions);
         return true;
     }
-    files_raise_limit(server);
-    if (!files_spare_region(server)) {
-        err_set(&task->err, ERR_BUSY,
-                "region %s would need more file descriptors than there are: close connections, or "
-                "raise the server's limit on open files",
-                task->name);
+    if (check_files(server, task) != 0)
         return true;
-    }
     if (task->kind == ADMIN_RESTORE)
         submit(task, run_look, on_looked);
     else
@@ -619,7 +659,7 @@ static void start_next(struct server *server)
         admin->under_way = task;
         task->step = STEP_UNDER_WAY;
         if (is_copied)
-            submit(task, run_end_restoring, on_created);
+            start_end_restoring(server, task);
         else if (start(server, task))
             finish(task, 0);
     }

@@ -1,6 +1,7 @@
 """Backups and regions made out of them: under load, in every way that they may end, by whom."""
 import json
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -616,6 +617,52 @@ class Faults(BackupCase):
             self.assertEqual(sorted(os.listdir(self.daemon.data_dir + "/regions")),
                              ["main", "other", "y"])
             self.assertGreater(client.call("restoreRegion", "b", "x"), number)
+
+    def regions_left(self):
+        return sorted(os.listdir(self.daemon.data_dir + "/regions"))
+
+    def test_restoring_fails_at_the_end(self):
+        """Then its name is free at once, and so it is where a region is made."""
+        self.client.call("backupRegion", "main", "b")
+        for method, params in (("restoreRegion", ("b", "x")), ("createRegion", ("x",))):
+            self.rule("openat 5 regions/x/data")  # EIO
+            self.refused(self.client, "io_error", method, *params)
+            self.assertEqual(self.regions_left(), ["main", "other"])
+            self.rule("fsync 5 data/regions$")
+            self.assertIn("the next start may find it",
+                          self.refused(self.client, "io_error", method, *params))
+            self.daemon.wait_log("cannot (restore|create) region x: .*the next start may find it")
+            self.assertNotIn("x", self.client.call("listRegions"))
+            self.rule()
+            self.client.call(method, *params)
+            if method == "restoreRegion":
+                self.assert_blobs(self.client, "x", {self.address: self.blob})
+            self.client.call("dropRegion", "x")
+            self.assertEqual(self.regions_left(), ["main", "other"])
+
+    def test_restoring_without_descriptors(self):
+        """They were spent while it was being copied."""
+        self.client.call("backupRegion", "main", "b")
+        others = [Client(self.daemon.unix) for _ in range(40)]
+        for other in others:
+            self.assertEqual(other.call("ping"), "pong")
+        with Client(self.daemon.unix) as first:
+            msgid = self.hold_restore(first, "b", "x")
+            pid = self.daemon.process.pid
+            limit = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd")) + 10
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
+            self.rule()
+            with self.assertRaises(RpcError) as caught:
+                first.wait(msgid)
+            self.assertEqual(caught.exception.code, "busy")
+            self.assertIn("descriptors", caught.exception.sentence)
+            self.assertEqual(self.regions_left(), ["main", "other"])
+            for other in others:
+                other.close()
+            while len(os.listdir(f"/proc/{pid}/fd")) > limit - 40:
+                pass
+            first.call("restoreRegion", "b", "x")
+            self.assert_blobs(first, "x", {self.address: self.blob})
 
     def test_removed(self):
         """Not what is being made, or read; and wholly or not at all."""
