@@ -100,7 +100,7 @@ struct io_ops {
      * two is written to, as `from` is at one moment. The files may belong to two ios of the same
      * kind. Like a write: durable by a sync. What is shared has given up the disk space that was
      * reserved for it: writing there needs some again. -EOPNOTSUPP, and nothing has changed, when
-     * the file system cannot. */
+     * the file system cannot, or nobody may; with any other error it may be a copy of a part. */
     int (*clone)(struct io *io, struct io_file *from, struct io_file *to);
 
     /* The bytes that an ordinary process may still allocate in the file system. */

@@ -415,15 +415,22 @@ static int posix_list(struct io *io, const char *path,
     return result;
 }
 
-/* XFS and btrfs can, within one file system. */
+/* XFS and btrfs can, within one file system. What says that these two cannot, here, or that nobody
+ * may, leaves it to a copy; what says that the disk has failed or is full would end that, too. */
 static int posix_clone(struct io *io, struct io_file *from, struct io_file *to)
 {
     (void)io;
-    if (ioctl(to->fd, FICLONE, from->fd) == 0)
+    int result;
+    do
+        result = ioctl(to->fd, FICLONE, from->fd);
+    while (result != 0 && errno == EINTR);
+    if (result == 0)
         return 0;
     switch (errno) {
     case EOPNOTSUPP:
     case ENOTTY:
+    case ENOSYS: /* of a container's list of system calls, as the next */
+    case EPERM:
     case EXDEV:
     case EINVAL: /* among others: only one of them is written in place, on btrfs */
         return -EOPNOTSUPP;

@@ -7,12 +7,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -369,6 +371,24 @@ EXPORT int getentropy(void *to, size_t size)
     return has_failed() ? -1 : real(to, size);
 }
 
+static int clone_failure; /* the errno of cloning, 0 = it seems to have been done */
+
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+    typedef int function(int, unsigned long, ...);
+    NEXT(function *, "ioctl");
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (request != FICLONE)
+        return real(fd, request, argument);
+    if (is_interrupted())
+        return -1;
+    errno = clone_failure;
+    return clone_failure == 0 ? 0 : -1;
+}
+
 /* ---- The tests ---- */
 
 static char folder[256];
@@ -658,6 +678,30 @@ START_TEST(an_interrupted_beginning)
 }
 END_TEST
 
+/* Where it cannot be, whoever asks copies; where the disk has failed, or is full, that is told. */
+START_TEST(cloning)
+{
+    static const int for_a_copy[] = {EOPNOTSUPP, ENOTTY, ENOSYS, EPERM, EXDEV, EINVAL};
+    static const int told[] = {EIO, ENOSPC, EDQUOT, EROFS, EBADF};
+    struct io_file *other;
+    ck_assert_int_eq(io->ops->open(io, "other", IO_CREATE, &other), 0);
+    interruptions = 2;
+    ck_assert_int_eq(io->ops->clone(io, file, other), 0);
+    ck_assert_uint_eq(interrupted, 2);
+    for (size_t i = 0; i < sizeof for_a_copy / sizeof for_a_copy[0]; i++) {
+        clone_failure = for_a_copy[i];
+        ck_assert_int_eq(io->ops->clone(io, file, other), -EOPNOTSUPP);
+    }
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        clone_failure = told[i];
+        ck_assert_int_eq(io->ops->clone(io, file, other), -told[i]);
+    }
+    clone_failure = 0;
+    io->ops->close(io, other);
+    ck_assert_int_eq(io->ops->remove(io, "other"), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("interrupted io");
@@ -674,6 +718,7 @@ int main(void)
     tcase_add_test(tcase, names_of_unknown_kinds);
     tcase_add_test(tcase, a_directory_that_cannot_be_synced);
     tcase_add_test(tcase, an_interrupted_beginning);
+    tcase_add_test(tcase, cloning);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
 }
