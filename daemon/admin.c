@@ -365,6 +365,11 @@ static bool is_configured(const struct server *server, const char *name)
 
 static int say_listed(struct admin_task *task)
 {
+    if (task->kind == ADMIN_SET)
+        return err_set(&task->err, ERR_INVALID_ARGUMENT,
+                       "setRegion: region %s has its options from the server's configuration, at "
+                       "every start: change them there and reload it (SIGHUP)",
+                       task->name);
     return err_set(
         &task->err, ERR_INVALID_ARGUMENT,
         "renameRegion: region %s is listed in the server's configuration, which would make it "
@@ -400,12 +405,26 @@ static void on_renamed(struct work *work)
     workers_submit(&server->workers, WORK_OTHER, &task->work);
 }
 
+static void on_set_back(struct work *work)
+{
+    struct admin_task *task = (struct admin_task *)work;
+    if (task->err.code == ERR_OK)
+        say_listed(task);
+    finish_and_go_on(task, 0);
+}
+
+/* Where a reload has listed it meanwhile, that has said what it may, and what was asked for is not
+ * to come back when it is taken off the list again. */
 static void on_set(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
-    struct server *server = task->server;
-    /* A reload may have listed it meanwhile, and said what it may. */
-    if (!task->entry->is_dropping && !is_configured(server, task->name))
+    bool is_listed = is_configured(task->server, task->name);
+    if (is_listed && task->err.code == ERR_OK && !task->entry->is_dropping) {
+        task->options = task->before;
+        submit(task, run_set, on_set_back);
+        return;
+    }
+    if (!task->entry->is_dropping && !is_listed)
         set_options(task->entry, task->err.code == ERR_OK ? &task->options : &task->before);
     finish_and_go_on(task, 0);
 }
@@ -468,14 +487,7 @@ static int check_change(const struct server *server, struct admin_task *task)
                        "region %s has been renamed %d times while blobs were read from it: rename "
                        "it when these are through",
                        task->name, REGION_OLD_LABELS);
-    if (!is_configured(server, task->name))
-        return 0;
-    if (task->kind == ADMIN_RENAME)
-        return say_listed(task);
-    return err_set(&task->err, ERR_INVALID_ARGUMENT,
-                   "setRegion: region %s has its options from the server's configuration, at every "
-                   "start: change them there and reload it (SIGHUP)",
-                   task->name);
+    return is_configured(server, task->name) ? say_listed(task) : 0;
 }
 
 static bool start_rename(struct server *server, struct admin_task *task)

@@ -207,6 +207,28 @@ class Reloads(RegionsCase):
         self.reload()
         self.client.call("renameRegion", "old", "new")
 
+    def test_it_is_configured_while_it_is_changed(self):
+        """Then it has what the configuration says, and what was asked for is refused as it would be
+        now."""
+        self.rule("openat hold regions/old/meta.new")
+        setter = self.connect()
+        msgid = setter.send("setRegion", "old", {"max_size": 3 << 30, "fit": "lowest"})
+        self.assertFalse(setter.readable(0.2))
+        self.reload("{name: old, max_size: 1GiB}")
+        self.rule()
+        with self.assertRaises(RpcError) as caught:
+            setter.wait(msgid)
+        self.assertEqual(caught.exception.code, "invalid_argument")
+        self.assertEqual(caught.exception.sentence,
+                         self.refused(["invalid_argument"], "setRegion", "old", {"fit": "lowest"}))
+        info = self.client.call("regionInfo", "old")
+        self.assertEqual((info["max_size"], info["fit"]), (1 << 30, "tight"))
+        self.reload()
+        self.restart()  # with what it has in its folder
+        info = self.client.call("regionInfo", "old")
+        self.assertEqual((info["max_size"], info["fit"]), (0, "tight"))
+        self.assert_intact("old")
+
     def test_it_cannot_go_back(self):
         """Then it has the new name, as the log says, which names what the next start would make."""
         self.rule("fsync hold regions/new")  # the third step
