@@ -53,10 +53,12 @@ static int copy_all(struct restoring *r, const struct region_wanted *wanted, str
                            "the server is stopping, and %s was not made from a backup",
                            wanted->name);
         code = region_copy_pages(&r->copy, &from, &r->piece, &r->findings, err);
-        if (code == 0 && r->findings.count > 0)
+        if (code == 0 && r->findings.count > 0) {
+            unsigned long long address = r->findings.pages[0] * DATA_PAGE;
             code = err_set(err, ERR_CORRUPT,
                            "%s/" DATA_FILE ": the page at %llu does not match its checksum",
-                           source->folder, (unsigned long long)(r->findings.pages[0] * DATA_PAGE));
+                           source->folder, address);
+        }
     }
     return code;
 }

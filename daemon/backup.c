@@ -146,9 +146,9 @@ static void answer(struct backup_task *task, const struct err *failure, uint64_t
 
 static void start_next(struct server *server)
 {
-    struct backup_task *task;
+    struct backup_task *task = server->backups.tasks, *next;
     struct err err;
-    while ((task = server->backups.tasks) != NULL && !task->is_begun) {
+    for (; task != NULL && !task->is_begun; task = next) {
         if (region_backup_begin(task->entry->region, server->backups.io, task->name, &err) == 0) {
             task->is_begun = true;
             task->begun_ms = now_ms();
@@ -156,6 +156,7 @@ static void start_next(struct server *server)
             return;
         }
         answer(task, &err, 0);
+        next = task->next;
         forget(task);
     }
 }
