@@ -71,22 +71,43 @@ int backups_open(struct io *io, struct io_file **ret_lock, struct err *err)
     return code;
 }
 
-int backups_check(struct io *io, const char *name, struct err *err)
+static int find(struct io *io, const char *name, bool *ret_found, struct err *err)
 {
     struct names names;
-    bool is_found = false;
+    int code = list(io, false, &names, err);
+    *ret_found = false;
+    for (size_t i = 0; code == 0 && i < names.count; i++)
+        *ret_found |= strcmp(names.items[i], name) == 0;
+    free(names.items);
+    return code;
+}
+
+int backups_check(struct io *io, const char *name, struct err *err)
+{
+    bool is_found;
     if (!region_name_is_valid(name, strlen(name)))
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "'%.80s' is not a name for a backup: 1 to %d letters, digits, dots, "
                        "underscores and hyphens, the first one a letter or digit",
                        name, REGION_NAME_MAX);
-    int code = list(io, false, &names, err);
-    for (size_t i = 0; code == 0 && i < names.count; i++)
-        is_found |= strcmp(names.items[i], name) == 0;
-    free(names.items);
+    int code = find(io, name, &is_found, err);
     return code != 0 || is_found
                ? code
                : err_set(err, ERR_INVALID_ARGUMENT, "there is no backup named '%s'", name);
+}
+
+int backups_find(struct io *io, const char *name, char ret_region[REGION_NAME_MAX + 1],
+                 struct err *err)
+{
+    struct meta meta;
+    struct err ignored;
+    uint32_t version;
+    bool is_found;
+    int code = find(io, name, &is_found, err);
+    ret_region[0] = '\0';
+    if (code == 0 && is_found && migrate_read_meta(io, name, &meta, &version, &ignored) == 0)
+        memcpy(ret_region, meta.name, sizeof meta.name);
+    return code;
 }
 
 /* The size in the newest header that is one. */
@@ -118,25 +139,4 @@ int backups_list(struct io *io, int (*visit)(void *context, const struct backup_
     }
     free(names.items);
     return code;
-}
-
-struct search {
-    const char *name;
-    char *region;
-};
-
-static int note_region(void *context, const struct backup_about *about)
-{
-    struct search *search = context;
-    if (strcmp(about->name, search->name) == 0)
-        memcpy(search->region, about->meta->name, sizeof about->meta->name);
-    return 0;
-}
-
-int backups_find(struct io *io, const char *name, char ret_region[REGION_NAME_MAX + 1],
-                 struct err *err)
-{
-    struct search search = {.name = name, .region = ret_region};
-    ret_region[0] = '\0';
-    return backups_list(io, note_region, &search, err);
 }

@@ -167,6 +167,27 @@ START_TEST(a_name_that_may_come_back)
 }
 END_TEST
 
+/* One is looked at, and no other. */
+START_TEST(whose_it_is)
+{
+    char name[REGION_NAME_MAX + 1] = "x";
+    uint64_t opened = simdisk_calls(disk, SIM_BIT(SIM_OPEN));
+    ck_assert_int_eq(backups_find(io, "one", name, &err), 0);
+    ck_assert_str_eq(name, "main");
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_BIT(SIM_OPEN)), opened + 1);
+    static const char *const none[] = {"none", "", ".drop-one", "../one", "one/data", "empty"};
+    ck_assert_int_eq(io->ops->make_directory(io, "empty"), 0);
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        ck_assert_int_eq(backups_find(io, none[i], name, &err), 0);
+        ck_assert_str_eq(name, "");
+    }
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){.ops = SIM_BIT(SIM_LIST), .nth = 1, .error = EACCES});
+    ck_assert_int_eq(backups_find(io, "one", name, &err), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, "cannot list the backup directory"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("backups");
@@ -177,6 +198,7 @@ int main(void)
     tcase_add_test(tests, what_is_refused);
     tcase_add_test(tests, whatever_fails);
     tcase_add_test(tests, a_name_that_may_come_back);
+    tcase_add_test(tests, whose_it_is);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
 }
