@@ -41,9 +41,11 @@ static int move_away(struct io *io, const char *name, const char *dropped, struc
     result = io->ops->sync_directory(io, ".");
     if (result == 0)
         return 0;
+    int code = err_io(err, result, "sync", "the backup directory");
+    struct err reason = *err;
     bool is_back = io->ops->rename(io, dropped, name) == 0;
-    struct err reason;
-    int code = err_io(&reason, result, "sync", "the backup directory");
+    if (is_back && io->ops->sync_directory(io, ".") == 0)
+        return code;
     return err_set(err, (enum err_code)code,
                    "%s: the backup '%s' is %s until the next start, which may find it %s",
                    reason.text, name, is_back ? "there" : "gone", is_back ? "gone" : "there");

@@ -595,6 +595,7 @@ static int move_away(struct store *store, const char *name, const char *path,
                      char dropped[IO_PATH_SIZE], struct err *err)
 {
     char again[REGION_NAME_MAX + 16];
+    struct err failure;
     int code = special_path(dropped, DROP_PREFIX, name, err);
     int result = code == 0 ? store->io->ops->rename(store->io, path, dropped) : 0;
     for (int i = 1; code == 0 && (result == -ENOTEMPTY || result == -EEXIST) && i < DROP_NAMES;
@@ -608,12 +609,20 @@ static int move_away(struct store *store, const char *name, const char *path,
     if (result != 0)
         return err_io(err, result, "rename", path);
     result = store->io->ops->sync_directory(store->io, REGIONS);
-    return result == 0 ? 0 : err_io(err, result, "sync", REGIONS);
+    if (result == 0)
+        return 0;
+    /* It does not go back: what is added to it then might be gone with it. */
+    code = err_io(&failure, result, "sync", REGIONS);
+    return err_set(err, (enum err_code)code,
+                   "%s: the region is gone until the next start, which may find it: drop it again "
+                   "then",
+                   failure.text);
 }
 
 int store_drop_region(struct store *store, const char *name, struct err *err)
 {
     char path[IO_PATH_SIZE], dropped[IO_PATH_SIZE];
+    struct err reason;
     int code = check_writable(store, err);
     if (code == 0)
         code = check_exists(store, name, err);
@@ -623,13 +632,18 @@ int store_drop_region(struct store *store, const char *name, struct err *err)
         code = move_away(store, name, path, dropped, err);
     if (code != 0)
         return code;
-    return io_remove_folder(store->io, dropped, err);
+    code = io_remove_folder(store->io, dropped, &reason);
+    return code == 0 ? 0
+                     : err_set(err, (enum err_code)code,
+                               "the region is dropped, but its space is not free before the next "
+                               "start: %s",
+                               reason.text);
 }
 
 /* ---- What they are called and may ---- */
 
-/* The folder's name. Where the new one may not last, it goes back, so that a name that was not
- * promised is not used; *ret_renamed is whether it could not. */
+/* The folder's name. Where the new one may not last, it goes back, durably, so that a name that was
+ * not promised is not used; *ret_renamed is whether it could not. */
 static int rename_durably(struct store *store, const char *from, const char *to, bool *ret_renamed,
                           struct err *err)
 {
@@ -639,12 +653,18 @@ static int rename_durably(struct store *store, const char *from, const char *to,
         rename_forget(io, from);
         return err_io(err, result, "rename", from);
     }
+    *ret_renamed = true;
     result = io->ops->sync_directory(io, REGIONS);
-    *ret_renamed = result == 0 || io->ops->rename(io, to, from) != 0;
-    /* What the first step has written stays where it is after a failure: the disk may have either
-     * name now, and the next open finds out. */
-    store->has_doubtful_name |= result != 0;
-    return result == 0 ? 0 : err_io(err, result, "sync", REGIONS);
+    if (result == 0)
+        return 0;
+    *ret_renamed = io->ops->rename(io, to, from) != 0;
+    /* Where that is not certain either, what the first step has written stays where it is: the disk
+     * may have either name now, and the next open finds out. */
+    if (*ret_renamed || io->ops->sync_directory(io, REGIONS) != 0)
+        store->has_doubtful_name = true;
+    else
+        rename_forget(io, from);
+    return err_io(err, result, "sync", REGIONS);
 }
 
 /* Which name a region has is taken from what a renaming that was cut short has left in its folder;

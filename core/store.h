@@ -87,7 +87,8 @@ int store_end_restoring(struct store *store, const struct store_restoring *what,
 /* Instead of that: removes the copy. */
 void store_forget_copy(struct store *store, const struct store_restoring *what);
 
-/* Removes a closed region for good. ERR_NO_SUCH_REGION. */
+/* Removes a closed region for good. ERR_NO_SUCH_REGION. After any other failure it is there, as it
+ * was, unless the sentence says that it is gone: then its name is free. */
 int store_drop_region(struct store *store, const char *name, struct err *err);
 
 /* Gives a region another name, durably: a crash leaves one name or the other (rename.h). It may be

@@ -82,6 +82,15 @@ void admin_submit(struct admin_task *task, void (*run)(struct work *work),
 
 /* ---- Dropping ---- */
 
+/* It is there, but nobody can have it. */
+static void say_closed(struct admin_task *task, const char *why)
+{
+    struct err failure = task->err;
+    err_set(&task->err, ERR_IO_ERROR,
+            "%s; and it is not open until the next start: restart mregiond (%s)", failure.text,
+            why);
+}
+
 static void run_drop(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
@@ -93,20 +102,25 @@ static void run_drop(struct work *work)
     if (store_drop_region(store, task->name, &err) == 0)
         return;
     task->err = err;
-    if (store_open_region(store, task->name, &task->options, &task->region, &report, &err) != 0)
-        task->region = NULL;
+    if (store_open_region(store, task->name, &task->options, &task->region, &report, &err) == 0)
+        return;
+    task->region = NULL;
+    if (err.code != ERR_NO_SUCH_REGION) /* else it has said that it is gone */
+        say_closed(task, err.text);
 }
 
 static void on_dropped(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
-    struct server *server = task->server;
-    if (task->err.code == ERR_OK)
+    bool is_back = task->region != NULL && regions_add(task->server, task->region) != NULL;
+    if (task->region != NULL && !is_back) {
+        region_close(task->region);
+        say_closed(task, "out of memory");
+    }
+    if (!is_back)
         events_dropped(task->entry);
     regions_free(task->entry);
     task->entry = NULL;
-    if (task->region != NULL && regions_add(server, task->region) == NULL)
-        region_close(task->region);
     admin_finish(task, 0);
 }
 

@@ -125,6 +125,7 @@ END_TEST
  * once more. */
 START_TEST(whatever_fails)
 {
+    struct rng rng = {1};
     uint64_t failures = 0;
     for (uint64_t nth = 1;; nth++) {
         simdisk_set_fault(
@@ -141,6 +142,13 @@ START_TEST(whatever_fails)
         if (is_there)
             expect_whole(io, "one");
         ck_assert_msg((strstr(err.text, "is removed, but") == NULL) == is_there, "%s", err.text);
+        ck_assert_ptr_null(strstr(err.text, "may find"));
+        for (int i = 0; is_there && i < 5; i++) { /* that it is there is durable */
+            struct simdisk *crashed =
+                i == 0 ? simdisk_crash_none(disk) : simdisk_crash_random(disk, &rng);
+            expect_whole(simdisk_io(crashed), "one");
+            simdisk_free(crashed);
+        }
         if (is_there)
             continue;
         ck_assert_int_eq(io_remove_folder(io, ".drop-one", &err), 0); /* as the next start does */

@@ -389,6 +389,7 @@ START_TEST(what_cannot_be_removed_is_in_nobodys_way)
     drive_close(create("one"));
     ck_assert_int_eq(io->ops->make_directory(io, "regions/one/backup"), 0);
     ck_assert_int_eq(store_drop_region(store, "one", &err), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, "is dropped, but its space is not free before"));
     store_close(store);
     open_store(false);
     for (int i = 0; i < 3; i++) {
@@ -400,6 +401,39 @@ START_TEST(what_cannot_be_removed_is_in_nobodys_way)
     drive_close(create("one"));
     ck_assert_int_eq(store_drop_region(store, "one", &err), 0);
     drive_close(create("two"));
+}
+END_TEST
+
+/* Nobody can tell whether the disk has it: it is gone as far as anybody sees, its name is free, and
+ * when it comes back it is whole. */
+START_TEST(a_region_that_may_come_back)
+{
+    struct region *region;
+    struct rng rng = {1};
+    unsigned there = 0, count = 0;
+    drive_close(create("one"));
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_SYNC_DIRECTORY),
+                                                   .pattern = "regions",
+                                                   .nth = 1,
+                                                   .error = EIO});
+    ck_assert_int_eq(store_drop_region(store, "one", &err), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, "gone until the next start, which may find it"));
+    ck_assert_int_eq(store_drop_region(store, "one", &err), ERR_NO_SUCH_REGION);
+    for (; count < 10; count++) {
+        struct simdisk *crashed = simdisk_crash_random(disk, &rng);
+        struct store *then;
+        ck_assert_int_eq(store_open(simdisk_io(crashed), false, &then, &err), 0);
+        int code = store_open_region(then, "one", NULL, &region, NULL, &err);
+        ck_assert_msg(code == 0 || code == ERR_NO_SUCH_REGION, "%s", err.text);
+        there += code == 0;
+        if (code == 0)
+            drive_close(region);
+        store_close(then);
+        simdisk_free(crashed);
+    }
+    ck_assert(there > 0 && there < count);
+    drive_close(create("one"));
+    ck_assert_int_eq(store_drop_region(store, "one", &err), 0);
 }
 END_TEST
 
@@ -573,18 +607,50 @@ static void expect_doubt(const char *name)
     ck_assert_int_eq(store_set_options(store, name, &options, &err), ERR_READ_ONLY);
 }
 
+static void fail_syncs(bool forever)
+{
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_SYNC_DIRECTORY),
+                                                   .pattern = "regions",
+                                                   .nth = 1,
+                                                   .error = EIO,
+                                                   .forever = forever});
+}
+
+/* Whatever the power leaves. */
+static void expect_name(const char *name)
+{
+    struct rng rng = {1};
+    for (int i = 0; i < 5; i++) {
+        char names[NAMES_SIZE] = "", expected[NAMES_SIZE];
+        struct simdisk *crashed =
+            i == 0 ? simdisk_crash_none(disk) : simdisk_crash_random(disk, &rng);
+        struct store *then;
+        snprintf(expected, sizeof expected, "%s ", name);
+        ck_assert_int_eq(store_open(simdisk_io(crashed), false, &then, &err), 0);
+        ck_assert_int_eq(store_list(then, join, names, &err), 0);
+        ck_assert_str_eq(names, expected);
+        store_close(then);
+        simdisk_free(crashed);
+    }
+}
+
 /* It goes back to where it was, unless that fails, too: either way the answer is where it is. */
 START_TEST(a_name_that_may_not_last_is_not_used)
 {
     bool is_renamed = true;
     struct region *region;
     drive_close(create("main"));
-    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_SYNC_DIRECTORY),
-                                                   .pattern = "regions",
-                                                   .nth = 1,
-                                                   .error = EIO});
+    fail_syncs(false);
     ck_assert_int_eq(store_rename_region(store, "main", "new", &is_renamed, &err), ERR_IO_ERROR);
     ck_assert(!is_renamed);
+    ck_assert_str_eq(err.text, "cannot sync regions: Input/output error"); /* and that is all */
+    expect_name("main");
+    ck_assert_int_eq(store_rename_region(store, "main", "main2", &is_renamed, &err), 0);
+    ck_assert_int_eq(store_rename_region(store, "main2", "main", &is_renamed, &err), 0);
+    fail_syncs(true);
+    ck_assert_int_eq(store_rename_region(store, "main", "new", &is_renamed, &err), ERR_IO_ERROR);
+    ck_assert(!is_renamed);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
     ck_assert_ptr_nonnull(strstr(err.text, "called main until"));
     ck_assert_int_eq(store_open_region(store, "main", NULL, &region, NULL, &err), 0);
     region_close(region);
@@ -796,6 +862,7 @@ int main(void)
     tcase_add_test(tests, read_only_makes_nothing);
     tcase_add_test(tests, leftovers_are_removed);
     tcase_add_test(tests, what_cannot_be_removed_is_in_nobodys_way);
+    tcase_add_test(tests, a_region_that_may_come_back);
     tcase_add_test(tests, a_full_disk_leaves_no_region);
     tcase_add_test(tests, a_copied_folder_is_refused);
     tcase_add_test(tests, renaming_is_refused);

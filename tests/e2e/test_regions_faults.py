@@ -159,6 +159,44 @@ class Regions(RegionsCase):
         self.restart()
         self.assertEqual(self.client.call("regionInfo", "old")["max_size"], 1 << 30)
 
+    def dropped_with(self, pattern):
+        """Dropping fails like this, and who listens knows that it is not there any more."""
+        listener = self.connect()
+        listener.call("subscribe")
+        self.assertRegex(self.refused(["io_error"], "dropRegion", "old"), pattern)
+        self.daemon.wait_log("cannot drop region old: .*" + pattern)
+        self.assertEqual(listener.wait_event(),
+                         {"event": "dropped", "region": "old", "id": self.number})
+        self.assertEqual(self.client.call("listRegions"), ["main", "other"])
+
+    def test_dropping_fails_at_the_end(self):
+        """It is gone, its name is free, and the answer says what else there is to know."""
+        folder = self.daemon.data_dir + "/regions"
+        os.mkdir(folder + "/old/mine")
+        self.dropped_with("is dropped, but its space is not free before the next start")
+        self.number = self.client.call("createRegion", "old")
+        self.rule(f"fsync {errno.EIO} data/regions$")
+        self.dropped_with("gone until the next start, which may find it")
+        self.rule()
+        self.number = self.client.call("createRegion", "old")
+        self.restart()
+        self.assertEqual(self.client.call("id", "old"), self.number)
+
+    def test_dropping_fails(self):
+        """It is there as it was, unless it cannot be opened again."""
+        folder = self.daemon.data_dir + "/regions/.drop-old"
+        for name in [folder] + [f"{folder}.{i}" for i in range(1, 100)]:
+            os.makedirs(name + "/mine")  # every name that it could have
+        self.assertNotIn("not open", self.refused(["io_error"], "dropRegion", "old"))
+        self.assert_intact("old")
+        self.client.call("addBlob", "old", b"goes on")
+        self.rule(f"openat {errno.EMFILE} regions/old/data")
+        self.dropped_with("not open until the next start: restart mregiond .*Too many open files")
+        self.rule()
+        self.refused(["exists"], "createRegion", "old")
+        self.restart()
+        self.assert_intact("old")
+
     def test_a_region_that_has_failed(self):
         self.rule(f"fdatasync {errno.EIO} regions/old/")
         with self.assertRaises(RpcError):

@@ -788,9 +788,9 @@ mutant('drop-unsynced', 'a region is removed before the loss of its name is dura
 ''', '''        return err_io(err, result, "rename", path);
 '''), by='crash/store')
 mutant('drop-in-place', 'a region is removed under its own name', 'store.c',
-       ('    return io_remove_folder(store->io, dropped, err);\n}',
+       ('    code = io_remove_folder(store->io, dropped, &reason);\n',
         '    (void)store->io->ops->rename(store->io, dropped, path);\n'
-        '    return io_remove_folder(store->io, path, err);\n}'), by='crash/store')
+        '    code = io_remove_folder(store->io, path, &reason);\n'), by='crash/store')
 mutant('start-names-unsettled', 'a start counts on names in a cache only', 'store.c',
        ('        code = settle_names(store, err);\n', '        code = 0;\n'), by='killed')
 mutant('start-leftovers-kept', 'what a crash left of a region stays for ever', 'store.c',
@@ -813,10 +813,12 @@ mutant('rename-unprepared', 'a folder is renamed before anything says that it ma
        ('    code = rename_prepare(store->io, from, new_name, err);\n',
         '    code = 0 * (int)sizeof rename_prepare;\n'), by='crash/store store')
 mutant('rename-unsynced', 'a folder says its new name before it has it for good', 'store.c',
-       ('    result = io->ops->sync_directory(io, REGIONS);\n    *ret_renamed',
-        '    result = 0;\n    *ret_renamed'), by='crash/store')
+       ('    *ret_renamed = true;\n    result = io->ops->sync_directory(io, REGIONS);\n',
+        '    *ret_renamed = true;\n    result = 0;\n'), by='crash/store')
 mutant('rename-not-taken-back', 'a name that may not last is used all the same', 'store.c',
-       ('result == 0 || io->ops->rename(io, to, from) != 0', 'result == 0'), by='store')
+       ('*ret_renamed = io->ops->rename(io, to, from) != 0;', '*ret_renamed = false;'), by='store')
+mutant('rename-taken-back-unsynced', 'a name that was taken back is taken for certain', 'store.c',
+       ('if (*ret_renamed || io->ops->sync_directory(io, REGIONS) != 0)', 'if (*ret_renamed)'), by='store')
 mutant('rename-checkpoint-elsewhere', 'a checkpoint goes on in the folder as it was called before',
        'region_rename.c', ('        region->writer.folder = region->folder;\n', '        ;\n'),
        by='store')
