@@ -59,6 +59,7 @@
 #include "core/region_private.h"
 
 #define DATA_FILE "data"
+#define BACKUPS "the backup directory"
 
 /* ---- Worker ---- */
 
@@ -87,6 +88,17 @@ static int remove_fresh(struct backup_job *job, struct err *err)
     return result == 0 || result == -ENOENT ? 0 : err_io(err, result, "remove", job->fresh);
 }
 
+/* What an earlier one has left may be a backup on the disk, and is no half of one before that is
+ * settled. */
+static int clear_way(struct backup_job *job, struct err *err)
+{
+    struct io *io = job->io;
+    bool is_folder = io->ops->list(io, job->fresh, visit_nothing, NULL) == 0;
+    int result = is_folder ? io->ops->sync_directory(io, ".") : 0;
+    job->is_in_doubt = result != 0;
+    return result == 0 ? remove_fresh(job, err) : err_io(err, result, "sync", BACKUPS);
+}
+
 static int open_backup(struct region_job *base, struct err *err)
 {
     struct backup_job *job = (struct backup_job *)(void *)base;
@@ -95,7 +107,7 @@ static int open_backup(struct region_job *base, struct err *err)
     if (code == 0)
         code = io_open_at(region->io, region->folder, DATA_FILE, 0, &job->data, err);
     if (code == 0)
-        code = remove_fresh(job, err);
+        code = clear_way(job, err);
     if (code == 0)
         code = region_copy_begin(&job->copy, job->io, job->fresh, err);
     return code == 0 ? region_copy_open(&job->copy, region->meta.secret, region->io, region->folder,
@@ -143,8 +155,16 @@ static int close_backup(struct region_job *base, struct err *err)
     if (result == 0)
         return 0;
     /* It may be there after a power cut, or may not: better it is not. */
-    (void)io->ops->rename(io, job->name, job->fresh);
-    return err_io(err, result, "sync", "the backup directory");
+    code = err_io(err, result, "sync", BACKUPS);
+    struct err reason = *err;
+    bool is_back = io->ops->rename(io, job->name, job->fresh) == 0;
+    job->is_in_doubt = !is_back || io->ops->sync_directory(io, ".") != 0;
+    if (!job->is_in_doubt)
+        return code;
+    return err_set(err, (enum err_code)code,
+                   "%s: the backup '%s' is %s until the next start, which may find it %s",
+                   reason.text, job->name, is_back ? "not there" : "there",
+                   is_back ? "there" : "gone");
 }
 
 static int undo_backup(struct region_job *base, struct err *err)
@@ -154,7 +174,8 @@ static int undo_backup(struct region_job *base, struct err *err)
     (void)err;
     close_files(job);
     /* What is left costs space and nothing else: it goes when the directory is opened next. */
-    (void)remove_fresh(job, &ignored);
+    if (!job->is_in_doubt)
+        (void)remove_fresh(job, &ignored);
     return 0;
 }
 

@@ -455,6 +455,72 @@ START_TEST(whatever_fails)
 }
 END_TEST
 
+/* How often a power cut leaves it, of some; then it is whole. */
+static unsigned times_there(const char *name, uint64_t seed)
+{
+    struct rng rng = {seed};
+    unsigned times = 0;
+    for (int i = 0; i < 30; i++) {
+        struct simdisk *crashed = simdisk_crash_random(disk, &rng);
+        struct region *found;
+        if (simtree_find(simdisk_tree(crashed), name) != NULL) {
+            int code = region_open(simdisk_io(crashed), name, NULL, true, &found, NULL, &err);
+            ck_assert_msg(code == 0, "%s", err.text);
+            region_close(found);
+            times++;
+        }
+        simdisk_free(crashed);
+    }
+    return times;
+}
+
+static void fail_names(unsigned ops, uint64_t nth, bool forever)
+{
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = ops, .pattern = "[.c]", .nth = nth, .error = EIO, .forever = forever});
+}
+
+/* Its name is durable at the very end: where that fails, it is as if there had been none, or the
+ * sentence says what the disk may have, and that is whole. */
+START_TEST(its_name_may_not_last)
+{
+    drive_add(region, small, 100);
+    drive_settle(region);
+    begin("b");
+    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY), 1, false);
+    expect_failure("b", ERR_IO_ERROR, "cannot sync the backup directory");
+    ck_assert_ptr_null(strstr(backup.err.text, "may find"));
+    ck_assert_uint_eq(times_there("b", 1), 0);
+
+    begin("b");
+    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY), 1, true);
+    ck_assert_int_eq(end(), ERR_IO_ERROR);
+    ck_assert_msg(
+        strstr(backup.err.text, "not there until the next start, which may find it there") != NULL,
+        "%s", backup.err.text);
+    ck_assert(!is_there("b"));
+    unsigned times = times_there("b", 2);
+    ck_assert(times > 0 && times < 30);
+    begin("b");
+    ck_assert_int_eq(end(), ERR_IO_ERROR); /* not over what may be there */
+    ck_assert_uint_gt(times_there("b", 3), 0);
+    simdisk_set_fault(disk, (struct simdisk_fault){.nth = 0});
+    expect_made("b");
+    ck_assert(!has_leftovers());
+
+    begin("c");
+    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY) | SIM_BIT(SIM_RENAME), 1, true);
+    ck_assert_int_eq(end(), ERR_IO_ERROR);
+    ck_assert_msg(strstr(backup.err.text, "there until the next start, which may find it gone"),
+                  "%s", backup.err.text);
+    ck_assert(is_there("c"));
+    simdisk_set_fault(disk, (struct simdisk_fault){.nth = 0});
+    (void)times_there("c", 4);
+    drive_close(open_copy("c"));
+}
+END_TEST
+
 START_TEST(it_is_cancelled)
 {
     drive_add(region, big, BLOB);
@@ -655,6 +721,7 @@ int main(void)
         a_damaged_page,
         a_page_that_cannot_be_read,
         a_full_disk,
+        its_name_may_not_last,
         it_is_cancelled,
         the_region_fails,
         a_sync_of_the_source_that_fails,

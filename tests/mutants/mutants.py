@@ -1109,6 +1109,13 @@ mutant('backup-sums-unsynced', 'a backup has its name before its sums are on the
        ('    result = io->ops->sync(io, copy->sums);', '    result = 0;'), by='crash/uploads')
 mutant('backup-name-unsynced', 'a backup is made and may be gone after a power cut', 'region_backup.c',
        ('    result = io->ops->sync_directory(io, ".");', '    result = 0;'), by='crash/uploads')
+mutant('backup-in-doubt-removed', 'files of a backup go while the disk may have it by its name',
+       'region_backup.c', ('    if (!job->is_in_doubt)\n        (void)remove', '    (void)remove'),
+       by='region_backup')
+mutant('backup-way-unsettled', 'what the disk may have as a backup makes way for another',
+       'region_backup.c', ('is_folder ? io->ops->sync_directory(io, ".") : 0', '0'),
+       ('    bool is_folder = io->ops->list(io, job->fresh, visit_nothing, NULL) == 0;\n', ''),
+       by='region_backup')
 mutant('restore-journal-ignored', 'a backup with a journal is cloned without it', 'region_restore.c',
        ('has_journal ? NULL : source->data', 'source->data'), by='region_backup')
 mutant('restore-damage-copied', 'a region is made out of a backup that is damaged', 'region_restore.c',
