@@ -222,6 +222,9 @@ int attempt_step(struct mregion *connection, struct mregion_error *error)
             return code;
         if (code != MREGION_OK) {
             attempt->failure = reason;
+            /* What waits has lost nothing by a connection that was not there for it yet. */
+            if (reason.code == MREGION_ERR_LOST)
+                attempt->failure.code = MREGION_ERR_CONNECT;
             if (!is_passing(code) || connection->is_untrusted || !connection->reconnects)
                 return error_set(error, reason.code, "%s", reason.text);
         }

@@ -54,12 +54,15 @@ static int prepare(struct mregion *connection, const struct request *request,
     return code;
 }
 
-/* What was sent, and cannot be sent again, may have happened: that is more than "cannot connect".
- */
-static int lost_for_good(struct mregion_error *error)
+/* What was sent, and is not sent again, may have happened: that is more than that there is no
+ * connection, for whatever reason. */
+static int after_sending(int code, struct mregion_error *error)
 {
     struct mregion_error reason = {0};
 
+    if (code == MREGION_ERR_TIMEOUT || code == MREGION_ERR_CANCELED || code == MREGION_ERR_MEMORY ||
+        code == MREGION_ERR_LOST)
+        return code;
     if (error != NULL)
         reason = *error;
     return error_set(error, MREGION_ERR_TIMEOUT,
@@ -80,12 +83,13 @@ static int send_prepared(struct mregion *connection, const struct request *reque
     if (code != MREGION_OK &&
         (pending->state == PENDING_WAITING ||
          (pending->state == PENDING_FAILED && pending->code == MREGION_ERR_LOST))) {
-        if (pending->was_sent && code == MREGION_ERR_CONNECT)
-            code = lost_for_good(error);
+        if (pending->was_sent)
+            code = after_sending(code, error);
         if (code == MREGION_ERR_TIMEOUT && pending->was_sent && !request_only_reads(request))
             error_append(error, "%s", may_have_happened);
         /* Of what has been gathered the rest is sent, and an answer comes. */
-        if (pending_is_in_flight(&connection->pending, pending))
+        if (pending->state == PENDING_WAITING &&
+            pending_is_in_flight(&connection->pending, pending))
             give_up(connection, pending);
         else
             pending_free(&connection->pending, pending);
@@ -260,7 +264,7 @@ static int wait_for_answer(struct mregion *connection, const struct pending *pen
     if (code == MREGION_OK)
         return code;
     (void)error_set(error, reason.code, "%s", reason.text);
-    return code == MREGION_ERR_CONNECT ? lost_for_good(error) : code;
+    return after_sending(code, error);
 }
 
 int call_collect(struct mregion *connection, struct pending *pending, int64_t deadline,

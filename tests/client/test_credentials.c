@@ -17,7 +17,8 @@ static char seen[1024];
 static const char *refusal; /* of authenticate; NULL: it is taken */
 static unsigned refusals;   /* so often; then it is taken */
 static unsigned
-    close_after; /* so many requests on a connection it is closed, unanswered; 0: never */
+    close_after;        /* so many requests on a connection it is closed, unanswered; 0: never */
+static bool is_closing; /* every connection, instead of an answer to authenticate */
 
 static void note(const char *format, const char *a, int a_size, const char *b, int b_size)
 {
@@ -41,6 +42,8 @@ static bool answer(int fd, const struct fake_request *request)
 {
     if (strcmp(request->method, "authenticate") != 0)
         return fake_answer_uint(fd, request->rpc.msgid, 7);
+    if (__atomic_load_n(&is_closing, __ATOMIC_ACQUIRE))
+        return false;
     if (refusal == NULL || refusals == 0)
         return fake_answer_nil(fd, request->rpc.msgid);
     refusals--;
@@ -69,6 +72,7 @@ static void setup(void)
     refusal = NULL;
     refusals = 1000;
     close_after = 0;
+    is_closing = false;
     fake_start(&fake, script, NULL);
     OK(mregion_connect(fake.address, NULL, &connection, &error));
 }
@@ -197,19 +201,59 @@ START_TEST(tried_again_while_the_server_is_busy)
 }
 END_TEST
 
+/* What was sent before, and is not sent again in time, may have happened, whatever the server says
+ * to the user meanwhile. Nothing of it stays behind. */
 START_TEST(busy_for_too_long)
 {
-    int code;
+    uint64_t number;
 
     OK(mregion_authenticate(connection, "alice", "secret", 6, &error));
     refusal = "busy: too many attempts";
     close_after = 2;
     mregion_set_timeout(connection, 200);
-    code = size();
-    ck_assert(code == MREGION_ERR_TIMEOUT || code == MREGION_ERR_BUSY);
-    refusal = NULL;
+    ck_assert_int_eq(mregion_allocate(connection, "main", 1, &number, &error), MREGION_ERR_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(error.text, "too many attempts"));
+    ck_assert_ptr_nonnull(strstr(error.text, "may have happened"));
+    ck_assert_int_eq(size(), MREGION_ERR_BUSY); /* never sent */
+    __atomic_store_n(&refusal, NULL, __ATOMIC_RELEASE);
     mregion_set_timeout(connection, 0);
     OK(size());
+    mregion_close(connection);
+    fake_stop(&fake);
+    ck_assert_ptr_null(strstr(strstr(seen, "allocate") + 1, "allocate"));
+}
+END_TEST
+
+/* The server ends every connection before it knows who that is: each call ends in time. */
+START_TEST(closed_before_it_is_answered_for_too_long)
+{
+    struct mregion_events *events;
+    mregion_ticket ticket;
+    uint64_t number;
+
+    OK(mregion_authenticate(connection, "alice", "secret", 6, &error));
+    __atomic_store_n(&is_closing, true, __ATOMIC_RELEASE);
+    close_after = 2;
+    mregion_set_timeout(connection, 200);
+    ck_assert_int_eq(size(), MREGION_ERR_TIMEOUT); /* sent before */
+    ck_assert_int_eq(size(), MREGION_ERR_CONNECT); /* never sent */
+    ck_assert_int_eq(mregion_events_open(connection, &events, &error), MREGION_ERR_CONNECT);
+    ck_assert_int_eq(mregion_authenticate(connection, "bob", "other", 5, &error),
+                     MREGION_ERR_CONNECT);
+    __atomic_store_n(&is_closing, false, __ATOMIC_RELEASE);
+    mregion_set_timeout(connection, 0);
+    OK(size());
+
+    OK(mregion_submit_allocate(connection, "main", 1, &ticket, &error));
+    __atomic_store_n(&is_closing, true, __ATOMIC_RELEASE);
+    mregion_set_timeout(connection, 200);
+    __atomic_store_n(&close_after, 3, __ATOMIC_RELEASE);
+    ck_assert_int_eq(mregion_collect_uint(connection, ticket, &number, &error),
+                     MREGION_ERR_TIMEOUT);
+    ck_assert_int_eq(mregion_flush(connection, &error), MREGION_ERR_CONNECT);
+    __atomic_store_n(&is_closing, false, __ATOMIC_RELEASE);
+    mregion_set_timeout(connection, 0);
+    OK(mregion_collect_uint(connection, ticket, &number, &error));
     mregion_close(connection);
     fake_stop(&fake);
 }
@@ -241,6 +285,7 @@ int main(void)
     tcase_add_test(tcase, as_somebody_else_afterwards);
     tcase_add_test(tcase, tried_again_while_the_server_is_busy);
     tcase_add_test(tcase, busy_for_too_long);
+    tcase_add_test(tcase, closed_before_it_is_answered_for_too_long);
     tcase_add_test(tcase, arguments);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
