@@ -89,6 +89,10 @@ static int authenticate(struct mregion *connection, const struct credentials *fr
     if (code == MREGION_OK)
         code = call_for_nothing(connection, &request, error);
     credentials_wipe(connection);
+    /* The server may take this for somebody else by now, or soon. */
+    if (code == MREGION_ERR_TIMEOUT && connection->fd >= 0)
+        (void)connection_end(connection, false, MREGION_ERR_LOST,
+                             "who is at its end is not known any more", NULL);
     return code;
 }
 

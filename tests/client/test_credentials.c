@@ -19,6 +19,7 @@ static unsigned refusals;   /* so often; then it is taken */
 static unsigned
     close_after;        /* so many requests on a connection it is closed, unanswered; 0: never */
 static bool is_closing; /* every connection, instead of an answer to authenticate */
+static bool is_silent;  /* as long as it is, nothing is answered */
 
 static void note(const char *format, const char *a, int a_size, const char *b, int b_size)
 {
@@ -40,6 +41,8 @@ static void note_request(const struct fake_request *request)
 
 static bool answer(int fd, const struct fake_request *request)
 {
+    if (__atomic_load_n(&is_silent, __ATOMIC_ACQUIRE))
+        return true;
     if (strcmp(request->method, "authenticate") != 0)
         return fake_answer_uint(fd, request->rpc.msgid, 7);
     if (__atomic_load_n(&is_closing, __ATOMIC_ACQUIRE))
@@ -72,7 +75,7 @@ static void setup(void)
     refusal = NULL;
     refusals = 1000;
     close_after = 0;
-    is_closing = false;
+    is_closing = is_silent = false;
     fake_start(&fake, script, NULL);
     OK(mregion_connect(fake.address, NULL, &connection, &error));
 }
@@ -259,6 +262,26 @@ START_TEST(closed_before_it_is_answered_for_too_long)
 }
 END_TEST
 
+/* Who the server takes the caller for is not known then: what follows begins with who it was. */
+START_TEST(no_answer_beside_an_open_ticket)
+{
+    mregion_ticket ticket;
+    uint64_t number;
+
+    OK(mregion_authenticate(connection, "alice", "secret", 6, &error));
+    __atomic_store_n(&is_silent, true, __ATOMIC_RELEASE);
+    OK(mregion_submit_allocate(connection, "main", 1, &ticket, &error));
+    mregion_set_timeout(connection, 100);
+    ck_assert_int_eq(mregion_authenticate(connection, "bob", "other", 5, &error),
+                     MREGION_ERR_TIMEOUT);
+    __atomic_store_n(&is_silent, false, __ATOMIC_RELEASE);
+    mregion_set_timeout(connection, 0);
+    OK(size());
+    OK(mregion_collect_uint(connection, ticket, &number, &error));
+    assert_seen("| alice/secret allocate bob/other | alice/secret allocate size ");
+}
+END_TEST
+
 START_TEST(arguments)
 {
     ck_assert_int_eq(mregion_authenticate(connection, NULL, "x", 1, &error), MREGION_ERR_ARGUMENT);
@@ -286,6 +309,7 @@ int main(void)
     tcase_add_test(tcase, tried_again_while_the_server_is_busy);
     tcase_add_test(tcase, busy_for_too_long);
     tcase_add_test(tcase, closed_before_it_is_answered_for_too_long);
+    tcase_add_test(tcase, no_answer_beside_an_open_ticket);
     tcase_add_test(tcase, arguments);
     suite_add_tcase(suite, tcase);
     return suite_main(suite);
