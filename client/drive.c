@@ -65,8 +65,11 @@ static int wait_for(struct mregion *connection, int64_t deadline, struct mregion
         return wire_lose(connection, errno, error);
     if (count <= 0)
         return deadline_left(deadline) == 0 ? time_out(connection, error) : MREGION_OK;
-    return connection->fd >= 0 && (waiting.revents & ~POLLOUT) != 0
-               ? receive(connection, deadline, error)
+    if (connection->fd >= 0 && (waiting.revents & ~POLLOUT) != 0)
+        return receive(connection, deadline, error);
+    /* Nor must one that takes bytes all the time. */
+    return connection->attempt.stage == STAGE_UP && deadline_left(deadline) == 0
+               ? time_out(connection, error)
                : MREGION_OK;
 }
 

@@ -13,6 +13,8 @@
 /* So often something is received at most where nothing is waited for: a server may send without
  * end. */
 #define TURNS_MAX 256
+/* So often something is sent at most until somebody looks at the clock. */
+#define SENDS_MAX 16
 
 void wire_moved(struct mregion *connection, struct pending *pending, uint64_t size)
 {
@@ -140,8 +142,12 @@ int wire_push(struct mregion *connection, struct mregion_error *error)
 {
     int code = MREGION_OK;
 
-    while (code == MREGION_OK && wire_has_output(connection)) {
-        ssize_t count = send_some(connection);
+    for (int turn = 0; code == MREGION_OK && wire_has_output(connection); turn++) {
+        ssize_t count;
+
+        if (turn == SENDS_MAX)
+            return STEP_WAIT;
+        count = send_some(connection);
 
         if (count >= 0)
             code = account(connection, (size_t)count, error);

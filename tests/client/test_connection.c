@@ -367,6 +367,21 @@ START_TEST(a_submit_that_timed_out_leaves_open_tickets_alone)
 }
 END_TEST
 
+/* serverInfo, or a number. */
+static void answer_at_once(struct fake *server, int fd, unsigned number)
+{
+    struct fake_request request;
+
+    (void)number;
+    while (fake_read(server, fd, &request)) {
+        if (strcmp(request.method, "serverInfo") == 0)
+            (void)fake_answer_info(fd, request.rpc.msgid, 64 << 20);
+        else
+            (void)fake_answer_uint(fd, request.rpc.msgid, 5);
+        fake_drop(&request);
+    }
+}
+
 /* Answers serverInfo, and any load with a blob, all of it as fast as it is read. */
 static void answer_loads(struct fake *server, int fd, unsigned number)
 {
@@ -385,9 +400,9 @@ static void answer_loads(struct fake *server, int fd, unsigned number)
 
 static int be_slow(uint64_t done, uint64_t total, void *context)
 {
-    (void)done;
     (void)total;
-    (void)context;
+    if (context != NULL)
+        *(uint64_t *)context = done;
     (void)poll(NULL, 0, 30);
     return 0;
 }
@@ -402,6 +417,25 @@ START_TEST(a_server_that_never_stops_sending)
     mregion_set_progress(connection, be_slow, NULL);
     ck_assert_int_eq(mregion_load(connection, "main", 0, sizeof buffer, buffer, &error),
                      MREGION_ERR_TIMEOUT);
+    finish(connection);
+}
+END_TEST
+
+/* And always something to send. */
+START_TEST(a_server_that_never_stops_reading)
+{
+    struct mregion_options options = {.timeout_ms = 100};
+    struct mregion *connection = connect_with(answer_at_once, NULL, &options);
+    static uint8_t buffer[8 << 20];
+    uint64_t address, done = 0;
+
+    mregion_set_progress(connection, be_slow, &done);
+    ck_assert_int_eq(mregion_add(connection, "main", buffer, sizeof buffer, &address, &error),
+                     MREGION_ERR_TIMEOUT);
+    ck_assert_uint_lt(done, sizeof buffer);
+    mregion_set_progress(connection, NULL, NULL);
+    mregion_set_timeout(connection, MREGION_NO_TIMEOUT);
+    ck_assert_int_eq(mregion_add(connection, "main", buffer, sizeof buffer, &address, &error), 0);
     finish(connection);
 }
 END_TEST
@@ -775,6 +809,7 @@ int main(void)
     tcase_add_test(tcase, a_submit_that_timed_out_leaves_open_tickets_alone);
     tcase_add_test(tcase, a_call_that_timed_out_half_sent);
     tcase_add_test(tcase, a_server_that_never_stops_sending);
+    tcase_add_test(tcase, a_server_that_never_stops_reading);
     tcase_add_test(tcase, a_question_is_sent_until_it_is_answered);
     tcase_add_test(tcase, no_reconnect_when_it_is_off);
     tcase_add_test(tcase, a_loss_that_shows_beforehand_costs_nothing);
