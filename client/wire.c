@@ -125,6 +125,7 @@ static int account(struct mregion *connection, size_t count, struct mregion_erro
     }
     msgpack_sbuffer_clear(&connection->out);
     connection->sent = 0;
+    sending->begin = 0;
     count -= gathered;
     if (count == 0)
         return MREGION_OK;

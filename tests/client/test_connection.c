@@ -1,5 +1,7 @@
 /* libmregion against servers that misbehave: slow, closing, talking nonsense, out of order. */
 #include <check.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -367,6 +369,26 @@ START_TEST(a_submit_that_timed_out_leaves_open_tickets_alone)
 }
 END_TEST
 
+/* A socket that takes what is gathered in front of a large message, and not a byte more. */
+static bool is_narrow;
+
+__attribute__((visibility("default"))) ssize_t sendmsg(int fd, const struct msghdr *message,
+                                                       int flags)
+{
+    static ssize_t (*next)(int, const struct msghdr *, int);
+    struct msghdr first = *message;
+
+    if (next == NULL)
+        next = (__typeof__(next))dlsym(RTLD_NEXT, "sendmsg");
+    if (!is_narrow)
+        return next(fd, message, flags);
+    first.msg_iovlen = 1;
+    if (first.msg_iov[0].iov_len > 0)
+        return next(fd, &first, flags);
+    errno = EAGAIN;
+    return -1;
+}
+
 /* serverInfo, or a number. */
 static void answer_at_once(struct fake *server, int fd, unsigned number)
 {
@@ -381,6 +403,34 @@ static void answer_at_once(struct fake *server, int fd, unsigned number)
         fake_drop(&request);
     }
 }
+
+/* Nothing of what has left is sent once more: least of all a change that has no token. */
+START_TEST(a_submit_that_timed_out_behind_what_was_gathered)
+{
+    static const uint8_t blob[100000];
+    struct mregion_options options = {.timeout_ms = 200};
+    struct mregion *connection = connect_with(answer_at_once, NULL, &options);
+    mregion_ticket ticket, large;
+    void *result;
+    size_t size;
+    uint64_t number;
+
+    ck_assert_int_eq(mregion_add(connection, "main", blob, sizeof blob, &number, &error), 0);
+    ck_assert_int_eq(mregion_submit(connection, "grow", "\x92\xa4main\x01", 7, &ticket, &error), 0);
+    is_narrow = true;
+    ck_assert_int_eq(mregion_submit_add(connection, "main", blob, sizeof blob, &large, &error),
+                     MREGION_ERR_TIMEOUT);
+    is_narrow = false;
+    mregion_set_timeout(connection, MREGION_NO_TIMEOUT);
+    ck_assert_msg(mregion_size(connection, "main", &number, &error) == 0, "%s", error.text);
+    ck_assert_msg(mregion_collect(connection, ticket, &result, &size, &error) == 0, "%s",
+                  error.text);
+    mregion_free(result);
+    finish(connection);
+    ck_assert_uint_eq(fake.connections, 1);
+    ck_assert_uint_eq(fake.requests, 4);
+}
+END_TEST
 
 /* Answers serverInfo, and any load with a blob, all of it as fast as it is read. */
 static void answer_loads(struct fake *server, int fd, unsigned number)
@@ -807,6 +857,7 @@ int main(void)
     tcase_add_test(tcase, a_ticket_outlives_a_timeout);
     tcase_add_test(tcase, a_call_that_timed_out_leaves_open_tickets_alone);
     tcase_add_test(tcase, a_submit_that_timed_out_leaves_open_tickets_alone);
+    tcase_add_test(tcase, a_submit_that_timed_out_behind_what_was_gathered);
     tcase_add_test(tcase, a_call_that_timed_out_half_sent);
     tcase_add_test(tcase, a_server_that_never_stops_sending);
     tcase_add_test(tcase, a_server_that_never_stops_reading);
