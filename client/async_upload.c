@@ -53,8 +53,6 @@ static void fail_all(struct mregion_async_upload *upload, enum mregion_code code
 {
     if (upload->failure.code != MREGION_OK)
         return;
-    if (code == MREGION_ERR_LOST)
-        text = UPLOAD_LOST;
     (void)error_set(&upload->failure, code, "%s", text);
     for (struct step *step = upload->first; step != NULL; step = step->next) {
         if (step->pending->is_over)
@@ -63,6 +61,14 @@ static void fail_all(struct mregion_async_upload *upload, enum mregion_code code
             step->pending->only_reads = true; /* it was never sent: the reason says it all */
         async_give_up(upload->connection, step->pending, code, text);
     }
+}
+
+/* The same for what a step before the commit has failed of: a connection that is lost has taken the
+ * upload along, and that is all. */
+static void fail_before_commit(struct mregion_async_upload *upload, enum mregion_code code,
+                               const char *text)
+{
+    fail_all(upload, code, code == MREGION_ERR_LOST ? UPLOAD_LOST : text);
 }
 
 static void abort_it(struct mregion_async_upload *upload)
@@ -113,7 +119,7 @@ static void release_commit(struct mregion_async_upload *upload)
         !commit->pending->is_held || commit->pending->is_over)
         return;
     if (is_lost(upload))
-        fail_all(upload, MREGION_ERR_LOST, "");
+        fail_all(upload, MREGION_ERR_LOST, UPLOAD_LOST);
     else
         async_release(upload->connection, commit->pending);
 }
@@ -138,9 +144,9 @@ static void on_begun(struct mregion *connection, const struct mregion_answer *an
         upload->attempt = connection->loop.attempt;
         upload->is_begun = true;
         if (is_lost(upload))
-            fail_all(upload, MREGION_ERR_LOST, "");
+            fail_all(upload, MREGION_ERR_LOST, UPLOAD_LOST);
     } else {
-        fail_all(upload, answer->code, answer->text);
+        fail_before_commit(upload, answer->code, answer->text);
     }
     if (upload->is_closed)
         abort_it(upload);
@@ -178,7 +184,9 @@ static bool may_go_on(const struct mregion_async_upload *upload, enum mregion_co
 static void take_commit(struct mregion_async_upload *upload, struct mregion_answer *answer,
                         struct mregion_error *reason)
 {
-    bool is_elsewhere = upload->connection->loop.attempt != upload->attempt;
+    /* It was sent, and not given up for what another step has failed of. */
+    bool is_elsewhere =
+        upload->connection->loop.attempt != upload->attempt && upload->failure.code == MREGION_OK;
 
     upload->commit = NULL;
     if (answer->code == MREGION_OK)
@@ -193,7 +201,7 @@ static void take_commit(struct mregion_async_upload *upload, struct mregion_answ
 static void take_append(struct mregion_async_upload *upload, struct mregion_error *reason)
 {
     if (reason->code != MREGION_OK)
-        fail_all(upload, reason->code, reason->text);
+        fail_before_commit(upload, reason->code, reason->text);
     if (upload->failure.code != MREGION_OK)
         *reason = upload->failure;
 }
@@ -281,7 +289,7 @@ int mregion_async_upload_begin(struct mregion *connection, const char *region, u
 static int check_open(struct mregion_async_upload *upload, struct mregion_error *error)
 {
     if (is_lost(upload) && !upload->is_committed && upload->commit == NULL)
-        fail_all(upload, MREGION_ERR_LOST, "");
+        fail_all(upload, MREGION_ERR_LOST, UPLOAD_LOST);
     if (upload->failure.code != MREGION_OK)
         return error_set(error, upload->failure.code, "%s", upload->failure.text);
     if (upload->is_committed || upload->commit != NULL)

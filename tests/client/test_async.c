@@ -20,11 +20,12 @@ static struct mregion_error error;
 #define SEEN_MAX 256
 
 static struct {
-    bool is_silent;       /* executes and does not answer */
-    bool is_deaf;         /* does not even read */
-    unsigned cut_at;      /* connections end at the request of this number, unanswered; 0: none */
-    const char *refusal;  /* of authenticate */
-    uint64_t max_message; /* of serverInfo */
+    bool is_silent;      /* executes and does not answer */
+    bool is_deaf;        /* does not even read */
+    unsigned cut_at;     /* connections end at the request of this number, unanswered; 0: none */
+    const char *refusal; /* of authenticate */
+    const char *refused_method, *reason; /* one that is answered with this error */
+    uint64_t max_message;                /* of serverInfo */
     char methods[SEEN_MAX][64];
     uint8_t tokens[SEEN_MAX][16];
     unsigned count; /* of requests, serverInfo left out */
@@ -51,6 +52,8 @@ static bool answer(int fd, const struct fake_request *request)
 
     if (strcmp(request->method, "serverInfo") == 0)
         return fake_answer_info(fd, msgid, server.max_message);
+    if (server.refused_method != NULL && strcmp(request->method, server.refused_method) == 0)
+        return fake_answer_error(fd, msgid, server.reason);
     if (strcmp(request->method, "authenticate") == 0)
         return server.refusal != NULL ? fake_answer_error(fd, msgid, server.refusal)
                                       : fake_answer_nil(fd, msgid);
@@ -758,6 +761,66 @@ END_TEST
 
 /* ---- Answers to what was never asked ---- */
 
+/* ---- Uploads ---- */
+
+/* Begin, append and commit, at once; the steps are heard of as 0 and 1. */
+static struct mregion_async_upload *start_upload(void)
+{
+    struct mregion_async_upload *upload;
+    struct mregion_async async = to(0, MREGION_NO_TIMEOUT);
+
+    OK(mregion_async_upload_begin(connection, "m", MREGION_UNKNOWN_SIZE, &upload, &error));
+    OK(mregion_async_upload_append(upload, "x", 1, &async, NULL, &error));
+    async = to(1, MREGION_NO_TIMEOUT);
+    OK(mregion_async_upload_commit(upload, &async, NULL, &error));
+    return upload;
+}
+
+/* What is said to one step is the reason of all, and no loss. */
+START_TEST(an_upload_that_is_refused)
+{
+    static const char *const refused[] = {"beginBlob", "appendBlob"};
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct mregion_async_upload *upload;
+
+        start(NULL);
+        server.refused_method = refused[i];
+        server.reason = "invalid_argument: there is no such thing";
+        upload = start_upload();
+        turn_until(2);
+        expect(0, MREGION_ERR_INVALID_ARGUMENT, "no such thing");
+        expect(1, MREGION_ERR_INVALID_ARGUMENT, "no such thing");
+        FAILS(MREGION_ERR_INVALID_ARGUMENT,
+              mregion_async_upload_append(upload, "x", 1, NULL, NULL, &error));
+        mregion_async_upload_close(upload);
+        finish();
+    }
+}
+END_TEST
+
+/* Without a token nobody knows what became of it. */
+START_TEST(a_commit_that_is_lost)
+{
+    static const struct mregion_options options = {.no_tokens = true};
+    struct mregion_async_upload *upload;
+
+    start(&options);
+    server.cut_at = 3;
+    upload = start_upload();
+    turn_until(2);
+    expect(0, MREGION_OK, "");
+    expect(1, MREGION_ERR_LOST, "");
+    ck_assert_ptr_null(strstr(heard[1].text, "nothing was added"));
+    FAILS(MREGION_ERR_LOST, mregion_async_upload_commit(upload, NULL, NULL, &error));
+    ck_assert_ptr_null(strstr(error.text, "nothing was added"));
+    mregion_async_upload_close(upload);
+    finish();
+}
+END_TEST
+
+/* ---- Forgeries ---- */
+
 #define FORGED_SIZE 65536
 #define FORGED_FIRST (FORGED_SIZE - 100)
 
@@ -928,6 +991,8 @@ int main(void)
     tcase_add_test(tests, callbacks_may_do_anything);
     tcase_add_test(tests, blocking_calls_hand_nothing_over);
     tcase_add_test(tests, what_a_blocking_call_has_received_shows);
+    tcase_add_test(tests, an_upload_that_is_refused);
+    tcase_add_test(tests, a_commit_that_is_lost);
     tcase_add_test(tests, answered_before_it_is_sent);
     tcase_add_test(tests, answered_before_it_is_sent_and_canceled);
     tcase_add_test(tests, a_piece_that_has_not_come);
