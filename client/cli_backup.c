@@ -62,8 +62,8 @@ static msgpack_object text_object(const char *text)
 }
 
 /* A line each, as soon as it is made: the name and how many bytes, or an object. */
-static void print_backup(const struct cli *cli, const char *region, const char *backup,
-                         uint64_t bytes)
+static int print_backup(const struct cli *cli, const char *region, const char *backup,
+                        uint64_t bytes)
 {
     msgpack_object_kv line[] = {{text_object(backup), number_object(bytes)}};
     msgpack_object_kv keys[] = {{text_object("region"), text_object(region)},
@@ -74,7 +74,7 @@ static void print_backup(const struct cli *cli, const char *region, const char *
                                 .via.map = {.ptr = is_json ? keys : line, .size = is_json ? 3 : 1}};
 
     cli_output_value(stdout, cli->form, &map);
-    (void)cli_output_flush(cli);
+    return cli_output_flush(cli);
 }
 
 /* What one region says to it keeps no other from being backed up; what the connection says does. */
@@ -86,18 +86,15 @@ static int back_up_each(struct cli *cli, char *const *regions, size_t count, con
         struct mregion_error error;
         char backup[NAME_SIZE];
         uint64_t bytes;
-        int failed;
+        int code, failed;
 
         (void)snprintf(backup, sizeof backup, "%s-%s", regions[i], suffix);
-        if (mregion_backup_region(cli->connection, regions[i], backup, &bytes, &error) ==
-            MREGION_OK) {
-            print_backup(cli, regions[i], backup, bytes);
-            continue;
-        }
-        failed = cli_fail_library(cli, &error, NULL);
+        code = mregion_backup_region(cli->connection, regions[i], backup, &bytes, &error);
+        failed = code == MREGION_OK ? print_backup(cli, regions[i], backup, bytes)
+                                    : cli_fail_library(cli, &error, NULL);
         if (status == CLI_OK)
             status = failed;
-        if (error.code >= MREGION_ERR_CONNECT)
+        if (code >= MREGION_ERR_CONNECT)
             break;
     }
     return status;

@@ -269,7 +269,8 @@ class ExitStatus(CliCase):
         self.assertEqual(os.listdir(self.folder), [])
         with open("/dev/full", "wb") as full:
             for args in (["load", "0+10"], ["ping"], ["-o", "json", "load", "0+10"],
-                         ["remove", "0+10"], ["list"], ["--help"], ["free-list"], ["add", "-"]):
+                         ["remove", "0+10"], ["list"], ["--help"], ["free-list"], ["add", "-"],
+                         ["backup", "--all", "unheard"]):
                 self.fails(74, r"standard output: cannot write: No space left", *args, stdout=full,
                            stdin=b"blob")
         self.fails(74, r"/dev/full: cannot write: No space left", "load", "0+10", "/dev/full")
