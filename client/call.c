@@ -213,7 +213,8 @@ int call_flush(struct mregion *connection, int64_t deadline, struct mregion_erro
         code = drive_send(connection, deadline, error);
         if (code == MREGION_OK && connection->fd >= 0)
             code = drive_flush(connection, deadline, error);
-    } while (code == MREGION_ERR_LOST && connection->pending.unsent != NULL);
+    } while (code == MREGION_ERR_LOST && connection->reconnects &&
+             connection->pending.unsent != NULL);
     return code;
 }
 

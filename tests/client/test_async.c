@@ -422,6 +422,24 @@ START_TEST(one_attempt_where_reconnecting_is_off)
 }
 END_TEST
 
+/* Nor does what waits for one keep a call that blocks. */
+START_TEST(a_flush_where_reconnecting_is_off)
+{
+    struct mregion_options options = {.no_reconnect = true};
+
+    start(&options);
+    server.cut_at = 1;
+    OK(add(0, MREGION_NO_TIMEOUT, NULL));
+    turn_until(1);
+    expect(0, MREGION_ERR_LOST, "");
+    OK(add(1, MREGION_NO_TIMEOUT, NULL));
+    FAILS(MREGION_ERR_LOST, mregion_flush(connection, &error));
+    turn_until(2);
+    expect(1, MREGION_ERR_LOST, "nothing was changed");
+    finish();
+}
+END_TEST
+
 START_TEST(a_host_that_does_not_exist)
 {
     struct mregion *other;
@@ -976,6 +994,7 @@ int main(void)
     tcase_add_test(tests, too_late);
     tcase_add_test(tests, nobody_listens);
     tcase_add_test(tests, one_attempt_where_reconnecting_is_off);
+    tcase_add_test(tests, a_flush_where_reconnecting_is_off);
     tcase_add_test(tests, a_host_that_does_not_exist);
     tcase_add_test(tests, sent_again_with_the_same_token);
     tcase_add_test(tests, a_change_by_name_is_lost);
