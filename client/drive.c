@@ -222,17 +222,37 @@ int drive_until_answered(struct mregion *connection, const struct pending *pendi
     return armed(connection, pending->state == PENDING_WAITING ? code : MREGION_OK);
 }
 
+/* For who does not wait at all: what there is, and one step towards a connection, which goes on at
+ * the next call. */
+static int look_once(struct mregion *connection, struct mregion_error *error)
+{
+    const struct mregion_error *failure = &connection->attempt.failure;
+    int code = outbox_step(connection, error);
+
+    if (code != MREGION_OK && code != STEP_WAIT &&
+        (code != MREGION_ERR_LOST || !connection->reconnects))
+        return code;
+    if (connection->fd >= 0)
+        wire_poll(connection);
+    events_step(connection);
+    if (connection->fd < 0 && failure->code != MREGION_OK)
+        return error_set(error, MREGION_ERR_TIMEOUT, "%s", failure->text);
+    return error_set(error, MREGION_ERR_TIMEOUT, "no answer from %.200s in time",
+                     connection->endpoint.text);
+}
+
 int drive_until_event(struct mregion *connection,
                       bool (*is_due)(const struct mregion_events *events), int64_t deadline,
                       struct mregion_error *error)
 {
+    bool waits = deadline_left(deadline) != 0;
     int code = MREGION_OK;
 
     while (code == MREGION_OK) {
         events_step(connection);
         if (is_due(connection->events))
             break;
-        code = send_queue(connection, deadline, error);
+        code = waits ? send_queue(connection, deadline, error) : look_once(connection, error);
         if (code == MREGION_OK && connection->fd >= 0)
             code = receive_event(connection, deadline, error);
         if (code == MREGION_ERR_LOST && connection->reconnects)

@@ -467,7 +467,8 @@ int mregion_events_next(struct mregion_events *events, uint32_t timeout_ms,
                          "the events of this subscription are handed to a callback");
     if (events->is_end_told)
         return error_set(error, events->end.code, "%s", events->end.text);
-    attempt_hurry(events->connection);
+    if (timeout_ms > 0)
+        attempt_hurry(events->connection);
     code =
         drive_until_event(events->connection, events_has_next, deadline_after(timeout_ms), error);
     if (code == MREGION_ERR_TIMEOUT && events->is_subscribed)

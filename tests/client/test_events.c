@@ -387,6 +387,27 @@ START_TEST(without_reconnecting_it_ends)
 }
 END_TEST
 
+/* Who only looks what is there hears of the next connection, too. */
+START_TEST(looked_for_without_waiting)
+{
+    const struct mregion_event *event = NULL;
+    int code = MREGION_ERR_TIMEOUT;
+
+    server.events = 1;
+    server.ends_after = true;
+    start(NULL);
+    OK(mregion_events_open(connection, &subscription, &error));
+    ck_assert_int_eq(next()->kind, MREGION_EVENT_CREATED);
+    while (code == MREGION_ERR_TIMEOUT || code == MREGION_ERR_CONNECT) {
+        code = mregion_events_next(subscription, 0, &event, &error);
+        (void)poll(NULL, 0, 1);
+    }
+    OK(code);
+    ck_assert_int_eq(event->kind, MREGION_EVENT_SUBSCRIBED);
+    finish();
+}
+END_TEST
+
 START_TEST(nobody_listens)
 {
     OK(mregion_open("unix:/nonexistent/socket", NULL, &connection, &error));
@@ -484,6 +505,7 @@ int main(void)
     tcase_add_test(tests, what_is_no_event_is_ignored);
     tcase_add_test(tests, a_server_that_does_not_know_it);
     tcase_add_test(tests, without_reconnecting_it_ends);
+    tcase_add_test(tests, looked_for_without_waiting);
     tcase_add_test(tests, nobody_listens);
     tcase_add_test(tests, a_server_that_falls_silent);
     tcase_add_test(tests, nothing_happens);
