@@ -36,14 +36,20 @@ const struct cli_option cli_map_options[] = {
 
 /* ---- Cells ---- */
 
+static uint64_t cells_of(uint64_t size, uint64_t cell)
+{
+    return size / cell + (size % cell != 0);
+}
+
+/* Of sizes that no region has there may be one cell too many: none is larger. */
 bool map_init(struct map *map, const char *region, uint64_t size, size_t columns, size_t rows)
 {
     uint64_t cells = (uint64_t)columns * rows;
 
     *map = (struct map){.region = region, .size = size, .cell = 1, .columns = columns};
-    while ((size + map->cell - 1) / map->cell > cells)
+    while (cells_of(size, map->cell) > cells && map->cell < (uint64_t)1 << 63)
         map->cell *= 2;
-    map->count = (size_t)((size + map->cell - 1) / map->cell);
+    map->count = (size_t)cells_of(size, map->cell);
     map->used = calloc(map->count + 1, sizeof *map->used);
     for (size_t i = 0; map->used != NULL && i < map->count; i++)
         map->used[i] = map_cell_size(map, i);
@@ -79,7 +85,7 @@ void map_add_hole(struct map *map, struct mregion_block hole)
         map->largest = hole;
     for (end = hole.address + hole.size; at < end;) {
         size_t cell = (size_t)(at / map->cell);
-        uint64_t part = min_u64(end, (cell + 1) * map->cell) - at;
+        uint64_t part = min_u64(end - at, map->cell - at % map->cell);
 
         map->used[cell] -= part;
         at += part;
@@ -242,7 +248,7 @@ static int show(struct cli *cli, const char *region, const struct plan *plan)
 /* A picture has more cells than a terminal. */
 static int draw(struct cli *cli, const char *region, const struct plan *plan)
 {
-    struct map map;
+    struct map map = {0};
     int status = fetch(cli, region, plan->columns > 0 ? (size_t)plan->columns : 128,
                        plan->rows > 0 ? (size_t)plan->rows : 64, &map);
 

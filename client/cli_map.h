@@ -8,7 +8,7 @@
 #include "client/cli_target.h"
 #include "client/cli_terminal.h"
 
-#define MAP_SIZES 63 /* holes of 2^i to 2^(i+1)-1 bytes */
+#define MAP_SIZES 64 /* holes of 2^i to 2^(i+1)-1 bytes */
 
 struct map {
     const char *region;

@@ -61,6 +61,17 @@ START_TEST(extremes)
     map_release(&map);
     ck_assert(map_init(&map, "main", 0, 64, 16));
     ck_assert_uint_eq(map.count, 0);
+    /* No server has so much, but one may say so. */
+    map_release(&map);
+    ck_assert(map_init(&map, "main", UINT64_MAX, 64, 16));
+    ck_assert_uint_eq(map.count, 1024);
+    map_add_hole(&map, (struct mregion_block){1000, UINT64_MAX - 1000});
+    ck_assert_uint_eq(map.free, UINT64_MAX - 1000);
+    ck_assert_uint_eq(map_level(&map, 0), 1);
+    ck_assert_uint_eq(map_level(&map, 1023), 0);
+    map_release(&map);
+    ck_assert(map_init(&map, "main", UINT64_MAX, 1, 1));
+    ck_assert_uint_eq(map.count, 2);
 }
 END_TEST
 

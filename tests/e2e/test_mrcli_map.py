@@ -143,6 +143,7 @@ class Map(CliCase):
                               (("-w", "--svg", "x"), "map: a file is written once")):
             self.fails(64, pattern, "map", *args)
         self.fails(3, "no_such_region", "-r", "nobody", "map")
+        self.fails(3, "no_such_region", "-r", "nobody", "map", "--svg", "out")
 
 
 if __name__ == "__main__":
