@@ -333,6 +333,8 @@ static void undo(struct import *import)
     struct mregion_error error;
     bool has_own_name = strcmp(import->building, import->region) == 0;
 
+    if (has_own_name)
+        place_settle(&import->place);
     place_release(&import->place);
     if (!import->is_made && !import->place.is_touched)
         return; /* it is as it was */

@@ -71,9 +71,29 @@ static int collect_first(struct place *place)
         return check_address(place, address, first.address);
     if (error.code == MREGION_ERR_TIMEOUT)
         mregion_forget(place->cli->connection, first.ticket);
-    if (error.code < MREGION_ERR_CONNECT)
-        place->placed -= first.size; /* the server says that it did not */
+    place->placed -= first.size;
     return cli_fail_library(place->cli, &error, NULL);
+}
+
+void place_settle(struct place *place)
+{
+    bool is_silent = false;
+
+    for (; place->count > 0; place->count--) {
+        struct place_request first = place->requests[place->first];
+        uint64_t address = first.address;
+        int code = MREGION_ERR_TIMEOUT;
+
+        place->first = (place->first + 1) % PLACE_REQUESTS;
+        if (!is_silent)
+            code = mregion_collect_uint(place->cli->connection, first.ticket, &address, NULL);
+        place->is_shared = place->is_shared || address != first.address;
+        if (code != MREGION_OK)
+            place->placed -= first.size;
+        is_silent = code == MREGION_ERR_TIMEOUT;
+        if (is_silent)
+            mregion_forget(place->cli->connection, first.ticket);
+    }
 }
 
 static int collect_until(struct place *place, size_t count, uint64_t kept)
@@ -151,9 +171,9 @@ static int commit_upload(struct place *place)
     struct mregion_error error;
     uint64_t address;
 
-    place->placed += place->size - place->upload_address;
     if (mregion_upload_commit(place->upload, &address, &error) != MREGION_OK)
         return cli_fail_library(place->cli, &error, NULL);
+    place->placed += place->size - place->upload_address;
     return check_address(place, address, place->upload_address);
 }
 
@@ -303,6 +323,8 @@ static int submit_frees(struct place *place, const struct mregion_block *holes, 
                             &error) != MREGION_OK)
         status = cli_fail_library(place->cli, &error, NULL);
     msgpack_sbuffer_destroy(&buffer);
+    for (size_t i = 0; i < count; i++)
+        place->placed -= holes[i].size;
     return status;
 }
 

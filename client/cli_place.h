@@ -35,7 +35,7 @@ struct place {
     uint64_t changes_max;
     bool is_touched;   /* something was sent to be placed */
     bool is_shared;    /* somebody else puts something there too */
-    uint64_t placed;   /* bytes that are, or may be, in use for what was sent */
+    uint64_t placed;   /* bytes that are in use for what was sent, as far as that is known */
     uint64_t end;      /* of what is sent or gathered */
     uint64_t used;     /* bytes of it that are to be in use */
     uint8_t *gathered; /* the last bytes before end */
@@ -54,6 +54,9 @@ struct place {
  * to become is set by the caller: size, pages, in_use. False without memory. */
 bool place_init(struct place *place, struct cli *cli, const char *region, uint64_t piece,
                 uint64_t changes_max);
+/* Where it has failed: waits for what is under way, as long as the server answers, so that it is
+ * known what is placed. What has no answer counts as not placed. */
+void place_settle(struct place *place);
 /* What is under way is forgotten, and what was not committed never happens. */
 void place_release(struct place *place);
 

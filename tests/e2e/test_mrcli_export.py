@@ -342,6 +342,43 @@ class Export(CliCase):
             self.assertEqual(self.client.call("loadBlob", "fresh", address, 10), b"in between")
             self.out("drop", "fresh")
 
+    def test_what_was_under_way_hides_nothing_of_others(self):
+        """Nor do adds that nobody waits for any more, because one before them was refused; nor
+        holes that are free already."""
+        self.client.call("addBlob", "main", os.urandom(6 * MIB))
+        self.client.call("deallocate", "main", 2 * MIB, MIB)
+        self.out("export", "file")
+
+        def answer(method, params):
+            if method == "memoryInfo":
+                return None, {"size": taken[0], "allocated": in_use()}
+            if method == "addBlob" or method == "allocate":
+                if taken[0] == room:
+                    return "no_space: the region is full", None
+                size = params[1] if method == "allocate" else len(params[1])
+                taken[0] += size
+                return None, taken[0] - size
+            if method == "batch":
+                freed.append(params[1][0][2])
+                return None, [None]
+            if method == "grow" and freed:
+                return "no_space: the disk is full", None
+            return {"serverInfo": (None, {"max_message": 64 * MIB, "max_batch": 1000}),
+                    "beginBlob": ("busy: there are too many", None),
+                    "pages": (None, 1)}.get(method, (None, 1))
+
+        def in_use():
+            return taken[0] - sum(freed) + (10 if taken[0] > 0 else 0)  # 10 bytes are another's
+
+        for room in (MIB, None):
+            taken, freed = [0], []
+            with FakeServer(answer) as fake:
+                done = self.run_mrcli("-s", fake.address, "import", "file", "fresh")
+            self.assertEqual(done.returncode, 5, done.stderr)
+            self.assertIn(b"fresh may have a part of it beside what others have put there",
+                          done.stderr)
+            self.assertNotIn("clear", [method for method, _ in fake.requests])
+
     # ---- Signals and lost servers ----
 
     def test_interrupted(self):
