@@ -204,15 +204,39 @@ void cli_json_write_bytes(FILE *file, const void *bytes, size_t size)
     (void)fputs("\"}", file);
 }
 
+/* A terminal obeys more control characters than JSON has to have escaped: U+007F to U+009F, which
+ * begin with this byte. */
+static bool is_control(const char *at)
+{
+    return *at == '\x7f' || (*at == '\xc2' && (unsigned char)at[1] < 0xa0);
+}
+
+static void write_escaped(FILE *file, const char *text)
+{
+    while (*text != '\0') {
+        const char *start = text;
+
+        while (*text != '\0' && !is_control(text))
+            text++;
+        (void)fwrite(start, 1, (size_t)(text - start), file);
+        if (*text == '\0')
+            break;
+        text += *text == '\xc2';
+        (void)fprintf(file, "\\u00%02X", (unsigned)(unsigned char)*text++);
+    }
+}
+
 void cli_json_write_string(FILE *file, const char *bytes, size_t size)
 {
     /* An empty one may come without an address. */
     json_t *string = json_stringn(size > 0 ? bytes : "", size);
+    char *text = string != NULL ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
 
-    if (string != NULL)
-        (void)json_dumpf(string, file, JSON_ENCODE_ANY);
+    if (text != NULL)
+        write_escaped(file, text);
     else
         cli_json_write_bytes(file, bytes, size);
+    free(text);
     json_decref(string);
 }
 

@@ -174,6 +174,16 @@ START_TEST(results_are_written)
 }
 END_TEST
 
+/* What a terminal obeys is escaped, also where JSON does not ask for it. */
+START_TEST(no_string_steers_the_terminal)
+{
+    ASSERT_WRITTEN("\xa3\x1b[J", "\"\\u001B[J\"");
+    ASSERT_WRITTEN("\xa9\x7f\xc2\x80\xc2\x9b\xc2\xa0\xc3\x9b",
+                   "\"\\u007F\\u0080\\u009B\xc2\xa0\xc3\x9b\"");
+    ASSERT_WRITTEN("\x81\xa2\xc2\x9b\x01", "{\"\\u009B\":1}");
+}
+END_TEST
+
 START_TEST(floats_are_written_short_and_exact)
 {
     ASSERT_WRITTEN("\xcb\x3f\xf0\0\0\0\0\0\0", "1.0");
@@ -225,6 +235,7 @@ int main(void)
     tcase_add_test(tcase, maps_and_arrays);
     tcase_add_test(tcase, what_is_no_json_is_refused);
     tcase_add_test(tcase, results_are_written);
+    tcase_add_test(tcase, no_string_steers_the_terminal);
     tcase_add_test(tcase, floats_are_written_short_and_exact);
     tcase_add_test(tcase, base64_goes_both_ways);
     suite_add_tcase(suite, tcase);
