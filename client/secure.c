@@ -19,6 +19,8 @@
 
 /* Received at a time. */
 #define IN_SIZE ((size_t)64 << 10)
+/* So often at most until somebody looks at the clock: there are records that mean nothing. */
+#define PULLS_MAX 16
 /* More than a key takes. */
 #define KEY_FILE_MAX ((size_t)64 << 10)
 
@@ -368,7 +370,7 @@ int secure_begin(struct secure *secure, struct mregion_error *error)
 
 int secure_step(struct secure *secure, int fd, bool *ret_is_untrusted, struct mregion_error *error)
 {
-    for (;;) {
+    for (int turn = 0;; turn++) {
         uint8_t byte;
         size_t size;
         enum tls_status status = tls_read(secure->tls, &byte, sizeof byte, &size);
@@ -383,6 +385,8 @@ int secure_step(struct secure *secure, int fd, bool *ret_is_untrusted, struct mr
             return fail_socket(secure, errno, error);
         if (tls_is_open(secure->tls) && !secure_has_output(secure))
             return MREGION_OK;
+        if (turn == PULLS_MAX)
+            return STEP_WAIT;
         got = pull(secure, fd);
         if (got < 0)
             return errno == EAGAIN || errno == EINTR ? STEP_WAIT
@@ -422,7 +426,7 @@ bool secure_has_output(const struct secure *secure)
 
 ssize_t secure_receive(struct secure *secure, int fd, void *room, size_t size)
 {
-    for (;;) {
+    for (int turn = 0;; turn++) {
         size_t got = 0;
         enum tls_status status = tls_read(secure->tls, room, size, &got);
         int pulled;
@@ -434,6 +438,10 @@ ssize_t secure_receive(struct secure *secure, int fd, void *room, size_t size)
             return 0;
         if (status == TLS_FAILED) {
             errno = EPROTO;
+            return -1;
+        }
+        if (turn == PULLS_MAX) {
+            errno = EAGAIN;
             return -1;
         }
         pulled = pull(secure, fd);

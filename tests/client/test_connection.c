@@ -2,10 +2,14 @@
 #include <check.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "support_fake.h"
 #include "tests/support_main.h"
@@ -490,6 +494,57 @@ START_TEST(a_server_that_never_stops_reading)
 }
 END_TEST
 
+/* A socket in which there is always something more. */
+static _Thread_local bool is_never_dry;
+
+__attribute__((visibility("default"))) ssize_t recv(int fd, void *room, size_t size, int flags)
+{
+    static ssize_t (*next)(int, void *, size_t, int);
+
+    if (next == NULL)
+        next = (__typeof__(next))dlsym(RTLD_NEXT, "recv");
+    return next(fd, room, size, is_never_dry ? flags & ~MSG_DONTWAIT : flags);
+}
+
+/* HelloRequest, which means nothing to who has said hello already, as many in a record as there is
+ * room for, until the client has had enough. */
+static void *greet_without_end(void *data)
+{
+    static uint8_t record[5 + 16384] = {0x16, 3, 3, 0x40, 0};
+    int fd = accept(*(int *)data, NULL, NULL);
+
+    ck_assert_int_ge(fd, 0);
+    while (send(fd, record, sizeof record, MSG_NOSIGNAL) > 0)
+        ;
+    (void)close(fd);
+    return NULL;
+}
+
+START_TEST(a_server_that_never_stops_shaking_hands)
+{
+    struct mregion_tls tls = {.no_verification = true};
+    struct mregion_options options = {.connect_timeout_ms = 200, .tls = &tls};
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof name;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct mregion *connection;
+    char address[64];
+    pthread_t thread;
+
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&name, sizeof name), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&name, &length), 0);
+    (void)snprintf(address, sizeof address, "tls:127.0.0.1:%u", ntohs(name.sin_port));
+    ck_assert_int_eq(pthread_create(&thread, NULL, greet_without_end, &listener), 0);
+    is_never_dry = true;
+    ck_assert_int_eq(mregion_connect(address, &options, &connection, &error), MREGION_ERR_CONNECT);
+    is_never_dry = false;
+    ck_assert_ptr_nonnull(strstr(error.text, "timed out"));
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    (void)close(listener);
+}
+END_TEST
+
 /* ["main", 4 MiB] */
 static void *pack_large(size_t *ret_size)
 {
@@ -861,6 +916,7 @@ int main(void)
     tcase_add_test(tcase, a_call_that_timed_out_half_sent);
     tcase_add_test(tcase, a_server_that_never_stops_sending);
     tcase_add_test(tcase, a_server_that_never_stops_reading);
+    tcase_add_test(tcase, a_server_that_never_stops_shaking_hands);
     tcase_add_test(tcase, a_question_is_sent_until_it_is_answered);
     tcase_add_test(tcase, no_reconnect_when_it_is_off);
     tcase_add_test(tcase, a_loss_that_shows_beforehand_costs_nothing);
