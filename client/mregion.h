@@ -339,8 +339,9 @@ MREGION_API int mregion_upload_append(struct mregion_upload *upload, const void 
                                       uint64_t size, struct mregion_error *error);
 /* Makes it a blob, durably, which happens once, as with every change; a token of
  * mregion_set_token is for this very upload. After TIMEOUT it may have happened, or may still
- * happen: call it again, and it gives the address if so. Errors: INVALID_ARGUMENT (bytes are
- * missing; the upload goes on), LOST, and those of the appends before. */
+ * happen: call it again, and it gives the address if so (but with no_tokens nobody knows: LOST).
+ * Errors: INVALID_ARGUMENT (bytes are missing; the upload goes on), LOST, and those of the appends
+ * before. */
 MREGION_API int mregion_upload_commit(struct mregion_upload *upload, uint64_t *ret_address,
                                       struct mregion_error *error);
 /* Frees it. What was not committed never happened. NULL is fine. */

@@ -100,8 +100,14 @@ int upload_commit(struct mregion_upload *upload, uint64_t *ret_address, struct m
     struct mregion *connection = upload->pieces.connection;
     struct request request = {.method = METHOD_COMMIT_BLOB, .numbers = {upload->number}};
     bool was_asked = upload->is_asked;
-    int code = was_asked ? MREGION_OK : prepare_commit(upload, error);
+    int code;
 
+    /* The server would know neither the upload nor the commit, whether it was made or not. */
+    if (was_asked && !upload->has_token)
+        return error_set(error, MREGION_ERR_LOST,
+                         "the commit was sent without a token, and may have happened or not: it "
+                         "cannot be asked for again");
+    code = was_asked ? MREGION_OK : prepare_commit(upload, error);
     if (code != MREGION_OK)
         return code;
     /* One that was made is found by its token, on whichever connection. */
@@ -113,6 +119,8 @@ int upload_commit(struct mregion_upload *upload, uint64_t *ret_address, struct m
         upload->is_open = false;
     else if (code == MREGION_ERR_INVALID_ARGUMENT)
         code = refused(upload, was_asked, error);
+    else if (code < MREGION_ERR_CONNECT && !upload->has_token)
+        upload->is_asked = false; /* the server has said no to it */
     return code;
 }
 

@@ -427,6 +427,32 @@ START_TEST(a_commit_that_nobody_knows_of)
 }
 END_TEST
 
+/* Without a token the server cannot tell, and would say what is not so. */
+START_TEST(a_commit_that_cannot_be_asked_for_again)
+{
+    static const struct mregion_options options = {.no_tokens = true};
+    struct mregion_upload *upload;
+    uint64_t address = 4711;
+
+    mregion_close(connection);
+    OK(mregion_connect(fake.address, &options, &connection, &error));
+    region.silent_commit = 1;
+    OK(mregion_upload_begin(connection, "main", 3, &upload, &error));
+    ck_assert_int_eq(mregion_upload_commit(upload, &address, &error),
+                     MREGION_ERR_INVALID_ARGUMENT); /* bytes are missing: it goes on */
+    OK(mregion_upload_append(upload, "abc", 3, &error));
+    mregion_set_timeout(connection, 50);
+    ck_assert_int_eq(mregion_upload_commit(upload, &address, &error), MREGION_ERR_TIMEOUT);
+    mregion_set_timeout(connection, 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(mregion_upload_commit(upload, &address, &error), MREGION_ERR_LOST);
+        ck_assert_ptr_nonnull(strstr(error.text, "without a token"));
+    }
+    ck_assert_uint_eq(region.commits, 1);
+    mregion_upload_close(upload);
+}
+END_TEST
+
 /* ---- Failure in the middle ---- */
 
 START_TEST(the_server_refuses_a_piece)
@@ -847,6 +873,7 @@ int main(void)
     tcase_add_test(tcase, an_upload_is_lost_with_its_connection);
     tcase_add_loop_test(tcase, a_commit_that_is_asked_for_again, 0, 2);
     tcase_add_test(tcase, a_commit_that_nobody_knows_of);
+    tcase_add_test(tcase, a_commit_that_cannot_be_asked_for_again);
     tcase_add_loop_test(tcase, the_server_goes_away_from_a_long_upload, 0, 2);
     tcase_add_test(tcase, a_large_replacement_from_a_file);
     tcase_add_test(tcase, descriptors_that_fail);
