@@ -7,10 +7,13 @@
 #ifdef MREGION_PROBES
 #include <sys/sdt.h>
 #else
-#define DTRACE_PROBE1(provider, name, a) ((void)0)
-#define DTRACE_PROBE2(provider, name, a, b) ((void)0)
-#define DTRACE_PROBE3(provider, name, a, b, c) ((void)0)
-#define DTRACE_PROBE4(provider, name, a, b, c, d) ((void)0)
+/* Used, and not evaluated. */
+#define DTRACE_PROBE1(provider, name, a) ((void)sizeof(a))
+#define DTRACE_PROBE2(provider, name, a, b) ((void)sizeof(a), (void)sizeof(b))
+#define DTRACE_PROBE3(provider, name, a, b, c)                                                     \
+    (DTRACE_PROBE2(provider, name, a, b), (void)sizeof(c))
+#define DTRACE_PROBE4(provider, name, a, b, c, d)                                                  \
+    (DTRACE_PROBE3(provider, name, a, b, c), (void)sizeof(d))
 #endif
 
 /* A request's turn has come; connection and msgid say which when it ends. */

@@ -257,6 +257,16 @@ START_TEST(half_a_segment_is_not_used_again)
 }
 END_TEST
 
+static void keep_name(void *context, struct simdisk *failing, enum simdisk_op op, const char *path)
+{
+    (void)context;
+    (void)op;
+    (void)path;
+    simdisk_set_fault(failing,
+                      (struct simdisk_fault){.ops = SIM_BIT(SIM_RENAME), .nth = 1, .error = EIO});
+}
+
+/* As after a kill between its renaming and the sync of that. */
 START_TEST(a_region_whose_name_is_only_cached_is_not_lost)
 {
     struct simdisk *crashed;
@@ -266,7 +276,8 @@ START_TEST(a_region_whose_name_is_only_cached_is_not_lost)
     simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_SYNC_DIRECTORY),
                                                    .pattern = "regions",
                                                    .nth = 1,
-                                                   .error = EIO});
+                                                   .error = EIO,
+                                                   .after = keep_name});
     ck_assert_int_eq(store_create_region(store, "a", &options, &region, &err), ERR_IO_ERROR);
     store_close(store);
 
