@@ -21,14 +21,16 @@ int startup_open_directory(const char *path, bool read_only, struct io **ret_io,
                            struct store **ret_store, struct err *err)
 {
     struct err reason;
-    int status = io_posix_new(path, ret_io);
+    struct io *io;
+    int status = io_posix_new(path, &io);
     if (status != 0)
         return err_set(err, ERR_IO_ERROR, "cannot open data_dir %s: %s", path, strerror(-status));
-    if (store_open(*ret_io, read_only, ret_store, &reason) == 0)
-        return 0;
-    io_posix_free(*ret_io);
-    *ret_io = NULL;
-    return err_set(err, reason.code, "cannot open data_dir %s: %s", path, reason.text);
+    if (store_open(io, read_only, ret_store, &reason) != 0) {
+        io_posix_free(io);
+        return err_set(err, reason.code, "cannot open data_dir %s: %s", path, reason.text);
+    }
+    *ret_io = io;
+    return 0;
 }
 
 /* More than the time between two calls on a slow disk. */

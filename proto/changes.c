@@ -97,7 +97,7 @@ int changes_next(struct changes *changes, struct rpc_call *ret, struct err *err)
 {
     struct cursor cursor = changes->cursor;
     uint32_t index = changes->index++;
-    struct rpc_request change;
+    struct rpc_request change = {0};
     int code;
 
     cursor_skip(&changes->cursor);
