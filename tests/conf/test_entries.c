@@ -163,6 +163,7 @@ START_TEST(what_only_one_has)
         const struct conf_entry *entry = pair.before != NULL ? pair.before : pair.after;
         const char *item = pair.after == NULL ? "a" : pair.before == NULL ? "c" : NULL;
 
+        ck_assert_ptr_nonnull(entry);
         lost += pair.after == NULL;
         gained += pair.before == NULL;
         if (item != NULL) {
