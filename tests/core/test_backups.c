@@ -2,6 +2,7 @@
  * name is whole, what was said to be removed is gone, and nothing is left of it. */
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/backups.h"
@@ -42,10 +43,14 @@ static void expect_whole(struct io *then, const char *name)
     region_close(found);
 }
 
+#define NAMES_SIZE 200
+
 static int note_name(void *context, const char *name, bool is_directory)
 {
+    char *names = context;
+    size_t length = strlen(names);
     if (is_directory && strcmp(name, "r") != 0) /* the fixture's, which lies beside them */
-        strcat(strcat(context, name), " ");
+        snprintf(names + length, NAMES_SIZE - length, "%s ", name);
     return 0;
 }
 
@@ -60,7 +65,7 @@ static int check_state(void *context, struct simdisk *crashed, const struct simc
     struct cut *cut = context;
     struct io *then = simdisk_io(crashed);
     struct io_file *lock;
-    char names[200] = "";
+    char names[NAMES_SIZE] = "";
     (void)how;
     simdisk_keep_power(crashed);
     if (backups_open(then, &lock, &err) != 0)
@@ -109,7 +114,7 @@ END_TEST
 START_TEST(what_is_refused)
 {
     static const char *const names[] = {"none", "", ".drop-one", "../one", "one/data", ".lock"};
-    char listed[200] = "";
+    char listed[NAMES_SIZE] = "";
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         ck_assert_int_eq(backups_remove(io, names[i], &err), ERR_INVALID_ARGUMENT);
     ck_assert_int_eq(io->ops->make_directory(io, "one/mine"), 0);
