@@ -265,6 +265,37 @@ START_TEST(what_may_be_there)
 }
 END_TEST
 
+/* Before anything is copied, and without using up an id. */
+START_TEST(restoring_is_refused)
+{
+    static const struct {
+        const char *backup, *name;
+        int code;
+    } cases[] = {{"b", ".x", ERR_INVALID_ARGUMENT},
+                 {"b", "", ERR_INVALID_ARGUMENT},
+                 {"../b", "x", ERR_INVALID_ARGUMENT},
+                 {"none", "x", ERR_INVALID_ARGUMENT},
+                 {"b", "main", ERR_EXISTS}};
+    const struct region_options options = small_options();
+    struct region *region;
+    uint64_t id = 77, changes;
+    ck_assert_int_eq(store_create_region(store, "main", &options, &region, &err), 0);
+    region_close(region);
+    changes = simdisk_calls(disk, SIM_CHANGES);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct store_restoring what = {
+            .backups = io, .backup = cases[i].backup, .name = cases[i].name};
+        ck_assert_int_eq(store_begin_restoring(store, &what, &id, &err), cases[i].code);
+    }
+    store_close(store);
+    ck_assert_int_eq(store_open(io, true, &store, &err), 0);
+    const struct store_restoring what = {.backups = io, .backup = "b", .name = "x"};
+    ck_assert_int_eq(store_begin_restoring(store, &what, &id, &err), ERR_READ_ONLY);
+    ck_assert_uint_eq(id, 77);
+    ck_assert_uint_eq(simdisk_calls(disk, SIM_CHANGES), changes);
+}
+END_TEST
+
 START_TEST(a_copy_that_is_not_wanted)
 {
     const struct store_restoring what = {.backups = io, .backup = "b", .name = "x"};
@@ -287,6 +318,7 @@ int main(void)
     tcase_add_loop_test(tests, a_call_fails, 0, WAYS);
     tcase_add_loop_test(tests, all_calls_fail_from_one_on, 0, WAYS);
     tcase_add_loop_test(tests, what_may_be_there, 0, WAYS);
+    tcase_add_test(tests, restoring_is_refused);
     tcase_add_test(tests, a_copy_that_is_not_wanted);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
