@@ -50,6 +50,10 @@ struct upload;
 
 /* How long a lingering connection is waited for: a peer that reads at all does so by then. */
 #define LINGER_MS 2000
+/* When the server stops: for how long a peer may take nothing of its answers, and for how long it
+ * may be waited for in all. */
+#define DRAIN_MS 5000
+#define DRAIN_ALL_MS (4 * DRAIN_MS)
 /* What one connection may take of the loop before all others have had their turn: time for its
  * requests, bytes read and bytes written. Together they are less than a millisecond. */
 #define STRETCH_NS 500000
@@ -113,6 +117,8 @@ struct conn {
     uint64_t seen_ms;       /* when it was last looked at for that */
     uint64_t parked_ns;     /* when the turn of the message came that is parked; 0: none is */
     uint64_t begun_ms;      /* when the message that has come in part was begun; 0: there is none */
+    uint64_t awaited_ms;    /* at the server's end: when that was last seen to be waited for here */
+    uint64_t owing_ms;      /* likewise: for how long the peer was, with its answers to take */
     uint64_t linger_ms;     /* when lingering ends */
     size_t writing;         /* bytes of the write under way */
     union {

@@ -96,6 +96,23 @@ static bool has_stalled(struct conn *conn, uint64_t at_ms)
     return at_ms - conn->stall_ms >= conn->server->conf.stall_timeout_ms;
 }
 
+/* Whether its peer has had its time, at the server's end, to take what it is owed. What goes by
+ * while the server is the one who has to move is not the peer's. */
+static bool has_drained_long(struct conn *conn, uint64_t at_ms)
+{
+    const struct server *server = conn->server;
+    uint64_t unseen_ms = at_ms - conn->seen_ms;
+    note_moved(conn);
+    if (!is_idle(conn) || unseen_ms > UNSEEN_MS) {
+        conn->awaited_ms = at_ms;
+        return false;
+    }
+    conn->owing_ms += unseen_ms;
+    bool is_stuck = at_ms >= conn->awaited_ms + DRAIN_MS && at_ms >= conn->moved_ms + DRAIN_MS;
+    return at_ms >= server->drain_deadline_ms &&
+           (server->is_hurried || is_stuck || conn->owing_ms >= DRAIN_ALL_MS);
+}
+
 bool conn_sweep(struct conn *conn, uint64_t at_ms)
 {
     const struct server *server = conn->server;
@@ -108,7 +125,8 @@ bool conn_sweep(struct conn *conn, uint64_t at_ms)
         conn_close(conn);
         return false;
     }
-    if (server->phase == SERVER_DRAINING && at_ms >= server->drain_deadline_ms && is_idle(conn)) {
+    if (server->phase == SERVER_DRAINING && conn->state != CONN_LINGERING &&
+        has_drained_long(conn, at_ms)) {
         conn_give_up(conn, "it did not take its answers in time");
         return false;
     }

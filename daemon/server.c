@@ -23,8 +23,6 @@
 #define SWEEP_MS 250
 /* And at least how often what has timeouts of its own, which are longer. */
 #define TIMEOUTS_MS 15000
-/* At the end, how long those are waited for who do not read their answers. */
-#define DRAIN_MS 5000
 
 static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
 

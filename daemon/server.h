@@ -119,7 +119,7 @@ struct server {
     struct log_limit damage_limit;
 
     uint64_t started_ms;
-    uint64_t drain_deadline_ms; /* from when on unsent answers are given up */
+    uint64_t drain_deadline_ms; /* before that no unsent answers are given up */
     uv_idle_t idle;             /* runs while there are such */
     uv_prepare_t prepare;
     uv_check_t check;
