@@ -276,18 +276,24 @@ bool access_may_create(const struct call *call, const char *name, size_t length,
     return refuse_missing(call, region, RIGHTS_ADMIN, err);
 }
 
-bool access_may_administer_all(const struct call *call, struct err *err)
+bool access_may_still_administer_all(const struct conn *conn, const char *method, struct err *err)
 {
-    const struct conf_user *user = call->conn->identity.user;
-    if (call->server->conf.users_count == 0)
-        return true;
-    if (has_all(user, ACCESS_ADMIN))
+    const struct conf_user *user = conn->identity.user;
+    if (!access_is_still_known(conn, method, err))
+        return false;
+    if (conn->server->conf.users_count == 0 || has_all(user, ACCESS_ADMIN))
         return true;
     err_set(err, ERR_DENIED,
             "%s: user %s may not do this: that takes a grant of admin for all regions, \"*\", in "
             "the server's configuration",
-            method_of(call), user->name);
-    return refuse(call, ERR_DENIED);
+            method, user->name);
+    return false;
+}
+
+bool access_may_administer_all(const struct call *call, struct err *err)
+{
+    return access_may_still_administer_all(call->conn, method_of(call), err) ||
+           refuse(call, ERR_DENIED);
 }
 
 bool access_may_restore(const struct conn *conn, const char *region)

@@ -78,6 +78,8 @@ bool access_may_write(struct conn *conn, const struct region_entry *entry);
 /* Whether the user may administer every region that there may ever be, and so may see what others
  * do and what the server is told. */
 bool access_may_administer_all(const struct call *call, struct err *err);
+/* The same, in the middle of a request. */
+bool access_may_still_administer_all(const struct conn *conn, const char *method, struct err *err);
 /* Whether the connection may see the region. */
 bool access_sees(struct conn *conn, const struct region_entry *entry);
 /* Or might see one of this name. */

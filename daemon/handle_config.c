@@ -142,10 +142,21 @@ static void run_inquiry(struct work *work)
 
 /* ---- The loop ---- */
 
+/* It may have waited for a reload, by which its user has lost what it takes: what is in force now
+ * is not for him. */
+static bool may_hear(struct inquiry *inquiry)
+{
+    const struct conn *conn = inquiry->request->conn;
+    return !conn_takes_answers(conn) ||
+           access_may_still_administer_all(conn, "configGet", &inquiry->err);
+}
+
 static void answer(struct inquiry *inquiry)
 {
     struct request *request = inquiry->request;
     size_t size = inquiry->answer.size;
+    if (!may_hear(inquiry))
+        inquiry->code = (int)inquiry->err.code;
     if (inquiry->code == 0 && !request_reserve(request, RESULT_PACKED, size, false))
         inquiry->code = no_memory(inquiry);
     if (inquiry->code != 0) {

@@ -361,6 +361,34 @@ class Get(CliCase):
             client.send("configGet", "*")
         server.stop()
 
+    def test_who_may_not_any_more(self):
+        """Nobody hears what has taken from him that he may ask. Some always wait behind the reload."""
+        server = self.server(config="listen: []\n")
+        uid = os.geteuid()
+
+        def write(max_batch, alice):
+            server.write_config(f"listen: [{{unix: {server.path('s')}}}]\nregions: []\n"
+                                f"max_batch: {max_batch}\nusers:\n{alice}")
+
+        for code, alice in (("denied", user("alice", "a*:admin", uid=uid)),
+                            ("unauthenticated", user("alice", "*:admin", uid=uid + 1))):
+            write(100, user("alice", "*:admin", uid=uid))
+            server.start()
+            clients = [self.connect(server) for _ in range(4)]
+            asked = [(client, client.send("configGet", "max_batch")) for _ in range(200)
+                     for client in clients]
+            write(777, alice)
+            server.signal(signal.SIGHUP)
+            refused = 0
+            for client, msgid in asked:
+                try:
+                    self.assertEqual(client.wait(msgid), {"max_batch": {"value": "100"}})
+                except RpcError as error:
+                    self.assertEqual(error.code, code)
+                    refused += 1
+            self.assertGreater(refused, 0)
+            server.stop()
+
     def test_who_may(self):
         server = self.server(config="listen: []\n")
         for grants, may in ((["*:admin"], True), (["**:admin", "x:read"], True), (["*:write"], False),
