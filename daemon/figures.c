@@ -19,11 +19,13 @@
 #define STRETCH 100
 /* What a region takes in the answer, with its name and a few methods; many take more. */
 #define ROW_SIZE ((uint64_t)512)
+/* What comes behind the last one, at most. */
+#define END_SIZE 16
 
 struct figures {
     char after[REGION_NAME_MAX + 1]; /* "" for from the first; then the last one that was seen */
     uint64_t limit, count;
-    uint64_t charged; /* of the budget */
+    uint64_t charged; /* of the budget: what it will take, or has taken if that is more */
     size_t count_at;  /* where it stands in the text: behind the first byte of a map 16 */
     struct textbuf text;
 };
@@ -86,12 +88,26 @@ static bool begin(struct figures *figures, const struct server *server)
     return !figures->text.has_failed;
 }
 
-static void tell_entry_of(struct teller *teller, const struct region_entry *entry)
+/* False: it does not fit the answer any more, and was not told. The first one always is: an answer
+ * without any would lead no further. */
+static bool tell_entry_of(struct figures *figures, const struct region_entry *entry)
 {
     struct snapshot_region region;
+    struct tell_msgpack teller;
+    struct textbuf *text = &figures->text;
+    size_t before = text->used;
     snapshot_region_take(&region, entry);
-    tell_stats_region(teller, &region);
+    tell_msgpack_init(&teller, text);
+    tell_stats_region(&teller.teller, &region);
+    tell_msgpack_end(&teller);
     snapshot_region_release(&region);
+    if (figures->count > 0 &&
+        text->used + END_SIZE + RPC_BIN_HEADER_MAX > entry->server->conf.max_message) {
+        text->used = before;
+        return false;
+    }
+    figures->count++;
+    return true;
 }
 
 static void no_memory(struct request *request)
@@ -101,10 +117,19 @@ static void no_memory(struct request *request)
     request_fail(request, &err);
 }
 
-static void finish(struct request *request)
+static void finish(struct request *request, bool has_more)
 {
     struct figures *figures = request->figures;
     struct textbuf *text = &figures->text;
+    struct tell_msgpack teller;
+    struct err err;
+    tell_msgpack_init(&teller, text);
+    tell_stats_end(&teller.teller, has_more);
+    tell_msgpack_end(&teller);
+    if (!answer_fits(request->conn->server, "stats", text->used, "raise max_message", &err)) {
+        request_fail(request, &err);
+        return;
+    }
     if (text->has_failed || !request_reserve(request, RESULT_PACKED, text->used, false)) {
         no_memory(request);
         return;
@@ -116,10 +141,9 @@ static void finish(struct request *request)
     request_succeed(request);
 }
 
-/* The next regions. Whether these were the last ones, and *ret_more: but for those that the limit
- * keeps out. */
-static bool tell_some(struct request *request, struct region_entry *const *entries,
-                      struct teller *teller, bool *ret_more)
+/* The next regions. Whether these were the last ones, and *ret_more: but for those that the limit,
+ * or the length of an answer, keeps out. */
+static bool tell_some(struct request *request, struct region_entry *const *entries, bool *ret_more)
 {
     struct figures *figures = request->figures;
     const struct regions *regions = &request->conn->server->regions;
@@ -130,11 +154,9 @@ static bool tell_some(struct request *request, struct region_entry *const *entri
     *ret_more = false;
     for (; at < end; at++) {
         if (access_sees(request->conn, entries[at])) {
-            *ret_more = figures->count == figures->limit;
+            *ret_more = figures->count == figures->limit || !tell_entry_of(figures, entries[at]);
             if (*ret_more)
                 break;
-            tell_entry_of(teller, entries[at]);
-            figures->count++;
         }
         last = entries[at];
     }
@@ -143,26 +165,31 @@ static bool tell_some(struct request *request, struct region_entry *const *entri
     return *ret_more || at == regions->count;
 }
 
-static void step(struct request *request)
+/* Others have their turn: they are to know what it holds by now. */
+static void give_way(struct request *request)
 {
     struct figures *figures = request->figures;
+    size_t held = figures->text.capacity;
+    if (held > figures->charged) {
+        budget_add(&request->conn->server->budget, held - figures->charged);
+        figures->charged = held;
+    }
+    conn_yield(request->conn);
+}
+
+static void step(struct request *request)
+{
     struct regions *regions = &request->conn->server->regions;
     struct region_entry *const *entries = regions_sorted(regions);
-    struct tell_msgpack teller;
     bool has_more;
     if (entries == NULL && regions->count > 0) {
         no_memory(request);
         return;
     }
-    tell_msgpack_init(&teller, &figures->text);
-    bool is_end = tell_some(request, entries, &teller.teller, &has_more);
-    if (is_end)
-        tell_stats_end(&teller.teller, has_more);
-    tell_msgpack_end(&teller);
-    if (is_end)
-        finish(request);
+    if (tell_some(request, entries, &has_more))
+        finish(request, has_more);
     else
-        conn_yield(request->conn);
+        give_way(request);
 }
 
 /* ---- The request ---- */

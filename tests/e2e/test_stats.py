@@ -5,6 +5,8 @@ import signal
 import threading
 import unittest
 
+import msgpack
+
 from case import Case
 from mpack import Client, RpcError
 from server import Server
@@ -244,6 +246,35 @@ class ManyRegions(Case):
             if now_of_region - of_region > now_of_all - of_all:
                 return
         self.fail("all of it is of one moment")
+
+    def test_answers_fit_a_message(self):
+        """However many methods regions have been asked for: what has no room comes with the next one."""
+        names = self.names()
+        calls = [("allocate", 10), ("allocate", 10), ("addBlob", b""), ("loadBlob", 0, 1), ("storeBlob", 0, b"x"),
+                 ("replaceBlob", 0, 1, b"y"), ("resize", 5, 1, 1), ("deallocate", 1, 1), ("isFreed", 0, 1),
+                 ("isAllocated", 0, 1), ("memoryInfo",), ("regionInfo",), ("size",), ("capacity",), ("pages",),
+                 ("allocated",), ("deallocated",), ("id",), ("getFreeMemory",), ("grow", 0), ("batch", []),
+                 ("allocatedBlocksInRange", 0, 1), ("deallocatedBlocksInRange", 0, 1),
+                 ("deallocateRange", 0, 0), ("clearAndRetainHeader", 0), ("clear",)]
+        for method, *params in calls:
+            for msgid in [self.client.send(method, name, *params) for name in names]:
+                try:
+                    self.client.wait(msgid)
+                except RpcError:
+                    pass  # it counts, and its name is in the answer
+        seen, parts, more = [], 0, True
+        while more:
+            msgid = self.client.send("stats", {"after": seen[-1] if seen else ""})
+            part = self.client.wait(msgid)
+            self.assertLessEqual(len(msgpack.packb([1, msgid, None, part])), 64 << 10)
+            for name, region in part["regions"].items():
+                self.assertEqual(set(region["operations"]), {method for method, *_ in calls}, name)
+            seen += part["regions"]
+            parts, more = parts + 1, part["more"]
+        self.assertEqual(seen, names)
+        self.assertGreater(parts, 1)
+        self.served.stop()  # so that it has few to tell again
+        self.served.start()
 
     # ---- Reloads ----
 
