@@ -1,5 +1,6 @@
 #include "daemon/backup.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -352,43 +353,71 @@ static void run_list(struct work *work)
         qsort(listing->items, listing->count, sizeof listing->items[0], compare);
 }
 
-static void pack_items(msgpack_packer *packer, const struct listing *listing)
+/* The request's room for the answer, in which there is enough. */
+struct room {
+    uint8_t *at, *end;
+};
+
+static int write_to_room(void *data, const char *bytes, size_t size)
 {
-    const struct conn *conn = listing->request->conn;
-    size_t seen = 0;
-    for (size_t i = 0; i < listing->count; i++)
-        seen += access_may_restore(conn, listing->items[i].region);
-    msgpack_pack_array(packer, seen);
+    struct room *room = data;
+    assert(size <= (size_t)(room->end - room->at));
+    memcpy(room->at, bytes, size);
+    room->at += size;
+    return 0;
+}
+
+static void pack_item(msgpack_packer *packer, const struct listed *item)
+{
+    msgpack_pack_map(packer, 4);
+    answer_pack_text(packer, "name");
+    answer_pack_text(packer, item->name);
+    answer_pack_text(packer, "region");
+    answer_pack_text(packer, item->region);
+    answer_pack_text(packer, "size");
+    msgpack_pack_uint64(packer, item->size);
+    answer_pack_text(packer, "made");
+    msgpack_pack_uint64(packer, item->made_s);
+}
+
+/* What one takes besides its names, at most, and what is around all of them. */
+#define ITEM_SIZE 48
+#define FRAME_SIZE 8
+
+/* Moves those to the front that may be seen, in their order. What they take at most. */
+static uint64_t choose(struct listing *listing)
+{
+    uint64_t size = FRAME_SIZE;
+    size_t count = 0;
     for (size_t i = 0; i < listing->count; i++) {
         const struct listed *item = &listing->items[i];
-        if (!access_may_restore(conn, item->region))
+        if (!access_may_restore(listing->request->conn, item->region))
             continue;
-        msgpack_pack_map(packer, 4);
-        answer_pack_text(packer, "name");
-        answer_pack_text(packer, item->name);
-        answer_pack_text(packer, "region");
-        answer_pack_text(packer, item->region);
-        answer_pack_text(packer, "size");
-        msgpack_pack_uint64(packer, item->size);
-        answer_pack_text(packer, "made");
-        msgpack_pack_uint64(packer, item->made_s);
+        size += ITEM_SIZE + strlen(item->name) + strlen(item->region);
+        listing->items[count++] = *item;
     }
+    listing->count = count;
+    return size;
 }
 
 /* The answer, as it is sent, in the request. */
 static int pack_list(struct listing *listing)
 {
-    msgpack_sbuffer buffer;
+    struct request *request = listing->request;
+    uint64_t size = choose(listing);
     msgpack_packer packer;
-    msgpack_sbuffer_init(&buffer);
-    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
-    pack_items(&packer, listing);
-    bool fits = request_reserve(listing->request, RESULT_PACKED, buffer.size, false);
-    if (fits)
-        memcpy(request_bytes(listing->request), buffer.data, buffer.size);
-    listing->request->number = buffer.size;
-    msgpack_sbuffer_destroy(&buffer);
-    return fits ? 0 : err_set(&listing->err, ERR_INTERNAL, "listBackups: out of memory");
+    if (!answer_fits(request->conn->server, "listBackups", size, "move some of them elsewhere",
+                     &listing->err))
+        return (int)listing->err.code;
+    if (!request_reserve(request, RESULT_PACKED, size, false))
+        return err_set(&listing->err, ERR_INTERNAL, "listBackups: out of memory");
+    struct room room = {request_bytes(request), request_bytes(request) + size};
+    msgpack_packer_init(&packer, &room, write_to_room);
+    msgpack_pack_array(&packer, listing->count);
+    for (size_t i = 0; i < listing->count; i++)
+        pack_item(&packer, &listing->items[i]);
+    request->number = (uint64_t)(room.at - request_bytes(request));
+    return 0;
 }
 
 static void on_listed(struct work *work)

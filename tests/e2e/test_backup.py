@@ -241,6 +241,20 @@ class Refusals(BackupCase):
         self.assertEqual(contents(server.path("backups")), before)
         self.assertEqual(client.call("listRegions"), ["main", "other"])
 
+    def test_more_than_fit_a_message(self):
+        server = self.backed_up("max_message: 64KiB\nmax_buffered: 64KiB\n")
+        client, folder = self.connect(server), server.path("backups")
+        client.call("backupRegion", "main", "b")
+        names = [f"{number:0>64}" for number in range(600)]  # 64 characters each
+        for name in names:
+            os.mkdir(f"{folder}/{name}")
+            for part in os.listdir(f"{folder}/b"):
+                os.link(f"{folder}/b/{part}", f"{folder}/{name}/{part}")
+        self.assertIn("max_message", self.refused(client, "too_large", "listBackups"))
+        for name in names[300:]:
+            shutil.rmtree(f"{folder}/{name}")
+        self.assertEqual([b["name"] for b in client.call("listBackups")], names[:300] + ["b"])
+
     def test_what_is_no_file(self):
         """A pipe or a socket where a file should be, anywhere in a backup: nobody waits for who may
         write to it."""
