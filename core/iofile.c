@@ -152,3 +152,15 @@ int io_remove_folder(struct io *io, const char *folder, struct err *err)
         result = io->ops->remove_directory(io, folder);
     return result == 0 ? 0 : err_io(err, result, "remove", folder);
 }
+
+int io_make_room(struct io *io, const char *path, const char *directory, const char *called,
+                 struct err *err)
+{
+    int result = io->ops->remove(io, path);
+    if (result == 0 || result == -ENOENT)
+        return 0;
+    if (result != -EISDIR)
+        return err_io(err, result, "remove", path);
+    result = io->ops->sync_directory(io, directory);
+    return result == 0 ? io_remove_folder(io, path, err) : err_io(err, result, "sync", called);
+}

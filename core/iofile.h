@@ -43,5 +43,10 @@ int io_replace_small(struct io *io, const char *folder, const char *name, const 
 
 /* Removes a folder with the files in it; fails where there is a folder among them. */
 int io_remove_folder(struct io *io, const char *folder, struct err *err);
+/* Makes room for a folder of that path, in a directory that is called so in sentences. A folder
+ * that is there may have another name on the disk, that of something whole: before a file of it
+ * goes, the directory is synced. Of a link to elsewhere only the link is removed. */
+int io_make_room(struct io *io, const char *path, const char *directory, const char *called,
+                 struct err *err);
 
 #endif

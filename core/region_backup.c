@@ -79,26 +79,6 @@ static int check_absent(struct io *io, const char *name, struct err *err)
     return err_io(err, result, "list", name);
 }
 
-/* What has the folder's name. A link to elsewhere is removed, and nothing of what it leads to. */
-static int remove_fresh(struct backup_job *job, struct err *err)
-{
-    int result = job->io->ops->remove(job->io, job->fresh);
-    if (result == -EISDIR)
-        return io_remove_folder(job->io, job->fresh, err);
-    return result == 0 || result == -ENOENT ? 0 : err_io(err, result, "remove", job->fresh);
-}
-
-/* What an earlier one has left may be a backup on the disk, and is no half of one before that is
- * settled. */
-static int clear_way(struct backup_job *job, struct err *err)
-{
-    struct io *io = job->io;
-    bool is_folder = io->ops->list(io, job->fresh, visit_nothing, NULL) == 0;
-    int result = is_folder ? io->ops->sync_directory(io, ".") : 0;
-    job->is_in_doubt = result != 0;
-    return result == 0 ? remove_fresh(job, err) : err_io(err, result, "sync", BACKUPS);
-}
-
 static int open_backup(struct region_job *base, struct err *err)
 {
     struct backup_job *job = (struct backup_job *)(void *)base;
@@ -107,7 +87,8 @@ static int open_backup(struct region_job *base, struct err *err)
     if (code == 0)
         code = io_open_at(region->io, region->folder, DATA_FILE, 0, &job->data, err);
     if (code == 0)
-        code = clear_way(job, err);
+        code = io_make_room(job->io, job->fresh, ".", BACKUPS, err);
+    job->is_ours = code == 0;
     if (code == 0)
         code = region_copy_begin(&job->copy, job->io, job->fresh, err);
     return code == 0 ? region_copy_open(&job->copy, region->meta.secret, region->io, region->folder,
@@ -158,8 +139,8 @@ static int close_backup(struct region_job *base, struct err *err)
     code = err_io(err, result, "sync", BACKUPS);
     struct err reason = *err;
     bool is_back = io->ops->rename(io, job->name, job->fresh) == 0;
-    job->is_in_doubt = !is_back || io->ops->sync_directory(io, ".") != 0;
-    if (!job->is_in_doubt)
+    job->is_ours = is_back && io->ops->sync_directory(io, ".") == 0;
+    if (job->is_ours)
         return code;
     return err_set(err, (enum err_code)code,
                    "%s: the backup '%s' is %s until the next start, which may find it %s",
@@ -174,8 +155,8 @@ static int undo_backup(struct region_job *base, struct err *err)
     (void)err;
     close_files(job);
     /* What is left costs space and nothing else: it goes when the directory is opened next. */
-    if (!job->is_in_doubt)
-        (void)remove_fresh(job, &ignored);
+    if (job->is_ours)
+        (void)io_remove_folder(job->io, job->fresh, &ignored);
     return 0;
 }
 
@@ -504,7 +485,10 @@ static void opened(struct region *region, struct region_job *base)
 
 static void closed(struct region *region, struct region_job *base)
 {
+    const struct backup_job *job = (const struct backup_job *)(const void *)base;
     if (base->code != 0) {
+        /* What the disk may have is said in any case. */
+        region->backup.has_failed &= job->is_ours;
         fail(region, &base->err);
         return;
     }

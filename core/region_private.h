@@ -241,8 +241,8 @@ struct backup_job {
     struct copy_findings findings;
     bool is_strict; /* pages that do not match end it */
     bool is_verified;
-    bool is_again;    /* what was changed a moment ago is in the page cache */
-    bool is_in_doubt; /* the disk may have it as a backup, though it failed */
+    bool is_again; /* what was changed a moment ago is in the page cache */
+    bool is_ours;  /* what is called `fresh`, and on the disk by no backup's name */
     /* All jobs'. */
     struct io *io;
     char name[REGION_NAME_MAX + 1];

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/iofile.h"
 #include "core/limits.h"
 #include "tests/support_main.h"
 
@@ -299,6 +300,28 @@ START_TEST(names)
 }
 END_TEST
 
+/* What lies behind a link is nobody's to remove. */
+START_TEST(room_for_a_folder)
+{
+    char path[300];
+    struct err err;
+    ck_assert_int_eq(io_make_room(io, "new", ".", "here", &err), 0); /* nothing is there */
+    ck_assert_int_eq(io->ops->make_directory(io, "mine"), 0);
+    io->ops->close(io, open_file("mine/file", IO_CREATE));
+    snprintf(path, sizeof path, "%s/new", folder);
+    ck_assert_int_eq(symlink("mine", path), 0);
+    ck_assert_int_eq(io_make_room(io, "new", ".", "here", &err), 0);
+    io->ops->close(io, open_file("mine/file", 0));
+    ck_assert_int_eq(io_make_room(io, "mine/file", "mine", "here", &err), 0);
+    ck_assert_int_eq(io->ops->make_directory(io, "mine/other"), 0);
+    ck_assert_int_eq(io_make_room(io, "mine", ".", "here", &err), ERR_IO_ERROR);
+    ck_assert_str_eq(err.text, "cannot remove mine: Directory not empty");
+    ck_assert_int_eq(io_make_room(io, "mine/other", "mine", "here", &err), 0);
+    ck_assert_int_eq(io_make_room(io, "mine", ".", "here", &err), 0);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+}
+END_TEST
+
 START_TEST(random_differs)
 {
     uint8_t one[32] = {0}, two[32] = {0};
@@ -474,6 +497,7 @@ int main(void)
     tcase_add_test(tests, free_space_is_what_statvfs_says);
     tcase_add_test(tests, lock_excludes);
     tcase_add_test(tests, names);
+    tcase_add_test(tests, room_for_a_folder);
     tcase_add_test(tests, random_differs);
     tcase_add_test(tests, what_is_no_file_is_not_opened);
     tcase_add_test(tests, what_the_system_refuses_is_told);

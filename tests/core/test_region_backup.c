@@ -521,6 +521,95 @@ START_TEST(its_name_may_not_last)
 }
 END_TEST
 
+static const struct {
+    const char *words;
+    unsigned ops; /* that fail; 0: none does, and it is cancelled */
+    const char *pattern;
+} early_ends[] = {
+    {"nobody wants it", 0, NULL},
+    {"cannot open r/data", SIM_BIT(SIM_OPEN), "r/data"},
+    {"cannot remove .new-b.7", SIM_BIT(SIM_REMOVE), ".new-b.7"},
+};
+
+/* One that ends before it has looked at what an earlier one has left leaves that as it is: the disk
+ * may have it as a backup. */
+START_TEST(one_that_ends_early)
+{
+    drive_add(region, small, 100);
+    drive_settle(region);
+    begin("b");
+    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY), 1, true);
+    ck_assert_int_eq(end(), ERR_IO_ERROR);
+    begin("b");
+    if (early_ends[_i].ops == 0) {
+        (void)err_set(&err, ERR_SHUTTING_DOWN, "nobody wants it");
+        region_backup_cancel(region, &err);
+    } else {
+        simdisk_set_fault(disk, (struct simdisk_fault){.ops = early_ends[_i].ops,
+                                                       .pattern = early_ends[_i].pattern,
+                                                       .nth = 1,
+                                                       .error = EMFILE});
+    }
+    (void)end();
+    ck_assert_msg(strstr(backup.err.text, early_ends[_i].words) != NULL, "%s", backup.err.text);
+    ck_assert_uint_gt(times_there("b", 1), 0);
+    simdisk_set_fault(disk, (struct simdisk_fault){.nth = 0});
+    expect_made("b");
+    ck_assert(!has_leftovers());
+}
+END_TEST
+
+static void check_removal(void *context, struct simdisk *of, enum simdisk_op op, const char *path)
+{
+    (void)context, (void)of;
+    if (op == SIM_REMOVE_DIRECTORY && strcmp(path, ".new-b.7") == 0)
+        (void)times_there("b", 1);
+}
+
+/* Whatever is found out about it beforehand. */
+START_TEST(a_leftover_that_cannot_be_listed)
+{
+    drive_add(region, small, 100);
+    drive_settle(region);
+    begin("b");
+    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY), 1, true);
+    ck_assert_int_eq(end(), ERR_IO_ERROR);
+    simdisk_set_fault(
+        disk, (struct simdisk_fault){
+                  .ops = SIM_BIT(SIM_LIST), .pattern = ".new-b.7", .nth = 1, .error = EMFILE});
+    simdisk_set_hook(disk, check_removal, NULL);
+    begin("b");
+    (void)end();
+    simdisk_set_hook(disk, NULL, NULL);
+    expect_made(is_there("b") ? "c" : "b");
+    ck_assert(!has_leftovers());
+}
+END_TEST
+
+static void cancel(void *context, struct simdisk *of, enum simdisk_op op, const char *path)
+{
+    struct err why;
+    (void)context, (void)of, (void)op, (void)path;
+    (void)err_set(&why, ERR_SHUTTING_DOWN, "nobody wants it");
+    region_backup_cancel(region, &why);
+}
+
+/* Whoever has it cancelled hears of it all the same when the disk may have it. */
+START_TEST(it_is_cancelled_at_its_very_end)
+{
+    begin("b");
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = SIM_BIT(SIM_SYNC_DIRECTORY),
+                                                   .pattern = ".",
+                                                   .nth = 1,
+                                                   .error = EIO,
+                                                   .forever = true,
+                                                   .after = cancel});
+    ck_assert_int_eq(end(), ERR_IO_ERROR);
+    ck_assert_msg(strstr(backup.err.text, "which may find it there") != NULL, "%s",
+                  backup.err.text);
+}
+END_TEST
+
 START_TEST(it_is_cancelled)
 {
     drive_add(region, big, BLOB);
@@ -722,6 +811,8 @@ int main(void)
         a_page_that_cannot_be_read,
         a_full_disk,
         its_name_may_not_last,
+        a_leftover_that_cannot_be_listed,
+        it_is_cancelled_at_its_very_end,
         it_is_cancelled,
         the_region_fails,
         a_sync_of_the_source_that_fails,
@@ -736,6 +827,7 @@ int main(void)
     tcase_add_loop_test(tcase, who_waits_comes_first, 0, 2);
     tcase_add_loop_test(tcase, what_is_held_back_is_in_it, 0, 2);
     tcase_add_loop_test(tcase, whatever_fails, 0, 2);
+    tcase_add_loop_test(tcase, one_that_ends_early, 0, sizeof early_ends / sizeof early_ends[0]);
     tcase_add_loop_test(tcase, a_region_of_its_own, 0, 2);
     tcase_add_loop_test(tcase, one_with_a_journal, 0, 2);
     suite_add_tcase(suite, tcase);
