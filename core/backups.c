@@ -45,13 +45,16 @@ static int list(struct io *io, bool want_leftovers, struct names *names, struct 
     return result == 0 ? 0 : err_io(err, result, "list", "the backup directory");
 }
 
-/* What cannot be removed costs space and nothing else. */
+/* What cannot be removed costs space and nothing else. The process before may have been killed
+ * between a renaming and its sync, or that failed: what the disk may have as a backup stays whole.
+ */
 static int clean_up(struct io *io, struct err *err)
 {
     struct names names;
     struct err ignored;
+    bool is_settled = io->ops->sync_directory(io, ".") == 0;
     int code = list(io, true, &names, err);
-    for (size_t i = 0; code == 0 && i < names.count; i++)
+    for (size_t i = 0; code == 0 && is_settled && i < names.count; i++)
         (void)io_remove_folder(io, names.items[i], &ignored);
     free(names.items);
     return code;

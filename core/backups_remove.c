@@ -9,6 +9,8 @@
 #include "core/backups.h"
 #include "core/iofile.h"
 
+#define BACKUPS "the backup directory"
+
 static int find_folder(void *context, const char *name, bool is_directory)
 {
     (void)name;
@@ -32,16 +34,17 @@ static int check_files(struct io *io, const char *name, struct err *err)
 
 static int move_away(struct io *io, const char *name, const char *dropped, struct err *err)
 {
-    struct err ignored;
     /* What could not be removed the last time would be in the way. */
-    (void)io_remove_folder(io, dropped, &ignored);
+    int code = io_make_room(io, dropped, ".", BACKUPS, err);
+    if (code != 0)
+        return code;
     int result = io->ops->rename(io, name, dropped);
     if (result != 0)
         return err_io(err, result, "rename", name);
     result = io->ops->sync_directory(io, ".");
     if (result == 0)
         return 0;
-    int code = err_io(err, result, "sync", "the backup directory");
+    code = err_io(err, result, "sync", BACKUPS);
     struct err reason = *err;
     bool is_back = io->ops->rename(io, dropped, name) == 0;
     if (is_back && io->ops->sync_directory(io, ".") == 0)

@@ -180,6 +180,86 @@ START_TEST(a_name_that_may_come_back)
 }
 END_TEST
 
+/* Whichever names reach the disk, what it has as a backup is whole. */
+static int check_whole(void *context, struct simdisk *crashed, const struct simcrash_case *how)
+{
+    struct cut *cut = context;
+    (void)how;
+    bool is_there = simtree_find(simdisk_tree(crashed), "one") != NULL;
+    if (is_there)
+        expect_whole(simdisk_io(crashed), "one");
+    is_there ? cut->with++ : cut->without++;
+    return 0;
+}
+
+static void cut_power_again(void *context, struct simdisk *now, enum simdisk_op op,
+                            const char *path)
+{
+    static const struct simcrash_plan plan = {
+        .exhaustive_max = 6, .sample = 8, .random_subsets = 10};
+    struct cut *cut = context;
+    (void)path;
+    if (SIM_BIT(op) & (SIM_SYNCS | SIM_CHANGES))
+        simcrash_enumerate(now, &plan, &cut->rng, check_whole, cut, &cut->states);
+}
+
+static void fail_names(unsigned ops, uint64_t nth)
+{
+    simdisk_set_fault(disk,
+                      (struct simdisk_fault){
+                          .ops = ops, .pattern = "*", .nth = nth, .error = EIO, .forever = true});
+}
+
+static void remove_in_doubt(void)
+{
+    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY) | SIM_BIT(SIM_RENAME), 2);
+    ck_assert_int_eq(backups_remove(io, "one", &err), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, "which may find it there"));
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+}
+
+/* The next process finds what the one before could not remove, or had no time to, and then the
+ * power goes. */
+START_TEST(a_start_and_then_a_power_cut)
+{
+    struct cut cut = {.rng.state = 1};
+    struct io_file *lock;
+    remove_in_doubt();
+    simdisk_set_hook(disk, cut_power_again, &cut);
+    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY), 1);
+    ck_assert_int_eq(backups_open(io, &lock, &err), 0);
+    io->ops->close(io, lock);
+    expect_whole(io, ".drop-one"); /* until it is certain that it is not called otherwise */
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_int_eq(backups_open(io, &lock, &err), 0);
+    io->ops->close(io, lock);
+    cut_power_again(&cut, disk, SIM_SYNC, ".");
+    simdisk_set_hook(disk, NULL, NULL);
+    ck_assert_uint_gt(cut.with, 0);
+    ck_assert_uint_gt(cut.without, 0);
+    ck_assert_ptr_null(simtree_find(simdisk_tree(disk), ".drop-one"));
+}
+END_TEST
+
+/* Another one of that name is made and removed, while no name reaches the disk for certain. */
+START_TEST(two_that_may_come_back)
+{
+    struct cut cut = {.rng.state = 1};
+    remove_in_doubt();
+    simdisk_set_hook(disk, cut_power_again, &cut);
+    ck_assert_int_eq(io->ops->rename(io, "two", "one"), 0);
+    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY), 1);
+    ck_assert_int_eq(backups_remove(io, "one", &err), ERR_IO_ERROR);
+    cut_power_again(&cut, disk, SIM_SYNC, ".");
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_int_eq(backups_remove(io, "one", &err), 0);
+    cut_power_again(&cut, disk, SIM_SYNC, ".");
+    simdisk_set_hook(disk, NULL, NULL);
+    ck_assert_uint_gt(cut.with, 0);
+    ck_assert_uint_gt(cut.without, 0);
+}
+END_TEST
+
 /* One is looked at, and no other. */
 START_TEST(whose_it_is)
 {
@@ -211,6 +291,8 @@ int main(void)
     tcase_add_test(tests, what_is_refused);
     tcase_add_test(tests, whatever_fails);
     tcase_add_test(tests, a_name_that_may_come_back);
+    tcase_add_test(tests, a_start_and_then_a_power_cut);
+    tcase_add_test(tests, two_that_may_come_back);
     tcase_add_test(tests, whose_it_is);
     suite_add_tcase(suite, tests);
     return suite_main(suite);
