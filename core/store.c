@@ -421,6 +421,9 @@ static int put_into_place(struct store *store, const char *fresh, const char *na
     struct err ignored;
     bool is_named = false;
     int code = io_join(path, REGIONS, name, err);
+    /* The disk may have another region there, which this one must not replace. */
+    if (code == 0 && store->has_doubtful_name)
+        code = settle_names(store, err);
     if (code == 0)
         code = rename_folder(store, fresh, path, &is_named, err);
     if (code == 0)
@@ -433,32 +436,12 @@ static int put_into_place(struct store *store, const char *fresh, const char *na
     return code;
 }
 
-static int note_any(void *context, const char *name, bool is_directory)
-{
-    (void)context;
-    (void)name;
-    (void)is_directory;
-    return 1;
-}
-
-/* Makes room for a region's folder: what is left of one that could not be removed, or that may have
- * the region's name on the disk, which is settled before. */
-static int clear_way(struct store *store, const char *fresh, struct err *err)
-{
-    int result = store->io->ops->list(store->io, fresh, note_any, NULL);
-    if (result == -ENOENT)
-        return 0;
-    if (result < 0)
-        return err_io(err, result, "list", fresh);
-    int code = settle_names(store, err);
-    return code == 0 ? io_remove_folder(store->io, fresh, err) : code;
-}
-
 static int create_folder(struct store *store, const char *fresh, const char *name,
                          const struct region_options *options, struct err *err)
 {
     struct err ignored;
-    int code = clear_way(store, fresh, err);
+    /* What is there may have the region's name on the disk. */
+    int code = io_make_room(store->io, fresh, REGIONS, REGIONS, err);
     if (code != 0)
         return code;
     code = region_create(store->io, fresh, name, store->next_id - 1, options, err);
@@ -544,7 +527,7 @@ int store_begin_restoring(struct store *store, const struct store_restoring *wha
     if (code == 0)
         code = special_path(fresh, NEW_PREFIX, what->name, err);
     if (code == 0)
-        code = clear_way(store, fresh, err);
+        code = io_make_room(store->io, fresh, REGIONS, REGIONS, err);
     if (code == 0)
         code = use_id(store, err);
     if (code == 0)

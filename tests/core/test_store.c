@@ -673,6 +673,50 @@ START_TEST(a_name_that_may_not_last_is_not_used)
 }
 END_TEST
 
+static unsigned regions_seen(struct simdisk *crashed)
+{
+    char names[NAMES_SIZE] = "";
+    struct store *then;
+    struct region *region;
+    ck_assert_int_eq(store_open(simdisk_io(crashed), false, &then, &err), 0);
+    ck_assert_int_eq(store_list(then, join, names, &err), 0);
+    const char *name = strstr(names, "main") != NULL ? "main" : "new";
+    int code = store_open_region(then, name, NULL, &region, NULL, &err);
+    ck_assert_msg(code == 0, "there is %s: %s", names, err.text);
+    uint64_t id = region_id(region);
+    region_close(region);
+    store_close(then);
+    return (unsigned)id;
+}
+
+static void note_first(void *context, struct simdisk *now, enum simdisk_op op, const char *path)
+{
+    struct rng *rng = context;
+    if (op != SIM_SYNC_DIRECTORY || strcmp(path, "regions") != 0)
+        return;
+    for (int i = 0; i < 100; i++) {
+        struct simdisk *crashed = simdisk_crash_random(now, rng);
+        ck_assert_uint_eq(regions_seen(crashed), 1);
+        simdisk_free(crashed);
+    }
+}
+
+/* The disk may have the first one there. */
+START_TEST(another_region_where_one_may_be)
+{
+    struct rng rng = {1};
+    bool is_renamed;
+    drive_close(create("main"));
+    fail_syncs(true);
+    ck_assert_int_eq(store_rename_region(store, "main", "new", &is_renamed, &err), ERR_IO_ERROR);
+    ck_assert(!is_renamed);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    simdisk_set_hook(disk, note_first, &rng);
+    drive_close(create("new"));
+    simdisk_set_hook(disk, NULL, NULL);
+}
+END_TEST
+
 /* What is left of a renaming that came to nothing belongs to the region it was for. */
 START_TEST(another_regions_renaming_means_nothing)
 {
@@ -863,6 +907,7 @@ int main(void)
     tcase_add_test(tests, leftovers_are_removed);
     tcase_add_test(tests, what_cannot_be_removed_is_in_nobodys_way);
     tcase_add_test(tests, a_region_that_may_come_back);
+    tcase_add_test(tests, another_region_where_one_may_be);
     tcase_add_test(tests, a_full_disk_leaves_no_region);
     tcase_add_test(tests, a_copied_folder_is_refused);
     tcase_add_test(tests, renaming_is_refused);

@@ -860,9 +860,12 @@ mutant('create-taken-back-unsynced', 'files of a region go while the disk may ha
        ('    if (rename_folder(store, path, fresh, &is_back, &ignored) == 0) {\n',
         '    if (rename_folder(store, path, fresh, &is_back, &ignored) == 0 || is_back) {\n'),
        by='store_making')
-mutant('create-way-unsettled', 'what the disk may have by its name makes way for another', 'store.c',
-       ('    int code = settle_names(store, err);\n    return', '    int code = 0;\n    return'),
-       by='store_making')
+mutant('create-over-doubt', 'a new region takes the place of one that the disk may have there', 'store.c',
+       ('code == 0 && store->has_doubtful_name)', 'code != 0 && store->has_doubtful_name)'), by='store')
+mutant('room-unsettled', 'what the disk may have by another name makes way', 'iofile.c',
+       ('    result = io->ops->sync_directory(io, directory);\n    return result == 0 ? io_remove',
+        '    result = 0 * (int)sizeof directory;\n    return result == 0 ? io_remove'),
+       by='store_making region_backup backups')
 mutant('start-read-only-cleans-up', 'a store that is opened to be read is cleaned up', 'store.c',
        ('    if (code == 0 && !store->read_only)\n        code = clean_up(store, err);\n',
         '    if (code == 0)\n        code = clean_up(store, err);\n'), by='store')
@@ -1110,12 +1113,13 @@ mutant('backup-sums-unsynced', 'a backup has its name before its sums are on the
 mutant('backup-name-unsynced', 'a backup is made and may be gone after a power cut', 'region_backup.c',
        ('    result = io->ops->sync_directory(io, ".");', '    result = 0;'), by='crash/uploads')
 mutant('backup-in-doubt-removed', 'files of a backup go while the disk may have it by its name',
-       'region_backup.c', ('    if (!job->is_in_doubt)\n        (void)remove', '    (void)remove'),
+       'region_backup.c', ('    if (job->is_ours)\n        (void)io_remove', '    (void)io_remove'),
        by='region_backup')
-mutant('backup-way-unsettled', 'what the disk may have as a backup makes way for another',
-       'region_backup.c', ('is_folder ? io->ops->sync_directory(io, ".") : 0', '0'),
-       ('    bool is_folder = io->ops->list(io, job->fresh, visit_nothing, NULL) == 0;\n', ''),
+mutant('backup-doubt-unsaid', 'one that is cancelled does not say that the disk may have it',
+       'region_backup.c', ('        region->backup.has_failed &= job->is_ours;\n', '        (void)job;\n'),
        by='region_backup')
+mutant('backups-start-unsettled', 'a start removes what the disk may have as a backup', 'backups.c',
+       ('io->ops->sync_directory(io, ".") == 0', 'true'), by='backups')
 mutant('restore-journal-ignored', 'a backup with a journal is cloned without it', 'region_restore.c',
        ('has_journal ? NULL : source->data', 'source->data'), by='region_backup')
 mutant('restore-damage-copied', 'a region is made out of a backup that is damaged', 'region_restore.c',
