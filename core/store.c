@@ -411,6 +411,15 @@ static int take_back(struct store *store, const char *path, const char *fresh, s
                              "drop it then");
 }
 
+int store_take_back(struct store *store, const char *name, struct err *err)
+{
+    char path[IO_PATH_SIZE], fresh[IO_PATH_SIZE];
+    return io_join(path, REGIONS, name, NULL) == 0 &&
+                   special_path(fresh, NEW_PREFIX, name, NULL) == 0
+               ? take_back(store, path, fresh, err)
+               : (int)err->code;
+}
+
 /* Gives a region that is whole its name, durably, and opens it; after a failure the name is free
  * again, or the sentence says that it is not. */
 static int put_into_place(struct store *store, const char *fresh, const char *name,

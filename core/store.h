@@ -87,6 +87,11 @@ int store_end_restoring(struct store *store, const struct store_restoring *what,
 /* Instead of that: removes the copy. */
 void store_forget_copy(struct store *store, const struct store_restoring *what);
 
+/* Removes a region that has just been made and was closed, because nobody can have it for the
+ * reason in *err, which becomes what the failure of its making would have been. Returns its code.
+ */
+int store_take_back(struct store *store, const char *name, struct err *err);
+
 /* Removes a closed region for good. ERR_NO_SUCH_REGION. After any other failure it is there, as it
  * was, unless the sentence says that it is gone: then its name is free. */
 int store_drop_region(struct store *store, const char *name, struct err *err);

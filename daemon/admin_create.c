@@ -26,13 +26,8 @@ static void run_create(struct work *work)
 static void run_take_back(struct work *work)
 {
     struct admin_task *task = (struct admin_task *)work;
-    struct err err;
     region_close(task->region);
-    if (store_drop_region(task->server->store, task->name, &err) == 0)
-        return;
-    err_set(&task->err, ERR_IO_ERROR,
-            "there is no memory to open region %s, and it cannot be removed either: %s", task->name,
-            err.text);
+    (void)store_take_back(task->server->store, task->name, &task->err);
 }
 
 /* There is no region. */

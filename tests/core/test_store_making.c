@@ -296,6 +296,38 @@ START_TEST(restoring_is_refused)
 }
 END_TEST
 
+static int take_back_with(unsigned failing_ops)
+{
+    struct region *region;
+    ck_assert_int_eq(make(&region), 0);
+    region_close(region);
+    (void)err_set(&err, ERR_INTERNAL, "nobody can have it");
+    simdisk_set_fault(disk, (struct simdisk_fault){
+                                .ops = failing_ops, .pattern = "regions*", .nth = 1, .error = EIO});
+    int code = store_take_back(store, "x", &err);
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    ck_assert_int_eq(code, (int)err.code);
+    ck_assert_ptr_eq(strstr(err.text, "nobody can have it"), err.text);
+    return code;
+}
+
+START_TEST(one_that_nobody_can_have)
+{
+    way = _i;
+    ck_assert_int_eq(take_back_with(0), ERR_INTERNAL);
+    ck_assert_str_eq(err.text, "nobody can have it"); /* and that is all */
+    ck_assert(!is_there(store) && !is_there_after(simdisk_crash_none(disk)));
+    expect_free(0);
+    ck_assert_int_eq(take_back_with(SIM_BIT(SIM_SYNC_DIRECTORY)), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, IN_DOUBT));
+    ck_assert(!is_there(store) && is_there_after(simdisk_crash_none(disk)));
+    expect_free(0);
+    ck_assert_int_eq(take_back_with(SIM_BIT(SIM_RENAME)), ERR_IO_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.text, IS_TAKEN));
+    expect_taken();
+}
+END_TEST
+
 START_TEST(a_copy_that_is_not_wanted)
 {
     const struct store_restoring what = {.backups = io, .backup = "b", .name = "x"};
@@ -319,6 +351,7 @@ int main(void)
     tcase_add_loop_test(tests, all_calls_fail_from_one_on, 0, WAYS);
     tcase_add_loop_test(tests, what_may_be_there, 0, WAYS);
     tcase_add_test(tests, restoring_is_refused);
+    tcase_add_loop_test(tests, one_that_nobody_can_have, 0, WAYS);
     tcase_add_test(tests, a_copy_that_is_not_wanted);
     suite_add_tcase(suite, tests);
     return suite_main(suite);

@@ -792,7 +792,8 @@ mutant('drop-in-place', 'a region is removed under its own name', 'store.c',
         '    (void)store->io->ops->rename(store->io, dropped, path);\n'
         '    code = io_remove_folder(store->io, path, &reason);\n'), by='crash/store')
 mutant('start-names-unsettled', 'a start counts on names in a cache only', 'store.c',
-       ('        code = settle_names(store, err);\n', '        code = 0;\n'), by='killed')
+       ('!store->read_only)\n        code = settle_names(store, err);\n',
+        '!store->read_only)\n        code = 0;\n'), by='killed')
 mutant('start-leftovers-kept', 'what a crash left of a region stays for ever', 'store.c',
        ('        code = clean_up(store, err);\n', '        code = 0;\n'), by='store')
 mutant('store-folder-unsynced', 'the store\'s file is durable before its folder', 'store.c',
