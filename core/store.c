@@ -459,26 +459,47 @@ static int create_folder(struct store *store, const char *fresh, const char *nam
     return code;
 }
 
-/* The file 'store' may be from a backup that is older than some of the regions. What has no meta
- * file that can be read tells no id to anybody either. */
+static bool has_meta(struct store *store, const char *folder)
+{
+    struct io_file *file;
+    char path[IO_PATH_SIZE];
+    int result = io_join(path, folder, META_FILE, NULL) == 0
+                     ? store->io->ops->open(store->io, path, IO_READ_ONLY, &file)
+                     : -ENOENT;
+    if (result == 0)
+        store->io->ops->close(store->io, file);
+    return result != -ENOENT;
+}
+
+/* 0 where there is no meta file, or none that is whole: nobody is told an id by that either. */
+static int read_id(struct store *store, const char *name, uint64_t *ret_id, struct err *err)
+{
+    struct meta meta;
+    uint32_t version;
+    char path[IO_PATH_SIZE];
+    int code = io_join(path, REGIONS, name, err);
+    if (code == 0)
+        code = migrate_read_meta(store->io, path, &meta, &version, err);
+    *ret_id = code == 0 ? meta.id : 0;
+    return (code == ERR_IO_ERROR || code == ERR_INTERNAL) && has_meta(store, path) ? code : 0;
+}
+
+/* The file 'store' may be from a backup that is older than some of the regions. */
 static int prove_next_id(struct store *store, struct err *err)
 {
     struct name_list list;
-    struct meta meta;
-    struct err ignored;
-    uint32_t version;
-    char path[IO_PATH_SIZE];
-    int code = store->is_id_proved ? 0 : list_names(store, false, &list, err);
-    if (code != 0 || store->is_id_proved)
-        return code;
-    for (size_t i = 0; i < list.count; i++)
-        if (io_join(path, REGIONS, list.names[i], NULL) == 0 &&
-            migrate_read_meta(store->io, path, &meta, &version, &ignored) == 0 &&
-            meta.id >= store->next_id)
-            store->next_id = meta.id == UINT64_MAX ? meta.id : meta.id + 1;
+    uint64_t id;
+    if (store->is_id_proved)
+        return 0;
+    int code = list_names(store, false, &list, err);
+    for (size_t i = 0; code == 0 && i < list.count; i++) {
+        code = read_id(store, list.names[i], &id, err);
+        if (id >= store->next_id)
+            store->next_id = id == UINT64_MAX ? id : id + 1;
+    }
     free(list.names);
-    store->is_id_proved = true;
-    return 0;
+    store->is_id_proved = code == 0;
+    return code;
 }
 
 /* The id is used up durably before anybody can see it: no two regions ever share one. */

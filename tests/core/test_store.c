@@ -268,7 +268,18 @@ START_TEST(ids_are_not_used_twice_with_an_older_store)
     ck_assert_int_eq(io->ops->write(io, file, &vector, 1, 0), 0);
     io->ops->close(io, file);
     open_store(false);
-    struct region *c = create("c"), *d = create("d");
+    struct region *c, *d;
+    ck_assert_int_eq(io->ops->make_directory(io, "regions/nobody"), 0); /* has no id */
+    simdisk_set_fault(disk, (struct simdisk_fault){.ops = _i == 0 ? 0 : SIM_BIT(SIM_OPEN),
+                                                   .pattern = "regions/b/meta",
+                                                   .nth = 1,
+                                                   .error = EMFILE});
+    if (_i > 0) { /* what cannot be told now is not guessed */
+        ck_assert_int_eq(store_create_region(store, "c", &options, &c, &err), ERR_IO_ERROR);
+        ck_assert_ptr_nonnull(strstr(err.text, "cannot open regions/b/meta: Too many open"));
+    }
+    c = create("c");
+    d = create("d");
     ck_assert_uint_gt(region_id(c), last);
     ck_assert_uint_gt(region_id(d), region_id(c));
     drive_close(c);
@@ -898,7 +909,7 @@ int main(void)
     tcase_add_test(tests, regions_are_made_listed_and_dropped);
     tcase_add_test(tests, a_visit_can_stop_the_list);
     tcase_add_test(tests, ids_are_never_used_twice);
-    tcase_add_test(tests, ids_are_not_used_twice_with_an_older_store);
+    tcase_add_loop_test(tests, ids_are_not_used_twice_with_an_older_store, 0, 2);
     tcase_add_test(tests, no_region_has_an_id_that_may_be_used_again);
     tcase_add_test(tests, a_region_keeps_what_it_has);
     tcase_add_test(tests, names_are_checked);
