@@ -1,5 +1,6 @@
 #include "client/cli_stats.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/cli_parse.h"
@@ -15,27 +16,117 @@ const struct cli_option cli_stats_options[] = {
 
 /* ---- Looks ---- */
 
-static int fetch(struct cli *cli, bool has_regions, struct cli_answer *ret_answer,
-                 struct mregion_error *error)
+/* Each region is looked for among those of the look before. */
+#define REGIONS_MAX 10000
+#define NAME_SIZE 512
+
+static int no_memory(struct mregion_error *error)
+{
+    *error = (struct mregion_error){.code = MREGION_ERR_MEMORY, .text = "out of memory"};
+    return error->code;
+}
+
+static int pack_key(msgpack_packer *packer, const char *key)
+{
+    size_t length = strlen(key);
+    int status = msgpack_pack_array(packer, 1);
+
+    if (status == 0)
+        status = msgpack_pack_map(packer, 1);
+    return status == 0 ? msgpack_pack_str_with_body(packer, key, length) : status;
+}
+
+/* With the regions behind the one of that name, which may be of none; NULL: without regions. */
+static int fetch_part(struct cli *cli, const char *after, struct cli_answer *ret_answer,
+                      struct mregion_error *error)
 {
     msgpack_sbuffer params;
     msgpack_packer packer;
-    int code;
+    int code = MREGION_OK;
 
-    if (has_regions)
-        return cli_answer_call(cli, "stats", NULL, ret_answer, error);
     msgpack_sbuffer_init(&params);
     msgpack_packer_init(&packer, &params, msgpack_sbuffer_write);
-    if (msgpack_pack_array(&packer, 1) == 0 && msgpack_pack_map(&packer, 1) == 0 &&
-        msgpack_pack_str(&packer, 5) == 0 && msgpack_pack_str_body(&packer, "limit", 5) == 0 &&
-        msgpack_pack_uint64(&packer, 0) == 0) {
+    if (pack_key(&packer, after != NULL ? "after" : "limit") != 0 ||
+        (after != NULL ? msgpack_pack_str_with_body(&packer, after, strlen(after))
+                       : msgpack_pack_uint64(&packer, 0)) != 0)
+        code = no_memory(error);
+    if (code == MREGION_OK)
         code = cli_answer_call_packed(cli, "stats", &params, ret_answer, error);
-    } else {
-        code = error->code = MREGION_ERR_MEMORY;
-        (void)snprintf(error->text, sizeof error->text, "out of memory");
-    }
     msgpack_sbuffer_destroy(&params);
     return code;
+}
+
+static msgpack_object_map *regions_of(struct cli_answer *answer)
+{
+    const msgpack_object *regions = cli_value(&answer->unpacked.data, "regions");
+
+    return regions != NULL && regions->type == MSGPACK_OBJECT_MAP
+               ? (msgpack_object_map *)(uintptr_t)&regions->via.map
+               : NULL;
+}
+
+static bool has_more(const struct cli_answer *part)
+{
+    const msgpack_object *more = cli_value(&part->unpacked.data, "more");
+
+    return more != NULL && more->type == MSGPACK_OBJECT_BOOLEAN && more->via.boolean;
+}
+
+/* Puts the regions of a further part behind those that the answer has. */
+static bool join(struct cli_answer *answer, const msgpack_object_map *more)
+{
+    msgpack_object_map *all = regions_of(answer);
+    uint32_t count = all->size + more->size;
+    msgpack_object_kv *both =
+        msgpack_zone_malloc(answer->unpacked.zone, count * sizeof(msgpack_object_kv));
+
+    if (both == NULL)
+        return false;
+    memcpy(both, all->ptr, all->size * sizeof *both);
+    memcpy(both + all->size, more->ptr, more->size * sizeof *both);
+    *all = (msgpack_object_map){.ptr = both, .size = count};
+    return true;
+}
+
+/* The server tells so many regions at once as it likes to. A part without any, or one that begins
+ * anew, is the end. */
+static int fetch_rest(struct cli *cli, struct cli_answer *answer, struct mregion_error *error)
+{
+    struct cli_answer *part = answer;
+
+    while (has_more(part) && regions_of(answer)->size < REGIONS_MAX) {
+        const msgpack_object regions = {.type = MSGPACK_OBJECT_MAP, .via.map = *regions_of(answer)};
+        char last[NAME_SIZE], first[NAME_SIZE];
+        int code;
+
+        part = calloc(1, sizeof *part);
+        if (part == NULL)
+            return no_memory(error);
+        part->rest = answer->rest;
+        answer->rest = part;
+        if (!cli_value_key(&regions, regions.via.map.size - 1, last, sizeof last))
+            return MREGION_OK;
+        code = fetch_part(cli, last, part, error);
+        if (code != MREGION_OK)
+            return code;
+        if (regions_of(part) == NULL ||
+            !cli_value_key(cli_value(&part->unpacked.data, "regions"), 0, first, sizeof first) ||
+            strcmp(first, last) <= 0)
+            return MREGION_OK;
+        if (!join(answer, regions_of(part)))
+            return no_memory(error);
+    }
+    return MREGION_OK;
+}
+
+static int fetch(struct cli *cli, bool has_regions, struct cli_answer *ret_answer,
+                 struct mregion_error *error)
+{
+    int code = fetch_part(cli, has_regions ? "" : NULL, ret_answer, error);
+
+    return code == MREGION_OK && has_regions && regions_of(ret_answer) != NULL
+               ? fetch_rest(cli, ret_answer, error)
+               : code;
 }
 
 int cli_stats_look(struct cli *cli, struct cli_stats *stats, bool has_regions)
@@ -46,7 +137,7 @@ int cli_stats_look(struct cli *cli, struct cli_stats *stats, bool has_regions)
 
     cli_answer_release(older);
     *older = *newer;
-    newer->is_there = false;
+    *newer = (struct cli_answer){.is_there = false};
     stats->now = stats->before = NULL;
     if (fetch(cli, has_regions, newer, &error) != MREGION_OK)
         return cli_fail_library(cli, &error, NULL);

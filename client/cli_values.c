@@ -1,5 +1,6 @@
 #include "client/cli_values.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/cli_parse.h"
@@ -57,13 +58,28 @@ int cli_answer_call(struct cli *cli, const char *method, const char *region,
     return code;
 }
 
-void cli_answer_release(struct cli_answer *answer)
+static void release_one(struct cli_answer *answer)
 {
     if (answer->is_there) {
         msgpack_unpacked_destroy(&answer->unpacked);
         mregion_free(answer->bytes);
     }
     answer->is_there = false;
+}
+
+void cli_answer_release(struct cli_answer *answer)
+{
+    struct cli_answer *rest = answer->rest;
+
+    release_one(answer);
+    answer->rest = NULL;
+    while (rest != NULL) {
+        struct cli_answer *next = rest->rest;
+
+        release_one(rest);
+        free(rest);
+        rest = next;
+    }
 }
 
 const msgpack_object *cli_value(const msgpack_object *object, const char *key)

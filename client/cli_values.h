@@ -14,6 +14,7 @@ struct cli_answer {
     msgpack_unpacked unpacked;
     void *bytes; /* that its strings are in */
     bool is_there;
+    struct cli_answer *rest; /* allocated, and released with it: others that it refers to */
 };
 
 /* Calls a method of this region (NULL: of none) without options. *ret_answer is to be given to

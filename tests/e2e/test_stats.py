@@ -1,5 +1,6 @@
 """stats(): every request is counted once, where it belongs, and by how long it took; regions that may
 not be seen are not in it."""
+import json
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ import msgpack
 
 from case import Case
 from mpack import Client, RpcError
-from server import Server
+from server import Server, mrcli
 
 PAGE = 4096
 USERS = """
@@ -273,6 +274,9 @@ class ManyRegions(Case):
             parts, more = parts + 1, part["more"]
         self.assertEqual(seen, names)
         self.assertGreater(parts, 1)
+        for form in ("stat", "top"):  # joined
+            told = mrcli(self.served, "-o", "json", form, "-n", "1").stdout
+            self.assertEqual(list(json.loads(told)["regions"]), names, form)
         self.served.stop()  # so that it has few to tell again
         self.served.start()
 
