@@ -36,7 +36,7 @@ static int pack_key(msgpack_packer *packer, const char *key)
     return status == 0 ? msgpack_pack_str_with_body(packer, key, length) : status;
 }
 
-/* With the regions behind the one of that name, which may be of none; NULL: without regions. */
+/* With the regions behind the one of that name; NULL: without regions. */
 static int fetch_part(struct cli *cli, const char *after, struct cli_answer *ret_answer,
                       struct mregion_error *error)
 {
@@ -122,11 +122,13 @@ static int fetch_rest(struct cli *cli, struct cli_answer *answer, struct mregion
 static int fetch(struct cli *cli, bool has_regions, struct cli_answer *ret_answer,
                  struct mregion_error *error)
 {
-    int code = fetch_part(cli, has_regions ? "" : NULL, ret_answer, error);
+    int code;
 
-    return code == MREGION_OK && has_regions && regions_of(ret_answer) != NULL
-               ? fetch_rest(cli, ret_answer, error)
-               : code;
+    if (!has_regions)
+        return fetch_part(cli, NULL, ret_answer, error);
+    code = cli_answer_call(cli, "stats", NULL, ret_answer, error);
+    return code == MREGION_OK && regions_of(ret_answer) != NULL ? fetch_rest(cli, ret_answer, error)
+                                                                : code;
 }
 
 int cli_stats_look(struct cli *cli, struct cli_stats *stats, bool has_regions)

@@ -1,5 +1,6 @@
 #include "daemon/answer.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "daemon/conn.h"
@@ -72,4 +73,13 @@ void answer_pack_text(msgpack_packer *packer, const char *text)
     size_t length = strlen(text);
     msgpack_pack_str(packer, length);
     msgpack_pack_str_body(packer, text, length);
+}
+
+int answer_write_to_room(void *data, const char *bytes, size_t size)
+{
+    struct answer_room *room = data;
+    assert(size <= (size_t)(room->limit - room->end));
+    memcpy(room->end, bytes, size);
+    room->end += size;
+    return 0;
 }

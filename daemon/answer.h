@@ -25,4 +25,12 @@ bool answer_begin(struct conn *conn, uint32_t msgid, msgpack_packer *packer);
 
 void answer_pack_text(msgpack_packer *packer, const char *text);
 
+/* Where something is packed that is known to fit. */
+struct answer_room {
+    uint8_t *end; /* of what is packed */
+    uint8_t *limit;
+};
+/* msgpack_packer_init takes it, with a room. */
+int answer_write_to_room(void *room, const char *bytes, size_t size);
+
 #endif

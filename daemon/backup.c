@@ -1,6 +1,5 @@
 #include "daemon/backup.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -353,20 +352,6 @@ static void run_list(struct work *work)
         qsort(listing->items, listing->count, sizeof listing->items[0], compare);
 }
 
-/* The request's room for the answer, in which there is enough. */
-struct room {
-    uint8_t *at, *end;
-};
-
-static int write_to_room(void *data, const char *bytes, size_t size)
-{
-    struct room *room = data;
-    assert(size <= (size_t)(room->end - room->at));
-    memcpy(room->at, bytes, size);
-    room->at += size;
-    return 0;
-}
-
 static void pack_item(msgpack_packer *packer, const struct listed *item)
 {
     msgpack_pack_map(packer, 4);
@@ -411,12 +396,12 @@ static int pack_list(struct listing *listing)
         return (int)listing->err.code;
     if (!request_reserve(request, RESULT_PACKED, size, false))
         return err_set(&listing->err, ERR_INTERNAL, "listBackups: out of memory");
-    struct room room = {request_bytes(request), request_bytes(request) + size};
-    msgpack_packer_init(&packer, &room, write_to_room);
+    struct answer_room room = {request_bytes(request), request_bytes(request) + size};
+    msgpack_packer_init(&packer, &room, answer_write_to_room);
     msgpack_pack_array(&packer, listing->count);
     for (size_t i = 0; i < listing->count; i++)
         pack_item(&packer, &listing->items[i]);
-    request->number = (uint64_t)(room.at - request_bytes(request));
+    request->number = (uint64_t)(room.end - request_bytes(request));
     return 0;
 }
 

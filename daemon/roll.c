@@ -31,8 +31,7 @@ struct roll {
     uint64_t limit;
     uint64_t count;
     uint8_t *header; /* where the count goes */
-    uint8_t *end;    /* of what is packed */
-    uint8_t *room_end;
+    struct answer_room room;
     msgpack_packer packer;
 };
 
@@ -56,15 +55,6 @@ void roll_forget(struct server *server, const struct conn *conn)
 }
 
 /* ---- One ---- */
-
-static int write_to_roll(void *data, const char *bytes, size_t size)
-{
-    struct roll *roll = data;
-    assert(size <= (size_t)(roll->room_end - roll->end));
-    memcpy(roll->end, bytes, size);
-    roll->end += size;
-    return 0;
-}
 
 static void pack_text_or_nil(msgpack_packer *packer, const char *key, const char *text)
 {
@@ -118,11 +108,11 @@ static void pack_one(msgpack_packer *packer, const struct conn *conn)
 
 static void begin(struct roll *roll)
 {
-    msgpack_packer_init(&roll->packer, roll, write_to_roll);
+    msgpack_packer_init(&roll->packer, &roll->room, answer_write_to_room);
     msgpack_pack_map(&roll->packer, 2);
     answer_pack_text(&roll->packer, "connections");
-    roll->header = roll->end;
-    roll->end += 3; /* array 16, whose count is not known yet */
+    roll->header = roll->room.end;
+    roll->room.end += 3; /* array 16, whose count is not known yet */
 }
 
 static void finish(struct request *request)
@@ -132,14 +122,14 @@ static void finish(struct request *request)
     roll->header[1] = (uint8_t)(roll->count >> 8);
     roll->header[2] = (uint8_t)roll->count;
     pack_flag(&roll->packer, "more", roll->at != NULL);
-    request->number = (uint64_t)(roll->end - request_bytes(request));
+    request->number = (uint64_t)(roll->room.end - request_bytes(request));
     request_succeed(request);
 }
 
 static bool has_room(const struct roll *roll)
 {
     return roll->count < roll->limit &&
-           (uint64_t)(roll->room_end - roll->end) >= ROW_MAX + FRAME_MAX / 2;
+           (uint64_t)(roll->room.limit - roll->room.end) >= ROW_MAX + FRAME_MAX / 2;
 }
 
 static void step(struct request *request)
@@ -151,9 +141,9 @@ static void step(struct request *request)
         if (conn->number <= roll->after) {
             passed++;
         } else if (has_room(roll)) {
-            uint8_t *begin = roll->end;
+            uint8_t *begin = roll->room.end;
             pack_one(&roll->packer, conn);
-            assert((uint64_t)(roll->end - begin) <= ROW_MAX);
+            assert((uint64_t)(roll->room.end - begin) <= ROW_MAX);
             roll->count++;
             told++;
         } else {
@@ -211,8 +201,7 @@ enum outcome handle_CONNECTIONS(struct call *call)
                           .at = server->conns,
                           .after = after,
                           .limit = limit,
-                          .end = request_bytes(request),
-                          .room_end = request_bytes(request) + bytes};
+                          .room = {request_bytes(request), request_bytes(request) + bytes}};
     server->rolls = roll;
     request->roll = roll;
     request->resume = step;

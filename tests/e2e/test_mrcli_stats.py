@@ -171,6 +171,24 @@ class Stats(CliCase):
             self.out("-s", fake.address, *words)
             self.assertIn(("stats", params), fake.requests, words)
 
+    def test_regions_that_come_in_parts(self):
+        def part(more, *names):
+            return {**look(2, 1), "regions": {name: {"size": 0, "operations": {}} for name in names}, "more": more}
+
+        def asked(*parts):
+            parts = list(parts)
+            fake = FakeServer(lambda *_: (None, parts.pop(0)))
+            self.enterContext(fake)
+            told = json.loads(self.out("-s", fake.address, "-o", "json", "top", "-n", "1"))
+            return [params for method, params in fake.requests if method == "stats"], list(told["regions"])
+
+        self.assertEqual(asked(part(True, "a", "b"), part(True, "c"), part(False, "d")),
+                         ([[], [{"after": "b"}], [{"after": "c"}]], ["a", "b", "c", "d"]))
+        # A server that says "more" and has none, begins anew, or tells none by name, ends it.
+        for odd in (part(True), part(True, "a"), part(True, "b"), {**part(True), "regions": 7}, {}, None):
+            self.assertEqual(asked(part(True, "a", "b"), odd)[1], ["a", "b"], odd)
+        self.assertEqual(asked(part(True)), ([[]], []))
+
     def test_top_where_nobody_may_see_them(self):
         for code in ("denied: no", "no_such_method: no"):
             fake, server = self.crowd((code, None))
