@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <msgpack.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -22,14 +21,9 @@ const struct cli_option cli_backup_options[] = {
     {NULL, NULL, 0, NULL, 0},
 };
 
-static msgpack_object number_object(uint64_t number)
-{
-    return (msgpack_object){.type = MSGPACK_OBJECT_POSITIVE_INTEGER, .via.u64 = number};
-}
-
 static int print_number(const struct cli *cli, uint64_t number)
 {
-    const msgpack_object object = number_object(number);
+    const msgpack_object object = cli_object_number(number);
 
     cli_output_value(stdout, cli->form, &object);
     return CLI_OK;
@@ -55,20 +49,14 @@ static int back_up(struct cli *cli, const char *backup)
 
 /* ---- All ---- */
 
-static msgpack_object text_object(const char *text)
-{
-    return (msgpack_object){.type = MSGPACK_OBJECT_STR,
-                            .via.str = {.ptr = text, .size = (uint32_t)strlen(text)}};
-}
-
 /* A line each, as soon as it is made: the name and how many bytes, or an object. */
 static int print_backup(const struct cli *cli, const char *region, const char *backup,
                         uint64_t bytes)
 {
-    msgpack_object_kv line[] = {{text_object(backup), number_object(bytes)}};
-    msgpack_object_kv keys[] = {{text_object("region"), text_object(region)},
-                                {text_object("backup"), text_object(backup)},
-                                {text_object("bytes"), number_object(bytes)}};
+    msgpack_object_kv line[] = {{cli_object_text(backup), cli_object_number(bytes)}};
+    msgpack_object_kv keys[] = {{cli_object_text("region"), cli_object_text(region)},
+                                {cli_object_text("backup"), cli_object_text(backup)},
+                                {cli_object_text("bytes"), cli_object_number(bytes)}};
     bool is_json = cli->form == CLI_JSON;
     const msgpack_object map = {.type = MSGPACK_OBJECT_MAP,
                                 .via.map = {.ptr = is_json ? keys : line, .size = is_json ? 3 : 1}};

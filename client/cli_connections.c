@@ -21,27 +21,6 @@
 /* False: enough. */
 typedef bool visit(const msgpack_object *connection, void *context);
 
-static int fetch_part(struct cli *cli, uint64_t after, struct cli_answer *ret_answer,
-                      struct mregion_error *error)
-{
-    msgpack_sbuffer params;
-    msgpack_packer packer;
-    int code;
-
-    msgpack_sbuffer_init(&params);
-    msgpack_packer_init(&packer, &params, msgpack_sbuffer_write);
-    if (msgpack_pack_array(&packer, 1) == 0 && msgpack_pack_map(&packer, 1) == 0 &&
-        msgpack_pack_str(&packer, 5) == 0 && msgpack_pack_str_body(&packer, "after", 5) == 0 &&
-        msgpack_pack_uint64(&packer, after) == 0) {
-        code = cli_answer_call_packed(cli, "connections", &params, ret_answer, error);
-    } else {
-        code = error->code = MREGION_ERR_MEMORY;
-        (void)snprintf(error->text, sizeof error->text, "out of memory");
-    }
-    msgpack_sbuffer_destroy(&params);
-    return code;
-}
-
 static int visit_all(struct cli *cli, visit *function, void *context, struct mregion_error *error)
 {
     uint64_t after = 0;
@@ -49,17 +28,16 @@ static int visit_all(struct cli *cli, visit *function, void *context, struct mre
 
     while (goes_on) {
         struct cli_answer answer = {.is_there = false};
-        const msgpack_object *list, *more;
+        const msgpack_object *list;
         uint32_t count;
-        int code = fetch_part(cli, after, &answer, error);
+        int code = cli_answer_call_option(cli, "connections", "after", cli_object_number(after),
+                                          &answer, error);
 
         if (code != MREGION_OK)
             return code;
         list = cli_value(&answer.unpacked.data, "connections");
-        more = cli_value(&answer.unpacked.data, "more");
         count = list != NULL && list->type == MSGPACK_OBJECT_ARRAY ? list->via.array.size : 0;
-        goes_on =
-            count > 0 && more != NULL && more->type == MSGPACK_OBJECT_BOOLEAN && more->via.boolean;
+        goes_on = count > 0 && cli_value_bool(&answer.unpacked.data, "more");
         for (uint32_t i = 0; i < count; i++) {
             after = cli_value_number(&list->via.array.ptr[i], "id");
             if (!function(&list->via.array.ptr[i], context)) {
@@ -122,10 +100,8 @@ int cli_connections_fetch(struct cli *cli, struct cli_connections *ret_list,
     struct gathering gathering = {.list = &list};
     int code = visit_all(cli, gather, &gathering, error);
 
-    if (code == MREGION_OK && gathering.has_failed) {
-        code = error->code = MREGION_ERR_MEMORY;
-        (void)snprintf(error->text, sizeof error->text, "out of memory");
-    }
+    if (code == MREGION_OK && gathering.has_failed)
+        code = cli_answer_no_memory(error);
     if (code == MREGION_OK)
         *ret_list = list;
     else

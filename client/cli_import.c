@@ -160,10 +160,9 @@ static int rename_region(struct import *import, const char *from, const char *to
         failed |= cli_pack_region(&packer, from);
         failed |= cli_pack_region(&packer, to);
     }
-    code = MREGION_ERR_MEMORY;
-    *error = (struct mregion_error){.code = MREGION_ERR_MEMORY, .text = "out of memory"};
-    if (failed == 0)
-        code = cli_answer_call_packed(import->cli, "renameRegion", &params, &answer, error);
+    code = failed != 0
+               ? cli_answer_no_memory(error)
+               : cli_answer_call_packed(import->cli, "renameRegion", &params, &answer, error);
     cli_answer_release(&answer);
     msgpack_sbuffer_destroy(&params);
     return code;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/cli_base64.h"
+#include "client/cli_output.h"
 
 /* jansson keeps integers in 63 bits. Those that need 64 are wrapped before it reads the text, as
  * the only member of an object, under a key that means the same when somebody types it. */
@@ -204,25 +205,20 @@ void cli_json_write_bytes(FILE *file, const void *bytes, size_t size)
     (void)fputs("\"}", file);
 }
 
-/* A terminal obeys more control characters than JSON has to have escaped: U+007F to U+009F, which
- * begin with this byte. */
-static bool is_control(const char *at)
-{
-    return *at == '\x7f' || (*at == '\xc2' && (unsigned char)at[1] < 0xa0);
-}
-
+/* A terminal obeys more control characters than JSON has to have escaped: U+007F to U+009F, whose
+ * last byte is their number. */
 static void write_escaped(FILE *file, const char *text)
 {
-    while (*text != '\0') {
-        const char *start = text;
+    size_t left = strlen(text);
 
-        while (*text != '\0' && !is_control(text))
-            text++;
-        (void)fwrite(start, 1, (size_t)(text - start), file);
-        if (*text == '\0')
-            break;
-        text += *text == '\xc2';
-        (void)fprintf(file, "\\u00%02X", (unsigned)(unsigned char)*text++);
+    for (size_t length; left > 0; text += length, left -= length) {
+        bool steers;
+
+        length = cli_output_take_character(text, left, &steers);
+        if (steers)
+            (void)fprintf(file, "\\u00%02X", (unsigned)(unsigned char)text[length - 1]);
+        else
+            (void)fwrite(text, 1, length, file);
     }
 }
 

@@ -56,10 +56,7 @@ static size_t sequence_length(const unsigned char *text, size_t size)
     return length;
 }
 
-/* The length of the character, or of the byte that is in none, at text; *ret_steers says whether a
- * terminal would obey it: the control characters below U+0020 and from U+007F to U+009F, the latter
- * as single bytes too. */
-static size_t take_character(const char *text, size_t size, bool *ret_steers)
+size_t cli_output_take_character(const char *text, size_t size, bool *ret_steers)
 {
     const unsigned char *at = (const unsigned char *)text;
     size_t length = sequence_length(at, size);
@@ -76,7 +73,7 @@ void cli_output_text(FILE *file, enum cli_form form, const char *text, size_t si
     for (size_t length; size > 0; text += length, size -= length) {
         bool steers;
 
-        length = take_character(text, size, &steers);
+        length = cli_output_take_character(text, size, &steers);
         if (form == CLI_TABLE && steers)
             (void)fputc('?', file);
         else
@@ -92,7 +89,7 @@ void cli_output_make_printable(char *text)
     for (size_t length; left > 0; text += length, left -= length) {
         bool steers;
 
-        length = take_character(text, left, &steers);
+        length = cli_output_take_character(text, left, &steers);
         if (steers)
             *to++ = '?';
         else

@@ -4,6 +4,7 @@
 #define MREGION_CLIENT_CLI_OUTPUT_H
 
 #include <msgpack.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "client/cli.h"
@@ -22,6 +23,10 @@ void cli_output_json_block(FILE *file, struct mregion_block block);
  * per line (aligned in a table, separated by a tab when raw). */
 void cli_output_value(FILE *file, enum cli_form form, const msgpack_object *object);
 
+/* The length of the character, or of the byte that is in none, at text; *ret_steers says whether a
+ * terminal would obey it: the control characters below U+0020 and from U+007F to U+009F, the latter
+ * as single bytes too. */
+size_t cli_output_take_character(const char *text, size_t size, bool *ret_steers);
 /* A text as it is, but that in a table nothing in it may steer the terminal. */
 void cli_output_text(FILE *file, enum cli_form form, const char *text, size_t size);
 /* The same in place: what would steer it is a question mark, other characters of UTF-8 pass. */

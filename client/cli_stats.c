@@ -20,42 +20,6 @@ const struct cli_option cli_stats_options[] = {
 #define REGIONS_MAX 10000
 #define NAME_SIZE 512
 
-static int no_memory(struct mregion_error *error)
-{
-    *error = (struct mregion_error){.code = MREGION_ERR_MEMORY, .text = "out of memory"};
-    return error->code;
-}
-
-static int pack_key(msgpack_packer *packer, const char *key)
-{
-    size_t length = strlen(key);
-    int status = msgpack_pack_array(packer, 1);
-
-    if (status == 0)
-        status = msgpack_pack_map(packer, 1);
-    return status == 0 ? msgpack_pack_str_with_body(packer, key, length) : status;
-}
-
-/* With the regions behind the one of that name; NULL: without regions. */
-static int fetch_part(struct cli *cli, const char *after, struct cli_answer *ret_answer,
-                      struct mregion_error *error)
-{
-    msgpack_sbuffer params;
-    msgpack_packer packer;
-    int code = MREGION_OK;
-
-    msgpack_sbuffer_init(&params);
-    msgpack_packer_init(&packer, &params, msgpack_sbuffer_write);
-    if (pack_key(&packer, after != NULL ? "after" : "limit") != 0 ||
-        (after != NULL ? msgpack_pack_str_with_body(&packer, after, strlen(after))
-                       : msgpack_pack_uint64(&packer, 0)) != 0)
-        code = no_memory(error);
-    if (code == MREGION_OK)
-        code = cli_answer_call_packed(cli, "stats", &params, ret_answer, error);
-    msgpack_sbuffer_destroy(&params);
-    return code;
-}
-
 static msgpack_object_map *regions_of(struct cli_answer *answer)
 {
     const msgpack_object *regions = cli_value(&answer->unpacked.data, "regions");
@@ -63,13 +27,6 @@ static msgpack_object_map *regions_of(struct cli_answer *answer)
     return regions != NULL && regions->type == MSGPACK_OBJECT_MAP
                ? (msgpack_object_map *)(uintptr_t)&regions->via.map
                : NULL;
-}
-
-static bool has_more(const struct cli_answer *part)
-{
-    const msgpack_object *more = cli_value(&part->unpacked.data, "more");
-
-    return more != NULL && more->type == MSGPACK_OBJECT_BOOLEAN && more->via.boolean;
 }
 
 /* Puts the regions of a further part behind those that the answer has. */
@@ -94,19 +51,19 @@ static int fetch_rest(struct cli *cli, struct cli_answer *answer, struct mregion
 {
     struct cli_answer *part = answer;
 
-    while (has_more(part) && regions_of(answer)->size < REGIONS_MAX) {
+    while (cli_value_bool(&part->unpacked.data, "more") && regions_of(answer)->size < REGIONS_MAX) {
         const msgpack_object regions = {.type = MSGPACK_OBJECT_MAP, .via.map = *regions_of(answer)};
         char last[NAME_SIZE], first[NAME_SIZE];
         int code;
 
-        part = calloc(1, sizeof *part);
-        if (part == NULL)
-            return no_memory(error);
-        part->rest = answer->rest;
-        answer->rest = part;
         if (!cli_value_key(&regions, regions.via.map.size - 1, last, sizeof last))
             return MREGION_OK;
-        code = fetch_part(cli, last, part, error);
+        part = calloc(1, sizeof *part);
+        if (part == NULL)
+            return cli_answer_no_memory(error);
+        part->rest = answer->rest;
+        answer->rest = part;
+        code = cli_answer_call_option(cli, "stats", "after", cli_object_text(last), part, error);
         if (code != MREGION_OK)
             return code;
         if (regions_of(part) == NULL ||
@@ -114,7 +71,7 @@ static int fetch_rest(struct cli *cli, struct cli_answer *answer, struct mregion
             strcmp(first, last) <= 0)
             return MREGION_OK;
         if (!join(answer, regions_of(part)))
-            return no_memory(error);
+            return cli_answer_no_memory(error);
     }
     return MREGION_OK;
 }
@@ -125,7 +82,8 @@ static int fetch(struct cli *cli, bool has_regions, struct cli_answer *ret_answe
     int code;
 
     if (!has_regions)
-        return fetch_part(cli, NULL, ret_answer, error);
+        return cli_answer_call_option(cli, "stats", "limit", cli_object_number(0), ret_answer,
+                                      error);
     code = cli_answer_call(cli, "stats", NULL, ret_answer, error);
     return code == MREGION_OK && regions_of(ret_answer) != NULL ? fetch_rest(cli, ret_answer, error)
                                                                 : code;

@@ -42,7 +42,6 @@ static json_t *region(const struct cli_stats *stats, struct cli_pair pair)
     static const char *const levels[] = {"size",         "capacity",        "max_size",
                                          "allocated",    "deallocated",     "free_blocks",
                                          "largest_free", "page_cache_used", "damaged_pages"};
-    const msgpack_object *read_only = cli_value(pair.now, "read_only");
     json_t *object = json_object();
     double reads, writes;
 
@@ -54,9 +53,7 @@ static json_t *region(const struct cli_stats *stats, struct cli_pair pair)
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
         set_number(object, levels[i], cli_value_number(pair.now, levels[i]));
     (void)json_object_set_new(object, "read_only",
-                              json_boolean(read_only != NULL &&
-                                           read_only->type == MSGPACK_OBJECT_BOOLEAN &&
-                                           read_only->via.boolean));
+                              json_boolean(cli_value_bool(pair.now, "read_only")));
     return object;
 }
 

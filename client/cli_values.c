@@ -14,7 +14,7 @@ int cli_pack_region(msgpack_packer *packer, const char *region)
     return msgpack_pack_str_with_body(packer, region, strlen(region));
 }
 
-static int no_memory(struct mregion_error *error)
+int cli_answer_no_memory(struct mregion_error *error)
 {
     *error = (struct mregion_error){.code = MREGION_ERR_MEMORY, .text = "out of memory"};
     return error->code;
@@ -37,7 +37,7 @@ int cli_answer_call_packed(struct cli *cli, const char *method, const msgpack_sb
         return MREGION_OK;
     msgpack_unpacked_destroy(&ret_answer->unpacked);
     mregion_free(ret_answer->bytes);
-    return no_memory(error);
+    return cli_answer_no_memory(error);
 }
 
 int cli_answer_call(struct cli *cli, const char *method, const char *region,
@@ -51,7 +51,27 @@ int cli_answer_call(struct cli *cli, const char *method, const char *region,
     msgpack_packer_init(&packer, &params, msgpack_sbuffer_write);
     if (msgpack_pack_array(&packer, region != NULL) != 0 ||
         (region != NULL && cli_pack_region(&packer, region) != 0))
-        code = no_memory(error);
+        code = cli_answer_no_memory(error);
+    else
+        code = cli_answer_call_packed(cli, method, &params, ret_answer, error);
+    msgpack_sbuffer_destroy(&params);
+    return code;
+}
+
+int cli_answer_call_option(struct cli *cli, const char *method, const char *key,
+                           msgpack_object value, struct cli_answer *ret_answer,
+                           struct mregion_error *error)
+{
+    msgpack_sbuffer params;
+    msgpack_packer packer;
+    int code;
+
+    msgpack_sbuffer_init(&params);
+    msgpack_packer_init(&packer, &params, msgpack_sbuffer_write);
+    if (msgpack_pack_array(&packer, 1) != 0 || msgpack_pack_map(&packer, 1) != 0 ||
+        msgpack_pack_str_with_body(&packer, key, strlen(key)) != 0 ||
+        msgpack_pack_object(&packer, value) != 0)
+        code = cli_answer_no_memory(error);
     else
         code = cli_answer_call_packed(cli, method, &params, ret_answer, error);
     msgpack_sbuffer_destroy(&params);
@@ -125,4 +145,22 @@ uint64_t cli_value_number(const msgpack_object *object, const char *key)
 void cli_value_text(const msgpack_object *object, const char *key, char *ret_text, size_t size)
 {
     copy_text(cli_value(object, key), ret_text, size);
+}
+
+bool cli_value_bool(const msgpack_object *object, const char *key)
+{
+    const msgpack_object *value = cli_value(object, key);
+
+    return value != NULL && value->type == MSGPACK_OBJECT_BOOLEAN && value->via.boolean;
+}
+
+msgpack_object cli_object_number(uint64_t number)
+{
+    return (msgpack_object){.type = MSGPACK_OBJECT_POSITIVE_INTEGER, .via.u64 = number};
+}
+
+msgpack_object cli_object_text(const char *text)
+{
+    return (msgpack_object){.type = MSGPACK_OBJECT_STR,
+                            .via.str = {.ptr = text, .size = (uint32_t)strlen(text)}};
 }

@@ -24,6 +24,12 @@ int cli_answer_call(struct cli *cli, const char *method, const char *region,
 /* The same with parameters that are packed. */
 int cli_answer_call_packed(struct cli *cli, const char *method, const msgpack_sbuffer *params,
                            struct cli_answer *ret_answer, struct mregion_error *error);
+/* The same with one option and nothing else. */
+int cli_answer_call_option(struct cli *cli, const char *method, const char *key,
+                           msgpack_object value, struct cli_answer *ret_answer,
+                           struct mregion_error *error);
+/* What these say when memory is out. Returns the code. */
+int cli_answer_no_memory(struct mregion_error *error);
 void cli_answer_release(struct cli_answer *answer);
 
 /* Packs a region by its name, or by its number where it is written "#7". */
@@ -41,5 +47,12 @@ uint64_t cli_value_number(const msgpack_object *object, const char *key);
 
 /* A text of the map, cut to what fits; "" where there is none. */
 void cli_value_text(const msgpack_object *object, const char *key, char *ret_text, size_t size);
+
+/* Whether the map says so. */
+bool cli_value_bool(const msgpack_object *object, const char *key);
+
+/* Values to send or to print; a text is borrowed. */
+msgpack_object cli_object_number(uint64_t number);
+msgpack_object cli_object_text(const char *text);
 
 #endif

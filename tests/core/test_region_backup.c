@@ -521,6 +521,15 @@ START_TEST(its_name_may_not_last)
 }
 END_TEST
 
+static void leave_one_in_doubt(void)
+{
+    drive_add(region, small, 100);
+    drive_settle(region);
+    begin("b");
+    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY), 1, true);
+    ck_assert_int_eq(end(), ERR_IO_ERROR);
+}
+
 static const struct {
     const char *words;
     unsigned ops; /* that fail; 0: none does, and it is cancelled */
@@ -535,11 +544,7 @@ static const struct {
  * may have it as a backup. */
 START_TEST(one_that_ends_early)
 {
-    drive_add(region, small, 100);
-    drive_settle(region);
-    begin("b");
-    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY), 1, true);
-    ck_assert_int_eq(end(), ERR_IO_ERROR);
+    leave_one_in_doubt();
     begin("b");
     if (early_ends[_i].ops == 0) {
         (void)err_set(&err, ERR_SHUTTING_DOWN, "nobody wants it");
@@ -569,11 +574,7 @@ static void check_removal(void *context, struct simdisk *of, enum simdisk_op op,
 /* Whatever is found out about it beforehand. */
 START_TEST(a_leftover_that_cannot_be_listed)
 {
-    drive_add(region, small, 100);
-    drive_settle(region);
-    begin("b");
-    fail_names(SIM_BIT(SIM_SYNC_DIRECTORY), 1, true);
-    ck_assert_int_eq(end(), ERR_IO_ERROR);
+    leave_one_in_doubt();
     simdisk_set_fault(
         disk, (struct simdisk_fault){
                   .ops = SIM_BIT(SIM_LIST), .pattern = ".new-b.7", .nth = 1, .error = EMFILE});

@@ -151,14 +151,21 @@ static void expect_taken(void)
     ck_assert_int_eq(store_drop_region(store, "x", &err), 0);
 }
 
+static int make_failing(uint64_t nth, bool forever, struct region **ret_region, bool *ret_hit)
+{
+    fail_from(nth, forever);
+    int code = make(ret_region);
+    *ret_hit = simdisk_faults_hit(disk) > 0;
+    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    return code;
+}
+
 /* Returns whether the nth call was reached. */
 static bool fail_once(uint64_t nth)
 {
     struct region *region;
-    fail_from(nth, false);
-    int code = make(&region);
-    bool is_hit = simdisk_faults_hit(disk) > 0;
-    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    bool is_hit;
+    int code = make_failing(nth, false, &region, &is_hit);
     if (code == 0) {
         region_close(region);
         ck_assert_int_eq(store_drop_region(store, "x", &err), 0);
@@ -204,10 +211,8 @@ struct seen {
 static bool fail_for_ever(uint64_t nth, struct seen *seen)
 {
     struct region *region;
-    fail_from(nth, true);
-    int code = make(&region);
-    bool is_hit = simdisk_faults_hit(disk) > 0;
-    simdisk_set_fault(disk, (struct simdisk_fault){0});
+    bool is_hit;
+    int code = make_failing(nth, true, &region, &is_hit);
     if (code == 0) {
         region_close(region);
         return is_hit;
