@@ -42,7 +42,7 @@ static int list(struct io *io, bool want_leftovers, struct names *names, struct 
 {
     *names = (struct names){.want_leftovers = want_leftovers};
     int result = io->ops->list(io, ".", collect, names);
-    return result == 0 ? 0 : err_io(err, result, "list", "the backup directory");
+    return result == 0 ? 0 : err_io(err, result, "list", BACKUPS);
 }
 
 /* What cannot be removed costs space and nothing else. The process before may have been killed

@@ -16,6 +16,8 @@
 #include "core/io.h"
 #include "core/meta.h"
 
+#define BACKUPS "the backup directory" /* as sentences call it */
+
 /* Locks the io's directory, until *ret_lock is closed, and removes what backups have left that came
  * to nothing. ERR_BUSY when another process has it; ERR_IO_ERROR. */
 int backups_open(struct io *io, struct io_file **ret_lock, struct err *err);

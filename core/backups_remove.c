@@ -9,8 +9,6 @@
 #include "core/backups.h"
 #include "core/iofile.h"
 
-#define BACKUPS "the backup directory"
-
 static int find_folder(void *context, const char *name, bool is_directory)
 {
     (void)name;

@@ -54,12 +54,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/backups.h"
 #include "core/bytes.h"
 #include "core/iofile.h"
 #include "core/region_private.h"
 
 #define DATA_FILE "data"
-#define BACKUPS "the backup directory"
 
 /* ---- Worker ---- */
 
