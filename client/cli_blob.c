@@ -66,8 +66,8 @@ static int print_added(struct cli *cli, const char *region, struct mregion_block
     cli_output_reference(stdout, cli->form, block);
     status = cli_output_flush(cli);
     if (status != CLI_OK && !undo_add(cli, region, block, &error))
-        (void)cli_fail(cli, status, "%" PRIu64 "+%" PRIu64 " stays in use: %s", block.address,
-                       block.size, error.text);
+        (void)cli_fail(cli, (enum cli_exit)status, "%" PRIu64 "+%" PRIu64 " stays in use: %s",
+                       block.address, block.size, error.text);
     return status;
 }
 
